@@ -190,6 +190,11 @@ impl Commands {
         self.devices.entry(device).or_default().read_at = Some(now);
     }
 
+    /// See [`crate::Gateway::knows_commands`].
+    pub(crate) fn are_known(&self, device: DeviceId) -> bool {
+        self.devices.get(&device).is_none_or(|entry| !entry.is_busy && entry.read_at.is_none())
+    }
+
     fn is_known(&self, device: DeviceId) -> bool {
         self.devices.contains_key(&device)
     }

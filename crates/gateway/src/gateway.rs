@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Instant};
 
 use narrowgate_engine::{event::ShardEvent, shard::throttle::ByteLimit};
 use narrowgate_platform::{
-    ids::UnixMillis,
+    ids::{DeviceId, UnixMillis},
     model::command::OpenCommand,
     ports::{OnlineDevice, StoreError},
     rules::{
@@ -315,6 +315,12 @@ impl Gateway {
             }
             slots -= looked_at;
         }
+    }
+
+    /// Whether answers to a device tell of all of its commands that were sent before: none of its queue is to
+    /// be read or written yet.
+    pub fn knows_commands(&self, device: DeviceId) -> bool {
+        self.shared.commands.are_known(device)
     }
 
     /// An operator changed something that affects sessions.

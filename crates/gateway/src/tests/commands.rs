@@ -6,7 +6,7 @@ use narrowgate_platform::{
 };
 
 use super::{
-    stage::{Kind, Stage, command},
+    stage::{Kind, Stage, command, device_id},
     stories::served,
 };
 use crate::{commands::READS_MAX, effect::LiveChange};
@@ -24,11 +24,15 @@ fn with_commands(topics: &[&str]) -> Stage {
 fn a_response_names_a_command_only_once_it_is_committed_and_read() {
     let mut stage = served();
     assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04");
+    let knows = |stage: &Stage| stage.gateway.knows_commands(device_id("d"));
+    assert!(knows(&stage));
     assert_eq!(stage.play("send set"), "read commands");
     assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04", "it is not known yet");
+    assert!(!knows(&stage), "who sent it waits");
     assert_eq!(stage.play("s1 gets set"), "", "the device waits for what is being read");
     assert_eq!(stage.play("commands"), "tell command, write fetch 1");
     assert_eq!(stage.play("done"), "tell command, s1 2.05 #1");
+    assert!(knows(&stage));
     assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04", "the device has it");
     assert_eq!(stage.play("send get; commands"), "read commands, tell command");
     assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04 (get)");

@@ -483,7 +483,7 @@ fn command_path(topic: &str) -> String {
     format!("/topic/sys/p/d/thing/service/{group}{topic}")
 }
 
-fn device_id(device: &str) -> DeviceId {
+pub(super) fn device_id(device: &str) -> DeviceId {
     DeviceId(if device == "d" { 1 } else { 2 })
 }
 

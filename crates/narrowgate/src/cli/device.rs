@@ -45,7 +45,7 @@ pub(crate) enum DeviceCommand {
                             narrowgate device rename MuGsF6W4 15bBZlRknc ''"
     )]
     Rename(RenameArgs),
-    /// Refuse a device, and end its session
+    /// Refuse a device, end its session and take back its commands
     Disable(DeviceArgs),
     /// Let a disabled device connect again
     Enable(DeviceArgs),

@@ -8,10 +8,19 @@ use std::{
     mem,
     sync::{Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use narrowgate_gateway::LiveChange;
-use narrowgate_platform::{ids::DeviceId, ports::LiveSessions};
+use narrowgate_platform::{
+    ids::DeviceId,
+    ports::{LiveSessions, PortFuture},
+};
+use tokio::{sync::oneshot, time::timeout};
+
+/// How long an operator waits at most until the gateway knows of a command: it is stored, and the device
+/// hears of it a little later.
+const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 
 /// The changes that wait; see the module.
 #[derive(Debug, Default)]
@@ -25,6 +34,8 @@ struct Waiting {
     products: BTreeSet<String>,
     /// Products whose secrets were replaced.
     product_secrets: BTreeSet<String>,
+    /// Who waits until the commands of a device are known.
+    asked: Vec<(DeviceId, oneshot::Sender<()>)>,
     /// The task's, if it has found nothing.
     waker: Option<Waker>,
 }
@@ -50,6 +61,20 @@ impl Changes {
             return Poll::Pending;
         }
         Poll::Ready(changes)
+    }
+
+    /// Tells those who wait until the commands of a device are known, where the task knows them.
+    pub(super) fn tell_known(&self, knows: impl Fn(DeviceId) -> bool) {
+        let mut waiting = self.lock();
+        let asked = mem::take(&mut waiting.asked);
+        for (device, known) in asked {
+            if waiting.commands.contains(&device) || !knows(device) {
+                waiting.asked.push((device, known));
+            } else {
+                // Ignored: who waited may be gone.
+                let _ = known.send(());
+            }
+        }
     }
 
     /// Wakes the task, which turns once and finds what there is.
@@ -85,6 +110,15 @@ impl LiveSessions for Changes {
         });
     }
 
+    fn commands_known(&self, device: DeviceId) -> PortFuture<'static, ()> {
+        let (known, is_known) = oneshot::channel();
+        self.change(|waiting| waiting.asked.push((device, known)));
+        Box::pin(async move {
+            // Ignored: it is told later, then, or the gateway has ended.
+            let _ = timeout(KNOWN_WITHIN, is_known).await;
+        })
+    }
+
     fn is_serving(&self) -> bool {
         true
     }
@@ -104,6 +138,8 @@ impl LiveSessions for Changes {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -130,5 +166,25 @@ mod tests {
         assert!(changes.poll(&mut context).is_pending());
         changes.nudge();
         assert!(changes.poll(&mut context).is_pending(), "a nudge is no change");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_devices_commands_is_told_when_they_are_read() {
+        let changes = Changes::default();
+        let is_ready = |known: &mut PortFuture<'static, ()>| {
+            known.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+        };
+        changes.commands_changed(DeviceId(3));
+        let mut known = changes.commands_known(DeviceId(3));
+        changes.tell_known(|_| true);
+        assert!(!is_ready(&mut known), "the task has not even heard of it");
+        assert!(changes.poll(&mut Context::from_waker(Waker::noop())).is_ready());
+        changes.tell_known(|device| device != DeviceId(3));
+        assert!(!is_ready(&mut known), "it reads them");
+        changes.tell_known(|_| true);
+        assert!(is_ready(&mut known));
+        let began = Instant::now();
+        changes.commands_known(DeviceId(3)).await;
+        assert!(began.elapsed() >= KNOWN_WITHIN, "not for ever");
     }
 }

@@ -157,6 +157,7 @@ impl Task {
             let taken = self.take_inputs(context, ends);
             self.send();
             let goes_on = self.settle();
+            ends.changes.tell_known(|device| self.machine.knows_commands(device));
             ends.published.publish(&self.machine, self.batches.counted);
             match taken {
                 Taken::Some => {}

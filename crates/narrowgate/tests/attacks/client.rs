@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long an answer is waited for that has to come.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Client {
     socket: UdpSocket,

@@ -202,6 +202,9 @@ impl Model {
         }
         let row = self.row_mut(device).ok_or_else(|| missing(device))?;
         row.life.enabled = enabled;
+        if !enabled {
+            row.commands.cancel(None, at);
+        }
         let event = if enabled { LogEvent::Enabled } else { LogEvent::Disabled };
         row.note(LogEntry::new(device, at, event));
         self.device_by_id(device).ok_or_else(|| missing(device))
@@ -238,6 +241,7 @@ impl Model {
         self.outlive(row.messages.iter().map(|report| report.arrival));
         self.refusals.retain(|(_, entry)| entry.device != Some(device));
         self.former.forget(device);
+        self.last_command_of_gone = self.last_command_of_gone.max(row.commands.last_id());
         Ok(())
     }
 }

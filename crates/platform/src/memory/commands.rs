@@ -36,6 +36,11 @@ impl Commands {
         self.step_open(id, &CommandStep::Cancel, at)
     }
 
+    /// The last one's id.
+    pub(super) fn last_id(&self) -> Option<CommandId> {
+        self.kept.back().map(|(_, command)| command.id)
+    }
+
     /// One or all that have not ended; returns those that have changed.
     fn step_open(&mut self, id: Option<CommandId>, step: &CommandStep, at: UnixMillis) -> Vec<Command> {
         let wanted = self.kept.iter_mut().map(|(_, command)| command);
@@ -45,8 +50,13 @@ impl Commands {
             .collect()
     }
 
-    fn send(&mut self, (order, expected): (Order, Option<Expected>), at: UnixMillis) -> Command {
-        let last = self.kept.back().map(|(_, command)| command.id);
+    fn send(
+        &mut self,
+        (order, expected): (Order, Option<Expected>),
+        of_gone: Option<CommandId>,
+        at: UnixMillis,
+    ) -> Command {
+        let last = self.last_id().max(of_gone);
         let id = next_id(last, at, |id| self.kept.iter().any(|(_, command)| command.id == id));
         let command = Command { expected, ..Command::new(id, order, at) };
         self.sent += 1;
@@ -86,6 +96,7 @@ impl Model {
         order: (Order, Option<Expected>),
         at: UnixMillis,
     ) -> Result<Result<Command, NotSent>, StoreError> {
+        let of_gone = self.last_command_of_gone;
         let row = self.row_mut(device).ok_or_else(|| missing(device))?;
         if row.commands.open().count() >= OPEN_MAX {
             // What is over by its time makes room, also where no server has written that down.
@@ -98,7 +109,7 @@ impl Model {
             pending_ttl_s: order.0.pending_ttl_s,
         };
         Ok(case.permit().map(|()| {
-            let command = row.commands.send(order, at);
+            let command = row.commands.send(order, of_gone, at);
             row.note(LogEntry::command_sent(device, at, &command));
             command
         }))

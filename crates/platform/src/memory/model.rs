@@ -8,6 +8,7 @@ use std::{
 use crate::{
     ids::{DeviceId, LoginNumber, UnixMillis},
     model::{
+        command::CommandId,
         device::{Device, DeviceState},
         log::{LogEntry, LogEvent},
         message::{Message, MessageKind},
@@ -62,6 +63,9 @@ pub struct Model {
     last_batch: Option<u64>,
     /// When the reports of devices arrived that have been deleted since: they are still counted.
     pub(super) arrivals_of_gone: VecDeque<UnixMillis>,
+    /// The greatest id of a command of a device that has been deleted since: a device that is registered anew
+    /// may remember it.
+    pub(super) last_command_of_gone: Option<CommandId>,
     pub(super) former: FormerSecrets,
     arrivals: StoredArrivals,
 }

@@ -1,9 +1,10 @@
 //! Sessions as the operator's service sees them.
 
+use super::PortFuture;
 use crate::ids::DeviceId;
 
 /// How the operator's service ends sessions and has a product read anew, so that no caller of the service has
-/// to know what a change means for a connected device. No call waits.
+/// to know what a change means for a connected device. No call waits, but [`Self::commands_known`].
 pub trait LiveSessions: Send + Sync + 'static {
     /// Ends every session of a device that was disabled, reset or deleted; it is then offline, with this
     /// cause.
@@ -14,6 +15,12 @@ pub trait LiveSessions: Send + Sync + 'static {
     /// Commands of a device were sent or taken back: they are read again. Called once it is known what
     /// became of the change.
     fn commands_changed(&self, device: DeviceId);
+    /// Waits, for a bounded time, until every answer to the device is given with what
+    /// [`Self::commands_changed`] said before this call.
+    fn commands_known(&self, device: DeviceId) -> PortFuture<'static, ()> {
+        let _ = device;
+        Box::pin(std::future::ready(()))
+    }
     /// Whether devices are served: else none is online, whatever the store says.
     fn is_serving(&self) -> bool;
     /// The product's secret was replaced: sessions that proved it (SecureMode 3) end.

@@ -171,11 +171,17 @@ impl Campaign {
             return;
         }
         let name = NamedDevice::by_name(device_key(number));
-        self.administer(|operator| match enabled {
+        self.take_notes();
+        let at = self.wall().wall;
+        let switched = self.act(|operator| match enabled {
             true => block_on(operator.enable_device(&name)),
             false => block_on(operator.disable_device(&name)),
-        })
-        .expect("it can be switched");
+        });
+        if !enabled {
+            Self::orders_are_taken_back(&mut self.ledger, number, at);
+        }
+        self.feel_changes();
+        switched.expect("it can be switched");
         if enabled {
             self.disabled.remove(&number);
             self.ledger.switched(number, true, self.now);

@@ -26,7 +26,7 @@ use super::{
             sql,
         },
     },
-    Change, Registry, missing, unless_damaged,
+    Change, Registry, meta, missing, unless_damaged,
 };
 
 /// What a step changes.
@@ -71,13 +71,19 @@ impl Registry {
         Ok(usize::try_from(open).unwrap_or(usize::MAX))
     }
 
-    fn next_command(&self, device: DeviceId, at: UnixMillis) -> rusqlite::Result<CommandId> {
+    /// The id of the newest one that is kept.
+    pub(super) fn last_command(&self, device: DeviceId) -> rusqlite::Result<Option<CommandId>> {
         let last = "SELECT id FROM commands WHERE device = ?1 ORDER BY n DESC LIMIT 1";
-        let last: Option<u32> =
+        let last =
             self.connection.prepare_cached(last)?.query_row([device.0], |row| row.get(0)).optional()?;
+        Ok(last.map(CommandId))
+    }
+
+    fn next_command(&self, device: DeviceId, at: UnixMillis) -> rusqlite::Result<CommandId> {
+        let last = self.last_command(device)?.max(meta::command_of_gone(&self.connection)?);
         let kept = "SELECT EXISTS (SELECT 1 FROM commands WHERE device = ?1 AND id = ?2)";
         let mut failure = None;
-        let id = next_id(last.map(CommandId), at, |id| {
+        let id = next_id(last, at, |id| {
             let look = || {
                 let mut select = self.connection.prepare_cached(kept)?;
                 select.query_row([device.0, id.0.into()], |row| row.get(0))

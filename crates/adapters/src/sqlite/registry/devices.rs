@@ -91,6 +91,7 @@ impl Registry {
         // In one transaction, so that no crash leaves a device online that may not be.
         if !enabled {
             self.presence(device, None, DeviceState::Offline, at, SWITCHED_OFF)?;
+            self.cancel_open_commands(device, None, at)?;
         }
         let Some((row, _)) = self.device_and_product(device)? else { return Ok(Err(missing(device))) };
         DEVICES.update(&["enabled"]).run(&self.connection, &DeviceRow { enabled, ..row })?;

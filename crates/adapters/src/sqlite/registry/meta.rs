@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
-use narrowgate_platform::model::retention::RetentionClass;
+use narrowgate_platform::model::{command::CommandId, retention::RetentionClass};
 use rusqlite::{Connection, OptionalExtension, types::Value};
 
 use super::{
@@ -43,6 +43,8 @@ const REPAIRS: &str = "repairs";
 const KEPT_FROM: &str = "kept_from";
 /// While latest values are copied into a new table: below which device all are in it.
 const LATEST_COPIED: &str = "latest_copied";
+/// The greatest id of a command of a device that has been deleted since.
+const COMMAND_OF_GONE: &str = "command_of_gone";
 /// Device and inode of the registry when the last epoch began.
 const FILE: &str = "file";
 /// The longest leap of the epoch of a copy, beyond the greatest that is known.
@@ -78,6 +80,24 @@ pub(in crate::sqlite) fn clock_day(registry: &Connection) -> rusqlite::Result<Op
 pub(in crate::sqlite) fn key_check(registry: &Connection) -> rusqlite::Result<Option<Vec<u8>>> {
     let sql = "SELECT value FROM meta WHERE name = ?1";
     registry.query_row(sql, [KEY_CHECK], |row| row.get(0)).optional()
+}
+
+/// The greatest id of a command of a device that has been deleted since; `None`: there is none, or its row is
+/// damaged.
+pub(super) fn command_of_gone(registry: &Connection) -> rusqlite::Result<Option<CommandId>> {
+    let found = unless_damaged(get(registry, COMMAND_OF_GONE, "the last command of a deleted device"))?;
+    Ok(match found {
+        Some(Value::Integer(id)) => u32::try_from(id).ok().map(CommandId),
+        _ => None,
+    })
+}
+
+/// A device is deleted whose last command had this id.
+pub(super) fn raise_command_of_gone(registry: &Connection, id: CommandId) -> rusqlite::Result<()> {
+    if command_of_gone(registry)?.is_some_and(|known| known >= id) {
+        return Ok(());
+    }
+    set(registry, COMMAND_OF_GONE, Value::Integer(id.0.into()))
 }
 
 /// Writes down what identifies the data key of a new store.

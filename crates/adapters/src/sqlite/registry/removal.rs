@@ -16,7 +16,7 @@ use super::{
         rows::{self, select_device},
         schema::sql,
     },
-    Change, Registry, missing,
+    Change, Registry, meta, missing,
 };
 
 /// Rows after which a step of a product's deletion takes no further device: some tenths of a second for which
@@ -36,6 +36,10 @@ impl Registry {
         let sql = sql!("{} WHERE d.id = ?1", select_device());
         let found = self.connection.prepare_cached(sql)?.query_row([device.0], rows::listed_device);
         let Some(found) = found.optional()? else { return Ok(Err(missing(device))) };
+        if let Some(last) = self.last_command(device)? {
+            // A device that is registered anew may remember it.
+            meta::raise_command_of_gone(&self.connection, last)?;
+        }
         let mut rows = self.log.note_gone(device)?;
         for (table, sql) in [
             ("devices", "DELETE FROM devices WHERE id = ?1"),

@@ -19,8 +19,14 @@ impl Operator {
     /// logged in, is not online, or has too many commands.
     pub async fn send_command(&self, name: &NamedDevice, new: NewCommand) -> Result<CommandCreated, Problem> {
         let act = async |device: Device| {
-            let _read = self.read_commands(device.id);
-            self.registrar.send_command(&device, new, self.sessions.is_serving()).await
+            let read = self.read_commands(device.id);
+            let sent = self.registrar.send_command(&device, new, self.sessions.is_serving()).await;
+            drop(read);
+            if sent.is_ok() {
+                // What the device says from here on is answered with the option that tells of it.
+                self.sessions.commands_known(device.id).await;
+            }
+            sent
         };
         self.with_device("cannot send the command", name, act).await
     }

@@ -267,6 +267,17 @@ fn command_state(store: &dyn Store, device: DeviceId, id: CommandId) -> CommandS
     command(store, (device, id)).state
 }
 
+/// It may not fetch them, and whoever switches it on again gives it new ones.
+pub fn a_device_that_is_switched_off_loses_the_commands_that_wait(store: &dyn Store) {
+    let id = activated(store);
+    let sent = [at(2), at(3)].map(|at| send(store, id, at));
+    fetch(store, (id, sent[0]), at(4));
+    block_on(store.set_device_enabled(id, false, at(5))).expect("the store writes");
+    assert_eq!(sent.map(|command| command_state(store, id, command)), [CommandState::Cancelled; 2]);
+    block_on(store.set_device_enabled(id, true, at(6))).expect("the store writes");
+    assert_eq!(open(store, id), [0; 0]);
+}
+
 /// A device with another secret may be another one.
 pub fn a_reset_device_gets_none_of_its_commands_and_a_deleted_one_leaves_none(store: &dyn Store) {
     let id = activated(store);
@@ -282,6 +293,8 @@ pub fn a_reset_device_gets_none_of_its_commands_and_a_deleted_one_leaves_none(st
     assert_eq!(block_on(store.recover()).expect("the store reads").commands, []);
     let again = add_device(store, "pk", "dk").id;
     assert_eq!((kept(store, again), device(store, again).state), (vec![], DeviceState::Inactive));
+    write(store, login(again, at(8)));
+    assert_eq!(send(store, again, at(9)), CommandId(3), "the device of this key may remember those before");
 }
 
 /// Seven days after their end, and the oldest beyond a thousand.

@@ -199,6 +199,7 @@ macro_rules! store_conformance {
                 a_superseded_login_neither_fetches_nor_answers
                 a_step_that_is_not_permitted_changes_nothing
                 a_command_is_over_when_its_time_is
+                a_device_that_is_switched_off_loses_the_commands_that_wait
                 a_reset_device_gets_none_of_its_commands_and_a_deleted_one_leaves_none
                 old_commands_go_when_a_new_one_is_sent_and_no_id_comes_twice
                 pages_of_commands_lose_and_repeat_nothing
