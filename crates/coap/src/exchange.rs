@@ -16,7 +16,7 @@ use crate::{
     block::BlockOptions,
     cache_key::CacheKey,
     code::Code,
-    fingerprint::Fingerprint,
+    fingerprint::Digest,
     message::{HEADER_BYTES, Kind, Message, Token},
     params::Params,
 };
@@ -40,6 +40,11 @@ impl ExchangeId {
     #[must_use]
     pub const fn mid(self) -> u16 {
         self.mid
+    }
+
+    /// By how many exchanges and requests of the endpoint it is newer than the first one.
+    pub(crate) const fn serial(self) -> u32 {
+        self.serial
     }
 
     /// Whether the peer does not want an answer of this code (RFC 7967, section 2.1): then none is sent.
@@ -67,7 +72,8 @@ pub struct Origin {
 pub(crate) struct Exchange {
     pub(crate) id: ExchangeId,
     pub(crate) token: Token,
-    pub(crate) fingerprint: Fingerprint,
+    /// Of its message, with the body if that came in blocks.
+    pub(crate) digest: Digest,
     pub(crate) stage: Stage,
     /// When the Message ID may be reused.
     pub(crate) expires: Instant,
@@ -115,18 +121,18 @@ impl Exchange {
     pub(crate) fn new(
         now: Instant,
         id: ExchangeId,
-        message: &Message<'_>,
+        (message, digest): (&Message<'_>, Digest),
         (cost, wish): (usize, Wish),
         params: &Params,
     ) -> Self {
         let confirmable = message.kind == Kind::Confirmable;
-        let (token, fingerprint) = (message.token, Fingerprint::of(message));
+        let token = message.token;
         let stage = if confirmable {
             Stage::Fresh { acknowledge_at: now + params.separate_after }
         } else {
             Stage::Unacknowledgeable
         };
-        Self { id, token, fingerprint, stage, expires: now + params.lifetime(confirmable), cost, wish }
+        Self { id, token, digest, stage, expires: now + params.lifetime(confirmable), cost, wish }
     }
 
     pub(crate) const fn origin(&self) -> Origin {

@@ -8,6 +8,14 @@ use crate::message::Message;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fingerprint(pub(crate) u16);
 
+/// The same, 64 bits of it: for where another request that is taken for a copy would be lost. Its upper 16
+/// bits are the fingerprint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Digest(u64);
+
+/// The bits of a digest below the fingerprint.
+const BELOW: u32 = 48;
+
 impl Fingerprint {
     /// The fingerprint of a message that is unknown, or of no interest. Differs from nothing.
     pub(crate) const UNKNOWN: Self = Self(0);
@@ -15,25 +23,53 @@ impl Fingerprint {
     /// The fingerprint of everything but type and Message ID: a request that is repeated with another type is
     /// the same request.
     pub(crate) fn of(message: &Message<'_>) -> Self {
-        let mut hash = u64::from(message.code.0) << 8;
-        for part in [message.token.as_bytes(), message.options_bytes(), message.payload] {
-            hash = mix(hash ^ part.len() as u64);
-            let mut words = part.chunks_exact(8);
-            for word in &mut words {
-                let word = word.try_into().map_or(0, u64::from_le_bytes);
-                hash = mix(hash ^ word);
-            }
-            for byte in words.remainder() {
-                hash = mix(hash ^ u64::from(*byte));
-            }
-        }
-        Self(((hash >> 48) as u16).max(1))
+        Digest::of(message).fingerprint()
     }
 
     /// Whether the two are known to belong to different requests.
     pub(crate) fn differs(self, other: Self) -> bool {
         self != other && self != Self::UNKNOWN && other != Self::UNKNOWN
     }
+}
+
+impl Digest {
+    /// See [`Fingerprint::of`].
+    pub(crate) fn of(message: &Message<'_>) -> Self {
+        let parts = [message.token.as_bytes(), message.options_bytes(), message.payload];
+        Self(parts.into_iter().fold(u64::from(message.code.0) << 8, mix_in))
+    }
+
+    /// That of the last block of this body: two bodies may end alike. The fingerprint stays that of the
+    /// block, as copies of it come without the rest.
+    pub(crate) fn with_body(self, body: &[u8]) -> Self {
+        Self(self.0 >> BELOW << BELOW | mix_in(self.0, body) >> (u64::BITS - BELOW))
+    }
+
+    /// See the type.
+    pub(crate) const fn fingerprint(self) -> Fingerprint {
+        let upper = (self.0 >> BELOW) as u16;
+        Fingerprint(if upper == 0 { 1 } else { upper })
+    }
+
+    /// What it has besides its fingerprint.
+    pub(crate) fn below(self) -> [u8; BELOW as usize / 8] {
+        let [a, b, c, d, e, f, ..] = self.0.to_le_bytes();
+        [a, b, c, d, e, f]
+    }
+}
+
+/// The hash with these bytes.
+fn mix_in(hash: u64, bytes: &[u8]) -> u64 {
+    let mut hash = mix(hash ^ bytes.len() as u64);
+    let mut words = bytes.chunks_exact(8);
+    for word in &mut words {
+        let word = word.try_into().map_or(0, u64::from_le_bytes);
+        hash = mix(hash ^ word);
+    }
+    for byte in words.remainder() {
+        hash = mix(hash ^ u64::from(*byte));
+    }
+    hash
 }
 
 /// Every bit of the result's upper half depends on every bit below it.
@@ -68,6 +104,32 @@ mod tests {
             assert!(first.differs(of(other)), "{other}");
         }
         assert!(!first.differs(Fingerprint::UNKNOWN) && !Fingerprint::UNKNOWN.differs(first));
+    }
+
+    #[test]
+    fn the_digest_of_a_last_block_is_that_of_its_whole_body() {
+        let bytes = hex::decode("42021234aaaab474657374d1030affff").expect("hexadecimal");
+        let block = Digest::of(&Message::parse(&bytes).expect("a message"));
+        let (one, other) = (block.with_body(b"one body"), block.with_body(b"a body"));
+        assert!(one != other && one != block && one == block.with_body(b"one body"));
+        assert_eq!((one.fingerprint(), other.fingerprint()), (block.fingerprint(), block.fingerprint()));
+        assert!(one.below() != other.below());
+    }
+
+    #[test]
+    fn a_digest_tells_reports_apart_whose_fingerprints_are_alike() {
+        let of = |value: u32| {
+            let body = format!(r#"{{"temp":{value}}}"#);
+            let bytes =
+                hex::decode(format!("42020002 0002 b5746f706963 ff{}", hex::encode(body)).replace(' ', ""));
+            Digest::of(&Message::parse(&bytes.expect("hexadecimal")).expect("a report"))
+        };
+        let all: Vec<Digest> = (0..2000).map(of).collect();
+        let pairs = (0..all.len()).flat_map(|one| (0..one).map(move |other| (one, other)));
+        let alike = pairs.filter(|(one, other)| all[*one].fingerprint() == all[*other].fingerprint());
+        let below = alike.map(|(one, other)| (all[one].below(), all[other].below()));
+        let (same, differ): (Vec<_>, Vec<_>) = below.partition(|(one, other)| one == other);
+        assert!((10..100).contains(&differ.len()) && same.is_empty(), "{} {same:?}", differ.len());
     }
 
     #[test]

@@ -238,6 +238,8 @@ pub enum CloseCause {
     ByPeer,
     /// The platform closed it.
     ByCommand,
+    /// The platform closed it, because a newer login of its device is durable.
+    Superseded,
     /// A new handshake or login from the same address and port, to the same address, was completed (RFC 6347,
     /// section 4.2.8).
     Replaced,
@@ -312,6 +314,12 @@ pub enum ShardCommand {
     },
     /// Ends a session with close_notify.
     Close {
+        /// Which session.
+        session: SessionId,
+    },
+    /// The same, because a newer login of its device is durable: of a login by plain CoAP, a late copy is
+    /// then dropped.
+    Supersede {
         /// Which session.
         session: SessionId,
     },

@@ -76,8 +76,8 @@ pub(crate) enum Pending {
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     effects: VecDeque<Effect>,
-    /// Sessions that end once all of these are out.
-    closes: VecDeque<SessionId>,
+    /// What ends sessions once all of these are out.
+    closes: VecDeque<(SessionId, ShardCommand)>,
     pending: Slab<(u32, Pending)>,
     asked: u32,
     lookups: Lookups,
@@ -92,8 +92,8 @@ impl Outbox {
 
     pub(crate) fn poll(&mut self) -> Option<Effect> {
         self.effects.pop_front().or_else(|| {
-            let session = self.closes.pop_front()?;
-            Some(Effect::Command(session.shard, ShardCommand::Close { session }))
+            let (session, close) = self.closes.pop_front()?;
+            Some(Effect::Command(session.shard, close))
         })
     }
 
@@ -110,7 +110,12 @@ impl Outbox {
     /// Ends a session with close_notify, after everything that is sent to it meanwhile: what was committed
     /// with its end is answered first.
     pub(crate) fn close_last(&mut self, session: SessionId) {
-        self.closes.push_back(session);
+        self.closes.push_back((session, ShardCommand::Close { session }));
+    }
+
+    /// The same, because a newer login of its device is durable.
+    pub(crate) fn supersede_last(&mut self, session: SessionId) {
+        self.closes.push_back((session, ShardCommand::Supersede { session }));
     }
 
     /// Answers a request as it stands. Everything but the answers of a session with the product's secret goes

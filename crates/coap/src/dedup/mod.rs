@@ -5,20 +5,25 @@
 //! request's. A usual answer takes its token and a few bytes more ([`AnswerFrame`]), 12 to 16 bytes with
 //! all; any other one 9 bytes and itself.
 //!
+//! In an endpoint of plain CoAP there is more between fingerprint and answer, for a later login of the same
+//! peer ([`crate::Remains`]): `rest of the digest, 6 bytes | to whom it belongs u8`.
+//!
 //! Most messages have a Message ID outside of the [`Span`] of those that are stored, so nothing is searched;
 //! else a look-up walks over the list, which the limit on its length keeps short. No answer is removed before
 //! its time. One whose time is over is not found; in a long list it may stay for [`CLEAN_AFTER_S`] seconds
 //! more.
 
 mod frame;
+mod owner;
 mod span;
 
 use std::time::{Duration, Instant};
 
 pub use frame::AnswerFrame;
 
-use self::{frame::Packed, span::Span};
-use crate::fingerprint::Fingerprint;
+pub(crate) use self::owner::Asked;
+use self::{frame::Packed, owner::OWNER_BYTES, span::Span};
+use crate::fingerprint::{Digest, Fingerprint};
 
 /// Bytes before each packed answer.
 const HEADER_BYTES: usize = 6;
@@ -45,7 +50,11 @@ pub(crate) struct StoredAnswers {
     /// Where the Message IDs lie; `None` if there is none.
     span: Option<Span>,
     count: u32,
+    /// Bytes between fingerprint and packed answer: none, or [`OWNER_BYTES`].
+    owner_bytes: u8,
 }
+
+const _: () = assert!(size_of::<StoredAnswers>() <= 56, "there is one in each session that was answered");
 
 /// An answer as it is kept.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +63,8 @@ pub(crate) struct StoredAnswer<'a> {
     expires: u16,
     /// The fingerprint of its request.
     pub(crate) request: Fingerprint,
+    /// Empty outside of plain CoAP.
+    owner: &'a [u8],
     packed: &'a [u8],
 }
 
@@ -65,25 +76,37 @@ impl StoredAnswer<'_> {
 }
 
 /// Reads the answer at the beginning of `bytes`, and what follows it.
-fn split(bytes: &[u8]) -> Option<(StoredAnswer<'_>, &[u8])> {
+fn split(bytes: &[u8], owner_bytes: u8) -> Option<(StoredAnswer<'_>, &[u8])> {
     let (header, rest) = bytes.split_first_chunk::<HEADER_BYTES>()?;
     let [mid_0, mid_1, expires_0, expires_1, request_0, request_1] = *header;
+    let (owner, rest) = rest.split_at_checked(usize::from(owner_bytes))?;
     let (packed, rest) = rest.split_at_checked(frame::packed_bytes(rest)?)?;
     let answer = StoredAnswer {
         mid: u16::from_ne_bytes([mid_0, mid_1]),
         expires: u16::from_ne_bytes([expires_0, expires_1]),
         request: Fingerprint(u16::from_ne_bytes([request_0, request_1])),
+        owner,
         packed,
     };
     Some((answer, rest))
 }
 
 impl StoredAnswers {
-    pub(crate) const fn new(now: Instant) -> Self {
-        Self { bytes: Vec::new(), epoch: now, earliest: u16::MAX, latest: 0, span: None, count: 0 }
+    /// A list without answers; `is_plain`: a later endpoint of the peer may have them ([`Self::leave`]).
+    pub(crate) const fn new(now: Instant, is_plain: bool) -> Self {
+        let owner_bytes = if is_plain { OWNER_BYTES as u8 } else { 0 };
+        Self {
+            bytes: Vec::new(),
+            epoch: now,
+            earliest: u16::MAX,
+            latest: 0,
+            span: None,
+            count: 0,
+            owner_bytes,
+        }
     }
 
-    /// The most bytes that an answer of `bytes` bytes takes.
+    /// The most bytes that an answer of `bytes` bytes takes, outside of plain CoAP.
     pub(crate) const fn cost(bytes: usize) -> usize {
         WHOLE_BYTES + bytes
     }
@@ -92,19 +115,23 @@ impl StoredAnswers {
     /// Message ID, and that the answer is shorter than 64 KiB, like any datagram.
     pub(crate) fn insert(
         &mut self,
-        (mid, request): (u16, Fingerprint),
+        asked: Asked,
         expires: Instant,
         answer: &[u8],
         frame: Option<&AnswerFrame>,
     ) -> usize {
         debug_assert!(answer.len() <= usize::from(u16::MAX), "a datagram is shorter");
+        let Asked { mid, request, .. } = asked;
         let expires = self.seconds_up(expires);
         let packed = Packed::new(answer, mid, frame);
-        let bytes = HEADER_BYTES + packed.bytes();
+        let bytes = HEADER_BYTES + usize::from(self.owner_bytes) + packed.bytes();
         self.make_room(bytes);
         self.bytes.extend_from_slice(&mid.to_ne_bytes());
         self.bytes.extend_from_slice(&expires.to_ne_bytes());
         self.bytes.extend_from_slice(&request.0.to_ne_bytes());
+        if self.owner_bytes > 0 {
+            self.bytes.extend_from_slice(&asked.owner());
+        }
         packed.emit(&mut self.bytes);
         self.note(mid, expires);
         bytes
@@ -143,39 +170,35 @@ impl StoredAnswers {
             return None;
         }
         let now = self.seconds(now);
-        self.iter().find(|answer| answer.mid == mid && u64::from(answer.expires) > now)
+        let is_own = |answer: &StoredAnswer<'_>| answer.mid == mid && !owner::is_left(answer.owner);
+        self.iter().find(|answer| is_own(answer) && u64::from(answer.expires) > now)
     }
 
-    /// The answer to the very same message, among several with this Message ID.
-    pub(crate) fn find_same(&self, now: Instant, mid: u16, request: Fingerprint) -> Option<StoredAnswer<'_>> {
-        if !self.span?.contains(mid) {
+    /// The answer that an earlier endpoint of the peer gave to the very same request; there may be several
+    /// with its Message ID.
+    pub(crate) fn find_left(&self, now: Instant, mid: u16, request: Digest) -> Option<StoredAnswer<'_>> {
+        if self.owner_bytes == 0 || !self.span?.contains(mid) {
             return None;
         }
         let now = self.seconds(now);
-        let is_same = |answer: &StoredAnswer<'_>| answer.mid == mid && answer.request == request;
+        let is_same = |answer: &StoredAnswer<'_>| {
+            (answer.mid, answer.request) == (mid, request.fingerprint())
+                && owner::is_left_for(answer.owner, request)
+        };
         self.iter().find(|answer| is_same(answer) && u64::from(answer.expires) > now)
     }
 
-    /// Adds the answers of another list, each until its time. There may be several to a Message ID then: see
-    /// [`Self::find_same`].
-    pub(crate) fn absorb(&mut self, other: &Self) {
-        self.make_room(other.bytes.len());
-        let mut rest = &other.bytes[..];
-        while let Some((answer, others)) = split(rest) {
-            let at = other.epoch + Duration::from_secs(answer.expires.into());
-            let (mid, expires) = (answer.mid, self.seconds_up(at));
-            let begin = self.bytes.len();
-            self.bytes.extend_from_slice(&rest[..rest.len() - others.len()]);
-            self.bytes[begin + 2..begin + 4].copy_from_slice(&expires.to_ne_bytes());
-            self.note(mid, expires);
-            rest = others;
-        }
+    /// Keeps what is left to the next endpoint of the peer, and has not expired; returns the bytes that it
+    /// freed.
+    pub(crate) fn leave(&mut self, now: Instant) -> usize {
+        let length = usize::from(self.owner_bytes);
+        self.sift(self.seconds(now), |bytes, at| bytes.get_mut(at..at + length).is_some_and(owner::leave))
     }
 
     fn iter(&self) -> impl Iterator<Item = StoredAnswer<'_>> {
         let mut rest = &self.bytes[..];
         std::iter::from_fn(move || {
-            let (answer, others) = split(rest)?;
+            let (answer, others) = split(rest, self.owner_bytes)?;
             rest = others;
             Some(answer)
         })
@@ -196,13 +219,19 @@ impl StoredAnswers {
         if seconds < u64::from(self.earliest) {
             return 0;
         }
+        self.sift(seconds, |_, _| true)
+    }
+
+    /// Keeps what has not expired in this second after the epoch, and whose owner, which begins there, is to
+    /// be kept; returns the bytes that it freed.
+    fn sift(&mut self, seconds: u64, is_kept: impl Fn(&mut [u8], usize) -> bool) -> usize {
         let before = self.bytes.len();
         let (mut read, mut write) = (0, 0);
         (self.earliest, self.latest, self.span, self.count) = (u16::MAX, 0, None, 0);
-        while let Some((answer, rest)) = split(&self.bytes[read..]) {
+        while let Some((answer, rest)) = split(&self.bytes[read..], self.owner_bytes) {
             let (mid, expires) = (answer.mid, answer.expires);
             let end = self.bytes.len() - rest.len();
-            if u64::from(expires) > seconds {
+            if u64::from(expires) > seconds && is_kept(&mut self.bytes, read + HEADER_BYTES) {
                 // Below, since it expires later.
                 let expires = expires - seconds as u16;
                 self.bytes.copy_within(read..end, write);
@@ -274,9 +303,9 @@ mod tests {
 
     #[test]
     fn an_answer_is_kept_for_its_lifetime_and_no_longer() {
-        let mut stored = StoredAnswers::new(start());
+        let mut stored = StoredAnswers::new(start(), false);
         let expires = start() + Duration::from_secs(247);
-        let cost = stored.insert((7, Fingerprint(9)), expires, b"answer", None);
+        let cost = stored.insert(Asked::here(7, Fingerprint(9)), expires, b"answer", None);
         assert_eq!((cost, StoredAnswers::cost(6)), (15, 15));
         assert_eq!(stored.find(start(), 7).map(|answer| answer.request), Some(Fingerprint(9)));
         assert!(stored.find(start(), 8).is_none());
@@ -291,9 +320,13 @@ mod tests {
     #[test]
     fn attack_209_a_usual_answer_takes_12_to_16_bytes() {
         for (id, bytes) in [("\"1\"", 13), ("\"123\"", 13), ("1234567", 15), ("\"123456789\"", 16)] {
-            let mut stored = StoredAnswers::new(start());
+            let mut stored = StoredAnswers::new(start(), false);
             let answer = answer(1, id);
-            assert_eq!(stored.insert((1, Fingerprint(9)), start(), &answer, Some(&FRAME)), bytes, "{id}");
+            assert_eq!(
+                stored.insert(Asked::here(1, Fingerprint(9)), start(), &answer, Some(&FRAME)),
+                bytes,
+                "{id}"
+            );
             assert_eq!(stored.bytes.capacity(), bytes, "nothing is spare");
             // As much as it took before there was a short form.
             assert!(StoredAnswers::cost(answer.len()) >= 51);
@@ -302,13 +335,13 @@ mod tests {
 
     #[test]
     fn a_list_that_never_empties_forgets_nothing_early_for_days() {
-        let mut stored = StoredAnswers::new(start());
+        let mut stored = StoredAnswers::new(start(), false);
         for step in 0..4000_u32 {
             let now = start() + Duration::from_secs(100) * step;
             stored.expire(now);
             let mid = step as u16;
             stored.insert(
-                (mid, Fingerprint(1)),
+                Asked::here(mid, Fingerprint(1)),
                 now + Duration::from_secs(247),
                 &answer(mid, "7"),
                 Some(&FRAME),
@@ -323,7 +356,7 @@ mod tests {
 
     #[test]
     fn a_long_list_is_cleaned_rarely_and_answers_as_if_it_were_cleaned_at_once() {
-        let mut stored = StoredAnswers::new(start());
+        let mut stored = StoredAnswers::new(start(), false);
         let (mut cleaned, mut longest) = (0, 0);
         // 10 answers a second.
         for tenth in 0..10_000_u32 {
@@ -331,7 +364,12 @@ mod tests {
             cleaned += usize::from(stored.expire(now) > 0);
             let mid = tenth as u16;
             let expires = now + Duration::from_secs(247);
-            stored.insert((mid, Fingerprint(1)), expires, &answer(mid, "\"123456\""), Some(&FRAME));
+            stored.insert(
+                Asked::here(mid, Fingerprint(1)),
+                expires,
+                &answer(mid, "\"123456\""),
+                Some(&FRAME),
+            );
             assert!(stored.find(now, mid).is_some());
             // Rounded up to whole seconds.
             assert!(stored.find(now, mid.wrapping_sub(2480)).is_none(), "{tenth}");
@@ -346,13 +384,46 @@ mod tests {
         assert!(stored.is_empty());
     }
 
+    fn digest(request: u8) -> Digest {
+        let bytes = [0x40, 2, 0, 1, 0xff, request];
+        Digest::of(&crate::Message::parse(&bytes).expect("a POST"))
+    }
+
+    #[test]
+    fn what_is_left_answers_the_same_request_alone_until_its_time_and_the_rest_is_gone() {
+        let mut stored = StoredAnswers::new(start(), true);
+        let at = |seconds| start() + Duration::from_secs(seconds);
+        stored.insert(Asked::of(7, digest(1), false), at(10), b"expires", None);
+        stored.insert(Asked::of(7, digest(2), false), at(100), b"is left", None);
+        stored.insert(Asked::of(8, digest(3), true), at(100), b"ends here", None);
+        let before = stored.bytes();
+        assert_eq!(before, 3 * (9 + OWNER_BYTES) + 7 + 7 + 9);
+        assert_eq!(stored.leave(at(10)), before - (9 + OWNER_BYTES + 7));
+        assert_eq!((stored.count(), stored.latest_expiry()), (1, at(100)));
+        let found = |stored: &StoredAnswers, seconds, mid, request| {
+            stored.find_left(at(seconds), mid, digest(request)).map(|answer| answer.message(None))
+        };
+        assert_eq!(found(&stored, 99, 7, 2).as_deref(), Some(&b"is left"[..]));
+        for (seconds, mid, request) in [(100, 7, 2), (99, 7, 1), (99, 7, 3), (99, 8, 2), (99, 8, 3)] {
+            assert_eq!(found(&stored, seconds, mid, request), None, "{seconds} {mid} {request}");
+        }
+        assert!(stored.find(at(99), 7).is_none(), "another request has this Message ID now");
+        stored.insert(Asked::of(7, digest(4), false), at(200), b"own", None);
+        assert_eq!(stored.find(at(99), 7).map(|answer| answer.message(None)).as_deref(), Some(&b"own"[..]));
+        assert_eq!((stored.leave(at(99)), stored.count()), (0, 2), "both, to the third one");
+        assert_eq!((found(&stored, 99, 7, 2).is_some(), found(&stored, 99, 7, 4).is_some()), (true, true));
+        let mut by_dtls = StoredAnswers::new(start(), false);
+        by_dtls.insert(Asked::of(7, digest(1), false), at(100), b"answer", None);
+        assert_eq!((by_dtls.bytes(), by_dtls.leave(start()), by_dtls.count()), (15, 15, 0));
+    }
+
     proptest! {
         #[test]
         fn the_list_does_what_a_map_does(
             steps in proptest::collection::vec((0_u16..40, 0_u64..300, 0_usize..20, 0_u64..30), 1..60),
         ) {
             let mut now = start();
-            let mut stored = StoredAnswers::new(now);
+            let mut stored = StoredAnswers::new(now, false);
             let mut model: BTreeMap<u16, (Instant, Vec<u8>)> = BTreeMap::new();
             for (mid, lifetime, length, pause) in steps {
                 now += Duration::from_secs(pause);
@@ -361,7 +432,7 @@ mod tests {
                 model.entry(mid).or_insert_with(|| {
                     let expires = now + Duration::from_secs(lifetime + 1);
                     let answer = vec![mid as u8; length];
-                    stored.insert((mid, Fingerprint(mid)), expires, &answer, Some(&FRAME));
+                    stored.insert(Asked::here(mid, Fingerprint(mid)), expires, &answer, Some(&FRAME));
                     (expires, answer)
                 });
                 for mid in 0..40 {

@@ -10,9 +10,9 @@ use std::time::Instant;
 use crate::{
     budget::Budget,
     context::Context,
-    dedup::{StoredAnswer, StoredAnswers},
+    dedup::{Asked, StoredAnswer, StoredAnswers},
     discard::Discard,
-    fingerprint::Fingerprint,
+    fingerprint::Digest,
     params::Params,
 };
 
@@ -20,7 +20,8 @@ use crate::{
 /// needs fewer where it is stored in short.
 const ANSWER_BYTES_EXPECTED: usize = 64;
 
-/// The answers of one endpoint; without a box while there are none.
+/// The answers of one endpoint, with those that an earlier one of its peer has left; without a box while
+/// there are none.
 #[derive(Debug, Default)]
 pub(super) struct Answers(Option<Box<StoredAnswers>>);
 
@@ -29,16 +30,17 @@ impl Answers {
         Self(None)
     }
 
-    /// Stores the answer to the message with this Message ID. No other answer to it is stored.
+    /// Stores the answer to a message whose Message ID has no other; `is_plain`: a later endpoint of the peer
+    /// may have it.
     pub(super) fn insert(
         &mut self,
         context: &mut Context<'_>,
-        request: (u16, Fingerprint),
+        (asked, is_plain): (Asked, bool),
         expires: Instant,
         answer: &[u8],
     ) {
-        let stored = self.0.get_or_insert_with(|| Box::new(StoredAnswers::new(context.now)));
-        context.budget.charge(stored.insert(request, expires, answer, context.params.answer_frame));
+        let stored = self.0.get_or_insert_with(|| Box::new(StoredAnswers::new(context.now, is_plain)));
+        context.budget.charge(stored.insert(asked, expires, answer, context.params.answer_frame));
     }
 
     /// The answer to the message with this Message ID.
@@ -46,22 +48,24 @@ impl Answers {
         self.0.as_ref()?.find(now, mid)
     }
 
-    /// The answer to the very same message, among several with this Message ID.
-    pub(super) fn find_same(&self, now: Instant, mid: u16, request: Fingerprint) -> Option<StoredAnswer<'_>> {
-        self.0.as_ref()?.find_same(now, mid, request)
+    /// The answer that an earlier endpoint of the peer gave to this request.
+    pub(super) fn find_left(&self, now: Instant, mid: u16, request: Digest) -> Option<StoredAnswer<'_>> {
+        self.0.as_ref()?.find_left(now, mid, request)
     }
 
-    /// Takes all of them, which stay charged.
-    pub(super) fn take(&mut self) -> Option<Box<StoredAnswers>> {
-        self.0.take().filter(|stored| !stored.is_empty())
+    /// Takes what is left to the next endpoint of the peer, which stays charged; the rest is gone.
+    pub(super) fn leave(&mut self, context: &mut Context<'_>) -> Option<Box<StoredAnswers>> {
+        self.remove(context, StoredAnswers::leave);
+        self.0.take()
     }
 
-    /// Adds what is charged already.
-    pub(super) fn put(&mut self, stored: Box<StoredAnswers>) {
-        match &mut self.0 {
-            Some(all) => all.absorb(&stored),
-            None => self.0 = Some(stored),
+    /// Takes over what is charged already, into the place of none; returns it where there are some.
+    pub(super) fn inherit(&mut self, stored: Box<StoredAnswers>) -> Option<Box<StoredAnswers>> {
+        if self.0.is_some() {
+            return Some(stored);
         }
+        self.0 = Some(stored);
+        None
     }
 
     /// The limit that one more request would exceed, if any, while `open` requests wait for their answer and
@@ -130,7 +134,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::test_clock::{Bench, start};
+    use crate::{
+        fingerprint::Fingerprint,
+        test_clock::{Bench, start},
+    };
+
+    fn asked(mid: u16) -> (Asked, bool) {
+        (Asked::here(mid, Fingerprint(mid)), false)
+    }
 
     #[test]
     fn the_box_goes_with_the_last_answer_and_the_budget_gets_its_bytes_back() {
@@ -138,7 +149,7 @@ mod tests {
         let mut answers = Answers::new();
         for (mid, seconds) in [(1, 10), (2, 20)] {
             let expires = start() + Duration::from_secs(seconds);
-            answers.insert(&mut bench.context(), (mid, Fingerprint(mid)), expires, b"answer");
+            answers.insert(&mut bench.context(), asked(mid), expires, b"answer");
         }
         let found = |answers: &Answers, mid| answers.find(start(), mid).map(|answer| answer.message(None));
         assert_eq!((found(&answers, 1), found(&answers, 3)), (Some(b"answer".to_vec()), None));
@@ -171,7 +182,7 @@ mod tests {
         let (mut much, nothing) = (Answers::new(), Answers::new());
         let expires = start() + Duration::from_secs(247);
         for mid in 0..100 {
-            much.insert(&mut bench.context(), (mid, Fingerprint(mid)), expires, &[0; 91]);
+            much.insert(&mut bench.context(), asked(mid), expires, &[0; 91]);
         }
         assert_eq!(much.limit_reached(&bench.context(), 0, 0), None, "10,000 of a million bytes");
         bench.budget.charge((1 << 20) - 10_000 - 639_999);

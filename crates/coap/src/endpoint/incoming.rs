@@ -12,6 +12,7 @@ use crate::{
     context::Context,
     discard::Discard,
     exchange::{Exchange, ExchangeId, Stage, Wish},
+    fingerprint::Digest,
     message::{Kind, Message},
 };
 
@@ -19,6 +20,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
     exchanges: Vec<Exchange>,
+    /// The serial number of the newest request that changes something, while any is open.
+    pub(super) newest: Option<u32>,
 }
 
 impl Incoming {
@@ -27,17 +30,17 @@ impl Incoming {
         Exchange::COST + message.options_bytes().len() + body_bytes
     }
 
-    /// Opens an exchange for a request whose body has `body_bytes`.
+    /// Opens an exchange for the request in a message with this digest, whose body has `body_bytes`.
     pub(super) fn open(
         &mut self,
         context: &mut Context<'_>,
         id: ExchangeId,
-        message: &Message<'_>,
+        (message, digest): (&Message<'_>, Digest),
         (body_bytes, wish): (usize, Wish),
     ) {
         let cost = Self::cost(message, body_bytes);
         context.budget.charge(cost);
-        self.exchanges.push(Exchange::new(context.now, id, message, (cost, wish), context.params));
+        self.exchanges.push(Exchange::new(context.now, id, (message, digest), (cost, wish), context.params));
     }
 
     /// The exchange whose request has this Message ID.
@@ -120,12 +123,9 @@ mod tests {
     fn opened(bench: &mut Bench, first: u8) -> (Incoming, ExchangeId) {
         let (mut incoming, id) = (Incoming::default(), ExchangeId::new(0, 1, 0));
         let bytes = [first, 1, 0, 1];
-        incoming.open(
-            &mut bench.context(),
-            id,
-            &Message::parse(&bytes).expect("a GET"),
-            (0, Wish::default()),
-        );
+        let message = Message::parse(&bytes).expect("a GET");
+        let digest = Digest::of(&message);
+        incoming.open(&mut bench.context(), id, (&message, digest), (0, Wish::default()));
         (incoming, id)
     }
 

@@ -8,12 +8,13 @@
 //!             +-> Bodies     bodies and answers in transfer, block by block  seconds, 247 at most unmoved
 //!             |   Outbox     messages and events that wait to be taken       until the next poll
 //!             +-> Answers    what answered a request, for its duplicates     minutes, in most sessions
-//!             +-> Observers  who observes the resource of this endpoint      the session, for few peers
-//!             +-> Notices    what was reported of a peer that miscounts      the session, for few peers
+//!             +-> Notices    what was reported of a peer that miscounts      minutes, for few peers
 //!             +-> TurnedAway what was refused for want of room               minutes, for few peers
+//!             +-> Observers  who observes the resource of this endpoint      the session, for few peers
 //! ```
 //!
-//! The first four share a box, which is freed when they are empty; the last three share one that stays.
+//! The first four share a box, which is freed when they are empty. The last three share one that is freed
+//! when the first two of them are of no use any more, unless the peer has ever observed.
 //!
 //! | limit | at it |
 //! |---|---|
@@ -27,7 +28,7 @@
 //!
 //! The answer to a request that is refused at a limit is not stored; a non-confirmable one gets none. Nor is
 //! a 4.29 or 5.03 of the application stored: nothing ran, so a copy of the request may, until something
-//! newer has come (`TurnedAway`).
+//! newer has run (`TurnedAway`).
 //!
 //! # Blocks
 //!
@@ -68,7 +69,7 @@ mod remains;
 mod send;
 mod turned_away;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use error::{NotifyError, RequestError, RespondError};
 pub use remains::Remains;
@@ -94,9 +95,9 @@ use crate::{
 
 /// One side of one association. After every call, events and messages are to be drained.
 ///
-/// Besides what [`Endpoint::is_idle`] covers, it remembers in some 100 bytes what it reported about its peer,
-/// and by which tokens the peer observes; and of 64 requests at most that it refused for want of room 8 bytes
-/// each.
+/// Besides what [`Endpoint::is_idle`] covers, it remembers in some 150 bytes what it reported about its peer,
+/// for EXCHANGE_LIFETIME, and by which tokens the peer observes; and of 64 requests at most that it refused
+/// for want of room 12 bytes each, which are charged.
 ///
 /// All methods of one endpoint must be given the same [`Budget`], and [`Endpoint::release`] must be called
 /// before it is dropped.
@@ -108,6 +109,8 @@ pub struct Endpoint {
     serial: u32,
     next_mid: u16,
     profile: Profile,
+    /// It may leave its answers to another one: [`Endpoint::leave`].
+    is_plain: bool,
     /// In a box of its own, because few peers need it.
     lasting: Option<Box<Lasting>>,
 }
@@ -123,14 +126,14 @@ struct Active {
     outbox: Outbox,
 }
 
-/// What is kept as long as the endpoint.
+/// What is kept beyond an exchange.
 #[derive(Debug, Default)]
 struct Lasting {
     notices: Notices,
     observers: Observers,
     turned_away: TurnedAway,
-    /// What an earlier endpoint of this peer has left.
-    inherited: Answers,
+    /// When the notices and what was turned away are of no use any more; `None` if there are none.
+    until: Option<Instant>,
 }
 
 impl Active {
@@ -149,9 +152,18 @@ impl Endpoint {
         Self::counting_from(first_mid, 0)
     }
 
-    /// The same, and its requests count their tokens from this number: without DTLS a random one, so that no
-    /// late answer to what an earlier endpoint at its port has asked is taken for one to its own request (RFC
-    /// 7252, section 5.3.1).
+    /// The same, for a peer of plain CoAP, which is known by its address alone: what it answers may be left
+    /// to a later endpoint of the peer ([`Endpoint::leave`]), so its answers take 7 bytes more each.
+    #[must_use]
+    pub const fn plain(first_mid: u16) -> Self {
+        let mut endpoint = Self::new(first_mid);
+        endpoint.is_plain = true;
+        endpoint
+    }
+
+    /// As [`Endpoint::new`], and its requests count their tokens from this number: without DTLS a random one,
+    /// so that no late answer to what an earlier endpoint at its port has asked is taken for one to its own
+    /// request (RFC 7252, section 5.3.1).
     #[must_use]
     pub const fn counting_from(first_mid: u16, first_token: u32) -> Self {
         Self {
@@ -160,6 +172,7 @@ impl Endpoint {
             serial: first_token,
             next_mid: first_mid,
             profile: Profile::Default,
+            is_plain: false,
             lasting: None,
         }
     }
@@ -180,9 +193,7 @@ impl Endpoint {
     /// expired answers and bodies.
     pub fn handle_timeout(&mut self, context: &mut Context<'_>) {
         self.answers.expire(context);
-        if let Some(lasting) = &mut self.lasting {
-            lasting.inherited.clean(context);
-        }
+        self.forget(context);
         if let Some(active) = &mut self.active {
             let Active { incoming, outgoing, bodies, outbox } = &mut **active;
             incoming.handle_timeout(context, outbox);
@@ -209,7 +220,7 @@ impl Endpoint {
             active.and_then(|active| active.outgoing.poll_timeout()),
             active.and_then(|active| active.bodies.poll_timeout()),
             self.answers.poll_timeout(),
-            self.lasting.as_ref().and_then(|lasting| lasting.inherited.poll_timeout()),
+            self.lasting.as_ref().and_then(|lasting| lasting.until),
         ];
         parts.into_iter().flatten().min()
     }
@@ -255,10 +266,7 @@ impl Endpoint {
     /// answer.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        let is_empty = |lasting: &Lasting| lasting.inherited.is_empty();
-        self.answers.is_empty()
-            && self.lasting.as_deref().is_none_or(is_empty)
-            && self.active.as_ref().is_none_or(|active| active.is_empty())
+        self.answers.is_empty() && self.active.as_ref().is_none_or(|active| active.is_empty())
     }
 
     /// Type, Message ID and token of the message that opened an exchange; `None` once it is answered or
@@ -280,7 +288,7 @@ impl Endpoint {
     pub fn release(&mut self, budget: &mut Budget) {
         self.answers.release(budget);
         if let Some(lasting) = &mut self.lasting {
-            lasting.inherited.release(budget);
+            lasting.turned_away.release(budget);
         }
         if let Some(mut active) = self.active.take() {
             active.incoming.release(budget);
@@ -297,12 +305,26 @@ impl Endpoint {
         &mut self.active().outbox
     }
 
-    fn notices(&mut self) -> &mut Notices {
-        &mut self.lasting.get_or_insert_default().notices
+    /// What lasts, to which something is added that is of use for EXCHANGE_LIFETIME.
+    fn lasting_until(&mut self, context: &Context<'_>) -> &mut Lasting {
+        let lasting = self.lasting.get_or_insert_default();
+        // Whole seconds are remembered, and rounded down.
+        let until = context.now + context.params.exchange_lifetime + Duration::from_secs(2);
+        lasting.until = lasting.until.max(Some(until));
+        lasting
     }
 
-    fn turned_away(&mut self) -> &mut TurnedAway {
-        &mut self.lasting.get_or_insert_default().turned_away
+    /// Frees what lasted, if its time is over.
+    fn forget(&mut self, context: &mut Context<'_>) {
+        let Some(lasting) = &mut self.lasting else { return };
+        if lasting.until.is_none_or(|until| until > context.now) {
+            return;
+        }
+        lasting.turned_away.release(context.budget);
+        (lasting.notices, lasting.until) = (Notices::default(), None);
+        if lasting.observers.is_unused() {
+            self.lasting = None;
+        }
     }
 
     fn observers(&mut self) -> &mut Observers {
@@ -362,6 +384,45 @@ impl Endpoint {
     fn tidy(&mut self) {
         if self.active.as_ref().is_some_and(|active| active.is_empty()) {
             self.active = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Code, Params, Response,
+        message::{Kind, Token},
+        test_clock::Bench,
+    };
+
+    /// Handles a request, and answers it by this code.
+    fn serve(bench: &mut Bench, endpoint: &mut Endpoint, (method, observe): (Code, &[u8]), answer: Response) {
+        let mut request = Response::new(method);
+        request.options.insert(crate::OptionNumber::OBSERVE, observe);
+        let request = request.to_message(Kind::Confirmable, 1, Token::default());
+        endpoint.handle_message(&mut bench.context(), &request);
+        let Some(Event::Request { exchange, .. }) = endpoint.poll_event() else { panic!("it is new") };
+        endpoint.respond(&mut bench.context(), exchange, answer).expect("it is open");
+        while endpoint.poll_transmit(&mut Vec::new()) {}
+    }
+
+    #[test]
+    fn what_lasts_is_freed_after_its_time_unless_the_peer_has_observed() {
+        for (method, answer, is_freed) in [
+            (Code::POST, Response::new(Code::SERVICE_UNAVAILABLE), true),
+            (Code::GET, Response::new(Code::TOO_MANY_REQUESTS), true),
+            (Code::GET, Response::new(Code::CONTENT).option(crate::OptionNumber::OBSERVE, []), false),
+        ] {
+            let (mut bench, mut endpoint) = (Bench::new(Params::default()), Endpoint::new(0));
+            serve(&mut bench, &mut endpoint, (method, &[]), answer);
+            assert!(endpoint.lasting.is_some());
+            bench.now += Duration::from_secs(300);
+            assert!(endpoint.poll_timeout().is_some_and(|at| at < bench.now));
+            endpoint.handle_timeout(&mut bench.context());
+            assert_eq!(endpoint.lasting.is_none(), is_freed, "{method}");
+            assert_eq!((endpoint.poll_timeout(), bench.budget.bytes_used()), (None, 0));
         }
     }
 }

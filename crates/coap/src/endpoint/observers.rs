@@ -57,6 +57,11 @@ impl Observers {
         self.tokens.clear();
     }
 
+    /// Whether the peer has never observed: else numbers go on from the last one.
+    pub(super) fn is_unused(&self) -> bool {
+        self.tokens.is_empty() && self.sequence == 0 && self.held_end.is_none()
+    }
+
     /// The tokens of all registrations.
     pub(super) fn tokens(&self) -> &[Token] {
         &self.tokens

@@ -1,15 +1,16 @@
 //! Handles what comes from the peer.
 
-use super::{Active, Endpoint, bodies::Outcome, incoming::Incoming, outbox::Transmit};
+use super::{Active, Endpoint, bodies::Outcome, incoming::Incoming, outbox::Transmit, turned_away::newest};
 use crate::{
     block::BlockOptions,
     cache_key::CacheKey,
     code::Code,
     context::Context,
+    dedup::Asked,
     discard::Discard,
     event::{Event, ObservationEnd},
     exchange::{ExchangeId, Stage, Wish},
-    fingerprint::Fingerprint,
+    fingerprint::{Digest, Fingerprint},
     message::{Kind, Message, empty_message},
     option::OptionNumber,
     refused::{RefusedRequest, RequestFault},
@@ -63,7 +64,7 @@ impl Endpoint {
             Kind::Confirmable | Kind::NonConfirmable if self.is_outrun(context, message) => {
                 self.send_away(context, message, Discard::Duplicate);
             }
-            Kind::Confirmable | Kind::NonConfirmable if self.replay_inherited(context, message) => {}
+            Kind::Confirmable | Kind::NonConfirmable if self.replay_left(context, message) => {}
             Kind::Confirmable | Kind::NonConfirmable if message.code.is_request() => {
                 self.receive_request(context, message, held);
             }
@@ -103,7 +104,7 @@ impl Endpoint {
         let Some(exchange) = self.active.as_ref().and_then(|active| active.incoming.find(mid)) else {
             return false;
         };
-        let known = exchange.fingerprint;
+        let known = exchange.digest.fingerprint();
         if may_acknowledge && exchange.stage == Stage::Acknowledged {
             self.outbox().transmit_empty(Kind::Acknowledgement, mid);
         }
@@ -124,7 +125,7 @@ impl Endpoint {
             return None;
         }
         let within = context.params.exchange_lifetime;
-        if self.notices().note_reuse(context.now, within) {
+        if self.lasting_until(context).notices.note_reuse(context.now, within) {
             self.outbox().event(Event::MessageIdReused { mid: message.mid, within });
         }
         Some(Discard::DuplicateDiffers)
@@ -151,6 +152,7 @@ impl Endpoint {
         if let Some(reason) = limit {
             return self.turn_away(context, message, reason);
         }
+        let mut digest = Digest::of(message);
         if blocks.is_part() {
             if let Some(seconds) = held {
                 // Not stored, and nothing is dropped: the same block may go on when the time is over.
@@ -169,7 +171,24 @@ impl Endpoint {
                 }
                 Outcome::Full => return self.turn_away(context, message, Discard::BodyBudgetSpent),
             };
+            if self.is_plain && blocks.block1.is_some() {
+                digest = digest.with_body(&request.payload);
+                if self.replay_left_body(context, message, digest) {
+                    return;
+                }
+            }
         }
+        self.pass_on(context, (message, digest), request, (blocks, key));
+    }
+
+    /// Opens an exchange for a request that is whole, and passes it to the application.
+    fn pass_on(
+        &mut self,
+        context: &mut Context<'_>,
+        (message, digest): (&Message<'_>, Digest),
+        request: Request,
+        (blocks, key): (BlockOptions, CacheKey),
+    ) {
         let unwanted = request.options.find_uint(OptionNumber::NO_RESPONSE).unwrap_or(0) as u8;
         let is_safe = request.method == Code::GET;
         if is_safe && request.observe == Some(DEREGISTER) {
@@ -178,37 +197,47 @@ impl Endpoint {
         let observes = is_safe && request.observe == Some(REGISTER);
         let wish = Wish { blocks, key, is_safe, observes };
         let id = ExchangeId::new(self.take_serial(), message.mid, unwanted);
-        self.note_run(message, is_safe);
+        if !is_safe {
+            self.note_run((message.mid, digest.fingerprint()), id.serial());
+        }
         let Active { incoming, outbox, .. } = self.active();
-        incoming.open(context, id, message, (request.payload.len(), wish));
+        incoming.open(context, id, (message, digest), (request.payload.len(), wish));
         outbox.event(Event::Request { exchange: id, request });
     }
 
     /// Refuses a request at a limit. The answer is not stored: nothing ran, so a copy may run, until
-    /// something newer has come.
-    fn turn_away(&mut self, context: &Context<'_>, message: &Message<'_>, reason: Discard) {
+    /// something newer has.
+    fn turn_away(&mut self, context: &mut Context<'_>, message: &Message<'_>, reason: Discard) {
         if message.kind == Kind::Confirmable {
-            self.note_turned_away(context, (message.mid, Fingerprint::of(message)));
+            let serial = self.take_serial();
+            self.note_turned_away(context, (message.mid, Fingerprint::of(message)), serial);
         }
         self.send_away(context, message, reason);
     }
 
     /// Remembers a request that is refused, and may be tried again.
-    pub(super) fn note_turned_away(&mut self, context: &Context<'_>, request: (u16, Fingerprint)) {
-        self.turned_away().note(context.now, context.params.exchange_lifetime, request);
+    pub(super) fn note_turned_away(
+        &mut self,
+        context: &mut Context<'_>,
+        request: (u16, Fingerprint),
+        serial: u32,
+    ) {
+        let ran = self.active.as_ref().and_then(|active| active.incoming.newest);
+        self.lasting_until(context).turned_away.note(context, request, serial, ran);
     }
 
-    fn note_run(&mut self, message: &Message<'_>, is_safe: bool) {
-        if let Some(lasting) = &mut self.lasting {
-            lasting.turned_away.run((message.mid, Fingerprint::of(message)), is_safe);
-        }
+    /// Remembers that a request runs which changes something.
+    fn note_run(&mut self, request: (u16, Fingerprint), serial: u32) {
+        let turned_away = self.lasting.as_mut().map(|lasting| &mut lasting.turned_away);
+        let serial = turned_away.map_or(serial, |turned_away| turned_away.run(request, serial));
+        let incoming = &mut self.active().incoming;
+        incoming.newest = newest(incoming.newest, Some(serial));
     }
 
-    /// Whether this is a copy of a request that was refused before something newer came.
-    fn is_outrun(&mut self, context: &Context<'_>, message: &Message<'_>) -> bool {
+    /// Whether this is a copy of a request that was refused before something newer ran.
+    fn is_outrun(&mut self, context: &mut Context<'_>, message: &Message<'_>) -> bool {
         let Some(lasting) = &mut self.lasting else { return false };
-        let request = (message.mid, Fingerprint::of(message));
-        lasting.turned_away.is_outrun(context.now, context.params.exchange_lifetime, request)
+        lasting.turned_away.is_outrun(context, (message.mid, Fingerprint::of(message)))
     }
 
     fn send_away(&mut self, context: &Context<'_>, message: &Message<'_>, reason: Discard) {
@@ -234,7 +263,8 @@ impl Endpoint {
     fn refuse(&mut self, context: &Context<'_>, message: &Message<'_>, fault: RequestFault) {
         self.answer(message, &fault.response());
         let (request, lifetime) = (Fingerprint::of(message), context.params.exchange_lifetime);
-        if !self.notices().note_refusal(context.now, lifetime, message.mid, request) {
+        let notices = &mut self.lasting_until(context).notices;
+        if !notices.note_refusal(context.now, lifetime, message.mid, request) {
             return self.outbox().discard(Discard::Duplicate);
         }
         self.report(message, fault);
@@ -251,7 +281,8 @@ impl Endpoint {
     fn settle(&mut self, context: &mut Context<'_>, message: &Message<'_>, response: &Response) {
         let answer = self.answer(message, response);
         let expires = context.now + context.params.lifetime(message.kind == Kind::Confirmable);
-        self.answers.insert(context, (message.mid, Fingerprint::of(message)), expires, &answer);
+        let asked = Asked::here(message.mid, Fingerprint::of(message));
+        self.answers.insert(context, (asked, self.is_plain), expires, &answer);
     }
 
     /// Answers without storing anything; returns the answer.
@@ -266,7 +297,7 @@ impl Endpoint {
     }
 
     fn receive_response(&mut self, context: &mut Context<'_>, message: &Message<'_>) {
-        let Self { answers, active, .. } = self;
+        let Self { answers, active, is_plain, .. } = self;
         let Active { outgoing, outbox, .. } = &mut **active.get_or_insert_default();
         let confirmable = message.kind == Kind::Confirmable;
         let Some(request) = outgoing.take_answered(context, message.token) else {
@@ -284,7 +315,8 @@ impl Endpoint {
             // permit storing that.
             if answers.has_room_for(context, answer.len()) {
                 let expires = context.now + context.params.exchange_lifetime;
-                answers.insert(context, (message.mid, Fingerprint::UNKNOWN), expires, &answer);
+                let asked = Asked::here(message.mid, Fingerprint::UNKNOWN);
+                answers.insert(context, (asked, *is_plain), expires, &answer);
             }
         }
         outgoing.finish_separately(context, &request, response.ok(), outbox);

@@ -1,31 +1,32 @@
-//! What an endpoint leaves to the next one of the same peer: the answers that it had stored.
+//! What an endpoint of plain CoAP leaves to the next one of the same peer: the answers that it had stored.
 //!
 //! RFC 7252 counts Message IDs by the peer's address and port. Over DTLS a new association is a new peer, and
 //! copies of what belongs to the old one are dropped with its keys. Without DTLS the same peer may begin
 //! anew, and a late copy of what it has posted before must not run again. But it may have restarted, and
-//! count its messages from the same number: so what is inherited answers only a POST that is the same in
-//! every bit of its fingerprint, and is no reason to call the peer one that miscounts.
+//! count its messages from the same number: so what is left answers only a request that is the same in every
+//! bit of its digest, and is no reason to call the peer one that miscounts.
+//!
+//! Left is what answered a request that ran and that changes something. What answered a part of a body ends
+//! with the endpoint, as the parts do; a body in blocks is compared when it is whole. What is left lies in
+//! the list of the endpoint that it is left to, beside its own answers, and shares limits and timer with
+//! them.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{Endpoint, outbox::Transmit};
 use crate::{
     budget::Budget,
-    code::Code,
     context::Context,
-    dedup::StoredAnswers,
+    dedup::{Asked, StoredAnswers},
     discard::Discard,
-    fingerprint::Fingerprint,
+    fingerprint::Digest,
     message::{Kind, Message, MessageWriter, empty_message},
     option::OptionNumber,
 };
 
-/// No exchange lasts longer.
-const BEFORE_EXPIRY: Duration = Duration::from_secs(3600);
-
 /// See the module. It is to be given to an endpoint, or back to the budget.
 #[derive(Debug)]
-pub struct Remains(pub(super) Box<StoredAnswers>);
+pub struct Remains(Box<StoredAnswers>);
 
 impl Remains {
     /// When the last of the answers expires: from then on this is of no use.
@@ -41,46 +42,63 @@ impl Remains {
 }
 
 impl Endpoint {
-    /// Ends everything, as [`Endpoint::release`] does, but for the stored answers, also those that were
-    /// inherited; `None` if there are none. A request that waits for its answer counts as answered: it may
-    /// have run, so its copy is acknowledged and nothing more.
-    pub fn leave(&mut self, budget: &mut Budget) -> Option<Remains> {
-        let inherited = self.lasting.as_mut().and_then(|lasting| lasting.inherited.take());
-        let mut own = self.answers.take();
-        for exchange in self.active.iter().flat_map(|active| active.incoming.iter()) {
-            let (mid, expires) = (exchange.id.mid(), exchange.expires);
-            let epoch = expires.checked_sub(BEFORE_EXPIRY).unwrap_or(expires);
-            let own = own.get_or_insert_with(|| Box::new(StoredAnswers::new(epoch)));
+    /// Ends everything, as [`Endpoint::release`] does, but for the answers that a later endpoint of the peer
+    /// must know, also those that were left to this one; `None` if there are none, and outside of plain CoAP
+    /// ([`Endpoint::plain`]). A request that waits for its answer counts as answered: it may have run, so its
+    /// copy is acknowledged and nothing more.
+    pub fn leave(&mut self, context: &mut Context<'_>) -> Option<Remains> {
+        let open = self.active.as_ref().filter(|_| self.is_plain);
+        for exchange in open.iter().flat_map(|active| active.incoming.iter()) {
+            let mid = exchange.id.mid();
+            let asked = Asked::of(mid, exchange.digest, exchange.wish.is_safe);
             let answer = empty_message(Kind::Acknowledgement, mid);
-            budget.charge(own.insert((mid, exchange.fingerprint), expires, &answer, None));
+            self.answers.insert(context, (asked, true), exchange.expires, &answer);
         }
-        self.release(budget);
-        let both = match (inherited, own) {
-            (Some(mut all), Some(own)) => {
-                all.absorb(&own);
-                Some(all)
-            }
-            (one, other) => one.or(other),
-        };
-        both.map(Remains)
+        let remains = self.answers.leave(context);
+        self.release(context.budget);
+        remains.map(Remains)
     }
 
-    /// Takes over what an earlier endpoint of this peer has left.
-    pub fn inherit(&mut self, remains: Remains) {
-        self.lasting.get_or_insert_default().inherited.put(remains.0);
+    /// Takes over what an earlier endpoint of this peer has left, before anything was answered; one that has
+    /// answered already gives it back to the budget.
+    pub fn inherit(&mut self, context: &mut Context<'_>, remains: Remains) {
+        if let Some(too_late) = self.answers.inherit(remains.0) {
+            context.budget.refund(too_late.bytes());
+        }
+        self.answers.clean(context);
     }
 
-    /// Answers a copy of what was posted to an earlier endpoint; `false` if the message is none.
-    pub(super) fn replay_inherited(&mut self, context: &Context<'_>, message: &Message<'_>) -> bool {
-        if message.code != Code::POST {
+    /// Answers a copy of a request to an earlier endpoint; `false` if the message is none.
+    pub(super) fn replay_left(&mut self, context: &Context<'_>, message: &Message<'_>) -> bool {
+        if !self.is_plain || !message.code.is_request() {
             return false;
         }
-        let inherited = self.lasting.as_ref().map(|lasting| &lasting.inherited);
-        let request = Fingerprint::of(message);
-        let Some(stored) = inherited.and_then(|all| all.find_same(context.now, message.mid, request)) else {
-            return false;
-        };
-        let answer = bare(&stored.message(context.params.answer_frame));
+        let answer = self.left_answer(context, message.mid, Digest::of(message));
+        answer.is_some_and(|answer| self.answer_copy(message, answer))
+    }
+
+    /// Answers a copy of the last block of a body that an earlier endpoint has passed on, where all of the
+    /// body has come again; `false` if it is none. Further copies of the block find its answer among the
+    /// endpoint's own, as the body is gone.
+    pub(super) fn replay_left_body(
+        &mut self,
+        context: &mut Context<'_>,
+        message: &Message<'_>,
+        digest: Digest,
+    ) -> bool {
+        let Some(answer) = self.left_answer(context, message.mid, digest) else { return false };
+        let expires = context.now + context.params.lifetime(message.kind == Kind::Confirmable);
+        let asked = Asked::of(message.mid, digest, false);
+        self.answers.insert(context, (asked, self.is_plain), expires, &answer);
+        self.answer_copy(message, answer)
+    }
+
+    fn left_answer(&self, context: &Context<'_>, mid: u16, digest: Digest) -> Option<Vec<u8>> {
+        let stored = self.answers.find_left(context.now, mid, digest)?;
+        Some(bare(&stored.message(context.params.answer_frame)))
+    }
+
+    fn answer_copy(&mut self, message: &Message<'_>, answer: Vec<u8>) -> bool {
         if message.kind == Kind::Confirmable && Kind::of(&answer) == Some(Kind::Acknowledgement) {
             self.outbox().transmit(Transmit::Message(answer));
         }
@@ -110,7 +128,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Event, Params, Response, Token,
+        Code, Event, Params, Response, Token,
         test_clock::{Bench, start},
     };
 
@@ -150,14 +168,14 @@ mod tests {
     #[test]
     fn what_was_posted_before_runs_once_and_its_copy_is_answered_without_what_waited_then() {
         let mut bench = Bench::new(Params::default());
-        let mut first = Endpoint::new(0);
+        let mut first = Endpoint::plain(0);
         let (_, answer) = handle(&mut bench, &mut first, &post(1, "report"));
         assert!(Message::parse(&answer).expect("ours").options().any(|(number, _)| number == COMMAND));
-        let remains = first.leave(&mut bench.budget).expect("an answer");
+        let remains = first.leave(&mut bench.context()).expect("an answer");
         assert_eq!(remains.expires(), start() + Duration::from_secs(247));
 
-        let mut second = Endpoint::new(0);
-        second.inherit(remains);
+        let mut second = Endpoint::plain(0);
+        second.inherit(&mut bench.context(), remains);
         let (asked, copy) = handle(&mut bench, &mut second, &post(1, "report"));
         let copy = Message::parse(&copy).expect("ours");
         assert_eq!((asked, copy.code, copy.mid, copy.payload), (false, Code::CHANGED, 1, &b"done"[..]));
@@ -167,8 +185,9 @@ mod tests {
         assert!(handle(&mut bench, &mut second, &request(Code::GET, 2, "")).0);
 
         // The next one inherits from both; a GET runs again, for that does no harm.
-        let mut third = Endpoint::new(0);
-        third.inherit(second.leave(&mut bench.budget).expect("answers"));
+        let mut third = Endpoint::plain(0);
+        let remains = second.leave(&mut bench.context()).expect("answers");
+        third.inherit(&mut bench.context(), remains);
         for (message, asked) in [
             (post(1, "report"), false),
             (post(1, "another"), false),
@@ -181,17 +200,18 @@ mod tests {
         bench.now += Duration::from_secs(247);
         third.handle_timeout(&mut bench.context());
         assert_eq!((third.poll_timeout(), bench.budget.bytes_used()), (None, 0));
-        assert!(third.is_idle() && third.leave(&mut bench.budget).is_none());
+        assert!(third.is_idle() && third.leave(&mut bench.context()).is_none());
     }
 
     #[test]
     fn what_waits_for_its_answer_at_the_end_does_not_run_again() {
         let mut bench = Bench::new(Params::default());
-        let mut first = Endpoint::new(0);
+        let mut first = Endpoint::plain(0);
         first.handle_message(&mut bench.context(), &post(1, "report"));
         assert!(matches!(first.poll_event(), Some(Event::Request { .. })));
-        let mut second = Endpoint::new(0);
-        second.inherit(first.leave(&mut bench.budget).expect("it may have run"));
+        let mut second = Endpoint::plain(0);
+        let remains = first.leave(&mut bench.context()).expect("it may have run");
+        second.inherit(&mut bench.context(), remains);
         let (asked, copy) = handle(&mut bench, &mut second, &post(1, "report"));
         assert_eq!((asked, copy), (false, vec![0x60, 0, 0, 1]));
         second.release(&mut bench.budget);
@@ -201,17 +221,17 @@ mod tests {
     #[test]
     fn what_is_left_counts_until_it_is_given_back() {
         let mut bench = Bench::new(Params::default());
-        let mut endpoint = Endpoint::new(0);
+        let mut endpoint = Endpoint::plain(0);
         handle(&mut bench, &mut endpoint, &post(1, "report"));
         let before = bench.budget.bytes_used();
-        let remains = endpoint.leave(&mut bench.budget).expect("an answer");
+        let remains = endpoint.leave(&mut bench.context()).expect("an answer");
         assert_eq!(bench.budget.bytes_used(), before);
-        let mut next = Endpoint::new(0);
-        next.inherit(remains);
+        let mut next = Endpoint::plain(0);
+        next.inherit(&mut bench.context(), remains);
         next.release(&mut bench.budget);
         assert_eq!((bench.budget.bytes_used(), before > 0), (0, true));
         handle(&mut bench, &mut endpoint, &post(2, "report"));
-        endpoint.leave(&mut bench.budget).expect("an answer").release(&mut bench.budget);
+        endpoint.leave(&mut bench.context()).expect("an answer").release(&mut bench.budget);
         assert_eq!(bench.budget.bytes_used(), 0);
     }
 }

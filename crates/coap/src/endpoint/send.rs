@@ -12,6 +12,7 @@ use crate::{
     block::Block,
     code::Code,
     context::Context,
+    dedup::Asked,
     exchange::{Exchange, ExchangeId, Origin, Stage, Wish},
     fingerprint::Fingerprint,
     message::{Kind, Token, empty_message},
@@ -49,7 +50,7 @@ impl Endpoint {
         mut response: Response,
     ) -> Result<(), RespondError> {
         let open = self.active.as_ref().and_then(|active| active.incoming.by_id(exchange));
-        let &Exchange { token, fingerprint, stage, expires, wish, .. } =
+        let &Exchange { token, digest, stage, expires, wish, .. } =
             open.filter(|open| context.now < open.expires).ok_or(RespondError::ExchangeUnknown)?;
         if !response.code.is_response() {
             return Err(RespondError::NotAResponse);
@@ -69,11 +70,12 @@ impl Endpoint {
         if registers {
             self.observers().insert(token);
         }
-        let request = (exchange.mid(), fingerprint);
         if is_turned_away {
-            self.note_turned_away(context, request);
+            self.note_turned_away(context, (exchange.mid(), digest.fingerprint()), exchange.serial());
         }
-        let Self { answers, active, .. } = self;
+        let asked = Asked::of(exchange.mid(), digest, wish.is_safe);
+        let Self { answers, active, is_plain, .. } = self;
+        let request = (asked, *is_plain);
         let Active { incoming, outgoing, bodies, outbox } = &mut **active.get_or_insert_default();
         incoming.close(context, exchange);
         if let Some(mut rest) = rest {
@@ -204,7 +206,8 @@ impl Endpoint {
         };
         let bytes = emit_response(response, (kind, mid, origin.token), context)?;
         let expires = context.now + left;
-        self.answers.insert(context, (origin.mid, Fingerprint::UNKNOWN), expires, &bytes);
+        let asked = Asked::here(origin.mid, Fingerprint::UNKNOWN);
+        self.answers.insert(context, (asked, self.is_plain), expires, &bytes);
         Ok(())
     }
 

@@ -10,5 +10,6 @@ mod lossy;
 mod observe;
 mod parts;
 mod peer;
+mod remains;
 mod table;
 mod vectors;

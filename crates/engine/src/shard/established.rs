@@ -69,15 +69,15 @@ impl Shard {
         {
             self.close_with_notify(oldest, CloseCause::Shed);
         }
-        let endpoint = self.new_endpoint();
+        let endpoint = Endpoint::new(self.first_mid());
         self.add_session(now, path, Channel::Dtls(dtls), (endpoint, hello))
     }
 
-    /// An endpoint that counts its messages from a random number on.
-    pub(super) fn new_endpoint(&mut self) -> Endpoint {
+    /// The number from which an endpoint counts its messages: a random one.
+    pub(super) fn first_mid(&mut self) -> u16 {
         let mut mid = [0; 2];
         self.random.fill(&mut mid);
-        Endpoint::new(u16::from_be_bytes(mid))
+        u16::from_be_bytes(mid)
     }
 
     /// Adds a session to the table, where there is room for it.
@@ -139,6 +139,7 @@ fn counter_of(cause: CloseCause) -> Counter {
     match cause {
         CloseCause::ByPeer => Counter::ClosedByPeer,
         CloseCause::ByCommand => Counter::ClosedByCommand,
+        CloseCause::Superseded => Counter::ClosedSuperseded,
         CloseCause::Replaced => Counter::ClosedReplaced,
         CloseCause::Idle => Counter::ClosedIdle,
         CloseCause::Shed => Counter::ClosedShed,

@@ -39,6 +39,11 @@ impl Hello {
         self.has_copy_within(later, limits::COOKIE_LIFETIME_MAX)
     }
 
+    /// When it came, in whole seconds.
+    pub(super) fn accepted(&self, start: Instant) -> Instant {
+        start + Duration::from_secs(self.accepted_s.into())
+    }
+
     /// Whether a later one is the same, and not much later.
     pub(super) fn has_copy_within(&self, later: Self, lifetime: Duration) -> bool {
         let age_s = u64::from(later.accepted_s.saturating_sub(self.accepted_s));

@@ -258,6 +258,7 @@ impl Shard {
             ShardCommand::Notify { session, response } => self.notify(now, session, response),
             ShardCommand::Charge { session, spent } => self.charge(session, spent),
             ShardCommand::Close { session } => self.close_with_notify(session, CloseCause::ByCommand),
+            ShardCommand::Supersede { session } => self.close_with_notify(session, CloseCause::Superseded),
             ShardCommand::CloseAfter { session, after } => self.close_after(now, session, after),
             ShardCommand::Drain => self.begin_to_drain(now),
         }

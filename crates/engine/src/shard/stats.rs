@@ -173,6 +173,8 @@ counters! {
     ClosedByPeer, "sessions_closed_by_peer" => CLOSED, "peer";
     /// Sessions closed by the platform.
     ClosedByCommand, "sessions_closed_by_command" => CLOSED, "command";
+    /// Sessions closed because a newer login of their device is durable.
+    ClosedSuperseded, "sessions_superseded" => CLOSED, "superseded";
     /// Sessions replaced by a new handshake of the same address and port.
     ClosedReplaced, "sessions_replaced" => CLOSED, "replaced";
     /// Sessions closed after their idle timeout.

@@ -82,7 +82,7 @@ impl Residence {
     /// committed with it.
     pub(crate) fn close_earlier(&mut self, out: &mut Outbox, device: DeviceId, number: LoginNumber) {
         for session in self.directory.take_earlier(device, number) {
-            out.close_last(session);
+            out.supersede_last(session);
         }
     }
 

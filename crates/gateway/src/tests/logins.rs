@@ -30,13 +30,13 @@ fn attack_203_whatever_became_of_the_logins_between_a_durable_one_closes_all_bef
         ("write fails", "s2 close"),
         ("superseded; newest done", "write wrong_key, s2 close, tell refused"),
         ("refused", "s2 close"),
-        ("s2 ends; done", "tell login, s1 close"),
+        ("s2 ends; done", "tell login, s1 superseded"),
     ] {
         // The second login is answered when the third is under way.
         let mut stage = served();
         stage.play("h2 wants p,d,2,60; found; h2 connects; h3 wants p,d,2,60; found; h3 connects");
         assert_eq!(stage.play(second), does);
-        let closes = if does.contains("s1 close") { "tell login" } else { "tell login, s1 close" };
+        let closes = if does.contains("s1 superseded") { "tell login" } else { "tell login, s1 superseded" };
         assert_eq!(stage.play("newest done"), closes, "{second}");
         assert_eq!(stage.gateway.counters().connected, 1);
         // All three are under way or there when an operator closes the device.
@@ -112,11 +112,11 @@ fn what_is_committed_with_a_login_is_answered_before_the_older_session_ends() {
     // Before the login.
     let mut stage = served();
     stage.play("h2 wants p,d,2,60; found; s1 posts; h2 connects");
-    assert_eq!(stage.play("done & done"), "tell report, s1 2.04, tell login, s1 close");
+    assert_eq!(stage.play("done & done"), "tell report, s1 2.04, tell login, s1 superseded");
     // After it: nothing is stored.
     let mut stage = served();
     stage.play("h2 wants p,d,2,60; found; h2 connects; s1 posts");
-    assert_eq!(stage.play("done & outrun"), "tell login, write log, s1 4.03, s1 close");
+    assert_eq!(stage.play("done & outrun"), "tell login, write log, s1 4.03, s1 superseded");
     // And with one that is refused, whatever it reported already.
     let mut stage = served();
     stage.play("h2 wants p,d,2,60; found; h2 connects; s2 posts");
@@ -135,7 +135,7 @@ fn every_login_has_a_number_and_a_report_that_a_newer_one_outran_is_refused() {
         "look up p/d, h2 key, write login, write report"
     );
     assert_eq!(stage.logins, [1, 1, 2, 1], "of the logins and of the reports, in their order");
-    assert_eq!(stage.play("done; outrun"), "tell login, s1 close, write log, s1 4.03");
+    assert_eq!(stage.play("done; outrun"), "tell login, s1 superseded, write log, s1 4.03");
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn a_registration_ends_with_its_session_and_the_newest_login_wins() {
     assert_eq!(stage.play("s2 observes"), "s2 2.05 (set)");
     assert_eq!(stage.play("s1 observes"), "s1 2.05 (set)", "plainly");
     assert_eq!(stage.play("send get; commands"), "read commands, tell command, s2 told 2 (set)");
-    assert_eq!(stage.play("done; s1 ends"), "tell login, s1 close");
+    assert_eq!(stage.play("done; s1 ends"), "tell login, s1 superseded");
     assert_eq!(stage.play("send get; commands"), "read commands, tell command, s2 told 3 (set)");
     stage.play("s2 leaves; done");
     assert_eq!(stage.play("send get; commands"), "read commands, tell command");

@@ -172,14 +172,14 @@ fn the_newest_login_wins_by_whichever_door_it_comes() {
         play(&mut stage, "p2 wants d; found; p2 logs in"),
         "look up p/d, h2 admit for 60s, write login"
     );
-    assert_eq!(play(&mut stage, "done"), "s2 2.04, tell login, s1 close", "plain CoAP after DTLS");
+    assert_eq!(play(&mut stage, "done"), "s2 2.04, tell login, s1 superseded", "plain CoAP after DTLS");
     assert_eq!(
         play(&mut stage, "s1 ends; h3 wants p,d,2,60; found; h3 connects"),
         "look up p/d, h3 key, write login"
     );
-    assert_eq!(play(&mut stage, "done"), "tell login, s2 close", "and DTLS after plain CoAP");
+    assert_eq!(play(&mut stage, "done"), "tell login, s2 superseded", "and DTLS after plain CoAP");
     assert_eq!(play(&mut stage, "p2 ends; p4 wants d; found; p4 logs in; done"), {
-        "look up p/d, h4 admit for 60s, write login, s4 2.04, tell login, s3 close"
+        "look up p/d, h4 admit for 60s, write login, s4 2.04, tell login, s3 superseded"
     });
     assert_eq!((stage.gateway.counters().online, stage.gateway.counters().connected), (1, 1));
 }

@@ -57,6 +57,7 @@ fn command_said(command: &ShardCommand) -> String {
             format!("s{} told {count}{}", session.slot, waiting(response))
         }
         ShardCommand::Close { session } => format!("s{} close", session.slot),
+        ShardCommand::Supersede { session } => format!("s{} superseded", session.slot),
         ShardCommand::CloseAfter { session, after } => {
             format!("s{} close in {}s", session.slot, after.as_secs())
         }

@@ -33,7 +33,7 @@ fn a_slow_look_up_stalls_nobody_else() {
     // The store takes its time; the first device goes on, and a third one comes in meanwhile.
     assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04");
     let third = stage.play("h3 wants p,d,2,60; newest found; h3 connects; done");
-    assert_eq!(third, "look up p/d, h3 key, write login, tell login, s1 close");
+    assert_eq!(third, "look up p/d, h3 key, write login, tell login, s1 superseded");
     assert_eq!(stage.play("found e; h2 connects; done"), "h2 key, write login, tell login");
     // A handshake that ended meanwhile gets no command.
     assert_eq!(stage.play("h4 wants p,e,2,60; h4 ends; found e"), "look up p/e");
@@ -440,7 +440,7 @@ fn a_new_session_is_no_new_bucket_of_bytes() {
     let second = stage.play("h2 wants p,d,2,60; found; h2 connects; done");
     assert_eq!(second, "look up p/d, h2 key, s2 charge 29520, write login, tell login");
     stage.play("h3 wants p,d,2,60; found; h3 connects");
-    assert_eq!(stage.play("done; s2 spent; s2 ends"), "tell login, s2 close, s3 charge 50000");
+    assert_eq!(stage.play("done; s2 spent; s2 ends"), "tell login, s2 superseded, s3 charge 50000");
     // Seconds later the bucket is full again.
     stage.play("s3 spent; s3 leaves; done; wait 5");
     let last = stage.play("h4 wants p,d,2,60; found; h4 connects; done");

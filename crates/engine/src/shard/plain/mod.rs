@@ -99,17 +99,18 @@ impl Shard {
 
     fn handle_login(&mut self, now: Instant, path: Path, session: Option<SessionId>, datagram: &[u8]) {
         let hello = self.hello(now, datagram);
-        let lifetime = self.config.coap.exchange_lifetime;
         if let Some(session) = session
             && let Some(Row { session: established, .. }) = self.sessions.at(session)
             && established.channel.is_fresh()
+            && let lifetime = self.profiles.of(established.endpoint.profile()).exchange_lifetime
             && established.hello.has_copy_within(hello, lifetime)
         {
             // Its answer was lost: the session has it. A device that has sent more has its answer, so it has
             // begun anew, perhaps with the same Message IDs for other reports.
             return self.feed_plain(now, session, datagram);
         }
-        let is_late = session.is_none() && self.leavings.has_copy(path, hello, lifetime);
+        let pause = self.config.coap.ack_timeout;
+        let is_late = session.is_none() && self.leavings.is_late_copy(now, path, hello, pause);
         if self.drain.has_begun() || is_late || self.logins.has(path) {
             // Another login of this path is being decided: its copy, or one that comes again. Or the device
             // has logged in from elsewhere since.
@@ -156,7 +157,7 @@ impl Shard {
     /// Has a message of a stranger handled by an endpoint of its own, which answers what is no request that
     /// somebody else has to answer.
     fn greet(&mut self, now: Instant, path: Path, datagram: &[u8]) -> Greeted {
-        let mut endpoint = self.new_endpoint();
+        let mut endpoint = Endpoint::plain(self.first_mid());
         let mut context = Context { now, params: &self.config.coap, budget: &mut self.budget };
         endpoint.handle_message(&mut context, datagram);
         let mut refused = None;
@@ -202,10 +203,12 @@ impl Shard {
         let lifetime_s = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX);
         let channel = Channel::Plain { lifetime_s, is_fresh: true };
         let session = self.add_session(now, path, channel, (login.endpoint, login.hello));
-        if let Some(row) = self.sessions.at(session) {
+        let Self { sessions, leavings, profiles, budget, .. } = self;
+        if let Some(row) = sessions.at(session) {
             row.session.in_flight = 1;
-            if let Some(remains) = self.leavings.take(path) {
-                row.session.endpoint.inherit(remains);
+            if let Some(remains) = leavings.take(path) {
+                let params = profiles.of(row.session.endpoint.profile());
+                row.session.endpoint.inherit(&mut Context { now, params, budget }, remains);
             }
         }
         self.requests_in_flight += 1;
