@@ -10,22 +10,23 @@ use crate::{fingerprint::mix, message::Message, option::OptionNumber};
 pub(crate) struct CacheKey {
     /// Of all that names the target and the wanted representation.
     target: u64,
-    /// Of Content-Format, Observe and Request-Tag, which a client may leave out where it asks for further
-    /// blocks of an answer.
+    /// Of Content-Format and Observe, which a client may leave out where it asks for further blocks of an
+    /// answer.
     body: u64,
+    /// Of Request-Tag; 0: there is none.
+    tag: u64,
 }
 
 impl CacheKey {
     /// The key of the request in this message.
     pub(crate) fn of(message: &Message<'_>) -> Self {
-        let mut key = Self { target: mix(u64::from(message.code.0)), body: 0 };
+        let mut key = Self { target: mix(u64::from(message.code.0)), body: 0, tag: 0 };
         for (number, value) in message.options() {
             let hash = match number {
                 OptionNumber::BLOCK1 | OptionNumber::BLOCK2 => continue,
                 number if number.is_no_cache_key() => continue,
-                OptionNumber::CONTENT_FORMAT | OptionNumber::OBSERVE | OptionNumber::REQUEST_TAG => {
-                    &mut key.body
-                }
+                OptionNumber::CONTENT_FORMAT | OptionNumber::OBSERVE => &mut key.body,
+                OptionNumber::REQUEST_TAG => &mut key.tag,
                 _ => &mut key.target,
             };
             *hash = mix(*hash ^ (u64::from(number.0) << 32 | value.len() as u64));
@@ -38,9 +39,10 @@ impl CacheKey {
         key
     }
 
-    /// Whether both have the same target, whatever their bodies.
-    pub(crate) const fn has_target_of(self, other: Self) -> bool {
-        self.target == other.target
+    /// Whether a request with this key may ask for a further block of the answer to one with the other: the
+    /// target is the same, and so is the Request-Tag, unless it is left out.
+    pub(crate) const fn may_continue(self, other: Self) -> bool {
+        self.target == other.target && (self.tag == other.tag || self.tag == 0)
     }
 }
 
@@ -73,16 +75,20 @@ mod tests {
             post().accept(50),
             post().option(OptionNumber(2050), "unknown"),
         ] {
-            assert!(!of(other).has_target_of(key));
+            assert!(!of(other).may_continue(key));
         }
-        for other in [
-            Request::post("/a/b?c=d", 60, "{}"),
+        let cbor = of(Request::post("/a/b?c=d", 60, "{}"));
+        assert!(cbor != key && cbor.may_continue(key));
+        let tagged = [
             post().option(OptionNumber::REQUEST_TAG, []),
             post().option(OptionNumber::REQUEST_TAG, "a"),
             post().option(OptionNumber::REQUEST_TAG, "a").option(OptionNumber::REQUEST_TAG, "b"),
-        ] {
-            let other = of(other);
-            assert!(other != key && other.has_target_of(key));
+        ];
+        for (index, tagged_key) in tagged.iter().cloned().map(of).enumerate() {
+            assert!(key.may_continue(tagged_key), "the tag may be left out");
+            assert!(tagged_key != key && !tagged_key.may_continue(key));
+            let other = of(tagged[(index + 1) % tagged.len()].clone());
+            assert!(tagged_key.may_continue(tagged_key) && !tagged_key.may_continue(other));
         }
     }
 }

@@ -287,13 +287,13 @@ impl Bodies {
         }
     }
 
-    /// Where the answer with this key is, or else the newest to the same target: a client may leave
+    /// Where the answer with this key is, or else the newest that it may continue: a client may leave
     /// Request-Tag and Content-Format out when it fetches.
     fn find_answer(&self, key: CacheKey, block: Block) -> Option<usize> {
         let newest = |is_it: &dyn Fn(CacheKey) -> bool| {
             self.transfers.iter().rposition(|it| it.content.answers(block) && is_it(it.key))
         };
-        newest(&|other| other == key).or_else(|| newest(&|other| other.has_target_of(key)))
+        newest(&|other| other == key).or_else(|| newest(&|other| key.may_continue(other)))
     }
 
     fn take(&mut self, budget: &mut Budget, index: usize) -> Transfer {

@@ -175,6 +175,10 @@ impl Endpoint {
             && self.observers().permit(token, context.params.observers_max);
         if registers {
             response.options.insert_uint(OptionNumber::OBSERVE, self.observers().take_sequence());
+        } else if can_be && response.options.find(OptionNumber::MAX_AGE).is_some() {
+            // It said how long nothing else may be notified; nothing is.
+            response.options.remove(OptionNumber::MAX_AGE);
+            response.options.insert_uint(OptionNumber::MAX_AGE, 0);
         }
         registers
     }

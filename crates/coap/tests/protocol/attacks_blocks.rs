@@ -294,6 +294,21 @@ fn attack_143_bodies_of_one_path_are_told_apart_by_their_request_tags() {
 }
 
 #[test]
+fn attack_143_answers_to_one_path_are_told_apart_by_their_request_tags() {
+    let (mut peer, one, other) = (Peer::new(), body(100), vec![9; 100]);
+    let ask = |tag, mid| Part::post(mid).payload(b"{}").uint(OptionNumber::CONTENT_FORMAT, 50).tag(tag);
+    peer.complete(&ask("a", 1).block2(0, 64), changed(&one));
+    peer.complete(&ask("b", 2).block2(0, 64), changed(&other));
+    // Further blocks are asked for without a body, and so without its format.
+    refused(&mut peer, &Part::post(3).tag("c").block2(1, 64), INCOMPLETE);
+    for (tag, mid, body) in [("a", 4, &one), ("b", 5, &other)] {
+        let rest = peer.answer_to(&Part::post(mid).tag(tag).block2(1, 64));
+        assert_eq!(rest.payload, body[64..]);
+    }
+    peer.assert_forgets_all();
+}
+
+#[test]
 fn attack_144_behind_the_end_of_an_answer() {
     let (mut peer, long) = (Peer::new(), body(100));
     let (first, _) = peer.complete(&Part::post(1).block2(0, 64), changed(&long));

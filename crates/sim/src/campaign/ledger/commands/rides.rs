@@ -13,15 +13,24 @@ use super::{Commands, Wanted};
 use crate::campaign::ledger::{Checked, broken};
 
 impl Commands {
-    /// The gateway has answered a request of a device that talks plain CoAP. A command rides in the response
-    /// or none is named: those of a campaign are short. Whether one should have ridden is not known here (the
+    /// Whether a command of this topic waits, and the device has fetched another one of it.
+    fn is_behind(&self, device: u32, topic: &str, (at, now): (UnixMillis, Instant)) -> bool {
+        let Some(orders) = self.devices.get(&device) else { return false };
+        let waits =
+            |before| orders.open().any(|it| it.new.topic == topic && it.is_known_to_wait(at.0, now, before));
+        let is_fetched = orders.all.iter().any(|it| it.new.topic == topic && it.fetched.is_some());
+        is_fetched && (waits(false) || waits(true))
+    }
+
+    /// The gateway has answered a request of a device that talks plain CoAP. A command rides in the response,
+    /// or none is named but one that waits behind another of its topic: those of a campaign are short. Whether one should have ridden is not known here (the
     /// store may have refused it), but at the end of calm no command is left.
     pub fn responded_plainly(
         &mut self,
         device: u32,
         ticket: Ticket,
         response: &Response,
-        (at, _): (UnixMillis, Instant),
+        (at, now): (UnixMillis, Instant),
     ) -> Checked {
         let wanted = self.wanted.remove(&ticket);
         let named = response.options.find(COMMAND_WAITING).map(String::from_utf8_lossy);
@@ -44,6 +53,7 @@ impl Commands {
             }
             // What was asked for goes out at once, and only names the next.
             (Some(_), None) if is_content => Ok(()),
+            (Some(topic), None) if self.is_behind(device, &topic, (at, now)) => Ok(()),
             (named, command) => {
                 let what = format!("a response names {named:?}, and carries {command:?}");
                 broken(device, what)
