@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 
 from interop.harness import check
+from interop.peers import cbor2_codec
 from interop.peers.aiocoap_tinydtls import Session
 from lib import build
 from lib.coap import Request
@@ -22,7 +23,7 @@ BEGIN = "<!-- Made from the table of topics; a test compares it. -->"
 END = "<!-- The end of what the test compares. -->"
 
 ACCEPT, IF_MATCH, COMMAND_WAITING = 17, 1, 2100
-CBOR = 60
+JSON, CBOR, XML = 50, 60, 41
 BODY_BYTES_MAX = 10 * 1024
 DEPTH_MAX = 32
 
@@ -153,7 +154,7 @@ class Bench:
         response = self.ask(bad.request, bad.options, blockwise=not bad.options)
         said, words = response.code, ""
         if said == "2.04" and response.payload:
-            reply = json.loads(response.payload)
+            reply = content(response)
             said, words = reply["code"], reply.get("message", "")
         expected = said == bad.answer and words.startswith(bad.words)
         check(expected, f"{bad.what} was answered {said} {words}, not {bad.answer} {bad.words}")
@@ -169,11 +170,24 @@ def message(device, topic, params, method=None, **more):
     return Request("POST", device.topic(topic), json.dumps(body).encode())
 
 
-def check_success(response, data=None):
-    """2.04 with code 200."""
+def in_cbor(request):
+    """The same request in CBOR."""
+    return Request(request.method, request.path, cbor2_codec.encode(json.loads(request.payload)), CBOR)
+
+
+def content(response):
+    """The content of an answer, by the format that it says it has."""
+    if response.content_format == CBOR:
+        return cbor2_codec.decode(response.payload)
+    return json.loads(response.payload)
+
+
+def check_success(response, data=None, content_format=JSON, message_id="7"):
+    """2.04 with code 200, in this format."""
     check(response.code == "2.04", f"it was answered {response}")
-    reply = json.loads(response.payload)
-    check(reply == {"id": "7", "code": 200, "data": data or {}}, f"the reply is {reply}")
+    check(response.content_format == content_format, f"its format is {response.content_format}")
+    reply = content(response)
+    check(reply == {"id": message_id, "code": 200, "data": data or {}}, f"the reply is {reply}")
 
 
 def bad_paths(device, other, request, wrong_method):
@@ -207,8 +221,23 @@ def bad_bodies(request):
     yield Bad("a body that is nested too deep", body(deep), "4.00")
     yield Bad("a key twice", body(b'{"id":"7","id":"8"}'), "4.00")
     yield Bad("a NUL at the end", body(request.payload + b"\0"), "4.00")
-    yield Bad("CBOR", body(b"\xa0", CBOR), "4.15")
-    yield Bad("an answer in CBOR", request, "4.06", options=((ACCEPT, bytes([CBOR])),))
+    yield Bad("XML", body(b"<a/>", XML), "4.15")
+    yield Bad("an answer in XML", request, "4.06", options=((ACCEPT, bytes([XML])),))
+    cbor = in_cbor(request).payload
+    yield Bad("JSON under the format of CBOR", body(request.payload, CBOR), "4.00")
+    yield Bad("CBOR under the format of JSON", body(cbor), "4.00")
+    yield Bad("CBOR with a byte behind it", body(cbor + b"\xf6", CBOR), "4.00")
+    yield Bad("CBOR that is cut off", body(cbor[:-1], CBOR), "4.00")
+    yield Bad("an array in CBOR", body(b"\x80", CBOR), "4.00")
+    yield Bad("CBOR that is nested too deep", body(b"\xa1\x61a" * (DEPTH_MAX + 1) + b"\x00", CBOR), "4.00")
+    yield Bad("CBOR that claims to be long", body(b"\xbb" + b"\xff" * 8, CBOR), "4.00")
+    yield Bad("a key twice in CBOR", body(b"\xa2\x62id\x01\x62id\x02", CBOR), "4.00")
+    yield Bad("an integer as a key", body(cbor2_codec.encode_python("{1: 2}"), CBOR), "4.00")
+    yield Bad("bytes in CBOR", body(cbor2_codec.encode_python("{'id': b'7'}"), CBOR), "4.00")
+    yield Bad("NaN in CBOR", body(cbor2_codec.encode_python("{'id': float('nan')}"), CBOR), "4.00")
+    yield Bad("a text in CBOR that is not UTF-8", body(b"\xa1\x62id\x61\xff", CBOR), "4.00")
+    grows = cbor2_codec.encode({"id": "\1" * 7000})
+    yield Bad("CBOR that has more than 40 KiB as JSON, in blocks", body(grows, CBOR), "4.13")
     too_long = body(request.payload + b" " * BODY_BYTES_MAX)
     yield Bad("a body of more than 10 KiB, in blocks", too_long, "4.13")
 
@@ -220,8 +249,13 @@ def bad_envelopes(request, form):
     def but(**changed):
         return Request("POST", request.path, json.dumps({**message, **changed}).encode())
 
+    def in_cbor_but(**changed):
+        return in_cbor(but(**changed))
+
     without = json.dumps({key: value for key, value in message.items() if key != "params"}).encode()
     yield Bad("no params", Request("POST", request.path, without), form, "/params: is missing")
     yield Bad("an id that is an object", but(id={}), 1200, "/id: ")
     yield Bad("the method of another topic", but(method="thing.other.post"), 1260, "/method: ")
+    yield Bad("the same in CBOR", in_cbor_but(method="thing.other.post"), 1260, "/method: ")
+    yield Bad("an id in CBOR that is an array", in_cbor_but(id=[]), 1200, "/id: ")
     yield Bad("a method that is a number", but(method=7), 1200, "/method: ")

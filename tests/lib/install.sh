@@ -13,6 +13,7 @@ tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tools=${NARROWGATE_TEST_TOOLS:-$tests/.tools}
 aiocoap=aiocoap==0.4.17
 dtlssocket=DTLSSocket==0.2.3
+cbor2=cbor2==6.3.0 # a codec of CBOR that is not ours
 python_mbedtls=python-mbedtls==2.10.1 # a wheel with Mbed TLS 2.28.8 inside, for Debian 12's Python too
 node_dtls=node-dtls-client@1.1.1 # 2.x wants a newer Node.js than Debian 12 has
 build_tools=(gcc libc6-dev make autoconf automake pkg-config python3-dev) # what DTLSSocket is built with
@@ -82,6 +83,18 @@ PYTHON
     echo "tests/run install: $python_mbedtls"
     "$venv/bin/pip" install -q --disable-pip-version-check "$python_mbedtls" ||
         die "pip cannot install python-mbedtls; the reason stands above" "$venv/bin/pip config debug"
+}
+
+# Into the environment of aiocoap, too.
+install_cbor2() {
+    local venv=$tools/venv
+    "$venv/bin/python" - 2>/dev/null <<'PYTHON' && return
+import importlib.metadata as installed, cbor2
+assert installed.version("cbor2") == "6.3.0"
+PYTHON
+    echo "tests/run install: $cbor2"
+    "$venv/bin/pip" install -q --disable-pip-version-check "$cbor2" ||
+        die "pip cannot install cbor2; the reason stands above" "$venv/bin/pip config debug"
 }
 
 install_node_dtls() {
@@ -160,6 +173,7 @@ install_packages
 command -v cargo >/dev/null || die "cargo is missing" "the Rust toolchain that builds narrowgate"
 install_aiocoap
 install_python_mbedtls
+install_cbor2
 install_node_dtls
 install_learning
 install_promtool

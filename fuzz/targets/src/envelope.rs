@@ -5,10 +5,13 @@
 
 use std::cell::OnceCell;
 
-use narrowgate_coap::{Code, Request, Response, UriPath};
+use narrowgate_coap::{Code, OptionNumber, Request, Response, UriPath, format};
 use narrowgate_platform::{
     device_api::{
-        self, Action, CommandWanted, CountWanted, ProductState, json, points, properties::IN_A_MESSAGE_MAX,
+        self, Action, CommandWanted, CountWanted, ProductState,
+        cbor::{self, Limits},
+        json, points,
+        properties::IN_A_MESSAGE_MAX,
     },
     ids::{DeviceId, UnixMillis},
     model::{
@@ -63,7 +66,8 @@ impl Fixed {
 }
 
 /// Only a session of the device's secret stores, only on its own topics; what is stored is JSON, not longer
-/// than what was sent, and of a time that is possible; what is answered is JSON with the id that was sent.
+/// than the JSON of what was sent, and of a time that is possible; what is answered is JSON or CBOR with the
+/// id that was sent.
 pub fn envelope(data: &[u8]) {
     let mut script = Script::new(data);
     let choice = script.byte();
@@ -81,7 +85,8 @@ pub fn envelope(data: &[u8]) {
         if choice & 0x60 == 0x60 {
             request.method = Code(1 + (script.byte() & 7));
             request.accept = [None, Some(50), Some(0), Some(60)][usize::from(script.byte() & 3)];
-            request.content_format = [Some(50), None, Some(0), Some(42)][usize::from(script.byte() & 3)];
+            let formats = [Some(50), None, Some(0), Some(42), Some(60), Some(60), Some(50), Some(60)];
+            request.content_format = formats[usize::from(script.byte() & 7)];
         } else {
             request.method = if known == 4 { Code::GET } else { Code::POST };
             request.content_format = Some(50);
@@ -96,8 +101,8 @@ pub fn envelope(data: &[u8]) {
                     request.method == Code::POST
                         && request.path_text().starts_with("/topic/sys/pk/dk/thing/")
                 );
-                check_writes(&request.payload, &writes);
-                check_reply(&request.payload, &response.payload);
+                check_writes(&json_of(&request), &writes);
+                check_reply(&request, &response);
             }
             action @ (Action::Edit(_) | Action::Query(_)) => {
                 check_properties(session, &request, action);
@@ -114,9 +119,7 @@ pub fn envelope(data: &[u8]) {
                 assert!(response.code.is_response());
                 assert!(response.code.is_success() || refusal.is_some(), "a refusal says why: {response:?}");
                 check_payload(&request, &response);
-                if is_own && known == 7 {
-                    assert_eq!(response.code, Code::FORBIDDEN, "another device's topic");
-                }
+                assert!(!is_own || known != 7 || response.code == Code::FORBIDDEN, "another device's topic");
                 if let Some(refusal) = refusal {
                     assert!((1..=2 * data.len() + 400).contains(&refusal.detail.len()), "{refusal:?}");
                 }
@@ -136,7 +139,18 @@ fn check_payload(request: &Request, response: &Response) {
     if response.code == Code::CONTENT {
         assert_eq!((request.method, request.path.as_str()), (Code::GET, "/.well-known/core"));
     } else if !response.payload.is_empty() {
-        check_reply(&request.payload, &response.payload);
+        check_reply(request, response);
+    }
+}
+
+/// The body of a request, as JSON.
+fn json_of(request: &Request) -> Vec<u8> {
+    match request.content_format {
+        Some(format::CBOR) => {
+            let json = cbor::to_json(&request.payload, Limits::BODY, None);
+            json.expect("only a body that was read is answered so").into_bytes()
+        }
+        _ => request.payload.clone(),
     }
 }
 
@@ -149,20 +163,19 @@ fn check_command(session: &Grant, request: &Request, wanted: &CommandWanted) {
 
 /// What is done with attributes and tags.
 fn check_properties(session: &Grant, request: &Request, action: Action) {
-    let body = &*request.payload;
     assert_eq!((session.mode, request.method), (SecureMode::DeviceSecret, Code::POST));
     let wanted = match action {
         Action::Edit(wanted) => wanted,
         Action::Query(wanted) => {
-            return check_reply(body, &wanted.answer(&Properties::default()).response().payload);
+            return check_reply(request, wanted.answer(&Properties::default()).response());
         }
         other => panic!("it is about points: {other:?}"),
     };
     let edit = &wanted.edit;
     assert!((1..=IN_A_MESSAGE_MAX).contains(&(edit.set.len() + edit.unset.len())));
     let set = edit.set.iter().map(|(name, value)| name.len() + value.get().len());
-    assert!(set.sum::<usize>() <= body.len(), "more is stored than was sent");
-    check_reply(body, &wanted.response.payload);
+    assert!(set.sum::<usize>() <= json_of(request).len(), "more is stored than was sent");
+    check_reply(request, &wanted.response);
 }
 
 fn check_writes(body: &[u8], writes: &[Write]) {
@@ -213,10 +226,17 @@ fn time_of(report: &Value) -> UnixMillis {
     }
 }
 
-fn check_reply(body: &[u8], reply: &[u8]) {
-    let reply: Value = serde_json::from_slice(reply).expect("a reply is JSON");
+fn check_reply(request: &Request, response: &Response) {
+    let is_cbor = response.options.find_uint(OptionNumber::CONTENT_FORMAT) == Some(format::CBOR.into());
+    let reply: Value = if is_cbor {
+        let json = cbor::to_json(&response.payload, Limits::BODY, None).expect("a reply is CBOR");
+        serde_json::from_str(&json).expect("it is JSON")
+    } else {
+        serde_json::from_slice(&response.payload).expect("a reply is JSON")
+    };
     assert!(reply["code"].is_u64() && reply["data"].is_object());
-    let body = json::check(body).expect("only a body that was read is answered so");
+    let body = json_of(request);
+    let body = json::check(&body).expect("only a body that was read is answered so");
     let sent: std::collections::HashMap<&str, &RawValue> = serde_json::from_str(body).unwrap_or_default();
     if let (Some(sent), Some(answered)) = (sent.get("id"), reply.get("id")) {
         let sent: Value = serde_json::from_str(sent.get()).expect("it was checked");

@@ -4,6 +4,7 @@
 //! keeping.
 #![forbid(unsafe_code)]
 
+mod cbor;
 mod client_hello;
 mod coap;
 mod coap_blocks;
@@ -18,6 +19,7 @@ mod script;
 mod server_handshake;
 mod session_state;
 
+pub use cbor::cbor;
 pub use client_hello::{client_hello, extension};
 pub use coap::coap;
 pub use coap_blocks::coap_blocks;
@@ -34,7 +36,7 @@ pub use session_state::session_state;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const ALL: [Target; 12] = [
+pub const ALL: [Target; 13] = [
     ("record", record),
     ("handshake", handshake),
     ("server_handshake", server_handshake),
@@ -43,6 +45,7 @@ pub const ALL: [Target; 12] = [
     ("identity", identity),
     ("coap", coap),
     ("envelope", envelope),
+    ("cbor", cbor),
     ("session_state", session_state),
     ("coap_exchange", coap_exchange),
     ("coap_blocks", coap_blocks),

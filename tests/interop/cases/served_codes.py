@@ -56,10 +56,10 @@ _simple("4.02", _report, (2101, b"x"))
 _simple("4.03", lambda bench: bench.other.report({"temp": 1}))
 _simple("4.04", lambda bench: Request("POST", bench.device.topic("thing/nothing"), b"{}"))
 _simple("4.05", lambda bench: Request("GET", bench.device.topic("thing/measurepoint/post")))
-_simple("4.06", _report, (17, b"\x3c"))
+_simple("4.06", _report, (17, b"\x29"))
 _simple("4.08", _post(b" " * 64), (BLOCK1, b"\x1a"))
 _simple("4.12", _report, (5, b""))
-_simple("4.15", _post(b"\xa0", 60))
+_simple("4.15", _post(b"<a/>", 41))
 _simple("5.05", _report, (35, b"coap://other/path"))
 
 

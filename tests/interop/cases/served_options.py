@@ -3,7 +3,7 @@
 import json
 
 from interop.harness import case, check, eventually
-from interop.served import COMMAND_WAITING, Bench, message, row
+from interop.served import CBOR, COMMAND_WAITING, Bench, check_success, message, row
 from lib.coap import Request, Silence
 
 BLOCK1, BLOCK2, ETAG, MAX_AGE, SIZE1, SIZE2 = 27, 23, 4, 14, 60, 28
@@ -30,7 +30,7 @@ OPTIONS = {
     "8": (b"x", TOO_LONG),
     "9": (b"x", None),
     "11": (None, TOO_LONG),
-    "12": (b"\x32", b"\x3c"),
+    "12": (b"\x32", b"\x29"),
     "13": (b"x", None),
     "14": (b"\x3c", b"\0\0\0\0\0"),
     "15": (b"a=b", TOO_LONG),
@@ -176,7 +176,9 @@ def _accepts(bench):
     report = bench.device.report({"temp": 1})
     text = bench.ask(report, ((17, b""),), blockwise=False)
     check((text.code, text.content_format) == ("2.04", 0), f"as text it is {text}")
-    check(bench.ask(report, ((17, b"\x3c"),), blockwise=False).code == "4.06", "CBOR was not answered 4.06")
+    by_cbor = bench.ask(report, ((17, b"\x3c"),), blockwise=False)
+    check_success(by_cbor, message_id="123", content_format=CBOR)
+    check(bench.ask(report, ((17, b"\x29"),), blockwise=False).code == "4.06", "XML was not answered 4.06")
 
 
 def _waiting(bench):

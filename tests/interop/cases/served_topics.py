@@ -6,12 +6,15 @@ from interop.harness import case, check
 from interop.peers.aiocoap_tinydtls import Session
 from interop.served import (
     COMMAND_WAITING,
+    CBOR,
     Bad,
     Bench,
     bad_bodies,
     bad_envelopes,
     bad_paths,
     check_success,
+    content,
+    in_cbor,
     message,
     row,
 )
@@ -20,6 +23,7 @@ from lib.devices import psk
 from lib.dtls import CCM8
 
 TIME = 1_700_000_000_000
+_AS_CBOR, _AS_XML = ((17, b"\x3c"),), ((17, b"\x29"),)
 
 
 def _register(topic):
@@ -56,6 +60,7 @@ def _register_message(topic, params, faults, data=None, before=None, after=None)
             request = message(bench.device, path, params)
             response = bench.ask(request)
             check_success(response, data)
+            check_success(bench.ask(in_cbor(request)), data, CBOR)
             kept = after(bench)
             bad = [*bad_paths(bench.device, bench.other, request, "GET"), *bad_bodies(request)]
             bad += bad_envelopes(request, faults[0][1])
@@ -65,6 +70,7 @@ def _register_message(topic, params, faults, data=None, before=None, after=None)
             codes = [bench.refuse(one) for one in bad]
             check(after(bench) == kept, f"bad input has left {after(bench)}, before it was {kept}")
             check_success(bench.ask(request), data)
+            check_success(bench.ask(request, _AS_CBOR), data, CBOR)
             return response.code, codes
 
 
@@ -230,7 +236,7 @@ def _register_command(topic, what, params):
             report = bench.tell("thing/measurepoint/post", _report(temp=1))
             check((COMMAND_WAITING, path.encode()) in report.options, f"the command is not named: {report}")
             bad = [*bad_paths(bench.device, bench.other, request, "POST")]
-            bad.append(Bad("an answer in CBOR", request, "4.06", options=((17, b"\x3c"),)))
+            bad.append(Bad("an answer in XML", request, "4.06", options=_AS_XML))
             codes = [bench.refuse(one) for one in bad]
             response = bench.ask(request)
             command = json.loads(response.payload)
@@ -238,6 +244,8 @@ def _register_command(topic, what, params):
             expected = {"id": number, "version": "1.0", "params": params, "method": f"thing.{method}"}
             check(command == expected, f"the device got {command}")
             check(json.loads(bench.ask(request).payload) == expected, "the same GET got something else")
+            by_cbor = bench.ask(request, _AS_CBOR)
+            check((by_cbor.content_format, content(by_cbor)) == (CBOR, expected), f"in CBOR it is {by_cbor}")
             bench.gateway.json("command", "cancel", *bench.device.names, number)
             codes.append(bench.refuse(Bad("nothing waits", request, "4.04")))
             return response.code, codes
@@ -270,6 +278,11 @@ def _register_command(topic, what, params):
             response = bench.ask(reply())
             state = (shown()["state"], shown()["code"], shown()["data"])
             check(state == ("succeeded", 200, {"done": True}), f"the operator reads {shown()}")
+            number = bench.send(*what)
+            check(content(bench.ask(Request("GET", path), _AS_CBOR))["id"] == number, "it is not in CBOR")
+            by_cbor = bench.ask(in_cbor(reply(id=int(number))))
+            state = (by_cbor.code, shown()["state"], shown()["data"])
+            check(state == ("2.04", "succeeded", {"done": True}), f"the operator reads {shown()}")
             return response.code, codes
 
 
@@ -287,10 +300,12 @@ def _count(world):
         path = bench.device.topic("thing/commands")
         request = Request("GET", path)
         bad = [*bad_paths(bench.device, bench.other, request, "POST")]
-        bad.append(Bad("an answer in CBOR", request, "4.06", options=((17, b"\x3c"),)))
+        bad.append(Bad("an answer in XML", request, "4.06", options=_AS_XML))
         codes = [bench.refuse(one) for one in bad]
         response = bench.ask(request)
         check(json.loads(response.payload) == {"waiting": 0}, f"nothing waits, and it is {response}")
+        by_cbor = bench.ask(request, _AS_CBOR)
+        check((by_cbor.content_format, content(by_cbor)) == (CBOR, {"waiting": 0}), f"in CBOR {by_cbor}")
         check(6 not in dict(response.options), f"a plain GET is answered with Observe: {response}")
         observed = bench.session.observe(request)
         check(json.loads(observed.answer.payload) == {"waiting": 0}, f"{observed.answer}")
@@ -329,7 +344,7 @@ def _activate(world):
             Bad("the method POST", changed(method="POST"), "4.03"),
             Bad("a slash at the end", changed(path=request.path + "/"), "4.03"),
             Bad("a report", device.report({"temp": 1}), "4.03"),
-            Bad("an answer in CBOR", request, "4.06", options=((17, b"\x3c"),)),
+            Bad("an answer in XML", request, "4.06", options=_AS_XML),
             Bad("If-Match", request, "4.12", options=((1, b"tag"),)),
             Bad("Proxy-Scheme", request, "5.05", options=((39, b"coap"),)),
             Bad("a critical option", request, "4.02", options=((2101, b"x"),)),
@@ -343,6 +358,11 @@ def _activate(world):
         response = bench.ask(request)
         params = json.loads(response.payload)["params"]
         check((params["productKey"], params["deviceKey"]) == device.names, f"it got {params}")
+        # The session that has got a secret gets no other.
+        bench.session.close()
+        bench.session = Session(target)
+        params = content(bench.ask(request, _AS_CBOR))["params"]
+        check((params["productKey"], params["deviceKey"]) == device.names, f"in CBOR it got {params}")
         return response.code, codes
 
 
@@ -374,7 +394,7 @@ def _core(world):
         request = Request("GET", "/.well-known/core")
         response = bench.ask(request)
         links = response.payload.decode().split(",")
-        wanted = f"<{bench.device.topic('thing/measurepoint/post')}>;ct=50"
+        wanted = f"<{bench.device.topic('thing/measurepoint/post')}>;ct=\"50 60\""
         check(wanted in links and response.content_format == 40, f"the list is {response}")
         bad = (
             Bad("the method POST", Request("POST", request.path), "4.05"),

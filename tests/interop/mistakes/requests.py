@@ -79,10 +79,10 @@ MISTAKES = [
         "secure mode 3",
     ),
     _request(
-        "Content-Format 60 (CBOR)",
+        "JSON with Content-Format 60 (CBOR)",
         GNUTLS,
         replace(REPORT, content_format=60),
-        "`4.15`",
+        "`4.00`",
         "body_malformed",
         "60",
     ),
@@ -94,7 +94,7 @@ MISTAKES = [
         "body_malformed",
         "41",
     ),
-    _request("Accept 60 (CBOR)", OPENSSL, REPORT, "`4.06`", "not_acceptable", "60", "-A", "60"),
+    _request("Accept 41 (XML)", OPENSSL, REPORT, "`4.06`", "not_acceptable", "41", "-A", "41"),
     _request("If-Match", GNUTLS, REPORT, "`4.12`", "option_unsupported", "If-Match", "-O", "1,abc"),
     _request(
         "Proxy-Uri", OPENSSL, REPORT, "`5.05`", "option_unsupported", "Proxy", "-O", "35,coap://gateway"

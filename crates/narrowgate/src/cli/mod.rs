@@ -29,7 +29,7 @@ pub(crate) use product::{
     Switch, UpdateArgs,
 };
 pub(crate) use server::ServerArgs;
-pub(crate) use simulate::{Fault, Format, Reply, SimulateArgs};
+pub(crate) use simulate::{Fault, Reply, SimulateArgs};
 
 /// A gateway for NB-IoT devices: CoAP over DTLS-PSK.
 #[derive(Debug, Parser)]

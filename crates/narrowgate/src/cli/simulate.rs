@@ -1,6 +1,7 @@
 //! `narrowgate device simulate`.
 
 use clap::{Args, ValueEnum};
+use narrowgate_coap::format;
 
 use super::{device::DeviceArgs, paging::number};
 
@@ -82,8 +83,18 @@ fn reply(text: &str) -> Result<Reply, String> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     Json,
-    /// Comes later
+    /// As short as it can be, with the same keys; what is printed is its JSON
     Cbor,
+}
+
+impl Format {
+    /// Its number as a Content-Format.
+    pub(crate) const fn content_format(self) -> u16 {
+        match self {
+            Self::Json => format::JSON,
+            Self::Cbor => format::CBOR,
+        }
+    }
 }
 
 /// What a device can do wrong.
@@ -99,7 +110,7 @@ pub(crate) enum Fault {
     BadIdentity,
     /// A lifetime of 7 seconds
     BadLifetime,
-    /// A report without its last brace
+    /// A report without its last brace; in CBOR without its last byte
     BadJson,
     /// A report without a body
     EmptyBody,

@@ -86,12 +86,12 @@ fn cases_of_requests(client: &mut Client) -> Vec<Case> {
             "CoAP code 0.05 is not a supported method",
             coap::message(0x40, 5, client.next_mid(), &coap::uri_path(&path)),
         ),
-        // Content-Format 50, then Accept (delta 5) 60.
+        // Content-Format 50, then Accept (delta 5) 41.
         (
             0x86,
             "not_acceptable",
-            "Accept asks for format 60",
-            coap::message(0x40, 2, client.next_mid(), &report(&path, &[0x11, 50, 0x51, 60], BODY)),
+            "Accept asks for format 41",
+            coap::message(0x40, 2, client.next_mid(), &report(&path, &[0x11, 50, 0x51, 41], BODY)),
         ),
         (
             0x8f,

@@ -260,6 +260,48 @@ fn a_simulated_device_fetches_its_secret_first() {
 }
 
 #[test]
+fn a_simulated_device_lives_in_cbor() {
+    let program = program();
+    let create = ["product", "create", "m", "--product-key", "pk", "--product-secret", PRODUCT_SECRET];
+    program.json(&[&create[..], &["--dynamic-activation"]].concat());
+    program.json(&["device", "create", "--product", "pk", "--device-key", "dk-1"]);
+    let server = program.serve();
+    let live = |secret: &str, arguments: &[&str]| {
+        let ran = run(&program, &server, secret, &[&["--format", "cbor"], arguments].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        lines(&ran.stdout)
+    };
+    let options = ["--mode", "3", "--count", "1", "--attributes", r#"{"size":1.10}"#, "--event", "on={}"];
+    live(PRODUCT_SECRET, &options);
+    let send = ["command", "send", "pk/dk-1", "--pending-ttl", "60"];
+    program.json(&[&send[..], &["--set", r#"{"temp":30.5}"#]].concat());
+    program.json(&[&send[..], &["--get", "temp"]].concat());
+    let secret = secret(&program);
+    let points = r#"{"temp":{number}.25,"big":123456789012345678901234567890}"#;
+    let lines = live(&secret, &["--count", "2", "--interval", "0", "--points", points]);
+    assert!(
+        of(&lines, "received")
+            .iter()
+            .all(|line| line["payload"]["id"] != json!(null) || line["what"] == "reply"),
+        "what is printed is JSON: {lines:?}"
+    );
+    let done = lines.last().expect("it says what it did");
+    assert_eq!((&done["acknowledged"], &done["commands"]), (&json!(2), &json!(2)));
+    let shown = program.json(&["command", "list", "pk/dk-1"]);
+    assert_eq!((&shown[0]["state"], &shown[1]["state"]), (&json!("succeeded"), &json!("succeeded")));
+    assert_eq!(shown[0]["data"]["temp"], json!(1.25), "{shown}");
+    let text = program.text(&["device", "points", "pk/dk-1", "-o", "json"]);
+    assert!(text.contains("123456789012345678901234567890") && text.contains("2.25"), "{text}");
+    assert_eq!(program.json(&["device", "attributes", "pk/dk-1"]), json!({"size": 1.1}));
+    assert_eq!(program.json(&["device", "events", "pk/dk-1"])[0]["event"], "on");
+    live(&secret, &["--fault", "bad-json"]);
+    live(&secret, &["--fault", "wrong-format"]);
+    eventually("the log says which byte", || {
+        program.text(&["device", "log", "pk/dk-1", "-o", "json"]).contains("the body is not CBOR at byte")
+    });
+}
+
+#[test]
 fn each_fault_shows_what_the_server_says_of_it() {
     let program = program_with_device();
     let (server, secret) = (program.serve(), secret(&program));
@@ -313,8 +355,7 @@ fn what_cannot_be_simulated_is_said_and_a_reader_that_goes_away_ends_it() {
     let program = program_with_device();
     let (server, secret) = (program.serve(), secret(&program));
     for (arguments, words) in [
-        (&["--format", "cbor"][..], "reports in CBOR come later"),
-        (&["--points", "[1]"], "--points is not a JSON object"),
+        (&["--points", "[1]"][..], "--points is not a JSON object"),
         (&["--event", "alarm"], "--event is not ID=JSON"),
         (&["--event", "alarm=1"], "--event is not a JSON object"),
         (&["--event", "={}"], "--event is not ID=JSON"),

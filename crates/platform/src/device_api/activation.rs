@@ -8,9 +8,11 @@
 //! All values are strings, the order is fixed. `id` is the time of the request in milliseconds modulo 2^31,
 //! so that it fits an `int` on the device and two answers in a row differ.
 
-use narrowgate_coap::{Code, Response};
+use narrowgate_coap::{Code, Response, format};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
+use super::cbor;
 use crate::{
     ids::UnixMillis,
     ports::Issued,
@@ -103,8 +105,12 @@ fn deliver(session: &Grant, wanted: &SecretWanted, secret: &Secret) -> Response 
         },
     };
     // Large enough for all but the strangest keys: a vector that grows leaves a copy of the secret behind.
-    let mut payload = Vec::with_capacity(768);
-    serde_json::to_writer(&mut payload, &info).expect("strings can always be written as JSON, into memory");
+    let mut payload = Zeroizing::new(Vec::with_capacity(768));
+    serde_json::to_writer(&mut *payload, &info).expect("strings can always be written as JSON, into memory");
+    let payload = match wanted.content_format {
+        format::CBOR => cbor::from_json(&payload),
+        _ => std::mem::take(&mut *payload),
+    };
     Response::new(Code::CONTENT).content_format(wanted.content_format).max_age(0).payload(payload)
 }
 

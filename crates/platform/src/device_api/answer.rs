@@ -2,8 +2,9 @@
 //! without saying why: every answer but a success (2.xx) has a [`Refusal`], which becomes an entry in the
 //! device's log.
 
-use narrowgate_coap::{Code, OptionNumber, Response};
+use narrowgate_coap::{Code, OptionNumber, Response, format};
 
+use super::cbor;
 use crate::{model::log::Reason, rules::refusal::Refusal};
 
 /// An answer, and why it refuses the request if it does.
@@ -11,6 +12,12 @@ use crate::{model::log::Reason, rules::refusal::Refusal};
 pub struct Answer {
     response: Response,
     refusal: Option<Refusal>,
+}
+
+/// A response with this JSON as its content, in the format that the device wants.
+pub(super) fn with_json(response: Response, content_format: u16, json: Vec<u8>) -> Response {
+    let payload = if content_format == format::CBOR { cbor::from_json(&json) } else { json };
+    response.content_format(content_format).payload(payload)
 }
 
 /// Something that is done as requested, but was probably not meant: for the device's log.
@@ -28,9 +35,9 @@ impl Answer {
         Self { response: Response::new(Code::CHANGED), refusal: None }
     }
 
-    /// 2.04 with a JSON reply, which says why if the message was refused.
+    /// 2.04 with a reply, which is JSON and says why if the message was refused.
     pub(super) fn reply(content_format: u16, reply: Vec<u8>, refusal: Option<Refusal>) -> Self {
-        let response = Response::new(Code::CHANGED).content_format(content_format).payload(reply);
+        let response = with_json(Response::new(Code::CHANGED), content_format, reply);
         Self { response, refusal }
     }
 

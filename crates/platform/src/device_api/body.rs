@@ -1,46 +1,122 @@
-//! The body of a POST as a message, and the reply to one that is refused: what all topics with a JSON body
-//! have in common.
+//! The body of a POST as a message, and the reply to one that is refused: what all topics with a body have in
+//! common. A body is JSON or CBOR, and everything behind this reads JSON.
+
+use std::borrow::Cow;
 
 use narrowgate_coap::{Code, Request, format};
 
 use super::{
-    Action, Answer, diagnosis,
+    Action, Answer,
+    cbor::{self, FaultKind, Limits},
+    diagnosis,
     envelope::{self, Envelope, MessageFault},
     json,
     options::format_name,
 };
-use crate::{model::log::Reason, rules::refusal::Refusal};
+use crate::{
+    model::{json_piece::Piece, log::Reason},
+    rules::refusal::Refusal,
+};
 
 /// Why a body is no message.
 pub(super) struct NoMessage {
     code: Code,
+    reason: Reason,
     detail: String,
+}
+
+impl NoMessage {
+    fn refusal(self) -> Refusal {
+        let number = (self.reason == Reason::TooLarge).then_some(super::number::TOO_LARGE);
+        let refusal = Refusal::new(self.reason, self.detail);
+        match number {
+            Some(number) => refusal.with_number(number),
+            None => refusal,
+        }
+    }
 }
 
 impl From<NoMessage> for Answer {
     fn from(refused: NoMessage) -> Self {
-        Self::refused(refused.code, Refusal::new(Reason::BodyMalformed, refused.detail))
+        Self::refused(refused.code, refused.refusal())
     }
 }
 
 impl From<NoMessage> for Action {
     fn from(refused: NoMessage) -> Self {
-        Self::refuse(refused.code, Refusal::new(Reason::BodyMalformed, refused.detail))
+        Self::refuse(refused.code, refused.refusal())
     }
 }
 
-/// Reads the message of a request.
-pub(super) fn message(request: &Request) -> Result<Envelope<'_>, NoMessage> {
-    let other = request.content_format.filter(|format| !matches!(*format, format::JSON | format::TEXT_PLAIN));
-    if let Some(other) = other {
-        let looks =
-            if diagnosis::looks_like_json(&request.payload) { ", which the body looks like" } else { "" };
-        let other = format_name(other);
-        let detail = format!("content format {other} is not supported; use 50 (application/json){looks}");
-        return Err(NoMessage { code: Code::UNSUPPORTED_CONTENT_FORMAT, detail });
+/// The body of a request, checked: a JSON object, also where it came as CBOR.
+pub(super) struct Body<'a> {
+    json: Cow<'a, str>,
+    /// As what it came, if it came as CBOR.
+    cbor: Option<&'a [u8]>,
+}
+
+impl<'a> Body<'a> {
+    /// Reads the body of a request.
+    pub(super) fn read(request: &'a Request) -> Result<Self, NoMessage> {
+        let bytes = &*request.payload;
+        match request.content_format {
+            None | Some(format::JSON | format::TEXT_PLAIN) => match json::check(bytes) {
+                Ok(json) => Ok(Self { json: Cow::Borrowed(json), cbor: None }),
+                Err(detail) => {
+                    Err(NoMessage { code: Code::BAD_REQUEST, reason: Reason::BodyMalformed, detail })
+                }
+            },
+            Some(format::CBOR) => Self::read_cbor(bytes),
+            Some(other) => {
+                let looks =
+                    if diagnosis::looks_like_json(bytes) { ", which the body looks like" } else { "" };
+                let detail = format!(
+                    "content format {} is not supported; use 50 (application/json){looks}, or 60 \
+                     (application/cbor)",
+                    format_name(other)
+                );
+                let code = Code::UNSUPPORTED_CONTENT_FORMAT;
+                Err(NoMessage { code, reason: Reason::BodyMalformed, detail })
+            }
+        }
     }
-    let read = json::check(&request.payload).and_then(Envelope::parse);
-    read.map_err(|detail| NoMessage { code: Code::BAD_REQUEST, detail })
+
+    fn read_cbor(bytes: &'a [u8]) -> Result<Self, NoMessage> {
+        let refused = |code, reason, detail| Err(NoMessage { code, reason, detail });
+        match cbor::to_json(bytes, Limits::BODY, None) {
+            Ok(json) if json.starts_with('{') => Ok(Self { json: Cow::Owned(json), cbor: Some(bytes) }),
+            _ if diagnosis::looks_like_json(bytes) => {
+                let detail = "the body is JSON, and its content format is 60 (application/cbor): use 50 \
+                              (application/json), or send CBOR";
+                refused(Code::BAD_REQUEST, Reason::BodyMalformed, detail.to_owned())
+            }
+            Ok(json) => refused(Code::BAD_REQUEST, Reason::BodyMalformed, diagnosis::not_a_map(&json)),
+            Err(fault) if fault.kind == FaultKind::TooLong => {
+                refused(Code::REQUEST_ENTITY_TOO_LARGE, Reason::TooLarge, fault.to_string())
+            }
+            Err(fault) => refused(Code::BAD_REQUEST, Reason::BodyMalformed, fault.to_string()),
+        }
+    }
+
+    /// The JSON text.
+    pub(super) fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// The message.
+    pub(super) fn envelope(&self) -> Envelope<'_> {
+        Envelope::parse(&self.json).unwrap_or_default()
+    }
+
+    /// At which byte of the body a piece of the JSON text begins, counted from 1: of what the device sent.
+    /// `None` if it is not a piece of it.
+    pub(super) fn place_of(&self, piece: Piece<'_>) -> Option<usize> {
+        let place = diagnosis::place_of(piece.get(), self.json.as_bytes())?;
+        match self.cbor {
+            Some(cbor) => cbor::place_of(cbor, place - 1),
+            None => Some(place),
+        }
+    }
 }
 
 /// Refuses a message in the reply. `id` as in [`Envelope::id`].

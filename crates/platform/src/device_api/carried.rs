@@ -1,12 +1,13 @@
 //! Commands that ride in a response by plain CoAP (device protocol, section 8): beside option 2100, which
-//! names the topic, option 2102 has the command itself, the same bytes as the answer to a GET of the topic.
+//! names the topic, option 2102 has the command itself, the same bytes as the answer to a GET of the topic:
+//! in CBOR where the response has content in CBOR, else in JSON. The first byte tells which: 7B is JSON.
 //!
 //! A response with its command is one datagram. Where both do not fit, the response has option 2100 alone,
 //! and the device gets the command by a GET, as over DTLS.
 
 use narrowgate_coap::{OptionNumber, Response, Token};
 
-use super::commands::{message, with_command_waiting};
+use super::commands::{message_in, with_command_waiting};
 use crate::{model::command::Command, rules::admission::Grant};
 
 /// The option with the command itself (elective). In an answer in blocks it belongs to the first one.
@@ -23,7 +24,8 @@ const OPTION_HEAD_BYTES: usize = 5;
 /// was sent.
 pub fn with_command(response: &Response, session: &Grant, command: &Command) -> Option<Response> {
     let named = with_command_waiting(response.clone(), session, &command.order.topic);
-    let response = named.option(COMMAND, message(command));
+    let content_format = response.options.find_uint(OptionNumber::CONTENT_FORMAT);
+    let response = named.option(COMMAND, message_in(command, content_format));
     let options = response.options.iter().map(|(_, value)| OPTION_HEAD_BYTES + value.len());
     let bytes = HEAD_BYTES + options.sum::<usize>() + response.payload.len();
     (bytes <= MESSAGE_BYTES_MAX).then_some(response)

@@ -8,19 +8,25 @@
 //!
 //! | fault of a reply | answer |
 //! |---|---|
-//! | the body is not JSON, or not an object | 4.00 |
+//! | the body is not JSON (or CBOR, where it says so), or not an object | 4.00 |
 //! | `id` is missing; `code` is missing, or not an integer of 32 bits or the text of one | 2.04 with 1200 |
 //! | its command is unknown, of another topic, never fetched, or has ended | 2.04, and a warning in the log |
 //!
 //! `id` may be a number. `data` may be anything, or absent; `message` a text for people, which is kept if it
 //! is one. Other keys are ignored.
 
-use narrowgate_coap::{Code, OptionNumber, Request, Response, UriPath};
+use narrowgate_coap::{Code, OptionNumber, Request, Response, UriPath, format};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Action, BODY_BYTES_MAX, Warning, body, envelope::MessageFault, options::accepted_format, too_large, topic,
+    Action, BODY_BYTES_MAX, Warning,
+    answer::with_json,
+    body::{self, Body},
+    cbor,
+    envelope::MessageFault,
+    options::accepted_format,
+    too_large, topic,
 };
 use crate::{
     model::{
@@ -80,18 +86,16 @@ pub(super) fn reply(request: &Request, topic: CommandTopic) -> Action {
         Ok(content_format) => content_format,
         Err(refused) => return Action::Respond(refused),
     };
-    let envelope = match body::message(request) {
-        Ok(envelope) => envelope,
+    let body = match Body::read(request) {
+        Ok(body) => body,
         Err(refused) => return refused.into(),
     };
-    // It was read as an object before.
-    let body = std::str::from_utf8(&request.payload).unwrap_or_default();
     let named = ["id", "code", "data", "message"];
-    let [id, code, data, message] = Piece::of(body).named(named).unwrap_or_default();
+    let [id, code, data, message] = Piece::of(body.json()).named(named).unwrap_or_default();
     let reply = Reply { id, code, data, message };
     match read(&reply) {
         Ok((id, step)) => Action::Command(CommandWanted::Reply { topic, id, step }),
-        Err(fault) => body::refuse(content_format, envelope.id(), fault),
+        Err(fault) => body::refuse(content_format, body.envelope().id(), fault),
     }
 }
 
@@ -129,9 +133,16 @@ pub fn message(command: &Command) -> Vec<u8> {
     serde_json::to_vec(&message).expect("strings and JSON can be written, into memory")
 }
 
+/// The same in CBOR, for who wants that.
+pub(super) fn message_in(command: &Command, content_format: Option<u32>) -> Vec<u8> {
+    let message = message(command);
+    let is_cbor = content_format == Some(u32::from(format::CBOR));
+    if is_cbor { cbor::from_json(&message) } else { message }
+}
+
 /// The answer to a GET that a command was found for, once that is durable. Nobody may answer with it later.
 pub fn deliver(command: &Command, content_format: u16) -> Response {
-    Response::new(Code::CONTENT).content_format(content_format).max_age(0).payload(message(command))
+    with_json(Response::new(Code::CONTENT).max_age(0), content_format, message(command))
 }
 
 /// The answer to a GET where no command of the topic waits.
@@ -293,8 +304,8 @@ mod tests {
             assert_eq!(answered, code, "{body}");
             assert!(said.starts_with(words), "{body}: {said}");
         }
-        let cbor = refused(ask(&Request::post(&format!("{SET}_reply"), 60, "{}")));
-        assert_eq!(cbor.0, Code::UNSUPPORTED_CONTENT_FORMAT);
+        let xml = refused(ask(&Request::post(&format!("{SET}_reply"), 41, "<a/>")));
+        assert_eq!(xml.0, Code::UNSUPPORTED_CONTENT_FORMAT);
         let long = format!(r#"{{"id":"1","code":200,"data":"{}"}}"#, "x".repeat(BODY_BYTES_MAX));
         assert_eq!(reply(&long).0, Code::REQUEST_ENTITY_TOO_LARGE);
     }

@@ -50,10 +50,12 @@ pub(super) fn handle(session: &Grant, request: &Request) -> Action {
     }
 }
 
-/// The topics of a session as links (RFC 6690, section 2), with the Content-Format where they have bodies.
+/// The topics of a session as links (RFC 6690, section 2), with the Content-Formats where they have bodies
+/// (RFC 7252, section 7.2.1).
 fn links(session: &Grant) -> String {
-    let link = |(path, has_json): (UriPath, bool)| {
-        let attribute = if has_json { format!(";ct={}", format::JSON) } else { String::new() };
+    let link = |(path, has_body): (UriPath, bool)| {
+        let formats = || format!(";ct=\"{} {}\"", format::JSON, format::CBOR);
+        let attribute = if has_body { formats() } else { String::new() };
         format!("<{}>{attribute}", path.as_str())
     };
     topic::of_session(session).map(link).collect::<Vec<_>>().join(",")
@@ -88,12 +90,15 @@ mod tests {
         let grant = session(SecureMode::DeviceSecret);
         let keys = format!("{}/{}", grant.product_key(), grant.device_key());
         let own = listed(SecureMode::DeviceSecret);
-        assert!(own.contains(&format!("</topic/sys/{keys}/thing/measurepoint/post>;ct=50")), "{own:?}");
+        assert!(
+            own.contains(&format!("</topic/sys/{keys}/thing/measurepoint/post>;ct=\"50 60\"")),
+            "{own:?}"
+        );
         assert!(own.contains(&format!("</auth/{keys}>")), "{own:?}");
         assert!(!own.iter().any(|link| link.contains("/event/")), "an event's path has its identifier");
         let of_product = listed(SecureMode::ProductSecret);
         let activation = ["info", "info_reply"]
-            .map(|rest| format!("</topic/ext/session/{keys}/thing/activate/{rest}>;ct=50"));
+            .map(|rest| format!("</topic/ext/session/{keys}/thing/activate/{rest}>;ct=\"50 60\""));
         assert_eq!(of_product, activation);
         assert!(!own.contains(&activation[0]), "{own:?}");
         for (mode, listed) in [(SecureMode::DeviceSecret, own), (SecureMode::ProductSecret, of_product)] {

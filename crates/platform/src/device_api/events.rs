@@ -10,10 +10,13 @@
 //!
 //! An event may have no parameters. It is stored with the device's messages, as one JSON object.
 
-use narrowgate_coap::{Code, Request, Response};
+use narrowgate_coap::{Code, Response};
 
 use super::{
-    Action, body, diagnosis,
+    Action,
+    answer::with_json,
+    body::{self, Body},
+    diagnosis,
     envelope::{self, Envelope, MessageFault},
     json,
     points::{POINTS_MAX, Times, doubtful_time},
@@ -32,22 +35,19 @@ use crate::{
 /// Handles an event whose path and method are right; answers in `content_format`.
 pub(super) fn handle(
     session: &Grant,
-    request: &Request,
+    body: &Body<'_>,
     identifier: &str,
     model: Option<&ThingModel>,
     now: Arrival,
     content_format: u16,
 ) -> Action {
-    let envelope = match body::message(request) {
-        Ok(envelope) => envelope,
-        Err(refused) => return refused.into(),
-    };
-    let reader = Reader { session, identifier, model, times: Times { now, body: &request.payload } };
+    let envelope = body.envelope();
+    let reader = Reader { session, identifier, model, times: Times { now, body } };
     let checked = envelope.check(&format!("thing.event.{identifier}.post"));
     match checked.and_then(|()| reader.message(&envelope)) {
         Ok(message) => {
             let reply = envelope::reply(envelope.id(), Ok(()));
-            let response = Response::new(Code::CHANGED).content_format(content_format).payload(reply);
+            let response = with_json(Response::new(Code::CHANGED), content_format, reply);
             let writes = vec![Write::Message(message)];
             let warning = doubtful_time(&writes[0], now);
             Action::Store { writes, response, warning }
@@ -68,9 +68,8 @@ impl Reader<'_> {
     fn message(&self, envelope: &Envelope<'_>) -> Result<Message, MessageFault> {
         let event = self.event()?;
         let params = envelope.params.ok_or_else(|| {
-            let body = std::str::from_utf8(self.times.body).unwrap_or_default();
             let fault = MessageFault::new(MessageFault::FORM, "/params: is missing");
-            fault.with_hint(diagnosis::members(body, "params"))
+            fault.with_hint(diagnosis::members(self.times.body.json(), "params"))
         })?;
         let Some([events, time]) = params.named(["events", "time"]) else {
             let what = "must be an object";
@@ -169,7 +168,7 @@ impl Reader<'_> {
 
     /// What was received where a value is refused with `message`.
     fn received(&self, raw: Piece<'_>, steps: &str, message: &str) -> Option<String> {
-        let at = diagnosis::place_of(raw.get(), self.times.body)?;
+        let at = self.times.body.place_of(raw)?;
         diagnosis::value(raw, at, steps, message)
     }
 }

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 
 use narrowgate_coap::{Code, OptionNumber, RefusedRequest, Request, RequestFault, Response, UriPath};
 
-use super::{Answer, body, options, path};
+use super::{Answer, body::Body, options, path};
 use crate::{
     ids::{DeviceId, DeviceName},
     model::{credential::CredentialLookup, json_piece::Piece, log::Reason},
@@ -86,11 +86,9 @@ pub fn read(request: &Request) -> Result<LoginRequest, Answer> {
     }
     let malformed =
         |detail: String| Answer::refused(Code::BAD_REQUEST, Refusal::new(Reason::BodyMalformed, detail));
-    if let Err(refused) = body::message(request) {
-        return Err(refused.into());
-    }
-    let body = Piece::of(std::str::from_utf8(&request.payload).unwrap_or_default());
-    let [mode, lifetime, sign] = body.named(["secureMode", "lifetime", "sign"]).unwrap_or_default();
+    let body = Body::read(request).map_err(Answer::from)?;
+    let [mode, lifetime, sign] =
+        Piece::of(body.json()).named(["secureMode", "lifetime", "sign"]).unwrap_or_default();
     let member = |piece: Option<Piece<'_>>, name: &str| {
         let plain = |piece: Piece<'_>| piece.text().map_or_else(|| piece.get().to_owned(), Into::into);
         piece.map(plain).ok_or_else(|| {

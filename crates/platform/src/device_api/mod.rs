@@ -31,16 +31,21 @@
 //! In this order: a product that cannot be read 5.03, one that is switched off 4.03; a mode-3 session gets
 //! 4.03 for everything but its two paths and that list; keys of another device 4.03, whatever follows them
 //! and whether that device exists or not; an unknown path 4.04; another method 4.05; If-Match or
-//! If-None-Match 4.12; a body of more than 10 KiB 4.13; an Accept other than JSON 4.06 (RFC 7252, 5.10.4); a
-//! Content-Format other than JSON or text 4.15; an illegal body 4.00 ([`json`]); then faults of the message
-//! in the JSON reply ([`envelope`], [`points`], [`properties`], `events`). Uri-Query and Uri-Host have no
-//! influence, and Observe where nothing can be observed. Every refusal says why, for the device's log
-//! ([`Answer`]).
+//! If-None-Match 4.12; a body of more than 10 KiB 4.13; an Accept other than JSON, CBOR or text 4.06 (RFC
+//! 7252, 5.10.4); a Content-Format other than these 4.15; an illegal body 4.00 ([`json`], [`cbor`]); then
+//! faults of the message in the reply ([`envelope`], [`points`], [`properties`], `events`). Uri-Query and
+//! Uri-Host have no influence, and Observe where nothing can be observed. Every refusal says why, for the
+//! device's log ([`Answer`]).
+//!
+//! A body in CBOR is read as the JSON that it stands for, and an answer in CBOR is made of its JSON, so there
+//! is one code for both ([`cbor`]). An answer has the format that Accept asks for; without Accept, that of
+//! the request: CBOR where its Content-Format says so, else JSON. What a session used before plays no part.
 
 pub mod activation;
 mod answer;
 mod body;
 pub mod carried;
+pub mod cbor;
 pub mod commands;
 mod diagnosis;
 mod discovery;
@@ -66,6 +71,7 @@ pub use self::{
     waiting::CountWanted,
 };
 use self::{
+    body::Body,
     options::{accepted_format, refuse_preconditions},
     topic::{Found, Handler, MessageOf, NoTopic},
 };
@@ -218,12 +224,16 @@ fn handle_message(
         Ok(content_format) => content_format,
         Err(refused) => return Action::Respond(refused),
     };
+    let body = match Body::read(request) {
+        Ok(body) => body,
+        Err(refused) => return refused.into(),
+    };
     match of {
-        MessageOf::Points(verb) => points::handle(session, request, verb, model, now, content_format),
-        MessageOf::Properties(kind, verb) => properties::handle(request, (kind, verb), model, content_format),
+        MessageOf::Points(verb) => points::handle(session, &body, verb, model, now, content_format),
+        MessageOf::Properties(kind, verb) => properties::handle(&body, (kind, verb), model, content_format),
         MessageOf::Event => {
             let identifier = parameter.unwrap_or_default();
-            events::handle(session, request, &identifier, model, now, content_format)
+            events::handle(session, &body, &identifier, model, now, content_format)
         }
     }
 }

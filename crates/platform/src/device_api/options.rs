@@ -156,15 +156,17 @@ pub(super) fn refuse_preconditions(request: &Request) -> Option<Answer> {
     Some(Answer::refused(Code::PRECONDITION_FAILED, refusal))
 }
 
-/// The format in which the client accepts a JSON answer: JSON, or text where it asks for that.
+/// The format of the answer: what the client accepts; where it does not say, CBOR for a request that has it,
+/// and else JSON.
 pub(super) fn accepted_format(request: &Request) -> Result<u16, Answer> {
     match request.accept {
-        None | Some(format::JSON) => Ok(format::JSON),
-        Some(format::TEXT_PLAIN) => Ok(format::TEXT_PLAIN),
+        Some(format @ (format::JSON | format::CBOR | format::TEXT_PLAIN)) => Ok(format),
+        None if request.content_format == Some(format::CBOR) => Ok(format::CBOR),
+        None => Ok(format::JSON),
         Some(other) => {
             let detail = format!(
-                "Accept asks for format {}; answers have format 50 (application/json): \
-                 ask for that, or leave Accept out",
+                "Accept asks for format {}; answers have format 50 (application/json) or 60 \
+                 (application/cbor): ask for one of them, or leave Accept out",
                 format_name(other)
             );
             let refusal = Refusal::new(Reason::NotAcceptable, detail);

@@ -27,12 +27,15 @@ mod times;
 
 use std::cell::{Cell, RefCell};
 
-use narrowgate_coap::{Code, Request, Response};
+use narrowgate_coap::{Code, Response};
 
 use self::{hints::Misplaced, skipped::Skipped};
 pub(super) use self::{hints::doubtful_time, times::Times};
 use super::{
-    Action, Answer, body, diagnosis,
+    Action, Answer,
+    answer::with_json,
+    body::{self, Body},
+    diagnosis,
     envelope::{self, Envelope, MessageFault},
     json,
 };
@@ -96,19 +99,15 @@ impl Verb {
 /// Handles a report whose path and method are right; answers in `content_format`.
 pub(super) fn handle(
     session: &Grant,
-    request: &Request,
+    body: &Body<'_>,
     verb: Verb,
     model: Option<&ThingModel>,
     now: Arrival,
     content_format: u16,
 ) -> Action {
-    let envelope = match body::message(request) {
-        Ok(envelope) => envelope,
-        Err(refused) => return refused.into(),
-    };
+    let envelope = body.envelope();
     let (misplaced, skipped) = (Cell::new(None), RefCell::default());
-    let reader =
-        Reader { session, kind: verb.kind(), model, now, body: &request.payload, misplaced, skipped };
+    let reader = Reader { session, kind: verb.kind(), model, now, body, misplaced, skipped };
     let result = envelope.check(verb.method()).and_then(|()| match verb {
         Verb::Post | Verb::Resume => reader.single(&envelope),
         Verb::PostBatch | Verb::ResumeBatch => reader.batch(&envelope),
@@ -121,7 +120,7 @@ pub(super) fn handle(
         }
         Ok(writes) => {
             let reply = envelope::reply(envelope.id(), Ok(()));
-            let response = Response::new(Code::CHANGED).content_format(content_format).payload(reply);
+            let response = with_json(Response::new(Code::CHANGED), content_format, reply);
             let warning = reader.skipped.borrow().warning();
             let time = || writes.iter().find_map(|write| doubtful_time(write, now));
             let warning = warning.or_else(time).or_else(|| reader.misplaced.get().map(Misplaced::warning));
@@ -138,7 +137,7 @@ struct Reader<'a> {
     model: Option<&'a ThingModel>,
     now: Arrival,
     /// For the places of faults.
-    body: &'a [u8],
+    body: &'a Body<'a>,
     /// A time in the wrong place, if there is one.
     misplaced: Cell<Option<Misplaced>>,
     /// The invalid points that were left out.
@@ -161,8 +160,7 @@ impl Reader<'_> {
     fn single(&self, envelope: &Envelope<'_>) -> Result<Vec<Write>, MessageFault> {
         let fault = |message| MessageFault::new(MessageFault::FORM, message);
         let params = envelope.params.ok_or_else(|| {
-            let body = std::str::from_utf8(self.body).unwrap_or_default();
-            fault("/params: is missing").with_hint(diagnosis::members(body, "params"))
+            fault("/params: is missing").with_hint(diagnosis::members(self.body.json(), "params"))
         })?;
         let report = report(params).ok_or_else(|| {
             let hint = match params.get().starts_with('[') {

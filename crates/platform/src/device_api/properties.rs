@@ -18,10 +18,13 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use narrowgate_coap::{Code, Request, Response};
+use narrowgate_coap::{Code, Response};
 
 use super::{
-    Action, Answer, BODY_BYTES_MAX, body, diagnosis,
+    Action, Answer, BODY_BYTES_MAX,
+    answer::with_json,
+    body::{self, Body},
+    diagnosis,
     envelope::{self, Envelope, MessageFault},
     json,
 };
@@ -102,20 +105,17 @@ impl QueryWanted {
 
 /// Handles a request whose path and method are right; answers in `content_format`.
 pub(super) fn handle(
-    request: &Request,
+    body: &Body<'_>,
     (kind, verb): (PropertyKind, PropertyVerb),
     model: Option<&ThingModel>,
     content_format: u16,
 ) -> Action {
-    let envelope = match body::message(request) {
-        Ok(envelope) => envelope,
-        Err(refused) => return refused.into(),
-    };
-    let reader = Reader { kind, verb, model, body: &request.payload };
+    let envelope = body.envelope();
+    let reader = Reader { kind, verb, model, body };
     match envelope.check(method(kind, verb)).and_then(|()| reader.read(&envelope)) {
         Ok(Read::Edit(edit)) => {
             let reply = envelope::reply(envelope.id(), Ok(()));
-            let response = Response::new(Code::CHANGED).content_format(content_format).payload(reply);
+            let response = with_json(Response::new(Code::CHANGED), content_format, reply);
             let id = envelope.id().map(Box::from);
             Action::Edit(Box::new(EditWanted { edit, response, id, content_format }))
         }
@@ -153,14 +153,13 @@ struct Reader<'a> {
     verb: PropertyVerb,
     model: Option<&'a ThingModel>,
     /// For the places of faults.
-    body: &'a [u8],
+    body: &'a Body<'a>,
 }
 
 impl Reader<'_> {
     fn read(&self, envelope: &Envelope<'_>) -> Result<Read, MessageFault> {
         let params = envelope.params.ok_or_else(|| {
-            let body = std::str::from_utf8(self.body).unwrap_or_default();
-            self.form("/params: is missing").with_hint(diagnosis::members(body, "params"))
+            self.form("/params: is missing").with_hint(diagnosis::members(self.body.json(), "params"))
         })?;
         let edit = |set, unset| Read::Edit(PropertyEdit { kind: self.kind, replaces: false, set, unset });
         Ok(match (self.kind, self.verb) {
@@ -189,7 +188,7 @@ impl Reader<'_> {
 
     /// What was received where a value is refused with `message`.
     fn received(&self, raw: Piece<'_>, steps: &str, message: &str) -> Option<String> {
-        let at = diagnosis::place_of(raw.get(), self.body)?;
+        let at = self.body.place_of(raw)?;
         diagnosis::value(raw, at, steps, message)
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use narrowgate_coap::{Code, OptionNumber, Request, Response};
 
-use super::{Action, Warning, options::accepted_format};
+use super::{Action, Warning, answer::with_json, options::accepted_format};
 use crate::model::log::Reason;
 
 /// A device that observes is notified after this time, also where nothing has changed (RFC 7641, section 4.5:
@@ -45,8 +45,8 @@ pub(super) fn handle(request: &Request) -> Action {
 /// its number is the message layer's.
 pub fn tell(wanted: CountWanted, waiting: usize) -> Response {
     let max_age_s = if wanted.observes { OBSERVED_MAX_AGE_S } else { 0 };
-    let content = Response::new(Code::CONTENT).content_format(wanted.content_format).max_age(max_age_s);
-    let content = content.payload(format!("{{\"waiting\":{waiting}}}"));
+    let json = format!("{{\"waiting\":{waiting}}}").into_bytes();
+    let content = with_json(Response::new(Code::CONTENT).max_age(max_age_s), wanted.content_format, json);
     if wanted.observes { content.option(OptionNumber::OBSERVE, []) } else { content }
 }
 
@@ -100,7 +100,7 @@ mod tests {
     fn another_method_and_another_format_are_refused() {
         for (request, code) in [
             (Request { method: Code::POST, ..get(Some(0)) }, Code::METHOD_NOT_ALLOWED),
-            (get(Some(0)).accept(60), Code::NOT_ACCEPTABLE),
+            (get(Some(0)).accept(41), Code::NOT_ACCEPTABLE),
             (get(Some(0)).option(OptionNumber::IF_MATCH, "x"), Code::PRECONDITION_FAILED),
         ] {
             let Action::Respond(answer) = ask(&request) else { panic!("it is refused") };

@@ -148,7 +148,7 @@ fn is_white_space(character: char) -> bool {
 }
 
 /// The end of the string that begins at `at`.
-fn end_of_string(bytes: &[u8], at: usize) -> Option<usize> {
+pub(crate) fn end_of_string(bytes: &[u8], at: usize) -> Option<usize> {
     let mut next = at + 1;
     loop {
         match bytes.get(next)? {

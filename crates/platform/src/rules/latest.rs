@@ -18,7 +18,8 @@ pub const POINTS_MAX: usize = 1024;
 /// Bytes of the names and values of a device that are kept. A store writes all of them down for whatever a
 /// device reports: without a bound, one device's reports of 60 bytes could cost ten megabytes each.
 pub const BYTES_MAX: usize = 32 << 10;
-/// Bytes of one value: as many as a report may have, so that no device meets this limit.
+/// Bytes of one value: as many as a report in JSON may have, so that only a device meets this limit whose
+/// report in CBOR is longer as JSON.
 pub const VALUE_BYTES_MAX: usize = 10 << 10;
 
 /// Latest values, sorted by point.

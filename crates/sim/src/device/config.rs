@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use narrowgate_coap::Params;
+use narrowgate_coap::{Params, format};
 use narrowgate_dtls::{CipherSuite, Psk};
 use narrowgate_platform::{
     ids::DeviceName,
@@ -68,6 +68,8 @@ pub struct DeviceConfig {
     pub retransmit_initial: Duration,
     /// Timers and limits of CoAP. Default: the RFC's.
     pub coap: Arc<Params>,
+    /// The Content-Format that it writes and asks for: JSON or CBOR. Default: JSON.
+    pub content_format: u16,
     /// It logs in by plain CoAP with this sign, and has no handshakes. Default: `None`.
     pub sign: Option<Arc<str>>,
 }
@@ -81,6 +83,7 @@ impl DeviceConfig {
             suites: CipherSuite::ALL.to_vec(),
             retransmit_initial: Duration::from_secs(1),
             coap: Arc::new(Params::default()),
+            content_format: format::JSON,
             sign: None,
         }
     }

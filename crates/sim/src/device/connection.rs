@@ -65,7 +65,7 @@ impl Connection {
         rng: &mut dyn Random,
     ) -> Result<Self, CommandError> {
         let mut connection = Self::new(Channel::Plain { is_accepted: false }, rng);
-        let request = message::login_request(&config.identity, config.sign.as_deref().unwrap_or_default());
+        let request = message::login_request(config, config.sign.as_deref().unwrap_or_default());
         let mut context = Context { now, params: &config.coap, budget: &mut connection.budget };
         let id = connection.endpoint.request(&mut context, request)?;
         connection.pending.push((id, Asked::Login));
@@ -140,10 +140,8 @@ impl Connection {
         config: &DeviceConfig,
     ) -> Result<(), CommandError> {
         let (request, asked) = match command {
-            DeviceCommand::Report(report) => (report.request(&config.identity), Asked::Report(report)),
-            DeviceCommand::AskActivation => {
-                (message::activation_request(&config.identity), Asked::Activation)
-            }
+            DeviceCommand::Report(report) => (report.request(config), Asked::Report(report)),
+            DeviceCommand::AskActivation => (message::activation_request(config), Asked::Activation),
             DeviceCommand::Request(request) => (request, Asked::Request),
             DeviceCommand::Ping => return self.begin_ping(now, config),
             DeviceCommand::Close => {

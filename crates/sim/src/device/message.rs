@@ -1,12 +1,13 @@
 //! The requests of the device protocol, and how a device reads the answers.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{borrow::Cow, fmt, sync::Arc, time::Instant};
 
-use narrowgate_coap::{Code, Request, Response, format};
+use narrowgate_coap::{Code, OptionNumber, Request, Response, format};
+use narrowgate_platform::device_api::cbor::{self, Limits};
 use serde::Deserialize;
 use zeroize::ZeroizeOnDrop;
 
-use super::config::Identity;
+use super::config::{DeviceConfig, Identity};
 use crate::key::key_of;
 
 /// Values of measuring points, and the number under which they are acknowledged.
@@ -55,9 +56,29 @@ impl fmt::Debug for IssuedSecret {
     }
 }
 
+/// A POST of this JSON in a format: JSON or CBOR.
+pub fn post_json(target: &str, content_format: u16, json: &str) -> Request {
+    let body = match content_format {
+        format::CBOR => cbor::from_json(json.as_bytes()),
+        _ => json.as_bytes().to_vec(),
+    };
+    Request::post(target, content_format, body)
+}
+
+/// The JSON of a response, also where it came as CBOR.
+pub fn json_of(response: &Response) -> Cow<'_, [u8]> {
+    match response.options.find_uint(OptionNumber::CONTENT_FORMAT) {
+        Some(number) if number == u32::from(format::CBOR) => {
+            let json = cbor::to_json(&response.payload, Limits::BODY, None).unwrap_or_default();
+            Cow::Owned(json.into_bytes())
+        }
+        _ => Cow::Borrowed(&response.payload),
+    }
+}
+
 impl Report {
-    pub(super) fn request(&self, identity: &Identity) -> Request {
-        let Identity { product_key, device_key, .. } = identity;
+    pub(super) fn request(&self, config: &DeviceConfig) -> Request {
+        let Identity { product_key, device_key, .. } = &config.identity;
         let Self { id, points, .. } = self;
         let time = self.time_ms.map(|time| format!(r#","time":{time}"#)).unwrap_or_default();
         let target = format!("/topic/sys/{product_key}/{device_key}/thing/measurepoint/post");
@@ -65,7 +86,7 @@ impl Report {
             "{{\"id\":\"{id}\",\"version\":\"1.0\",\"params\":{{\"measurepoints\":{points}{time}}},\
              \"method\":\"thing.measurepoint.post\"}}"
         );
-        Request::post(&target, format::JSON, body)
+        post_json(&target, config.content_format, &body)
     }
 
     /// The `code` of the reply; `None` when the answer is not 2.04 with a reply to this report.
@@ -78,22 +99,27 @@ impl Report {
         if response.code != Code::CHANGED {
             return None;
         }
-        let reply: Reply<'_> = serde_json::from_slice(&response.payload).ok()?;
+        let json = json_of(response);
+        let reply: Reply<'_> = serde_json::from_slice(&json).ok()?;
         (reply.id.parse() == Ok(self.id)).then_some(reply.code)
     }
 }
 
 /// The login by plain CoAP (device protocol, section 8).
-pub(super) fn login_request(identity: &Identity, sign: &str) -> Request {
-    let Identity { product_key, device_key, lifetime_s, .. } = identity;
+pub(super) fn login_request(config: &DeviceConfig, sign: &str) -> Request {
+    let Identity { product_key, device_key, lifetime_s, .. } = &config.identity;
     let body = format!(r#"{{"secureMode":2,"lifetime":{lifetime_s},"sign":"{sign}"}}"#);
-    Request::post(&format!("/auth/{product_key}/{device_key}"), format::JSON, body)
+    post_json(&format!("/auth/{product_key}/{device_key}"), config.content_format, &body)
 }
 
 /// The request for the device's own secret.
-pub(super) fn activation_request(identity: &Identity) -> Request {
-    let Identity { product_key, device_key, .. } = identity;
-    Request::get(&format!("/topic/ext/session/{product_key}/{device_key}/thing/activate/info"))
+pub(super) fn activation_request(config: &DeviceConfig) -> Request {
+    let Identity { product_key, device_key, .. } = &config.identity;
+    let get = Request::get(&format!("/topic/ext/session/{product_key}/{device_key}/thing/activate/info"));
+    match config.content_format {
+        format::JSON => get,
+        other => get.accept(other),
+    }
 }
 
 /// The secret in the answer to it; `None` if the answer is anything else.
@@ -113,7 +139,7 @@ pub(super) fn issued_secret(identity: &Identity, response: &Response) -> Option<
     if response.code != Code::CONTENT {
         return None;
     }
-    let Answer { method, params } = serde_json::from_slice(&response.payload).ok()?;
+    let Answer { method, params } = serde_json::from_slice(&json_of(response)).ok()?;
     let secret = IssuedSecret(params.device_secret);
     let ours = params.product_key == identity.product_key && params.device_key == identity.device_key;
     (method == "thing.activate.info" && ours).then_some(secret)
@@ -129,8 +155,8 @@ mod tests {
 
     #[test]
     fn a_report_is_written_as_the_protocol_says() {
-        let identity = Identity::new("MuGsF6W4", "15bBZlRknc");
-        let request = report().request(&identity);
+        let config = DeviceConfig::new(Identity::new("MuGsF6W4", "15bBZlRknc"), key_of(b"secret"));
+        let request = report().request(&config);
         assert_eq!(request.path_text(), "/topic/sys/MuGsF6W4/15bBZlRknc/thing/measurepoint/post");
         assert_eq!(
             String::from_utf8_lossy(&request.payload),
@@ -139,8 +165,12 @@ mod tests {
                 r#""time":1700000000000},"method":"thing.measurepoint.post"}"#
             )
         );
-        let untimed = Report { time_ms: None, ..report() }.request(&identity);
+        let untimed = Report { time_ms: None, ..report() }.request(&config);
         assert!(!String::from_utf8_lossy(&untimed.payload).contains("time\""));
+        let in_cbor = report().request(&DeviceConfig { content_format: format::CBOR, ..config });
+        assert_eq!(in_cbor.content_format, Some(format::CBOR));
+        let json = cbor::to_json(&in_cbor.payload, Limits::BODY, None).expect("it is CBOR");
+        assert_eq!(json.as_bytes(), request.payload);
     }
 
     #[test]
@@ -150,6 +180,8 @@ mod tests {
         assert_eq!(report().reply_code(&good), Some(200));
         let refused = answer(Code::CHANGED, r#"{"id":"7","code":1204,"message":"no such point"}"#);
         assert_eq!(report().reply_code(&refused), Some(1204));
+        let in_cbor = good.clone().content_format(format::CBOR).payload(cbor::from_json(&good.payload));
+        assert_eq!(report().reply_code(&in_cbor), Some(200));
         let of_another = answer(Code::CHANGED, r#"{"id":"8","code":200,"data":{}}"#);
         assert_eq!(report().reply_code(&of_another), None);
         assert_eq!(report().reply_code(&answer(Code::CHANGED, "")), None);

@@ -30,7 +30,7 @@ use narrowgate_dtls::{CipherSuite, ClientConfig, ClientEvent, ClientFailure, Cli
 
 pub use config::{DeviceConfig, Identity, SecureMode};
 use connection::Connection;
-pub use message::{AcknowledgedReport, IssuedSecret, Report};
+pub use message::{AcknowledgedReport, IssuedSecret, Report, json_of, post_json};
 
 /// What a device is told to do.
 #[derive(Debug)]

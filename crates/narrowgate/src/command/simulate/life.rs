@@ -18,7 +18,7 @@ use std::{
 };
 
 use narrowgate_coap::{Code, FailureCause, OptionNumber, Request, Response, format};
-use narrowgate_sim::device::{ConnectFailure, DeviceCommand, DeviceEvent, IssuedSecret};
+use narrowgate_sim::device::{ConnectFailure, DeviceCommand, DeviceEvent, IssuedSecret, json_of, post_json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 
@@ -46,6 +46,8 @@ pub(super) struct Plan {
     pub(super) points: String,
     pub(super) attributes: Option<String>,
     pub(super) event: Option<(String, String)>,
+    /// What it writes and asks for: JSON or CBOR.
+    pub(super) content_format: u16,
     pub(super) reply: Reply,
     pub(super) fault: Option<Fault>,
 }
@@ -339,7 +341,8 @@ impl Life {
     fn ask_later(&mut self, what: What, topic: &str, method: &str, params: &str) {
         let id = self.reports;
         let body = format!(r#"{{"id":"{id}","version":"1.0","params":{params},"method":"{method}"}}"#);
-        let mut request = Request::post(&format!("{}/{topic}", self.plan.base), format::JSON, body);
+        let topic = format!("{}/{topic}", self.plan.base);
+        let mut request = post_json(&topic, self.plan.content_format, &body);
         if let Some(fault) = self.plan.fault.filter(|_| what == What::Report) {
             request = fault.spoil_report(&self.plan.base, request);
         }
@@ -357,7 +360,7 @@ impl Life {
                     what,
                     method: if request.method == Code::GET { "GET" } else { "POST" }.to_owned(),
                     path: request.path_text().to_owned(),
-                    payload: Text::of(&request.payload),
+                    payload: Text::of_request(&request),
                 });
                 let path = request.path_text().to_owned();
                 self.asked = Some(Asked { what, since: now, path });
@@ -407,7 +410,10 @@ impl Life {
             && !replies
             && self.fetched < COMMANDS_MAX
         {
-            let fetch = Request::get(&path);
+            let fetch = match self.plan.content_format {
+                format::JSON => Request::get(&path),
+                other => Request::get(&path).accept(other),
+            };
             if !self.held.iter().any(|held| held == fetch.path_text()) {
                 self.fetched += 1;
                 self.todo.push_front((What::Fetch, fetch));
@@ -427,7 +433,7 @@ impl Life {
         if response.code != Code::CONTENT {
             return false;
         }
-        let Ok(Command { id, method, params }) = serde_json::from_slice(&response.payload) else {
+        let Ok(Command { id, method, params }) = serde_json::from_slice(&json_of(response)) else {
             return false;
         };
         self.commands += 1;
@@ -440,7 +446,7 @@ impl Life {
         if reply.is_empty() {
             return false;
         }
-        let reply = Request::post(&format!("{topic}_reply"), format::JSON, reply);
+        let reply = post_json(&format!("{topic}_reply"), self.plan.content_format, &reply);
         self.todo.push_front((What::Reply, reply));
         true
     }
@@ -468,6 +474,6 @@ fn is_success(response: &Response) -> bool {
     struct Answer {
         code: i64,
     }
-    let code = serde_json::from_slice(&response.payload).map(|Answer { code }| code);
+    let code = serde_json::from_slice(&json_of(response)).map(|Answer { code }| code);
     response.code == Code::CHANGED && code.is_ok_and(|code| code == 200)
 }

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use narrowgate_coap::Response;
+use narrowgate_coap::{Request, Response, format};
+use narrowgate_platform::device_api::cbor::{self, Limits};
+use narrowgate_sim::device::json_of;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -67,7 +69,7 @@ pub(super) enum Line {
     },
 }
 
-/// A payload: JSON as it is, anything else as a text.
+/// A payload: JSON as it is, CBOR as its JSON, anything else as a text.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Text {
@@ -76,8 +78,16 @@ pub(super) enum Text {
 }
 
 impl Text {
+    pub(super) fn of_request(request: &Request) -> Option<Self> {
+        let json = match request.content_format {
+            Some(format::CBOR) => cbor::to_json(&request.payload, Limits::BODY, None).ok(),
+            _ => None,
+        };
+        json.map_or_else(|| Self::of(&request.payload), |json| Self::of(json.as_bytes()))
+    }
+
     /// `None` for no bytes.
-    pub(super) fn of(payload: &[u8]) -> Option<Self> {
+    fn of(payload: &[u8]) -> Option<Self> {
         if payload.is_empty() {
             return None;
         }
@@ -93,7 +103,7 @@ impl Line {
         Self::Received {
             what,
             code: response.code.to_string(),
-            payload: Text::of(&response.payload),
+            payload: Text::of(&json_of(response)),
             command_waiting: topic_of_waiting(response),
             ms,
         }

@@ -35,7 +35,7 @@ use self::{
 };
 use super::secret_argument::secret;
 use crate::{
-    cli::{Fault, Format, SimulateArgs},
+    cli::{Fault, SimulateArgs},
     failure::Failure,
     output,
     serve::signals::{Hangup, Signals},
@@ -50,9 +50,6 @@ const DATAGRAM_BYTES_MAX: usize = 4096;
 const WAIT_MAX: Duration = Duration::from_secs(3600);
 
 pub(super) fn run(arguments: &SimulateArgs) -> Result<(), Failure> {
-    if arguments.format == Format::Cbor {
-        return Err(Failure::usage("reports in CBOR come later").hint("leave out --format, or give json"));
-    }
     let (plan, config) = prepare(arguments)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| cannot_start(&error))?;
@@ -97,6 +94,7 @@ fn prepare(arguments: &SimulateArgs) -> Result<(Plan, DeviceConfig), Failure> {
         points: arguments.points.clone(),
         attributes: arguments.attributes.as_deref().map(|json| object(json, "--attributes")).transpose()?,
         event: event.transpose()?,
+        content_format: arguments.format.content_format(),
         reply: arguments.reply,
         fault: arguments.fault,
     };
@@ -104,6 +102,7 @@ fn prepare(arguments: &SimulateArgs) -> Result<(Plan, DeviceConfig), Failure> {
     let lifetime_s = arguments.lifetime;
     let identity = Identity { product_key, device_key, mode, lifetime_s };
     let mut config = DeviceConfig::new(identity, key_of(proven.as_bytes()));
+    config.content_format = plan.content_format;
     if let Some(fault) = arguments.fault {
         fault.spoil_handshake(&mut config);
     }

@@ -13,7 +13,7 @@ pub(in super::super) fn not_text(body: &[u8], valid: usize) -> String {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => format!("{said}: it is UTF-16; send UTF-8"),
         [0x1f, 0x8b, ..] => format!("{said}: it is compressed (gzip); send plain JSON"),
         [0xa0..=0xbf, ..] | [0xd9, 0xd9, 0xf7, ..] => {
-            format!("{said}: it looks like CBOR under the content format of JSON; send JSON")
+            format!("{said}: it looks like CBOR under the content format of JSON; send JSON, or format 60")
         }
         [0x80..=0x9f, ..] => format!("{said}: it looks like MessagePack or CBOR; send JSON"),
         _ if head.is_empty() => format!("{said}: it begins with {}; send JSON text", hex(body)),
@@ -92,6 +92,17 @@ pub(in super::super) fn not_an_object(text: &str) -> String {
         _ => format!("it is {}", shown(trimmed)),
     };
     format!("the body is not a JSON object: {what}")
+}
+
+/// What is wrong with a body in CBOR whose JSON is this, and no object.
+pub(in super::super) fn not_a_map(json: &str) -> String {
+    let what = match json.as_bytes().first() {
+        Some(b'[') => "an array; a batch is {\"params\": […]}, sent to the topic …/batch".to_owned(),
+        Some(b'"') => format!("a text, {}", shown(json)),
+        Some(b'-' | b'0'..=b'9') => format!("a number, {}", shown(json)),
+        _ => shown(json),
+    };
+    format!("the body is not a CBOR map: it is {what}")
 }
 
 /// Whether a body looks like JSON, whatever its content format says.

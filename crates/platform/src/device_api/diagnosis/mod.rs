@@ -9,7 +9,7 @@ mod syntax;
 mod values;
 
 pub(super) use self::{
-    forms::{looks_like_json, not_an_object, not_text},
+    forms::{looks_like_json, not_a_map, not_an_object, not_text},
     values::{members, place_of, value},
 };
 

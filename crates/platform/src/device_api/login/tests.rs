@@ -115,7 +115,7 @@ fn what_is_no_login_is_said_without_a_look_at_who_it_is() {
         assert_eq!(refused(&Request::post(PATH, 50, body)), malformed, "{body}");
     }
     let right = body("2", "3600", SIGN);
-    let format = refused(&Request::post(PATH, 60, &*right));
+    let format = refused(&Request::post(PATH, 41, &*right));
     assert_eq!(format, (Code::UNSUPPORTED_CONTENT_FORMAT, Reason::BodyMalformed));
     for path in ["/auth", "/auth/p", "/auth/p/d/x", "/auth/p/d/"] {
         let unknown = (Code::NOT_FOUND, Reason::PathUnknown);

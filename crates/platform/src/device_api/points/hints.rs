@@ -142,7 +142,7 @@ impl Reader<'_> {
     /// What was received where a value is refused with `message`; `steps` is the fault's JSON pointer inside
     /// `raw`.
     pub(super) fn received(&self, raw: Piece<'_>, steps: &str, message: &str) -> Option<String> {
-        let at = diagnosis::place_of(raw.get(), self.body)?;
+        let at = self.body.place_of(raw)?;
         diagnosis::value(raw, at, steps, message)
     }
 

@@ -5,7 +5,7 @@ use super::{
     hints::{finer_unit, reckoned},
 };
 use crate::{
-    device_api::{diagnosis, envelope::MessageFault},
+    device_api::{body::Body, diagnosis, envelope::MessageFault},
     ids::UnixMillis,
     model::json_piece::Piece,
     rules::clock::Arrival,
@@ -17,7 +17,7 @@ pub(in crate::device_api) struct Times<'a> {
     /// When the message arrived.
     pub(in crate::device_api) now: Arrival,
     /// All of it, for the places of faults.
-    pub(in crate::device_api) body: &'a [u8],
+    pub(in crate::device_api) body: &'a Body<'a>,
 }
 
 impl Times<'_> {
@@ -36,8 +36,7 @@ impl Times<'_> {
         match raw.get().parse::<i64>().ok().filter(|_| raw.get() != "-0") {
             None => {
                 let what = "must be an integer, Unix milliseconds";
-                let received = diagnosis::place_of(raw.get(), self.body)
-                    .and_then(|at| diagnosis::value(raw, at, "", what));
+                let received = self.body.place_of(raw).and_then(|at| diagnosis::value(raw, at, "", what));
                 fault(what, received)
             }
             Some(time) if time < 0 => fault("must not be negative", None),

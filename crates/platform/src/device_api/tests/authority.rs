@@ -225,8 +225,8 @@ proptest! {
     fn every_answer_that_is_no_success_says_why(
         mode_2: bool, method in 1_u8..5, path in 0_usize..PATHS.len(),
         end in prop_oneof![Just(""), Just("/"), Just("x"), Just("%00")],
-        content_format in proptest::option::of(prop_oneof![Just(50_u16), Just(0), any::<u16>()]),
-        accept in proptest::option::of(prop_oneof![Just(50_u16), Just(0), any::<u16>()]), condition: bool,
+        content_format in proptest::option::of(prop_oneof![Just(50_u16), Just(0), Just(60), any::<u16>()]),
+        accept in proptest::option::of(prop_oneof![Just(50_u16), Just(60), any::<u16>()]), condition: bool,
         body in prop_oneof![
             Just(r#"{"params":{"measurepoints":{"a":1}}}"#.to_owned()),
             Just(r#"{"params":{"measurepoints":{"a":null}}}"#.to_owned()),

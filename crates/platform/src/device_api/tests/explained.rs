@@ -135,10 +135,12 @@ fn an_answer_of_another_format_is_not_acceptable() {
     for (mode, request) in
         [(SecureMode::DeviceSecret, report), (SecureMode::ProductSecret, Request::get(INFO))]
     {
-        let (code, reason, detail) = refused(ask(mode, &request.accept(60)));
+        let (code, reason, detail) = refused(ask(mode, &request.accept(41)));
         assert_eq!((code, reason), (Code::NOT_ACCEPTABLE, Reason::NotAcceptable));
         assert!(
-            detail.starts_with("Accept asks for format 60 (application/cbor); answers have format 50"),
+            detail.starts_with(
+                "Accept asks for format 41 (application/xml); answers have format 50 (application/json) or 60"
+            ),
             "{detail}"
         );
     }
@@ -151,9 +153,11 @@ fn a_wrong_content_format_is_named_and_told_from_a_wrong_body() {
         refused(ask(SecureMode::DeviceSecret, &request)).2
     };
     assert!(ask(42, "{}").ends_with(
-        "42 (application/octet-stream) is not supported; use 50 (application/json), which the body looks like"
+        "42 (application/octet-stream) is not supported; use 50 (application/json), which the body looks \
+         like, or 60 (application/cbor)"
     ));
-    assert!(ask(60, "x").ends_with("60 (application/cbor) is not supported; use 50 (application/json)"));
+    let others = "is not supported; use 50 (application/json), or 60 (application/cbor)";
+    assert!(ask(41, "x").ends_with(&format!("41 (application/xml) {others}")));
 }
 
 #[test]

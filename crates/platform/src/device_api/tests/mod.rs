@@ -1,5 +1,6 @@
 //! Requests in, actions out: the device API as a device and an attacker see it.
 
+mod as_cbor;
 mod authority;
 mod events;
 mod explained;
@@ -130,18 +131,18 @@ fn an_answer_has_the_format_that_the_device_accepts() {
         };
         assert_eq!(response.options.find_uint(OptionNumber::CONTENT_FORMAT), Some(format));
     }
-    let request = Request::post(POST, 50, body).accept(60);
+    let request = Request::post(POST, 50, body).accept(41);
     let expected = (Code::NOT_ACCEPTABLE, Some(Reason::NotAcceptable), None);
     assert_eq!(outcome(ask(SecureMode::DeviceSecret, &request)), expected);
 }
 
 #[test]
-fn only_json_is_read_whether_called_json_or_text() {
+fn json_is_read_whether_called_json_or_text() {
     let body = r#"{"params":{"measurepoints":{"a":1}}}"#;
     for content_format in [None, Some(0), Some(50)] {
         stored(ask(SecureMode::DeviceSecret, &Request { content_format, ..Request::post(POST, 50, body) }));
     }
-    for content_format in [1, 42, 60, 11_050] {
+    for content_format in [1, 42, 112, 11_050] {
         let request = Request::post(POST, content_format, body);
         let expected = (Code::UNSUPPORTED_CONTENT_FORMAT, Some(Reason::BodyMalformed), None);
         assert_eq!(outcome(ask(SecureMode::DeviceSecret, &request)), expected);

@@ -226,9 +226,9 @@ fn the_envelope_is_checked_as_with_reports() {
         assert_eq!(outcome(mode_3), (Code::FORBIDDEN, Some(Reason::TopicForeign), Some(1009)));
         let other = path.replace("15bBZlRknc", "other");
         assert_eq!(outcome(post(&other, "{}")), (Code::FORBIDDEN, Some(Reason::TopicForeign), Some(1009)));
-        let cbor = ask(SecureMode::DeviceSecret, &Request::post(&path, 60, "{}"));
-        assert_eq!(outcome(cbor).0, Code::UNSUPPORTED_CONTENT_FORMAT);
-        let accept = ask(SecureMode::DeviceSecret, &Request::post(&path, 50, "{}").accept(60));
+        let xml = ask(SecureMode::DeviceSecret, &Request::post(&path, 41, "{}"));
+        assert_eq!(outcome(xml).0, Code::UNSUPPORTED_CONTENT_FORMAT);
+        let accept = ask(SecureMode::DeviceSecret, &Request::post(&path, 50, "{}").accept(41));
         assert_eq!(outcome(accept).0, Code::NOT_ACCEPTABLE);
     }
 }

@@ -23,6 +23,7 @@ fn plan() -> Plan {
         points: r#"{"temp":21.5}"#.to_owned(),
         attributes: None,
         event: None,
+        content_format: format::JSON,
         reply: Reply::Code(200),
         fault: None,
     }
@@ -215,4 +216,40 @@ fn silence_is_only_that_of_a_server_that_is_there() {
     let mut early = Stage::new(Plan { fault: Some(Fault::BadJson), ..plan() });
     early.life.stop();
     early.fails("ended before a report was answered");
+}
+
+#[test]
+fn in_cbor_it_asks_answers_and_reads_the_same() {
+    let cbor = |json: &str| narrowgate_platform::device_api::cbor::from_json(json.as_bytes());
+    let mut stage = Stage::new(Plan { content_format: format::CBOR, ..plan() });
+    stage.life.handle_event(stage.now, DeviceEvent::Connected { suite: CipherSuite::PskAes128Ccm8 });
+    let next = |stage: &mut Stage| match stage.life.poll_act() {
+        Some(Act::Command(DeviceCommand::Request(request))) => request,
+        other => panic!("{other:?}"),
+    };
+    let answered = |stage: &mut Stage, code, json: &str, waiting: Option<&str>| {
+        let response = Response::new(code).content_format(format::CBOR).payload(cbor(json));
+        let named = |response: Response, path| response.option(COMMAND_WAITING, path);
+        let response = waiting.into_iter().fold(response, named);
+        stage.life.handle_event(stage.now, DeviceEvent::Answered(response));
+    };
+    let report = next(&mut stage);
+    let body = concat!(
+        r#"{"id":"1","version":"1.0","params":{"measurepoints":{"temp":21.5}},"#,
+        r#""method":"thing.measurepoint.post"}"#
+    );
+    assert_eq!((report.content_format, &report.payload), (Some(format::CBOR), &cbor(body)));
+    answered(&mut stage, Code::CHANGED, r#"{"id":"1","code":200,"data":{}}"#, Some(GET));
+    let fetch = next(&mut stage);
+    assert_eq!((fetch.path_text(), fetch.accept), (GET, Some(format::CBOR)));
+    let command =
+        r#"{"id":"20","version":"1.0","params":["temp"],"method":"thing.service.measurepoint.get"}"#;
+    answered(&mut stage, Code::CONTENT, command, None);
+    let reply = next(&mut stage);
+    let body = r#"{"id":"20","code":200,"data":{"temp":21.5}}"#;
+    assert_eq!((reply.content_format, &reply.payload), (Some(format::CBOR), &cbor(body)));
+    let shown = std::iter::from_fn(|| stage.life.poll_line()).map(|line| line.text(0));
+    assert!(shown.collect::<String>().contains(r#""payload":{"id":"20","code":200,"data":{"temp":21.5}}"#));
+    stage.life.stop();
+    assert_eq!(stage.life.verdict(), Ok(()));
 }
