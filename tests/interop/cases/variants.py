@@ -198,7 +198,7 @@ def _discovery(world):
     [response] = OPENSSL.exchange(target, [Request("GET", "/.well-known/core")], block_size=64)
     links = response.payload.decode().split(",")
     check(response.code == "2.05" and len(response.payload) > 128, f"the list is {response}")
-    check(f"<{device.topic('thing/measurepoint/post')}>;ct=50" in links, f"the topics are {links}")
+    check(f"<{device.topic('thing/measurepoint/post')}>;ct=\"50 60\"" in links, f"the topics are {links}")
 
 
 for _size in (16, 64, 1024):

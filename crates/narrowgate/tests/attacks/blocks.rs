@@ -396,7 +396,7 @@ fn the_topics_of_a_device_are_listed() {
             }
         }
         let list = String::from_utf8(list).expect("text");
-        assert!(list.contains(&format!("</{}>;ct=50", client.device.report_path())), "{list}");
+        assert!(list.contains(&format!("</{}>;ct=\"50 60\"", client.device.report_path())), "{list}");
         let own = format!("/pk/{}", client.device.key);
         assert!(list.split(',').all(|link| link.contains(&own)), "{list}");
         let whole = get(client, ".well-known/core", &[]);
