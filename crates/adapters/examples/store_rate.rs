@@ -106,6 +106,7 @@ fn register(store: &SqliteStore, devices: usize) -> Result<Vec<DeviceId>, Box<dy
         dynamic_activation: DynamicActivation::default(),
         enabled: true,
         profile: Profile::Default,
+        short_paths: false,
         model_json: None,
         retention: RetentionClass::STANDARD,
         created: UnixMillis(START),

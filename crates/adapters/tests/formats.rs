@@ -102,8 +102,8 @@ fn fill(data: &Path) {
     let dynamic_activation =
         DynamicActivation { enabled: true, ends_at: Some(at(90 * DAY)), quota_per_hour: 7 };
     let model_json = Some(r#"{"measurepoints":[{"identifier":"temp","type":"double"}]}"#.to_owned());
-    let (name, profile) = ("Zähler".to_owned(), Profile::Nbiot);
-    let meters = Product { dynamic_activation, profile, model_json, name, ..product("meters") };
+    let (name, profile, short_paths) = ("Zähler".to_owned(), Profile::Nbiot, true);
+    let meters = Product { dynamic_activation, profile, short_paths, model_json, name, ..product("meters") };
     let off = Product { ou: DEFAULT_OU.to_owned(), enabled: false, ..product("off") };
     for product in [&meters, &Product { enabled: true, ..off.clone() }] {
         block_on(store.create_product(product.clone())).unwrap();
@@ -302,16 +302,18 @@ fn product_lines(out: &mut String, store: &SqliteStore) {
             created,
             retention,
             profile,
+            short_paths,
         } = product;
         assert!(retention.is_standard(), "older formats know no other class");
         let DynamicActivation { enabled: activation, ends_at, quota_per_hour } = dynamic_activation;
         let ends_at = ends_at.map(|end| end.0);
-        // No format before the ninth has another one.
+        // No format before the ninth has another one, nor has one before the eleventh short paths.
         let profile = if profile == Profile::Nbiot { " profile=nbiot" } else { "" };
+        let short_paths = if short_paths { " short-paths" } else { "" };
         writeln!(
             out,
             "product {product_key} {ou} {name:?} secret={:?} enabled={enabled} activation={activation} \
-             ends={ends_at:?} quota={quota_per_hour} model={model_json:?} created={}{profile}",
+             ends={ends_at:?} quota={quota_per_hour} model={model_json:?} created={}{profile}{short_paths}",
             secret.expose(),
             created.0
         )

@@ -35,6 +35,9 @@ pub struct NewProduct {
     /// How patient the server is with its devices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,
+    /// Whether its devices may use short paths; off where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short_paths: Option<bool>,
     /// Its thing model; every point is accepted where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Box<RawValue>>,
@@ -74,6 +77,9 @@ pub struct ProductPatch {
     /// How patient the server is with its devices, from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,
+    /// Whether its devices may use short paths, from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short_paths: Option<bool>,
     /// Its thing model; null takes it away.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub model: Option<Option<Box<RawValue>>>,
@@ -161,6 +167,9 @@ pub struct ProductView {
     pub dynamic_activation: DynamicActivation,
     /// How patient the server is with its devices.
     pub profile: Profile,
+    /// Whether its devices may use short paths. A server of before says nothing: they may not.
+    #[serde(default)]
+    pub short_paths: bool,
     /// Id of its thing model; null where it has none.
     pub model_id: Option<String>,
     /// The thing model, where one product is shown. A list leaves it out.
@@ -208,6 +217,8 @@ pub struct DamagedProductView {
     pub dynamic_activation: Option<()>,
     /// Not known.
     pub profile: Option<()>,
+    /// Not known.
+    pub short_paths: Option<()>,
     /// Not known.
     pub model_id: Option<()>,
     /// Not known.
@@ -286,13 +297,13 @@ mod tests {
     fn a_damaged_row_is_told_from_an_intact_one() {
         let intact = concat!(
             r#"{"productKey":"pk","name":"n","enabled":true,"dynamicActivation":{"enabled":false,"#,
-            r#""endsAt":null,"quotaPerHour":1000},"profile":"nbiot","modelId":null,"retention":"standard","#,
-            r#""createdAt":7}"#
+            r#""endsAt":null,"quotaPerHour":1000},"profile":"nbiot","shortPaths":true,"modelId":null,"#,
+            r#""retention":"standard","createdAt":7}"#
         );
         let damaged = concat!(
             r#"{"productKey":"pk","name":null,"enabled":null,"dynamicActivation":null,"profile":null,"#,
-            r#""modelId":null,"retention":null,"createdAt":null,"damaged":true,"id":"id:1","#,
-            r#""detail":"row 1"}"#
+            r#""shortPaths":null,"modelId":null,"retention":null,"createdAt":null,"damaged":true,"#,
+            r#""id":"id:1","detail":"row 1"}"#
         );
         for (json, damage) in [(intact, None), (damaged, Some("row 1"))] {
             let row: ProductRow = serde_json::from_str(json).expect("it can be read");

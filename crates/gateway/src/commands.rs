@@ -26,7 +26,7 @@ use narrowgate_coap::Response;
 use narrowgate_engine::event::Ticket;
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
-    model::command::{Command, CommandId, CommandSession, CommandStep, OpenCommand},
+    model::command::{Command, CommandId, CommandSession, CommandStep, CommandTopic, OpenCommand},
     rules::commands::Queue,
 };
 
@@ -42,11 +42,7 @@ mod punctuality;
 
 use self::carry::Carry;
 pub(crate) use self::punctuality::Punctuality;
-use narrowgate_platform::{
-    device_api::commands::{CommandWanted, with_command_waiting},
-    model::command::CommandMove,
-    ports::Write,
-};
+use narrowgate_platform::{device_api::commands::CommandWanted, model::command::CommandMove, ports::Write};
 
 /// Devices whose time has come that one call handles: about a millisecond.
 const DEVICES_AT_ONCE: usize = 256;
@@ -143,7 +139,7 @@ impl Commands {
     fn mark(&self, now: UnixMillis, asker: &Asker, response: Response) -> Response {
         let entry = self.devices.get(&asker.grant.device).filter(|_| asker.login().is_some());
         match entry.and_then(|entry| entry.queue.oldest_waiting(now)) {
-            Some(oldest) => with_command_waiting(response, &asker.grant, &oldest.order.topic),
+            Some(oldest) => asker.with_command_waiting(response, &oldest.order.topic),
             None => response,
         }
     }
@@ -182,7 +178,7 @@ impl Commands {
     /// Whether a GET would be given a command.
     fn has_for(&self, device: DeviceId, wanted: &CommandWanted, now: UnixMillis) -> bool {
         let CommandWanted::Fetch { topic, .. } = wanted else { return false };
-        self.devices.get(&device).is_some_and(|entry| entry.queue.oldest_of(topic, now).is_some())
+        self.devices.get(&device).is_some_and(|entry| entry.oldest_for(topic.as_ref(), now).is_some())
     }
 
     /// The queue is to be read again, now.
@@ -266,14 +262,24 @@ impl Entry {
         Next::Write(Moving { device, steps, at, ask: None, carry: None })
     }
 
+    /// The command that a GET gets.
+    fn oldest_for(&self, topic: Option<&CommandTopic>, at: UnixMillis) -> Option<&Command> {
+        match topic {
+            Some(topic) => self.queue.oldest_of(topic, at),
+            None => self.queue.oldest(at),
+        }
+    }
+
     /// The step that a request causes; `None`: there is no command for it.
     fn step_for(&self, ask: &Ask, at: UnixMillis) -> Option<(CommandId, CommandStep)> {
         match &ask.wanted {
             CommandWanted::Fetch { topic, .. } => {
-                self.queue.oldest_of(topic, at).map(|command| (command.id, CommandStep::Fetch))
+                self.oldest_for(topic.as_ref(), at).map(|command| (command.id, CommandStep::Fetch))
             }
             CommandWanted::Reply { topic, id, step } => {
-                let command = self.queue.find((*id)?).filter(|command| command.order.topic == *topic)?;
+                let is_of =
+                    |command: &&Command| topic.as_ref().is_none_or(|topic| command.order.topic == *topic);
+                let command = self.queue.find((*id)?).filter(is_of)?;
                 let is_permitted = command.clone().step(step, at).is_ok();
                 is_permitted.then(|| (command.id, step.clone()))
             }

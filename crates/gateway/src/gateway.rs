@@ -276,7 +276,7 @@ impl Gateway {
     fn take_up(&mut self, now: Now, product_key: &str, read: &Read) {
         for session in &read.waiting {
             if let Some(desk) = self.desks.get_mut(usize::from(session.shard)) {
-                desk.serve_parked(&mut self.shared, now, *session, read.product.as_deref());
+                desk.serve_parked(&mut self.shared, now, *session, read.product.as_ref());
             }
         }
         if let Some(reach) = read.reach {

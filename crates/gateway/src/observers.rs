@@ -23,7 +23,11 @@ use narrowgate_platform::{
     model::command::CommandId,
 };
 
-use crate::{effect::Now, requests::Asker, shared::Shared};
+use crate::{
+    effect::Now,
+    requests::{Asker, Whose},
+    shared::Shared,
+};
 
 /// Devices that are told again in one call.
 const AT_ONCE: usize = 256;
@@ -151,7 +155,7 @@ impl Shared {
         &mut self,
         now: Now,
         session: SessionId,
-        asker: &Asker,
+        asker: &Whose,
         end: ObservationEnd,
     ) {
         let device = asker.grant.device;

@@ -43,6 +43,8 @@ pub(crate) struct CachedProduct {
     pub(crate) retention: RetentionClass,
     /// How patient the server is with them.
     pub(crate) profile: Profile,
+    /// Whether they may use short paths.
+    pub(crate) short_paths: bool,
 }
 
 /// See the module.
@@ -202,11 +204,12 @@ impl Products {
 /// A product that is gone, or whose model cannot be read, counts as switched off.
 fn cached(product_key: &str, product: Option<Product>) -> CachedProduct {
     let (retention, profile) = (RetentionClass::STANDARD, Profile::Default);
-    let mut cached = CachedProduct { model: None, enabled: false, retention, profile };
+    let mut cached = CachedProduct { model: None, enabled: false, retention, profile, short_paths: false };
     let Some(product) = product else { return cached };
     cached.enabled = product.enabled;
     cached.retention = product.retention;
     cached.profile = product.profile;
+    cached.short_paths = product.short_paths;
     if let Some(json) = &product.model_json {
         match ThingModel::parse(json) {
             Ok(model) => cached.model = Some(model),

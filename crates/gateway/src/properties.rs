@@ -7,7 +7,7 @@
 use narrowgate_api::happening::{self, Happening};
 use narrowgate_engine::event::Ticket;
 use narrowgate_platform::{
-    device_api::{self, EditWanted, QueryWanted},
+    device_api::{self, EditWanted, QueryWanted, short},
     ids::{Position, UnixMillis},
     model::property::{Properties, PropertyEdit, PropertyKind, PropertyWrite},
     ports::{StoreError, Write, Written},
@@ -92,7 +92,7 @@ impl Shared {
         let Edited { ticket, asker, wanted, happening } = edited;
         match outcomes {
             Ok(&[Written::TooMuch(bytes)]) => {
-                let (response, refusal) = wanted.too_much(bytes).into_parts();
+                let (response, refusal) = asker.in_its_form(wanted.too_much(bytes)).into_parts();
                 if let Some(refusal) = refusal {
                     self.refuse(now, &asker, refusal);
                 }
@@ -130,7 +130,11 @@ impl Shared {
         self.queries.ask(&mut self.out);
         match answer {
             Ok(all) => {
-                let (response, refusal) = wanted.answer(&all).into_parts();
+                let answer = match asker.short_model() {
+                    Some(model) => short::answer_query(&wanted, &all, model),
+                    None => wanted.answer(&all),
+                };
+                let (response, refusal) = answer.into_parts();
                 if let Some(refusal) = refusal {
                     self.refuse(now, &asker, refusal);
                 }

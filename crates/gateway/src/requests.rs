@@ -4,15 +4,19 @@
 
 use std::{net::SocketAddr, ops::Deref, sync::Arc};
 
+use narrowgate_coap::Response;
 use narrowgate_platform::{
-    device_api::Warning,
+    device_api::{Answer, Warning, commands::with_command_waiting, short},
     ids::{DeviceName, LoginNumber},
-    model::log::Reason,
+    model::{command::CommandTopic, log::Reason, thing_model::ThingModel},
     ports::{StoreError, Written},
     rules::{admission::Grant, identity::SecureMode, refusal::Refusal},
 };
 
-use crate::{effect::Now, limits::Door, refusals::Refused, shared::Shared, unwritten::Unwritten};
+use crate::{
+    effect::Now, limits::Door, products::CachedProduct, refusals::Refused, shared::Shared,
+    unwritten::Unwritten,
+};
 
 /// The reasons for which a request is refused, with the labels of the metric. Two more labels follow them.
 const REASONS: [(Reason, &str); 14] = [
@@ -37,11 +41,15 @@ const OTHER: usize = REASONS.len();
 const UNAVAILABLE: usize = REASONS.len() + 1;
 const LABELS: usize = REASONS.len() + 2;
 
-/// Whose request it is: one pointer, because each session and each request in progress has one.
+/// Whose request it is, and in which form it is answered.
 #[derive(Debug, Clone)]
-pub(crate) struct Asker(Arc<Whose>);
+pub(crate) struct Asker {
+    whose: Arc<Whose>,
+    /// The product of a request to a short path, whose numbers its answer has; `None` for any other.
+    short: Option<Arc<CachedProduct>>,
+}
 
-/// See [`Asker`].
+/// Whose session it is: behind one pointer, because each session has one.
 #[derive(Debug)]
 pub(crate) struct Whose {
     /// Whose session.
@@ -56,13 +64,41 @@ pub(crate) struct Whose {
 const _: () = assert!(size_of::<Whose>() + 2 * size_of::<usize>() <= 96);
 
 impl Asker {
-    /// `login` as in [`Whose::login`].
-    pub(crate) fn new(grant: Grant, peer: SocketAddr, login: Option<LoginNumber>) -> Self {
-        Self(Arc::new(Whose { grant, peer, number: login.unwrap_or(LoginNumber(0)) }))
+    /// The asker of a request in a session; `short` as in the field.
+    pub(crate) fn new(whose: &Arc<Whose>, short: Option<Arc<CachedProduct>>) -> Self {
+        Self { whose: Arc::clone(whose), short }
+    }
+
+    /// Whether the request came to a short path.
+    pub(crate) fn is_short(&self) -> bool {
+        self.short.is_some()
+    }
+
+    /// The thing model by which an answer to a short path is written; `None` for any other path.
+    pub(crate) fn short_model(&self) -> Option<Option<&ThingModel>> {
+        self.short.as_ref().map(|product| product.model.as_ref())
+    }
+
+    /// An answer in the form of its path.
+    pub(crate) fn in_its_form(&self, answer: Answer) -> Answer {
+        if self.is_short() { short::shorten(answer) } else { answer }
+    }
+
+    /// A response with the option that says that a command waits, by the kind of its path.
+    pub(crate) fn with_command_waiting(&self, response: Response, oldest: &CommandTopic) -> Response {
+        match self.is_short() {
+            true => short::with_command_waiting(response),
+            false => with_command_waiting(response, &self.grant, oldest),
+        }
     }
 }
 
 impl Whose {
+    /// `login` as in [`Whose::login`].
+    pub(crate) fn new(grant: Grant, peer: SocketAddr, login: Option<LoginNumber>) -> Arc<Self> {
+        Arc::new(Self { grant, peer, number: login.unwrap_or(LoginNumber(0)) })
+    }
+
     /// The login that the session is; `None` for one by the product's secret.
     pub(crate) fn login(&self) -> Option<LoginNumber> {
         (self.grant.mode == SecureMode::DeviceSecret).then_some(self.number)
@@ -73,7 +109,7 @@ impl Deref for Asker {
     type Target = Whose;
 
     fn deref(&self) -> &Whose {
-        &self.0
+        &self.whose
     }
 }
 
@@ -127,13 +163,13 @@ impl Requests {
 
 impl Shared {
     /// Counts and writes down a request that was refused.
-    pub(crate) fn refuse(&mut self, now: Now, asker: &Asker, refusal: Refusal) {
+    pub(crate) fn refuse(&mut self, now: Now, asker: &Whose, refusal: Refusal) {
         self.requests.count(refusal.reason);
         self.write_down(now, asker, refusal);
     }
 
     /// Writes down that a device's requests are held back for the bytes that it has spent.
-    pub(crate) fn hold_back(&mut self, now: Now, asker: &Asker, wait_s: u32) {
+    pub(crate) fn hold_back(&mut self, now: Now, asker: &Whose, wait_s: u32) {
         let detail = format!(
             "the device sends, or is sent, more than limits.device_bytes permits: its requests are answered \
              4.29, and the next one is served in {wait_s} s"
@@ -142,20 +178,20 @@ impl Shared {
     }
 
     /// Writes down what is no request that was refused, or is counted elsewhere.
-    pub(crate) fn write_down(&mut self, now: Now, asker: &Asker, refusal: Refusal) {
+    pub(crate) fn write_down(&mut self, now: Now, asker: &Whose, refusal: Refusal) {
         let refused = entry(asker, refusal);
         self.refusals.record_request(&mut self.out, now, asker.grant.device, refused, asker.peer);
     }
 
     /// Writes down what was served but probably not meant; returns whether the limits permitted it.
-    pub(crate) fn warn(&mut self, now: Now, asker: &Asker, warning: Warning) -> bool {
+    pub(crate) fn warn(&mut self, now: Now, asker: &Whose, warning: Warning) -> bool {
         let Warning { reason, detail } = warning;
         let warned = entry(asker, Refusal::new(reason, detail));
         self.refusals.warn(&mut self.out, now, asker.grant.device, warned, asker.peer)
     }
 
     /// Counts and writes down a report that the store refused.
-    pub(crate) fn note(&mut self, now: Now, asker: &Asker, outcomes: Result<&[Written], &StoreError>) {
+    pub(crate) fn note(&mut self, now: Now, asker: &Whose, outcomes: Result<&[Written], &StoreError>) {
         match outcomes {
             Ok(outcomes) if outcomes.iter().all(|outcome| *outcome == Written::Done) => {}
             // The server's fault too: it could not write the login, or the report beside a damaged row.
@@ -187,7 +223,7 @@ fn not_stored(outcomes: &[Written]) -> Refusal {
     }
 }
 
-fn entry(asker: &Asker, refusal: Refusal) -> Refused {
+fn entry(asker: &Whose, refusal: Refusal) -> Refused {
     let grant = &asker.grant;
     let (device, name) = (Some(grant.device), Some(name_of(grant)));
     Refused { door: Door::Dtls, device, name, identity: None, refusal }

@@ -536,6 +536,7 @@ fn product(product_key: String) -> Product {
         dynamic_activation: DynamicActivation::default(),
         enabled: true,
         profile: Profile::Default,
+        short_paths: false,
         model_json: None,
         retention: RetentionClass::STANDARD,
         created: UnixMillis(0),

@@ -18,6 +18,7 @@ mod record;
 mod script;
 mod server_handshake;
 mod session_state;
+mod short;
 
 pub use cbor::cbor;
 pub use client_hello::{client_hello, extension};
@@ -31,12 +32,13 @@ pub use identity::identity;
 pub use record::record;
 pub use server_handshake::server_handshake;
 pub use session_state::session_state;
+pub use short::short;
 
 /// A target's name and body.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const ALL: [Target; 13] = [
+pub const ALL: [Target; 14] = [
     ("record", record),
     ("handshake", handshake),
     ("server_handshake", server_handshake),
@@ -46,6 +48,7 @@ pub const ALL: [Target; 13] = [
     ("coap", coap),
     ("envelope", envelope),
     ("cbor", cbor),
+    ("short", short),
     ("session_state", session_state),
     ("coap_exchange", coap_exchange),
     ("coap_blocks", coap_blocks),

@@ -49,8 +49,8 @@ pub(super) struct Format {
 pub(super) const REGISTRY: Format = Format {
     name: "registry",
     application_id: u32::from_be_bytes(*b"NGre"),
-    version: 10,
-    former: &[3, 4, 5, 6, 7, 8, 9],
+    version: 11,
+    former: &[3, 4, 5, 6, 7, 8, 9, 10],
     schema: schema::registry::schema,
     tables: &["meta", "products", "devices", "latest", "marks"],
     later_tables: &[(5, "properties"), (5, "commands"), (6, "models"), (6, "model_numbers")],

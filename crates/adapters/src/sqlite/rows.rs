@@ -165,6 +165,7 @@ pub(super) fn product(row: &Row<'_>, key: &DataKey) -> rusqlite::Result<Product>
         enabled: read.enabled,
         retention: read.retention.as_deref().and_then(RetentionClass::parse).unwrap_or_default(),
         profile: read.profile.unwrap_or_default(),
+        short_paths: read.short_paths.unwrap_or_default(),
         created: read.created,
     })
 }

@@ -46,6 +46,11 @@ impl Entry {
 impl Shared {
     /// Answers a request that came by plain CoAP.
     pub(super) fn respond_and_carry(&mut self, now: Now, ticket: Ticket, asker: &Asker, response: Response) {
+        if asker.is_short() {
+            // Its form has no place for a command: the option says that one waits.
+            let response = self.marked(now, asker, response);
+            return self.out.respond(ticket, response);
+        }
         if ticket.exchange.is_unwanted(response.code) {
             // It is not sent, and a command in it would be lost.
             return self.out.respond(ticket, response);

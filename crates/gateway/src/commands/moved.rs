@@ -6,9 +6,8 @@ use narrowgate_engine::event::Ticket;
 use narrowgate_platform::{
     device_api::{
         self,
-        commands::{
-            CommandWanted, acknowledge_reply, deliver, nothing_waiting, reply_ignored, with_command_waiting,
-        },
+        commands::{CommandWanted, acknowledge_reply, deliver, nothing_waiting, reply_ignored},
+        short,
     },
     ids::{DeviceId, Position, UnixMillis},
     model::command::{Command, CommandId, CommandStep},
@@ -54,6 +53,29 @@ impl Shared {
                 self.go_on_with_commands(now, device);
             }
             None => self.answer_without_command(now, &ask),
+        }
+    }
+
+    /// A device answers a command by a short path: the command that it names says what its numbers stand for.
+    pub(crate) fn handle_short_reply(
+        &mut self,
+        now: Now,
+        ticket: Ticket,
+        asker: Asker,
+        reply: &short::CommandReply,
+    ) {
+        let entry = self.commands.devices.get(&asker.grant.device);
+        let command = reply.id().and_then(|id| entry?.queue.find(id));
+        let topic = command.map(|command| &command.order.topic);
+        match reply.read(topic, asker.short_model().flatten()) {
+            Ok(wanted) => self.handle_command(now, ticket, asker, wanted),
+            Err(answer) => {
+                let (response, refusal) = answer.into_parts();
+                self.respond(now, ticket, &asker, response);
+                if let Some(refusal) = refusal {
+                    self.refuse(now, &asker, refusal);
+                }
+            }
         }
     }
 
@@ -182,7 +204,10 @@ impl Shared {
                 match command {
                     Some(command) if command.is_over(now.wall) => return self.decide_anew(ask),
                     Some(command) => {
-                        let response = deliver(command, *content_format);
+                        let response = match ask.asker.short_model() {
+                            Some(model) => short::deliver(command, model),
+                            None => deliver(command, *content_format),
+                        };
                         return self.hand_out(now, &ask, command.id, response);
                     }
                     None => device_api::unavailable(),
@@ -213,7 +238,7 @@ impl Shared {
         let is_other = |oldest: &&Command| oldest.id != id;
         let entry = self.commands.devices.get(&asker.grant.device);
         let response = match entry.and_then(|entry| entry.queue.oldest_waiting(now.wall)).filter(is_other) {
-            Some(oldest) => with_command_waiting(response, &asker.grant, &oldest.order.topic),
+            Some(oldest) => asker.with_command_waiting(response, &oldest.order.topic),
             None => response,
         };
         self.out.respond(*ticket, response);

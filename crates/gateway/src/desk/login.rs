@@ -20,7 +20,7 @@ use crate::{
     lookups::Waiter,
     outbox::Pending,
     refusals::Refused,
-    requests::{Asker, Whose, name_of},
+    requests::{Whose, name_of},
     residence::directory::Entered,
     shared::Shared,
 };
@@ -30,7 +30,7 @@ use crate::{
 pub(crate) struct LoginAsked {
     session: SessionId,
     number: LoginNumber,
-    asker: Asker,
+    asker: Arc<Whose>,
     over: &'static str,
     /// The request to be answered, of a login by plain CoAP.
     ticket: Option<Ticket>,
@@ -51,7 +51,7 @@ impl Desk {
             SecureMode::DeviceSecret => Some(shared.residence.number_login()),
             SecureMode::ProductSecret => None,
         };
-        let asker = Asker::new(grant, peer, number);
+        let asker = Whose::new(grant, peer, number);
         // The product may have changed since the look-up: what is in memory is newer.
         let product = shared.products.find(asker.grant.product_key());
         let profile = product.map_or(asker.grant.profile, |product| product.profile);
@@ -93,7 +93,7 @@ impl Shared {
     /// A session with the product's secret: it lives for a minute, and ends at once if the device or its
     /// product was switched off or the secret replaced during the handshake (a login finds that out when it
     /// is written).
-    fn activate(&mut self, now: Now, session: SessionId, asker: &Asker) {
+    fn activate(&mut self, now: Now, session: SessionId, asker: &Whose) {
         let grant = &asker.grant;
         let (device, version) = (grant.device, grant.secret_version);
         if let Some(closed) = self.residence.directory.note_activation(now.instant, device, session, version)
@@ -129,7 +129,7 @@ impl Shared {
         }
     }
 
-    fn log_in(&mut self, now: Now, begun: Begun, number: LoginNumber, asker: &Asker) {
+    fn log_in(&mut self, now: Now, begun: Begun, number: LoginNumber, asker: &Arc<Whose>) {
         let Begun { session, verified, over, ticket, .. } = begun;
         let grant = &asker.grant;
         let from = (session, asker.peer.ip());

@@ -22,7 +22,7 @@ use crate::{
     effect::Now,
     outbox::Pending,
     products::CachedProduct,
-    requests::{Asker, name_of},
+    requests::{Asker, Whose, name_of},
     shared::Shared,
 };
 
@@ -57,7 +57,7 @@ impl Desk {
         shared: &mut Shared,
         now: Now,
         session: SessionId,
-        product: Option<&CachedProduct>,
+        product: Option<&Arc<CachedProduct>>,
     ) {
         // The requests of a session that ended meanwhile are gone with it.
         if self.sessions.find(session).is_none() {
@@ -75,18 +75,14 @@ impl Desk {
         ticket: Ticket,
         request: &Request,
         arrived: Arrival,
-        product: Option<&CachedProduct>,
+        product: Option<&Arc<CachedProduct>>,
     ) {
         let Some(known) = self.sessions.find_mut(ticket.session) else { return };
-        let asker = known.asker.clone();
+        let short = product.filter(|product| product.short_paths && device_api::short::is_for(&request.path));
+        let asker = Asker::new(&known.asker, short.cloned());
         let grant = &asker.grant;
         let retention = product.map(|product| product.retention).unwrap_or_default();
-        let product = match product {
-            None => ProductState::Unreadable,
-            Some(product) if !product.enabled => ProductState::Off,
-            Some(product) => ProductState::On(product.model.as_ref()),
-        };
-        match device_api::handle(grant, request, product, arrived) {
+        match device_api::handle(grant, request, state_of(product), arrived) {
             Action::Store { writes, response, warning } => {
                 shared.hear(now, &asker, true);
                 if let Some(warning) = warning
@@ -118,6 +114,10 @@ impl Desk {
                 shared.hear(now, &asker, false);
                 shared.handle_command(now, ticket, asker, wanted);
             }
+            Action::ShortReply(reply) => {
+                shared.hear(now, &asker, false);
+                shared.handle_short_reply(now, ticket, asker, &reply);
+            }
             Action::CountCommands(wanted) => {
                 shared.hear(now, &asker, false);
                 shared.count_commands(now, ticket, &asker, wanted);
@@ -127,9 +127,18 @@ impl Desk {
     }
 }
 
+fn state_of(product: Option<&Arc<CachedProduct>>) -> ProductState<'_> {
+    match product {
+        None => ProductState::Unreadable,
+        Some(product) if !product.enabled => ProductState::Off,
+        Some(product) if product.short_paths => ProductState::OnWithShortPaths(product.model.as_ref()),
+        Some(product) => ProductState::On(product.model.as_ref()),
+    }
+}
+
 impl Shared {
     /// Something authentic arrived in a session. A session with the product's secret makes no device online.
-    pub(super) fn hear(&mut self, now: Now, asker: &Asker, reported: bool) {
+    pub(super) fn hear(&mut self, now: Now, asker: &Whose, reported: bool) {
         if asker.grant.mode == SecureMode::DeviceSecret {
             let heard = (asker.grant.device, asker.login());
             self.residence.presence.hear(&mut self.out, now, heard, reported);

@@ -1,11 +1,11 @@
 //! The sessions of a shard and whose they are, by slot.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use narrowgate_engine::event::{SessionId, ShardCommand};
 use narrowgate_platform::model::product::Profile;
 
-use crate::{outbox::Outbox, requests::Asker};
+use crate::{outbox::Outbox, requests::Whose};
 
 /// A session and whose it is.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(crate) struct Known {
     /// What the shard was told; at first the default one.
     pub(crate) profile: Profile,
     /// Whose requests come in it.
-    pub(crate) asker: Asker,
+    pub(crate) asker: Arc<Whose>,
 }
 
 impl Known {
@@ -39,7 +39,7 @@ impl Known {
 pub(crate) struct Sessions(Vec<Option<Known>>);
 
 impl Sessions {
-    pub(crate) fn insert(&mut self, session: SessionId, asker: Asker) -> &mut Known {
+    pub(crate) fn insert(&mut self, session: SessionId, asker: Arc<Whose>) -> &mut Known {
         let slot = session.slot as usize;
         if slot >= self.0.len() {
             self.0.resize_with(slot + 1, || None);

@@ -10,6 +10,7 @@ mod profiles;
 mod properties;
 mod real;
 mod said;
+mod short;
 mod stage;
 mod stories;
 mod table;

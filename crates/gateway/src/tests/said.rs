@@ -1,9 +1,9 @@
 //! Effects in words for a reader.
 
-use narrowgate_coap::{OptionNumber, Response};
+use narrowgate_coap::{OptionNumber, Response, format};
 use narrowgate_engine::event::ShardCommand;
 use narrowgate_platform::{
-    device_api::{carried, commands::COMMAND_WAITING},
+    device_api::{carried, commands::COMMAND_WAITING, short},
     model::{
         command::{CommandMove, CommandStep},
         device::DeviceState,
@@ -45,7 +45,8 @@ fn command_said(command: &ShardCommand) -> String {
         ShardCommand::Respond { ticket, response } => {
             let (code, slot) = (response.code, ticket.session.slot);
             format!(
-                "s{slot} {code}{}{}{}",
+                "s{slot} {code}{}{}{}{}",
+                in_cbor(response),
                 delivered(&response.payload),
                 waiting(response),
                 carried(response)
@@ -77,6 +78,14 @@ fn command_said(command: &ShardCommand) -> String {
     }
 }
 
+/// The body of an answer to a short path.
+fn in_cbor(response: &Response) -> String {
+    let is_cbor = response.options.find_uint(OptionNumber::CONTENT_FORMAT) == Some(u32::from(format::CBOR));
+    let bytes = response.payload.iter().filter(|_| is_cbor).map(|byte| format!("{byte:02x}"));
+    let bytes: String = bytes.collect();
+    if bytes.is_empty() { bytes } else { format!(" {bytes}") }
+}
+
 /// Which command a response hands out.
 fn delivered(message: &[u8]) -> String {
     let message: serde_json::Value = serde_json::from_slice(message).unwrap_or_default();
@@ -92,6 +101,10 @@ fn carried(response: &Response) -> String {
 
 /// The topic, without what all have, of which a response says that a command of it waits.
 fn waiting(response: &Response) -> String {
+    if response.options.find(short::COMMAND_WAITING).is_some() {
+        assert!(response.options.find(COMMAND_WAITING).is_none(), "one of the two is enough");
+        return " (one waits)".to_owned();
+    }
     let option = response.options.iter().find(|(number, _)| *number == COMMAND_WAITING);
     let topic = option.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
     topic.map_or_else(String::new, |topic| format!(" ({})", topic.rsplit('/').next().unwrap_or_default()))

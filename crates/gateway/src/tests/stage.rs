@@ -9,7 +9,7 @@ use std::{
 };
 
 use narrowgate_api::happening::Happening;
-use narrowgate_coap::{ObservationEnd, Request};
+use narrowgate_coap::{ObservationEnd, Request, format};
 use narrowgate_dtls::CipherSuite;
 use narrowgate_engine::{
     event::{CloseCause, HandshakeId, SessionId, ShardEvent, Ticket},
@@ -221,15 +221,14 @@ impl Stage {
             ["deletes", names] => self.property(session, "delete", &format!("[{names}]")),
             ["queries"] => self.property(session, "query", "[]"),
             ["queries", names] => self.property(session, "query", &format!("[{names}]")),
+            ["GET", path] => self.request(session, Request::get(path)),
+            ["GET", path, "quietly"] => self.quiet(session, path),
+            ["POST", path, cbor] => self.request(session, Request::post(path, format::CBOR, bytes(cbor))),
             ["asks"] => self.request(session, Request::get(INFO)),
             ["asks", "q"] => self.request(session, Request::get(INFO_OF_Q)),
             ["asks", "e"] => self.request(session, Request::get(INFO_OF_E)),
             ["gets", topic] => self.request(session, Request::get(&command_path(topic))),
-            ["gets", topic, "quietly"] => {
-                self.mid += 1;
-                let ticket = Ticket { session, exchange: quiet_exchange(self.mid) };
-                ShardEvent::Request { ticket, request: Request::get(&command_path(topic)) }
-            }
+            ["gets", topic, "quietly"] => self.quiet(session, &command_path(topic)),
             ["replies", topic, id, code] => {
                 let body = format!("{{\"id\":\"{id}\",\"code\":{code}}}");
                 self.request(session, Request::post(&format!("{}_reply", command_path(topic)), 50, body))
@@ -246,6 +245,13 @@ impl Stage {
             ["ends"] => ShardEvent::Closed { session, cause: CloseCause::ByCommand },
             _ => panic!("{words:?} is no event"),
         }
+    }
+
+    /// A GET that does not want its answer.
+    fn quiet(&mut self, session: SessionId, path: &str) -> ShardEvent {
+        self.mid += 1;
+        let ticket = Ticket { session, exchange: quiet_exchange(self.mid) };
+        ShardEvent::Request { ticket, request: Request::get(path) }
     }
 
     /// A request about attributes.
@@ -327,6 +333,11 @@ impl Stage {
             "has too much" => self.properties(Ok(Properties::from_json(&much()))),
             "found slow" => self.lookup(Ok(changed(|found| found.profile = Profile::Nbiot))),
             "slow" => self.product(Ok(Some(Product { profile: Profile::Nbiot, ..product(true) }))),
+            "short" => {
+                let model_json = Some(MODEL.to_owned());
+                let product = Product { short_paths: true, model_json, ..product(true) };
+                self.product(Ok(Some(product)));
+            }
             "commands" => self.commands(Ok(self.open.clone())),
             "commands fail" => self.commands(Err(StoreError::Unavailable("the disk is full".into()))),
             "ends" => self.written(&Ok(vec![Written::Done, Written::Done])),
@@ -441,6 +452,12 @@ impl Stage {
     }
 }
 
+/// Of the product in the answer `short`.
+const MODEL: &str = r#"{"modelId":"m",
+    "attributes":[{"identifier":"a","dataType":"INT","number":10}],
+    "measurepoints":[{"identifier":"temp","dataType":"DOUBLE","number":1}],
+    "services":[{"identifier":"restart","number":20,"outputData":[
+        {"identifier":"uptime","dataType":"INT","number":1}]}]}"#;
 const COUNT: &str = "/topic/sys/p/d/thing/commands";
 const INFO: &str = "/topic/ext/session/p/d/thing/activate/info";
 const INFO_OF_Q: &str = "/topic/ext/session/q/e/thing/activate/info";
@@ -520,10 +537,17 @@ fn product(enabled: bool) -> Product {
         dynamic_activation: DynamicActivation::default(),
         enabled,
         profile: Profile::Default,
+        short_paths: false,
         model_json: None,
         retention: RetentionClass::parse("short").expect("it is a name"),
         created: UnixMillis(0),
     }
+}
+
+/// Bytes in hexadecimal.
+pub(super) fn bytes(hex: &str) -> Vec<u8> {
+    let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("two digits");
+    (0..hex.len()).step_by(2).map(byte).collect()
 }
 
 /// More attributes than an answer holds.

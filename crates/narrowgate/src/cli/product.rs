@@ -90,6 +90,10 @@ pub(crate) struct CreateArgs {
     /// for radio whose answers take seconds
     #[arg(long, value_enum, value_name = "PROFILE")]
     pub(crate) profile: Option<ProfileArg>,
+    /// Let its devices use short paths (/p instead of the topic of reports) with CBOR and the numbers of the
+    /// thing model [default: off]
+    #[arg(long, value_enum, value_name = "SWITCH")]
+    pub(crate) short_paths: Option<Switch>,
     /// Thing model (JSON), - reads standard input; without one every point is accepted
     #[arg(long, value_name = "FILE")]
     pub(crate) model: Option<PathBuf>,
@@ -137,6 +141,10 @@ pub(crate) struct UpdateArgs {
     /// 9 to 13.5 s
     #[arg(long, value_enum, value_name = "PROFILE")]
     pub(crate) profile: Option<ProfileArg>,
+    /// Let its devices use short paths (/p instead of the topic of reports) with CBOR and the numbers of the
+    /// thing model, from now on
+    #[arg(long, value_enum, value_name = "SWITCH")]
+    pub(crate) short_paths: Option<Switch>,
     /// Thing model (JSON) that replaces the present one; - reads standard input
     #[arg(long, value_name = "FILE", conflicts_with = "no_model")]
     pub(crate) model: Option<PathBuf>,

@@ -201,6 +201,7 @@ fn new_product(arguments: ProductCreateArgs) -> Result<NewProduct, Failure> {
             quota_per_hour: arguments.activation.quota,
         },
         profile: arguments.profile.map(Into::into),
+        short_paths: arguments.short_paths.map(|switch| switch == Switch::On),
         model: arguments.model.as_deref().map(read_model).transpose()?,
         retention: arguments.retention,
     })
@@ -219,6 +220,7 @@ fn patch(arguments: UpdateArgs) -> Result<ProductPatch, Failure> {
         && bounds.activation_ends.is_none()
         && bounds.quota.is_none()
         && arguments.profile.is_none()
+        && arguments.short_paths.is_none()
         && arguments.model.is_none()
         && arguments.retention.is_none()
         && !(arguments.no_model || arguments.no_activation_ends || arguments.default_quota);
@@ -236,6 +238,7 @@ fn patch(arguments: UpdateArgs) -> Result<ProductPatch, Failure> {
             quota_per_hour: arguments.activation.quota.map(Some).or(arguments.default_quota.then_some(None)),
         },
         profile: arguments.profile.map(Into::into),
+        short_paths: arguments.short_paths.map(|switch| switch == Switch::On),
         model: match arguments.model.as_deref().map(read_model).transpose()? {
             Some(model) => Some(Some(model)),
             None => arguments.no_model.then_some(None),

@@ -39,6 +39,7 @@ pub(super) struct Shown {
     dynamic_activation_ends_at: Option<UnixMillis>,
     dynamic_activation_quota_per_hour: Option<u32>,
     profile: Option<Profile>,
+    short_paths: Option<bool>,
     model_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<Box<RawValue>>,
@@ -60,6 +61,7 @@ impl From<ProductView> for Shown {
             enabled,
             dynamic_activation,
             profile,
+            short_paths,
             model_id,
             model,
             retention,
@@ -74,6 +76,7 @@ impl From<ProductView> for Shown {
             dynamic_activation_ends_at: ends_at,
             dynamic_activation_quota_per_hour: Some(quota_per_hour),
             profile: Some(profile),
+            short_paths: Some(short_paths),
             model_id,
             model,
             retention: Some(retention),
@@ -97,6 +100,7 @@ impl From<ProductRow> for Shown {
                 dynamic_activation_ends_at: None,
                 dynamic_activation_quota_per_hour: None,
                 profile: None,
+                short_paths: None,
                 model_id: None,
                 model: None,
                 retention: None,
@@ -121,29 +125,29 @@ mod tests {
         };
         let intact = concat!(
             r#"{"productKey":"pk","name":"n","enabled":true,"dynamicActivation":{"enabled":false,"#,
-            r#""endsAt":5,"quotaPerHour":1000},"profile":"default","modelId":null,"retention":"short","#,
-            r#""createdAt":7}"#
+            r#""endsAt":5,"quotaPerHour":1000},"profile":"default","shortPaths":false,"modelId":null,"#,
+            r#""retention":"short","createdAt":7}"#
         );
         assert_eq!(
             printed(intact),
             concat!(
                 r#"{"productKey":"pk","name":"n","enabled":true,"dynamicActivationEnabled":false,"#,
                 r#""dynamicActivationEndsAt":5,"dynamicActivationQuotaPerHour":1000,"profile":"default","#,
-                r#""modelId":null,"retention":"short","createdTime":7}"#
+                r#""shortPaths":false,"modelId":null,"retention":"short","createdTime":7}"#
             )
         );
         let damaged = concat!(
             r#"{"productKey":"pk","name":null,"enabled":null,"dynamicActivation":null,"profile":null,"#,
-            r#""modelId":null,"retention":null,"createdAt":null,"damaged":true,"id":"id:1","#,
-            r#""detail":"row 1"}"#
+            r#""shortPaths":null,"modelId":null,"retention":null,"createdAt":null,"damaged":true,"#,
+            r#""id":"id:1","detail":"row 1"}"#
         );
         assert_eq!(
             printed(damaged),
             concat!(
                 r#"{"productKey":"pk","name":null,"enabled":null,"dynamicActivationEnabled":null,"#,
                 r#""dynamicActivationEndsAt":null,"dynamicActivationQuotaPerHour":null,"profile":null,"#,
-                r#""modelId":null,"retention":null,"createdTime":null,"damaged":true,"id":"id:1","#,
-                r#""detail":"row 1"}"#
+                r#""shortPaths":null,"modelId":null,"retention":null,"createdTime":null,"damaged":true,"#,
+                r#""id":"id:1","detail":"row 1"}"#
             )
         );
     }

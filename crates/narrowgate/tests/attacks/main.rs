@@ -60,6 +60,7 @@ mod races;
 mod record;
 mod refusals;
 mod second_cookie;
+mod short_paths;
 mod tap;
 mod upstream;
 mod wildcard;

@@ -21,6 +21,7 @@ mod purge;
 mod retention;
 mod secrets;
 mod server;
+mod short_paths;
 mod simulate;
 mod system;
 mod terminal;

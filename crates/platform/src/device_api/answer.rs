@@ -41,6 +41,12 @@ impl Answer {
         Self { response, refusal }
     }
 
+    /// 2.04 with what was asked for, in CBOR.
+    pub(super) fn map(cbor: Vec<u8>) -> Self {
+        let response = Response::new(Code::CHANGED).content_format(format::CBOR).payload(cbor);
+        Self { response, refusal: None }
+    }
+
     /// 2.05 with this content.
     pub(super) fn content(content_format: u16, content: Vec<u8>) -> Self {
         let response = Response::new(Code::CONTENT).content_format(content_format).payload(content);

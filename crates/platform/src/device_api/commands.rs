@@ -45,15 +45,15 @@ pub const COMMAND_WAITING: OptionNumber = OptionNumber(2100);
 pub enum CommandWanted {
     /// The oldest command of a topic, to be answered by [`deliver`] or [`nothing_waiting`].
     Fetch {
-        /// Which topic.
-        topic: CommandTopic,
+        /// Which topic; `None`: the oldest of all, as a short path asks for.
+        topic: Option<CommandTopic>,
         /// Content-Format of the answer.
         content_format: u16,
     },
     /// To answer one, to be acknowledged with 2.04.
     Reply {
-        /// Of which topic.
-        topic: CommandTopic,
+        /// Of which topic; `None`: of any, as a short path says.
+        topic: Option<CommandTopic>,
         /// Which one; `None`: the id is none of ours.
         id: Option<CommandId>,
         /// The answer.
@@ -64,7 +64,7 @@ pub enum CommandWanted {
 /// A GET of a command's topic.
 pub(super) fn fetch(request: &Request, topic: CommandTopic) -> Action {
     match accepted_format(request) {
-        Ok(content_format) => Action::Command(CommandWanted::Fetch { topic, content_format }),
+        Ok(content_format) => Action::Command(CommandWanted::Fetch { topic: Some(topic), content_format }),
         Err(refused) => Action::Respond(refused),
     }
 }
@@ -94,7 +94,7 @@ pub(super) fn reply(request: &Request, topic: CommandTopic) -> Action {
     let [id, code, data, message] = Piece::of(body.json()).named(named).unwrap_or_default();
     let reply = Reply { id, code, data, message };
     match read(&reply) {
-        Ok((id, step)) => Action::Command(CommandWanted::Reply { topic, id, step }),
+        Ok((id, step)) => Action::Command(CommandWanted::Reply { topic: Some(topic), id, step }),
         Err(fault) => body::refuse(content_format, body.envelope().id(), fault),
     }
 }
@@ -235,6 +235,7 @@ mod tests {
             ("phase-1.re_set", service("phase-1.re_set")),
         ] {
             let content_format = format::JSON;
+            let topic = Some(topic);
             let fetch = CommandWanted::Fetch { topic: topic.clone(), content_format };
             assert_eq!(wanted(ask(&Request::get(&format!("{base}{path}")))), fetch);
             let reply = format!("{base}{path}_reply");
@@ -274,7 +275,8 @@ mod tests {
             let reply = wanted(ask(&Request::post(&format!("{SET}_reply"), 50, body)));
             let step = CommandStep::Reply { code, data_json: data.map(Into::into), message: None };
             let id = id.map(CommandId);
-            assert_eq!(reply, CommandWanted::Reply { topic: CommandTopic::Set, id, step }, "{body}");
+            let topic = Some(CommandTopic::Set);
+            assert_eq!(reply, CommandWanted::Reply { topic, id, step }, "{body}");
         }
     }
 

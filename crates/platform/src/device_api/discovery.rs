@@ -25,7 +25,7 @@ pub(super) fn is_for(path: &UriPath) -> bool {
 }
 
 /// Answers a request for it: 2.05 in link format.
-pub(super) fn handle(session: &Grant, request: &Request) -> Action {
+pub(super) fn handle(session: &Grant, request: &Request, has_short_paths: bool) -> Action {
     if request.method != Code::GET {
         let method = path::name_of(request.method);
         let detail = format!("{method} does not fit {PATH}: it takes GET only");
@@ -37,7 +37,8 @@ pub(super) fn handle(session: &Grant, request: &Request) -> Action {
     }
     match request.accept {
         None | Some(format::LINK_FORMAT) => {
-            Action::Respond(Answer::content(format::LINK_FORMAT, links(session).into_bytes()))
+            let links = links(session, has_short_paths).into_bytes();
+            Action::Respond(Answer::content(format::LINK_FORMAT, links))
         }
         Some(other) => {
             let detail = format!(
@@ -52,13 +53,15 @@ pub(super) fn handle(session: &Grant, request: &Request) -> Action {
 
 /// The topics of a session as links (RFC 6690, section 2), with the Content-Formats where they have bodies
 /// (RFC 7252, section 7.2.1).
-fn links(session: &Grant) -> String {
+fn links(session: &Grant, has_short_paths: bool) -> String {
     let link = |(path, has_body): (UriPath, bool)| {
         let formats = || format!(";ct=\"{} {}\"", format::JSON, format::CBOR);
         let attribute = if has_body { formats() } else { String::new() };
         format!("<{}>{attribute}", path.as_str())
     };
-    topic::of_session(session).map(link).collect::<Vec<_>>().join(",")
+    let short = |path: String| format!("<{path}>;ct={}", format::CBOR);
+    let short = topic::short::all_paths().filter(|_| has_short_paths).map(short);
+    topic::of_session(session).map(link).chain(short).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
@@ -76,6 +79,19 @@ mod tests {
             Action::Respond(answer) => answer,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn short_paths_are_listed_where_they_are_served() {
+        let grant = session(SecureMode::DeviceSecret);
+        let listed = |product| {
+            let action = handle(&grant, &Request::get(PATH), product, crate::ids::UnixMillis(0));
+            let Action::Respond(answer) = action else { panic!("it is answered") };
+            String::from_utf8(answer.response().payload.clone()).expect("text")
+        };
+        let short = "</p>;ct=60,</r>;ct=60,</a>;ct=60,</c>;ct=60";
+        assert!(listed(ProductState::OnWithShortPaths(None)).ends_with(short));
+        assert!(!listed(ProductState::On(None)).contains("ct=60"));
     }
 
     fn listed(mode: SecureMode) -> Vec<String> {

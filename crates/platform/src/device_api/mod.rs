@@ -40,6 +40,8 @@
 //! A body in CBOR is read as the JSON that it stands for, and an answer in CBOR is made of its JSON, so there
 //! is one code for both ([`cbor`]). An answer has the format that Accept asks for; without Accept, that of
 //! the request: CBOR where its Content-Format says so, else JSON. What a session used before plays no part.
+//!
+//! A product may let its devices use [`short`] paths as well.
 
 pub mod activation;
 mod answer;
@@ -57,6 +59,7 @@ mod options;
 mod path;
 pub mod points;
 pub mod properties;
+pub mod short;
 mod topic;
 pub mod waiting;
 
@@ -125,6 +128,9 @@ pub enum Action {
     Unavailable(Response),
     /// Hand out a command, or take its reply ([`commands`]).
     Command(CommandWanted),
+    /// Take a reply to a command that came to a short path: which command it answers says what its numbers
+    /// stand for.
+    ShortReply(short::CommandReply),
     /// Say how many commands wait, and if the device wants to observe that, note it ([`waiting`]).
     CountCommands(CountWanted),
     /// Make a new device secret, have the store issue it, and answer by [`answer_secret`].
@@ -140,6 +146,8 @@ pub enum ProductState<'a> {
     Off,
     /// It is switched on, with the thing model that it has, if any.
     On(Option<&'a ThingModel>),
+    /// The same, and its devices may use short paths.
+    OnWithShortPaths(Option<&'a ThingModel>),
 }
 
 /// The answer while the store cannot read or write: 5.03 with Max-Age.
@@ -161,16 +169,20 @@ pub fn handle(
     now: impl Into<Arrival>,
 ) -> Action {
     let now = now.into();
-    let model = match product {
+    let (model, has_short_paths) = match product {
         ProductState::Unreadable => return Action::Unavailable(unavailable()),
         ProductState::Off => {
             let detail = "the product was switched off while the device had a session";
             return Action::refuse(Code::FORBIDDEN, Refusal::new(Reason::ProductDisabled, detail));
         }
-        ProductState::On(model) => model,
+        ProductState::On(model) => (model, false),
+        ProductState::OnWithShortPaths(model) => (model, session.mode == SecureMode::DeviceSecret),
     };
     if discovery::is_for(&request.path) {
-        return discovery::handle(session, request);
+        return discovery::handle(session, request, has_short_paths);
+    }
+    if has_short_paths && let Some(action) = short::handle(session, request, model, now) {
+        return action;
     }
     let topic = topic::find(session, &request.path);
     if session.mode == SecureMode::ProductSecret {

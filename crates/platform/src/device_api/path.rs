@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use narrowgate_coap::{Code, Request, UriPath};
 
-use super::topic::{self, Handler, NoTopic, Topic};
+use super::topic::{self, Handler, NoTopic, Topic, short};
 use crate::rules::admission::Grant;
 
 /// Segments of a path that are looked at; the longest path of the protocol has eight.
@@ -31,6 +31,13 @@ pub(super) fn unknown(session: &Grant, path: &UriPath) -> String {
     let shown = shown(path);
     let said = format!("there is no path {shown}");
     match mistake(session, path) {
+        _ if short::is_one(path) => {
+            let product_key = session.product_key();
+            format!(
+                "{said}: short paths are off for this product. Switch them on with narrowgate product \
+                 update {product_key} --short-paths on, or use the long one"
+            )
+        }
         Some(mistake) => format!("{said}: {mistake}"),
         None if path.as_str() == "/" => {
             format!("{said}: the request has no Uri-Path option; send one for each segment of the topic")

@@ -88,18 +88,28 @@ pub struct QueryWanted {
 impl QueryWanted {
     /// The answer, from all that the device has.
     pub fn answer(self, all: &Properties) -> Answer {
-        let data = all.to_json_of(&self.names, &self.defaults);
+        let data = self.data(all);
         let reply = envelope::reply_with(self.id.as_deref(), &data);
         if reply.len() <= BODY_BYTES_MAX {
             return Answer::reply(self.content_format, reply, None);
         }
+        let fault = self.too_long(data.len());
+        body::refusal(self.content_format, self.id.as_deref(), fault)
+    }
+
+    /// What is asked for, as a JSON object.
+    pub(super) fn data(&self, all: &Properties) -> String {
+        all.to_json_of(&self.names, &self.defaults)
+    }
+
+    /// The fault where so many bytes are asked for.
+    pub(super) fn too_long(&self, bytes: usize) -> MessageFault {
         let what = self.kind.plural();
         let advice = if self.names.is_empty() { "name those that are wanted" } else { "name fewer" };
         let message =
-            format!("/params/{what}: {} bytes of {what}, {BODY_BYTES_MAX} can be sent: {advice}", data.len());
+            format!("/params/{what}: {bytes} bytes of {what}, {BODY_BYTES_MAX} can be sent: {advice}");
         let hint = "the thing model has long defaults: an operator can give it shorter ones";
-        let fault = MessageFault::new(MessageFault::TOO_LARGE, message).with_hint(Some(hint.to_owned()));
-        body::refusal(self.content_format, self.id.as_deref(), fault)
+        MessageFault::new(MessageFault::TOO_LARGE, message).with_hint(Some(hint.to_owned()))
     }
 }
 

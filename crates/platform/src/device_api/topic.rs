@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 use narrowgate_coap::{Code, UriPath};
 
+pub(super) mod short;
+
 use super::{points::Verb, properties::PropertyVerb};
 use crate::{
     model::{command::CommandKind, property::PropertyKind},

@@ -96,6 +96,7 @@ impl Model {
         kept.enabled = product.enabled;
         kept.retention = product.retention;
         kept.profile = product.profile;
+        kept.short_paths = product.short_paths;
         Ok(())
     }
 

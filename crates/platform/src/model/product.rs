@@ -44,6 +44,8 @@ pub struct Product {
     pub enabled: bool,
     /// How patient the server is with them.
     pub profile: Profile,
+    /// Whether they may use short paths (device protocol, section 13); off by default.
+    pub short_paths: bool,
     /// The thing model as the JSON document it was given as; `None`: every point is accepted.
     pub model_json: Option<String>,
     /// How long what its devices report is kept.

@@ -74,6 +74,7 @@ impl Registrar {
             dynamic_activation,
             enabled: true,
             profile: new.profile.unwrap_or_default(),
+            short_paths: new.short_paths.unwrap_or_default(),
             model_json,
             retention,
             created: now,
@@ -118,6 +119,9 @@ impl Registrar {
         }
         if let Some(profile) = patch.profile {
             product.profile = profile;
+        }
+        if let Some(short_paths) = patch.short_paths {
+            product.short_paths = short_paths;
         }
         let activation = &mut product.dynamic_activation;
         if let Some(on) = patch.dynamic_activation.enabled {

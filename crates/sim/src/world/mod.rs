@@ -160,6 +160,7 @@ impl World {
             dynamic_activation,
             enabled: true,
             profile: Profile::Default,
+            short_paths: false,
             model_json: None,
             retention: RetentionClass::STANDARD,
             created: self.wall().wall,

@@ -27,7 +27,7 @@ use super::{
 };
 
 /// The columns of a product that may change, all but its counts and its number.
-const CHANGING: [&str; 7] = [
+const CHANGING: [&str; 8] = [
     "name",
     "enabled",
     "activation_enabled",
@@ -35,6 +35,7 @@ const CHANGING: [&str; 7] = [
     "activation_quota",
     "retention",
     "profile",
+    "short_paths",
 ];
 /// The other columns that are new where a damaged row is replaced.
 const REPLACED: [&str; 5] = ["ou", "product_key", "secret", "created", "issued_hour"];
@@ -172,5 +173,6 @@ fn row_of(product: &Product, secret: Vec<u8>) -> ProductRow {
         issued_count: 0,
         retention: (!product.retention.is_standard()).then(|| product.retention.to_string()),
         profile: Some(product.profile).filter(|profile| *profile != Profile::Default),
+        short_paths: product.short_paths.then_some(true),
     }
 }

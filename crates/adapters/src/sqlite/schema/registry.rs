@@ -37,6 +37,8 @@ table! {
         retention: String = "TEXT",
         /// `None`: the default one.
         profile: Profile = "TEXT",
+        /// Whether its devices may use short paths; `None`: they may not.
+        short_paths: bool = "INTEGER",
     }
     // The model, which may be long, has a sum of its own.
     ",\n  model_json TEXT,\n  model_sum INTEGER NOT NULL DEFAULT 0\n)"

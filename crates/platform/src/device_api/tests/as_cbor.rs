@@ -212,8 +212,13 @@ fn a_command_is_delivered_in_cbor_where_that_is_accepted_or_rides_in_cbor() {
     else {
         panic!("it is a fetch");
     };
-    assert_eq!((&topic, content_format), (&CommandTopic::Set, format::CBOR));
-    let order = Order { topic, params_json: r#"{"temp":30.50}"#.into(), pending_ttl_s: 0, timeout_s: 30 };
+    assert_eq!((&topic, content_format), (&Some(CommandTopic::Set), format::CBOR));
+    let order = Order {
+        topic: CommandTopic::Set,
+        params_json: r#"{"temp":30.50}"#.into(),
+        pending_ttl_s: 0,
+        timeout_s: 30,
+    };
     let command = Command::new(CommandId(20), order, UnixMillis(0));
     let delivered = commands::deliver(&command, content_format);
     let json =

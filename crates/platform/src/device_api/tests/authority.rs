@@ -197,6 +197,7 @@ fn check_answer(action: &Action) -> Result<(), TestCaseError> {
         | Action::Edit(_)
         | Action::Query(_)
         | Action::Command(_)
+        | Action::ShortReply(_)
         | Action::CountCommands(_) => {}
         Action::Unavailable(_) => prop_assert!(false, "the product can be read"),
     }

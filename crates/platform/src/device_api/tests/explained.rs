@@ -121,6 +121,7 @@ fn a_condition_is_never_ignored() {
             | Action::Edit(_)
             | Action::Query(_)
             | Action::Command(_)
+            | Action::ShortReply(_)
             | Action::CountCommands(_)
             | Action::IssueSecret(_) => true,
             Action::Unavailable(_) => false,

@@ -13,7 +13,11 @@ use crate::{
         commands::COMMAND_WAITING,
         points::Verb,
         properties::PropertyVerb,
-        topic::{Handler, MessageOf, NOT_SERVED, TOPICS, Topic},
+        short,
+        topic::{
+            Handler, MessageOf, NOT_SERVED, TOPICS, Topic,
+            short::{SHORT_PATHS, ShortHandler, ShortPath},
+        },
     },
     model::property::PropertyKind,
 };
@@ -23,6 +27,7 @@ const BEGIN: &str = "<!-- Made from the table of topics; a test compares it. -->
 const END: &str = "<!-- The end of what the test compares. -->";
 
 const CASES_OF_TOPICS: &str = include_str!("../../../../../tests/interop/cases/served_topics.py");
+const CASES_OF_SHORT: &str = include_str!("../../../../../tests/interop/cases/served_short.py");
 const CASES_OF_CODES: &str = include_str!("../../../../../tests/interop/cases/served_codes.py");
 const CASES_OF_OPTIONS: &str = include_str!("../../../../../tests/interop/cases/served_options.py");
 
@@ -144,6 +149,7 @@ const OPTIONS: &[OptionRow] = &[
         "",
         "",
     ),
+    ("2104", "a command waits", "ignored; empty, in answers to short paths instead of 2100", "2.04", "", ""),
     ("other", "any other", "ignored where its number is even", "2.04", "an odd number", "4.02"),
 ];
 
@@ -178,6 +184,29 @@ fn answers(topic: &Topic) -> (&'static str, String) {
     ("2.04", format!("{BODY_FAULTS} {numbers}"))
 }
 
+/// The answer to what is right at a short path, and those to what is wrong.
+fn answers_of_short(short: &ShortPath) -> (&'static str, String) {
+    // Its keys are those of the session: there is no foreign one.
+    let body = BODY_FAULTS.replace("4.03 ", "");
+    let numbers = match short.handler {
+        ShortHandler::FetchCommand => {
+            return ("2.05", PATH_FAULTS.replace("4.03 ", "").replace("4.12", "4.06 4.12"));
+        }
+        ShortHandler::Points(_) => "1200 1204 1206",
+        ShortHandler::Attributes => "1008 1204 1207 1208",
+        ShortHandler::Event => "1200 1204",
+        ShortHandler::ReplyToCommand => "1200",
+    };
+    ("2.04", format!("{body} {numbers}"))
+}
+
+/// What a case of a short path is called.
+fn name_of_short(short: &ShortPath) -> String {
+    let method = if short.method == Code::GET { "GET" } else { "POST" };
+    let has_several = SHORT_PATHS.iter().filter(|other| other.segments == short.segments).count() > 1;
+    if has_several { format!("{method} {}", short.name()) } else { short.name() }
+}
+
 /// What a case of a topic is called: the path without the keys.
 fn name(topic: &Topic) -> String {
     if topic.rest.is_empty() { format!("/{}", topic.root.join("/")) } else { topic.rest.join("/") }
@@ -197,6 +226,11 @@ fn topic_rows() -> Vec<String> {
             row(method, &format!("/{path}"), &modes.join(", "), (good, &bad), &name(topic))
         })
         .collect();
+    rows.extend(SHORT_PATHS.iter().map(|short| {
+        let method = if short.method == Code::GET { "GET" } else { "POST" };
+        let (good, bad) = answers_of_short(short);
+        row(method, &short.name(), "2, where switched on", (good, &bad), &name_of_short(short))
+    }));
     let core = ("2.05", "4.00 4.02 4.04 4.05 4.06 4.12 5.05");
     rows.push(row("GET", "/.well-known/core", "2, 3", core, "/.well-known/core"));
     rows.extend(not_served().map(|name| {
@@ -261,6 +295,10 @@ fn every_row_has_its_case() {
         let key = name.strip_suffix("_reply").filter(|_| topic.rest.contains(&"service")).unwrap_or(&name);
         assert!(has(CASES_OF_TOPICS, key), "served_topics.py has no case of {name}");
     }
+    for name in SHORT_PATHS.iter().map(name_of_short) {
+        let is_there = has(CASES_OF_SHORT, &name) && CASES_OF_SHORT.contains("@_register(");
+        assert!(is_there, "served_short.py has no case of {name}");
+    }
     for name in not_served().chain(["/.well-known/core"]) {
         assert!(has(CASES_OF_TOPICS, name), "served_topics.py has no case of {name}");
     }
@@ -304,7 +342,7 @@ fn every_code_and_option_of_the_sources_has_its_row() {
     let has_option = |number: u16| OPTIONS.iter().any(|(known, ..)| *known == number.to_string());
     let named = (0..=u16::MAX).filter(|number| OptionNumber(*number).name().is_some());
     let ruled = (0..=u16::MAX).filter(|number| OptionNumber(*number).rule().is_some());
-    for number in named.chain(ruled).chain([COMMAND_WAITING.0]) {
+    for number in named.chain(ruled).chain([COMMAND_WAITING.0, short::COMMAND_WAITING.0]) {
         assert!(has_option(number), "no row has option {number}");
     }
 }

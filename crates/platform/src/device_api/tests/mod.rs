@@ -6,6 +6,7 @@ mod events;
 mod explained;
 mod guide;
 mod properties;
+mod short;
 mod types;
 
 use narrowgate_coap::{OptionNumber, Response};

@@ -62,6 +62,12 @@ impl Queue {
         self.0.iter().filter(is_open).find(|command| command.order.topic == *topic)
     }
 
+    /// The command that a GET of all commands gets: the oldest one, be it new or fetched before. As with a
+    /// topic, the next one follows when it has ended.
+    pub fn oldest(&self, at: UnixMillis) -> Option<&Command> {
+        self.0.iter().find(|command| !command.is_over(at))
+    }
+
     /// Applies a step to a command; one that has ended is taken out. Returns the command as it then is, if
     /// anything changed.
     ///

@@ -37,6 +37,7 @@ pub fn product(product_key: &str) -> Product {
         dynamic_activation: DynamicActivation::default(),
         enabled: true,
         profile: Profile::Default,
+        short_paths: false,
         model_json: None,
         retention: RetentionClass::STANDARD,
         created: T0,

@@ -36,6 +36,7 @@ pub fn an_update_keeps_secret_unit_and_creation(store: &dyn Store) {
         dynamic_activation: DynamicActivation { enabled: true, ends_at: Some(at(1)), quota_per_hour: 3 },
         enabled: false,
         profile: Profile::Nbiot,
+        short_paths: true,
         // It has a change of its own.
         model_json: Some("{}".to_owned()),
         retention: RetentionClass::parse("short").expect("it is a name"),
@@ -47,7 +48,7 @@ pub fn an_update_keeps_secret_unit_and_creation(store: &dyn Store) {
     assert_eq!((kept.ou, kept.created), (product("pk").ou, T0));
     assert_eq!(kept.secret.expose(), "secret of pk");
     assert_eq!((kept.name, kept.enabled, kept.model_json), (changed.name, false, None));
-    assert_eq!(kept.profile, Profile::Nbiot);
+    assert_eq!((kept.profile, kept.short_paths), (Profile::Nbiot, true));
     assert_eq!(kept.dynamic_activation, changed.dynamic_activation);
     assert_eq!(kept.retention, changed.retention);
 

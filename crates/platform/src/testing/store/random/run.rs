@@ -432,6 +432,7 @@ impl Run {
             dynamic_activation: DynamicActivation { enabled: true, ends_at: None, quota_per_hour: 3 },
             enabled: true,
             profile: if self.turn.is_multiple_of(3) { Profile::Nbiot } else { Profile::Default },
+            short_paths: self.turn.is_multiple_of(5),
             model_json: (self.turn.is_multiple_of(2)).then(|| "{}".to_owned()),
             retention: retention(self.turn),
             created: self.now,

@@ -1,0 +1,143 @@
+//! Commands by short paths: `[id, kind, params]` and the reply to it, `[id, code, data]`.
+
+use std::borrow::Cow;
+
+use narrowgate_coap::{Code, Response, format};
+
+use super::{
+    super::{
+        Answer,
+        cbor::{Limits, from_json_with_numbers, to_json},
+        commands::CommandWanted,
+        envelope::MessageFault,
+    },
+    keys::Names,
+    refusal,
+};
+use crate::{
+    model::{
+        command::{Command, CommandId, CommandStep, CommandTopic},
+        json_piece::Piece,
+        log::Reason,
+        thing_model::{ElementKind, ThingModel},
+    },
+    rules::refusal::Refusal,
+};
+
+/// Kinds of commands.
+mod kind {
+    /// Points are set: a map.
+    pub(super) const SET: u8 = 1;
+    /// Points are read: an array.
+    pub(super) const GET: u8 = 2;
+    /// A service is called, whose number or identifier stands before its parameters.
+    pub(super) const SERVICE: u8 = 3;
+}
+
+/// The answer to a GET that a command was found for, once that is durable, as [`super::super::commands`] has
+/// it for a topic.
+pub fn deliver(command: &Command, model: Option<&ThingModel>) -> Response {
+    let (id, params) = (command.id, &*command.order.params_json);
+    let points = Names::Elements(model, ElementKind::Measurepoint);
+    let (json, names) = match &command.order.topic {
+        CommandTopic::Set => (format!("[{id},{},{params}]", kind::SET), points),
+        CommandTopic::Get => {
+            let asked = Piece::of(params).elements().into_iter().flatten();
+            let asked: Vec<Cow<'_, str>> = asked.map(|point| number_or_text(point, &points)).collect();
+            (format!("[{id},{},[{}]]", kind::GET, asked.join(",")), points)
+        }
+        CommandTopic::Service(service) => {
+            let known = model.and_then(|model| model.services.get(&**service));
+            let number = known.and_then(|service| service.number);
+            let which = number.map_or_else(|| format!("\"{service}\""), |number| number.to_string());
+            let input = Names::Parameters(known.map(|service| &service.input), service);
+            (format!("[{id},{},{which},{params}]", kind::SERVICE), input)
+        }
+    };
+    let cbor = from_json_with_numbers(json.as_bytes(), &|depth, name| names.number_of(depth, name));
+    Response::new(Code::CONTENT).content_format(format::CBOR).max_age(0).payload(cbor)
+}
+
+/// A point that is asked for, as its number where it has one.
+fn number_or_text<'a>(point: Piece<'a>, names: &Names<'_>) -> Cow<'a, str> {
+    let number = point.text().and_then(|name| names.number_of(0, &name));
+    number.map_or(Cow::Borrowed(point.get()), |number| Cow::Owned(number.to_string()))
+}
+
+/// The reply to a command, before it is known what its numbers stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandReply {
+    id: Option<CommandId>,
+    body: Box<[u8]>,
+}
+
+impl CommandReply {
+    /// Reads a body.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Answer> {
+        let text = json(body, None, None)?;
+        let (id, _) = read(&text)?;
+        Ok(Self { id, body: body.into() })
+    }
+
+    /// Which command it answers; `None`: its id is none of ours.
+    pub fn id(&self) -> Option<CommandId> {
+        self.id
+    }
+
+    /// What the device wants, where its command has this topic: numbers in `data` are those of points, or of
+    /// what the service returns. A number that stands for nothing is kept as its digits.
+    ///
+    /// # Errors
+    /// The answer, where a key stands there twice, by its number and by its identifier.
+    pub fn read(
+        &self,
+        topic: Option<&CommandTopic>,
+        model: Option<&ThingModel>,
+    ) -> Result<CommandWanted, Answer> {
+        let text = json(&self.body, topic, model)?;
+        let (id, step) = read(&text)?;
+        Ok(CommandWanted::Reply { topic: None, id, step })
+    }
+}
+
+/// The body as JSON.
+fn json(body: &[u8], topic: Option<&CommandTopic>, model: Option<&ThingModel>) -> Result<String, Answer> {
+    let malformed =
+        |detail: String| Answer::refused(Code::BAD_REQUEST, Refusal::new(Reason::BodyMalformed, detail));
+    let names = match topic {
+        Some(CommandTopic::Service(service)) => {
+            let known = model.and_then(|model| model.services.get(&**service));
+            Names::Parameters(known.map(|known| &known.output), service)
+        }
+        Some(CommandTopic::Set | CommandTopic::Get) => Names::Elements(model, ElementKind::Measurepoint),
+        None => Names::Parameters(None, ""),
+    };
+    let name_of = |depth: usize, number: u64| {
+        let name = names.name_of(number).filter(|_| depth == 0);
+        Some(name.map_or_else(|| Cow::Owned(number.to_string()), Cow::Borrowed))
+    };
+    let text = to_json(body, Limits::BODY, Some(&name_of)).map_err(|fault| malformed(fault.to_string()))?;
+    match text.starts_with('[') {
+        true => Ok(text),
+        false => Err(malformed("the body is not [id, code, data], the reply to a command".to_owned())),
+    }
+}
+
+/// `[id, code, data]`; `data` may be absent.
+fn read(text: &str) -> Result<(Option<CommandId>, CommandStep), Answer> {
+    let fault = |what: &str| Err(refusal(&MessageFault::new(MessageFault::FORM, what)));
+    let elements: Vec<Piece<'_>> = Piece::of(text).elements().into_iter().flatten().take(4).collect();
+    let (id, code, data) = match elements[..] {
+        [id, code] => (id, code, None),
+        [id, code, data] => (id, code, Some(data)),
+        _ => return fault("must be [id, code, data]"),
+    };
+    if !id.get().bytes().all(|byte| byte.is_ascii_digit()) {
+        return fault("/0: must be the id of the command, an unsigned integer");
+    }
+    let Ok(code) = code.get().parse::<i32>() else {
+        return fault("/1: must be an integer of 32 bits");
+    };
+    let data_json = data.map(|data| data.get().into());
+    Ok((id.get().parse().ok(), CommandStep::Reply { code: code.into(), data_json, message: None }))
+}
