@@ -16,6 +16,7 @@ mod handshake;
 mod identity;
 mod record;
 mod script;
+mod script_results;
 mod server_handshake;
 mod session_state;
 mod short;
@@ -30,6 +31,7 @@ pub use envelope::envelope;
 pub use handshake::handshake;
 pub use identity::identity;
 pub use record::record;
+pub use script_results::script_results;
 pub use server_handshake::server_handshake;
 pub use session_state::session_state;
 pub use short::short;
@@ -50,6 +52,7 @@ pub const ALL: [Target; 14] = [
     ("cbor", cbor),
     ("short", short),
     ("session_state", session_state),
+    ("script_results", script_results),
     ("coap_exchange", coap_exchange),
     ("coap_blocks", coap_blocks),
     ("conversation", conversation),

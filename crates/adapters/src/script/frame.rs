@@ -132,9 +132,14 @@ pub(super) fn take<const N: usize>(frame: &mut &[u8]) -> Option<[u8; N]> {
 /// Writes a frame.
 pub(super) fn write(stream: &mut impl Write, frame: &[u8]) -> io::Result<()> {
     let mut out = Vec::with_capacity(4 + frame.len());
+    append(&mut out, frame);
+    stream.write_all(&out)
+}
+
+/// Adds a frame to others that are written together.
+pub(super) fn append(out: &mut Vec<u8>, frame: &[u8]) {
     out.extend((frame.len() as u32).to_be_bytes());
     out.extend(frame);
-    stream.write_all(&out)
 }
 
 /// Reads a frame. An interruption in the middle of one loses nothing: what came is in `Reader`.
@@ -144,6 +149,12 @@ pub(super) struct Reader {
 }
 
 impl Reader {
+    /// Whether a whole frame is there already.
+    pub(super) fn has_frame(&self) -> bool {
+        let length = self.buffer.first_chunk::<4>().map(|length| u32::from_be_bytes(*length) as usize);
+        length.is_some_and(|length| self.buffer.len() - 4 >= length)
+    }
+
     /// Reads on until a frame is complete, and returns it.
     ///
     /// # Errors
@@ -151,17 +162,16 @@ impl Reader {
     /// its end.
     pub(super) fn read(&mut self, stream: &mut impl Read) -> io::Result<Vec<u8>> {
         loop {
-            let wanted = match self.buffer.first_chunk::<4>() {
-                Some(length) => 4 + u32::from_be_bytes(*length) as usize,
-                None => 4,
-            };
-            if wanted > BYTES_MAX {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "the frame is too long"));
-            }
-            if wanted > 4 && self.buffer.len() >= wanted || wanted == 4 && self.buffer.len() == 4 {
-                let rest = self.buffer.split_off(wanted);
-                let mut frame = std::mem::replace(&mut self.buffer, rest);
-                return Ok(frame.split_off(4));
+            if let Some(length) = self.buffer.first_chunk::<4>() {
+                let length = u32::from_be_bytes(*length) as usize;
+                if length > BYTES_MAX {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "the frame is too long"));
+                }
+                if self.buffer.len() - 4 >= length {
+                    let frame = self.buffer[4..4 + length].to_vec();
+                    self.buffer.drain(..4 + length);
+                    return Ok(frame);
+                }
             }
             let mut chunk = [0; 16 << 10];
             match stream.read(&mut chunk) {

@@ -26,6 +26,12 @@ const WAIT_TIME_MAX: Duration = Duration::from_secs(2);
 /// Compiled scripts of a process.
 const KEPT_MAX: usize = 64;
 
+/// Calls that go to a process together, so that it is not woken for each.
+const TOGETHER_MAX: usize = 32;
+
+/// Bytes of their arguments, the last one apart: a socket takes them while the process still writes answers.
+const TOGETHER_BYTES_MAX: usize = 16 << 10;
+
 /// After a process could not be started, how long its thread waits before it tries again.
 const START_PAUSE: Duration = Duration::from_millis(500);
 
@@ -67,6 +73,18 @@ struct Job {
     circumstances: Circumstances,
     since: Instant,
     reply: Reply<Result<Vec<u8>, Fault>>,
+}
+
+impl Job {
+    /// Whether somebody still waits for it who has not waited too long.
+    fn is_wanted(&self) -> bool {
+        self.reply.is_waited_for() && self.since.elapsed() <= WAIT_TIME_MAX
+    }
+
+    fn call(&self) -> Call<'_> {
+        let Self { task, script, argument, circumstances, .. } = self;
+        Call { task: *task, script, argument, circumstances: *circumstances }
+    }
 }
 
 impl Pool {
@@ -147,30 +165,47 @@ impl Shared {
     /// Runs calls until the pool is dropped.
     fn work(&self) {
         let mut process = None;
-        while let Some((product, job)) = self.next() {
-            let cost = if !job.reply.is_waited_for() {
-                Cost { spent: Duration::ZERO, hit_limit: false }
-            } else if job.since.elapsed() > WAIT_TIME_MAX {
+        while let Some(turn) = self.next() {
+            let (turn, late): (Vec<_>, _) = turn.into_iter().partition(|(_, job)| job.is_wanted());
+            for (product, job) in late {
                 job.reply.send(Ok(Err(busy())));
-                Cost { spent: Duration::ZERO, hit_limit: false }
-            } else {
-                let Outcome { result, spent } = self.run(&mut process, &job);
+                self.finish(&product, Cost { spent: Duration::ZERO, hit_limit: false });
+            }
+            let together = if turn.len() > 1 { self.run_all(&mut process, &turn) } else { Vec::new() };
+            let mut together = together.into_iter();
+            for (product, job) in turn {
+                let outcome = together.next().flatten();
+                let Outcome { result, spent } = outcome.unwrap_or_else(|| self.run(&mut process, &job));
                 let hit_limit = result.as_ref().is_err_and(|fault| fault.kind.is_limit());
                 job.reply.send(Ok(result));
-                Cost { spent, hit_limit }
-            };
-            self.lock().turns.finish(&product, cost, Instant::now());
-            // What the product's turn kept back may go to another thread.
-            self.changed.notify_one();
+                self.finish(&product, Cost { spent, hit_limit });
+            }
         }
     }
 
-    fn next(&self) -> Option<(Arc<str>, Job)> {
+    fn finish(&self, product: &Arc<str>, cost: Cost) {
+        self.lock().turns.finish(product, cost, Instant::now());
+        // What was kept back by it may go to another thread.
+        self.changed.notify_one();
+    }
+
+    /// The call whose turn it is, and those that go along with it.
+    fn next(&self) -> Option<Vec<(Arc<str>, Job)>> {
         let mut state = self.lock();
         while !state.is_closed {
             let now = Instant::now();
             state = match state.turns.take(now) {
-                Next::Run(product, job) => return Some((product, job)),
+                Next::Run(product, job) => {
+                    let mut bytes = job.argument.len();
+                    let mut turn = vec![(product, job)];
+                    let share = state.turns.share().min(TOGETHER_MAX);
+                    while turn.len() < share && bytes < TOGETHER_BYTES_MAX {
+                        let Some((product, job)) = state.turns.take_along() else { break };
+                        bytes += job.argument.len();
+                        turn.push((product, job));
+                    }
+                    return Some(turn);
+                }
                 Next::Wait(None) => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Next::Wait(Some(until)) => {
                     let waited = self.changed.wait_timeout(state, until.saturating_duration_since(now));
@@ -181,9 +216,16 @@ impl Shared {
         None
     }
 
+    /// Runs calls together; what has no outcome is to be run alone.
+    fn run_all(&self, process: &mut Option<Process>, turn: &[(Arc<str>, Job)]) -> Vec<Option<Outcome>> {
+        let calls: Vec<_> = turn.iter().map(|(_, job)| job.call()).collect();
+        match process.as_mut().filter(|_| calls.iter().all(|call| call.task != Task::Check)) {
+            Some(process) => process.call_all(&calls),
+            None => Vec::new(),
+        }
+    }
+
     fn run(&self, process: &mut Option<Process>, job: &Job) -> Outcome {
-        let Job { task, script, argument, circumstances, .. } = job;
-        let call = Call { task: *task, script, argument, circumstances: *circumstances };
         if process.as_mut().is_some_and(|process| !process.is_running()) {
             *process = None;
         }
@@ -202,7 +244,7 @@ impl Shared {
         let Some(running) = process.as_mut() else {
             return Outcome { result: Err(ended()), spent: Duration::ZERO };
         };
-        running.call(&call).unwrap_or_else(|outcome| {
+        running.call(&job.call()).unwrap_or_else(|outcome| {
             *process = None;
             outcome
         })

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    io,
+    io::{self, Write as _},
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::PathBuf,
     process::{Child, Stdio},
@@ -83,6 +83,19 @@ pub(super) struct Call<'a> {
     pub(super) circumstances: Circumstances,
 }
 
+impl<'a> Call<'a> {
+    fn question(&self, with_source: bool) -> Question<'a> {
+        let has_source = with_source || self.task == Task::Check;
+        Question {
+            task: self.task,
+            digest: *self.script.digest(),
+            circumstances: self.circumstances,
+            source: has_source.then_some(&**self.script.source()),
+            argument: self.argument,
+        }
+    }
+}
+
 /// What became of a call, and the processor time that it took.
 #[derive(Debug)]
 pub(super) struct Outcome {
@@ -135,36 +148,45 @@ impl Process {
 
     /// Makes a call. `Err`: the process is gone.
     pub(super) fn call(&mut self, call: &Call<'_>) -> Result<Outcome, Outcome> {
-        let is_check = call.task == Task::Check;
-        let mut source = is_check.then_some(&**call.script.source());
-        loop {
-            let question = Question {
-                task: call.task,
-                digest: *call.script.digest(),
-                circumstances: call.circumstances,
-                source,
-                argument: call.argument,
-            };
-            let Answer { told, spent_ns } = self.ask(&question.emit()).map_err(|broken| broken.outcome())?;
-            let result = match told {
-                Told::Done(result) => Ok(result),
-                Told::Failed(fault) => Err(fault),
-                Told::SourceWanted if source.is_none() => {
-                    source = Some(call.script.source());
-                    continue;
-                }
-                Told::SourceWanted => return Err(Broken::Ended.outcome()),
-            };
-            return Ok(Outcome { result, spent: Duration::from_nanos(spent_ns) });
-        }
+        let asked = self.ask(&[call.question(false)]).and_then(|()| self.answer());
+        let answered = match asked {
+            Ok(None) => self.ask(&[call.question(true)]).and_then(|()| self.answer()),
+            asked => asked,
+        };
+        answered.and_then(|answer| answer.ok_or(Broken::Ended)).map_err(|broken| broken.outcome())
     }
 
-    fn ask(&mut self, question: &[u8]) -> Result<Answer, Broken> {
-        frame::write(&mut self.stream, question).map_err(|_| Broken::Ended)?;
+    /// Makes calls that take little time each, all at once. What is not answered is to be asked alone: the
+    /// process does not know its script, or is gone.
+    pub(super) fn call_all(&mut self, calls: &[Call<'_>]) -> Vec<Option<Outcome>> {
+        let questions: Vec<_> = calls.iter().map(|call| call.question(false)).collect();
+        let mut outcomes = Vec::new();
+        if self.ask(&questions).is_ok() {
+            outcomes.extend(calls.iter().map_while(|_| self.answer().ok()));
+        }
+        if outcomes.len() < calls.len() {
+            // It has ended, or is stuck; waited for, it is not taken for one that runs.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+            outcomes.resize_with(calls.len(), || None);
+        }
+        outcomes
+    }
+
+    fn ask(&mut self, questions: &[Question<'_>]) -> Result<(), Broken> {
+        let mut out = Vec::new();
+        for question in questions {
+            frame::append(&mut out, &question.emit());
+        }
+        self.stream.write_all(&out).map_err(|_| Broken::Ended)
+    }
+
+    /// The next answer; `None`: the source is wanted.
+    fn answer(&mut self) -> Result<Option<Outcome>, Broken> {
         let (asked, mut first_look) = (Instant::now(), None);
-        loop {
+        let frame = loop {
             match self.reader.read(&mut self.stream) {
-                Ok(frame) => return Answer::parse(&frame).ok_or(Broken::Ended),
+                Ok(frame) => break frame,
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 }
                 Err(_) => return Err(Broken::Ended),
@@ -174,7 +196,14 @@ impl Process {
             if spent > 4 * self.time + MARGIN || asked.elapsed() > ANSWER_TIME_MAX {
                 return Err(Broken::Stuck(spent + LOOK_EVERY));
             }
-        }
+        };
+        let Answer { told, spent_ns } = Answer::parse(&frame).ok_or(Broken::Ended)?;
+        let result = match told {
+            Told::Done(result) => Ok(result),
+            Told::Failed(fault) => Err(fault),
+            Told::SourceWanted => return Ok(None),
+        };
+        Ok(Some(Outcome { result, spent: Duration::from_nanos(spent_ns) }))
     }
 
     /// Of the whole process since its start; where the system tells none, zero, and the wall clock decides.

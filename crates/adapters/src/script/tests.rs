@@ -117,6 +117,29 @@ fn a_product_whose_scripts_loop_cannot_take_the_pool() {
 }
 
 #[test]
+fn one_call_that_ends_a_process_costs_none_of_those_beside_it() {
+    let mut options = options(1);
+    options.waiting_max = 100;
+    let pool = Pool::start(options).unwrap();
+    let script =
+        script("p", "if (b[0] === 9) [].indexOf.call({ length: 2 ** 53 - 1 }, 1); return 'r' + b[0]");
+    block_on(pool.decode(&script, &[0], AT)).unwrap();
+    let call = &|n: u8| block_on(pool.decode(&script, &[n], AT));
+    let outcomes: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..16).map(|n| (n, scope.spawn(move || call(n)))).collect();
+        threads.into_iter().map(|(n, thread)| (n, thread.join().unwrap())).collect()
+    });
+    for (n, outcome) in outcomes {
+        match outcome {
+            Ok(text) => assert_eq!(text, format!("r{n}")),
+            Err(fault) if n == 9 => assert_eq!(fault.kind, FaultKind::Time),
+            // Those behind it may wait too long: its product rests.
+            Err(fault) => assert_eq!(fault.kind, FaultKind::Busy, "{n}"),
+        }
+    }
+}
+
+#[test]
 fn a_process_that_is_killed_is_replaced() {
     let mut options = options(1);
     options.command.environment.push(("MARK".into(), "to be killed".into()));

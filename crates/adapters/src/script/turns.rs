@@ -34,6 +34,8 @@ pub(super) struct Turns<J> {
     resting: BTreeSet<(Instant, Arc<str>)>,
     /// What the last one whose turn came had paid: one that comes anew begins here, so that nobody saves up.
     floor: Duration,
+    /// Calls that wait, of all products.
+    waiting: usize,
     waiting_max: usize,
     workers: usize,
 }
@@ -43,8 +45,19 @@ struct Queue<J> {
     waiting: VecDeque<J>,
     running: usize,
     paid: Duration,
-    is_long: bool,
+    pace: Pace,
     rests_until: Option<Instant>,
+}
+
+/// How long the last call of a product took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// There was none.
+    Unknown,
+    /// Little: several calls may go to a process together.
+    Quick,
+    /// Long, or into a limit.
+    Long,
 }
 
 /// What a worker does next.
@@ -66,7 +79,7 @@ impl<J> Turns<J> {
     /// Queues of so many calls of a product, for so many workers.
     pub(super) fn new(waiting_max: usize, workers: usize) -> Self {
         let (products, ready, resting) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Self { products, ready, resting, floor: Duration::ZERO, waiting_max, workers }
+        Self { products, ready, resting, floor: Duration::ZERO, waiting: 0, waiting_max, workers }
     }
 
     /// Lets a call wait.
@@ -85,6 +98,7 @@ impl<J> Turns<J> {
             queue.paid = paid.max(floor);
         }
         queue.waiting.push_back(call);
+        self.waiting += 1;
         if is_first {
             self.ready.remove(&(paid, Arc::clone(product)));
             self.place(product);
@@ -98,12 +112,35 @@ impl<J> Turns<J> {
         let Some((paid, product)) = self.ready.pop_first() else {
             return Next::Wait(self.resting.first().map(|(end, _)| *end));
         };
+        let call = self.begin(paid, &product);
+        Next::Run(product, call)
+    }
+
+    /// Takes the call whose turn it is next, if it is one that may go to a process together with another:
+    /// it will take little time.
+    pub(super) fn take_along(&mut self) -> Option<(Arc<str>, J)> {
+        let (_, product) = self.ready.first()?;
+        if self.products.get(product)?.pace != Pace::Quick {
+            return None;
+        }
+        let (paid, product) = self.ready.pop_first()?;
+        let call = self.begin(paid, &product);
+        Some((product, call))
+    }
+
+    /// How many of the calls that wait are one worker's share.
+    pub(super) fn share(&self) -> usize {
+        self.waiting / self.workers
+    }
+
+    fn begin(&mut self, paid: Duration, product: &Arc<str>) -> J {
         self.floor = paid;
-        let queue = self.products.get_mut(&product).expect("only products with a queue are ready");
+        let queue = self.products.get_mut(product).expect("only products with a queue are ready");
         queue.running += 1;
         let call = queue.waiting.pop_front().expect("only products whose queue has a call are ready");
-        self.place(&product);
-        Next::Run(product, call)
+        self.waiting -= 1;
+        self.place(product);
+        call
     }
 
     /// A call that was taken is over.
@@ -113,7 +150,7 @@ impl<J> Turns<J> {
         let before = queue.paid;
         queue.running = queue.running.saturating_sub(1);
         queue.paid += if hit_limit { spent * LIMIT_PRICE } else { spent };
-        queue.is_long = hit_limit || spent >= LONG;
+        queue.pace = if hit_limit || spent >= LONG { Pace::Long } else { Pace::Quick };
         self.ready.remove(&(before, Arc::clone(product)));
         if hit_limit {
             let end = now + (spent * REST).min(REST_MAX);
@@ -129,6 +166,7 @@ impl<J> Turns<J> {
     pub(super) fn clear(&mut self) -> Vec<J> {
         self.ready.clear();
         self.resting.clear();
+        self.waiting = 0;
         std::mem::take(&mut self.products).into_values().flat_map(|queue| queue.waiting).collect()
     }
 
@@ -146,7 +184,11 @@ impl<J> Turns<J> {
     /// Puts a product where its state says. It was taken out of `ready` before, or is not in it.
     fn place(&mut self, product: &Arc<str>) {
         let Some(queue) = self.products.get(product) else { return };
-        let running_max = if queue.is_long { (self.workers - 1).max(1) } else { self.workers };
+        let running_max = match queue.pace {
+            Pace::Unknown => self.workers,
+            Pace::Quick => usize::MAX,
+            Pace::Long => (self.workers - 1).max(1),
+        };
         if queue.rests_until.is_some() {
             return;
         }
@@ -163,7 +205,7 @@ impl<J> Turns<J> {
 
 impl<J> Queue<J> {
     fn new(paid: Duration) -> Self {
-        Self { waiting: VecDeque::new(), running: 0, paid, is_long: false, rests_until: None }
+        Self { waiting: VecDeque::new(), running: 0, paid, pace: Pace::Unknown, rests_until: None }
     }
 }
 

@@ -2,10 +2,11 @@
 //! input.
 
 use std::{
-    io,
+    io::{self, Write as _},
     os::{fd::AsFd as _, unix::net::UnixStream},
     process::ExitCode,
     thread,
+    time::Duration,
 };
 
 use narrowgate_platform::ports::{Fault, FaultKind, Script};
@@ -27,6 +28,12 @@ const STACK_BYTES: usize = 16 << 20;
 /// Memory of the process beside what its scripts may take.
 const OWN_BYTES: u64 = 512 << 20;
 
+/// Processor time that is spent on other calls before an answer goes out.
+const ANSWERS_WAIT_MAX: Duration = Duration::from_millis(1);
+
+/// Bytes of answers that go out together.
+const ANSWERS_BYTES_MAX: usize = 32 << 10;
+
 /// Runs calls until the other end is closed. Only a pool starts this: standard input has to be its socket.
 pub fn run_worker() -> ExitCode {
     let served = thread::Builder::new().stack_size(STACK_BYTES).spawn(serve);
@@ -43,7 +50,14 @@ fn serve() -> io::Result<()> {
     let hello = Hello::parse(&hello).ok_or(io::ErrorKind::InvalidData)?;
     confine(&hello);
     let mut engine = Engine::new(hello.limits, hello.kept_max);
+    let (mut answers, mut spent_on_answers) = (Vec::new(), Duration::ZERO);
     loop {
+        // Answers go out together where there is more to do, but none waits for long.
+        if !reader.has_frame() || spent_on_answers > ANSWERS_WAIT_MAX || answers.len() > ANSWERS_BYTES_MAX {
+            stream.write_all(&answers)?;
+            answers.clear();
+            spent_on_answers = Duration::ZERO;
+        }
         let frame = match reader.read(&mut stream) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             frame => frame?,
@@ -53,7 +67,8 @@ fn serve() -> io::Result<()> {
         let told = run(&mut engine, &question);
         let spent = processor_time().saturating_sub(begin);
         let answer = Answer { told, spent_ns: u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX) };
-        frame::write(&mut stream, &answer.emit())?;
+        frame::append(&mut answers, &answer.emit());
+        spent_on_answers += spent;
     }
 }
 

@@ -40,6 +40,8 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "narrowgate-benches",
         &[
+            // Its script engine.
+            "narrowgate-adapters",
             "narrowgate-dtls",
             "narrowgate-coap",
             "narrowgate-engine",
@@ -51,6 +53,8 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "narrowgate-fuzz-targets",
         &[
+            // Its script engine.
+            "narrowgate-adapters",
             "narrowgate-dtls",
             "narrowgate-coap",
             "narrowgate-engine",

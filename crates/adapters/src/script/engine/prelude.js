@@ -5,7 +5,7 @@
   "use strict";
   const G = globalThis;
   const { construct, deleteProperty, defineProperty, ownKeys } = Reflect;
-  const { getOwnPropertyDescriptor, getPrototypeOf } = Reflect;
+  const { getOwnPropertyDescriptor, getPrototypeOf, setPrototypeOf } = Reflect;
   const { freeze, is, isExtensible } = Object;
   const { isArray } = Array;
   const { isInteger } = Number;
@@ -190,10 +190,16 @@
     letShadow(Object.prototype);
     for (const error of errors) letShadow(error.prototype);
     for (const object of walk().objects) if (object !== G) freeze(object);
+    // It moves to a prototype of the global object, whose own keys are few then: looking through them after
+    // each call is cheap.
+    const names = {};
     for (const key of ownKeys(G)) {
-      const isData = "value" in getOwnPropertyDescriptor(G, key);
-      defineProperty(G, key, isData ? { writable: false, configurable: false } : { configurable: false });
+      const { value, configurable } = getOwnPropertyDescriptor(G, key);
+      if (!configurable) continue;
+      defineProperty(names, key, { value, enumerable: false });
+      remove(G, key);
     }
+    setPrototypeOf(G, freeze(names));
     learn();
   };
   // Whether the realm is again as it was before the call.
