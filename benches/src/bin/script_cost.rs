@@ -1,4 +1,4 @@
-//! What scripts cost: reports of the tagged layout (`vectors/raw/tagged_points.js`, five points in 66 bytes)
+//! What scripts cost: reports of the tagged layout (`vectors/raw/tagged_points.js`, five points in 67 bytes)
 //! in this process, and through the pool in processes of their own.
 //!
 //! `cargo run --release -p narrowgate-benches --bin script_cost -- [CALLS]`. Processor time is that of all
