@@ -40,7 +40,7 @@ pub use short::short;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const ALL: [Target; 14] = [
+pub const ALL: [Target; 15] = [
     ("record", record),
     ("handshake", handshake),
     ("server_handshake", server_handshake),
