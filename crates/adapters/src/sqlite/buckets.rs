@@ -1,12 +1,14 @@
 //! What the values of a point come to, bucket by bucket, across message files.
 //!
 //! A report is in the file of the day on which it arrived. Every file whose time span touches the query is
-//! read, the latest span first and each from its newest report on, until what remains is older than the
-//! buckets of the page.
+//! read, the latest span first and each from its newest message on, until what remains is older than the
+//! buckets of the page. Every row that is looked at counts for the bounds of a page: events and damaged ones
+//! take as long as reports.
 
 use std::cmp::Reverse;
 
 use narrowgate_platform::{
+    ids::UnixMillis,
     paging::Page,
     ports::BucketQuery,
     rules::{
@@ -66,6 +68,14 @@ impl Source<'_> {
         let mut select = self.file.prepare_cached(&sql)?;
         let mut rows = select.query([self.device, self.last, buckets.needed_from().0])?;
         while let Some(row) = rows.next()? {
+            // By this number rows are chosen and in order, whether it is the one that was stored or not.
+            let time = UnixMillis(self.format.time(row)?);
+            if time < buckets.needed_from() {
+                break;
+            }
+            if let Err(crowded) = buckets.note_message(time) {
+                return Ok(Err(crowded));
+            }
             if self.format.is_event(row) {
                 continue;
             }
@@ -78,12 +88,6 @@ impl Source<'_> {
                 }
                 Err(error) => return Err(error),
             };
-            if report.time < buckets.needed_from() {
-                break;
-            }
-            if let Err(crowded) = buckets.note_report(report.time) {
-                return Ok(Err(crowded));
-            }
             let (first, second) = commit_of(&report, self.volume, self.format);
             let mut index = 0;
             for_each_point(&report.points, |name, value| {

@@ -34,7 +34,7 @@ use super::{
     day_file::TimeSpan,
     readers::Reader,
     rows::is_fault_of_row,
-    schema::messages::{FileFormat, MessageRow},
+    schema::messages::{FileFormat, MESSAGES, MessageRow},
     volume::Volume,
 };
 
@@ -216,12 +216,18 @@ impl Search<'_> {
                     order = found;
                     values
                 }
-                Err(error) if !is_wanted && is_fault_of_row(&error) => continue,
-                // It is placed with the one before it: its own time may be what is damaged.
                 Err(error) if is_fault_of_row(&error) => {
-                    let what =
-                        format!("message {} of {volume} is not as it was stored", row.get::<_, i64>(0)?);
-                    found.add_damaged(begin, order, what);
+                    if is_wanted {
+                        // Placed with the one before it: its own time may be what is damaged.
+                        let id: i64 = row.get(0)?;
+                        let what = format!("message {id} of {volume} is not as it was stored");
+                        found.add_damaged(begin, order, what);
+                    }
+                    let behind = if reports < left { None } else { raw_order(row, volume, format) };
+                    if let Some(behind) = behind.map(just_below).filter(|behind| *behind < self.newest) {
+                        found.end_behind(behind);
+                        break;
+                    }
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -288,6 +294,24 @@ impl Search<'_> {
         };
         Ok((order, values))
     }
+}
+
+/// The order of a row as it stands, whether it is the one that was stored or not: by this it was found.
+fn raw_order(row: &Row<'_>, volume: Volume, format: FileFormat) -> Option<Order> {
+    let number = |column| row.get::<_, i64>(column).ok();
+    let time = format.time(row).ok()?;
+    match format {
+        FileFormat::Four => {
+            let [epoch, sequence] = ["epoch", "sequence"].map(|column| MESSAGES.position(column));
+            Some((time, number(epoch)?, number(sequence)?))
+        }
+        FileFormat::Two => Some((time, BEFORE_EPOCHS + volume.day.number(), number(0)?)),
+    }
+}
+
+/// A place behind which a report of this order is not found again.
+fn just_below((time, first, second): Order) -> Order {
+    (time, first, second.saturating_sub(1))
 }
 
 /// Two numbers that rise with the commits: epoch and sequence, or the day and the id where a file has none.

@@ -461,7 +461,8 @@ impl ports::Registry for SqliteStore {
     }
 
     fn open_commands(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<Command>, StoreError>> {
-        self.read(move |reader| queries::open_commands(reader, device))
+        // The gateway asks for them: a device must not wait behind what operators read.
+        self.shared.lookups.look_up(move |reader| queries::open_commands(reader, device))
     }
 
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {

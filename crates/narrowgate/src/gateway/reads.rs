@@ -92,17 +92,10 @@ impl Reads {
         self.computations.spawn_on(read, &self.runtime);
     }
 
-    /// Open commands, which wait for a reader as a list does.
     pub(super) fn read_commands(&mut self, token: Token, device: DeviceId) {
         let registry = Arc::clone(&self.registry);
-        let runtime = self.runtime.clone();
-        let work = move || runtime.block_on(registry.open_commands(device));
-        let read = async move {
-            let commands = tokio::task::spawn_blocking(work).await;
-            let commands = commands.unwrap_or_else(|panic| Err(StoreError::Unavailable(panic.to_string())));
-            (token, Read::Commands(commands))
-        };
-        self.computations.spawn_on(read, &self.runtime);
+        let question = async move { (token, Read::Commands(registry.open_commands(device).await)) };
+        self.questions.push(question);
     }
 
     /// Some hundred hashes, which may take milliseconds, on a thread where they delay nothing.

@@ -94,12 +94,14 @@ impl Model {
         let (Some(row), Some(last)) = (self.row(device), query.last_time()) else { return Ok(Page::empty()) };
         let BucketQuery { point, bucketing, functions, from, limit, .. } = query;
         let mut buckets = Aggregation::new(bucketing, functions, from, limit.min(BUCKETS_MAX));
-        let points = row.messages.iter().filter(|report| report.kind != MessageKind::Event);
-        for report in points.rev().filter(|report| report.time <= last) {
+        for report in row.messages.iter().rev().filter(|report| report.time <= last) {
             if report.time < buckets.needed_from() {
                 continue;
             }
-            buckets.note_report(report.time)?;
+            buckets.note_message(report.time)?;
+            if report.kind == MessageKind::Event {
+                continue;
+            }
             let mut index = 0;
             for_each_point(&report.points_json, |name, value| {
                 index += 1;

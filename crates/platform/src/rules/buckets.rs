@@ -5,9 +5,9 @@
 //! bucket lasts shorter or longer; an hour that occurs twice is two buckets.
 //!
 //! The values come in any order, and only what they come to is kept, so a range of any length takes the
-//! memory of its buckets. Limits: [`BUCKETS_MAX`] buckets of a page; after [`REPORTS_MAX`] reports it ends
+//! memory of its buckets. Limits: [`BUCKETS_MAX`] buckets of a page; after [`REPORTS_MAX`] messages it ends
 //! with those that are complete, even if there is none yet; one bucket may have [`BUCKET_REPORTS_MAX`]. A
-//! page is largest where each source is read from its newest report on.
+//! page is largest where each source is read from its newest message on.
 
 mod sums;
 #[cfg(test)]
@@ -28,10 +28,10 @@ use crate::{
 
 /// Buckets of a page: with their values of up to 10 KiB, three of a bucket, 30 MB at most.
 pub const BUCKETS_MAX: usize = 1000;
-/// Reports after which a page ends as soon as it can. They take a fraction of a second, and a request has
-/// some seconds.
+/// Messages after which a page ends as soon as it can, be they reports, events or damaged. They take a
+/// fraction of a second, and a request has some seconds.
 pub const REPORTS_MAX: usize = 100_000;
-/// Reports of one bucket, with the point or without it.
+/// Messages of one bucket: reports with the point or without it, events, and what is damaged.
 pub const BUCKET_REPORTS_MAX: usize = 1_000_000;
 
 /// A page of buckets that is made of values in any order.
@@ -46,16 +46,18 @@ pub struct Aggregation {
     from: i64,
     /// There may be something before `from`, which is the begin of a bucket then.
     goes_on: bool,
-    /// Reports since `from` was raised for their sake.
-    reports: usize,
-    /// The bucket of the last report by its begin, and how many reports in turn were in it.
+    /// Messages since `from` was raised for their sake.
+    messages: usize,
+    /// The bucket of the last message by its begin, and how many messages it has.
     current: (i64, usize),
+    /// How many those have that were current before, by their begin.
+    others: BTreeMap<i64, usize>,
     /// Begin of a bucket, and a later time that lies in it too.
     known: Option<(i64, i64)>,
     damaged: DamagedRows,
 }
 
-/// There are more reports than [`BUCKET_REPORTS_MAX`] in a single bucket.
+/// There are more messages than [`BUCKET_REPORTS_MAX`] in a single bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Crowded {
     /// When that bucket begins.
@@ -72,8 +74,9 @@ impl Aggregation {
             buckets: BTreeMap::new(),
             from: from.map_or(i64::MIN, |from| from.0),
             goes_on: false,
-            reports: 0,
+            messages: 0,
             current: (i64::MIN, 0),
+            others: BTreeMap::new(),
             known: None,
             damaged: DamagedRows::default(),
         }
@@ -84,25 +87,29 @@ impl Aggregation {
         UnixMillis(self.from)
     }
 
-    /// Counts a report, before its values are taken.
+    /// Counts a message that was looked at, whether it has values or not, before they are taken.
     ///
     /// # Errors
     /// There are too many.
-    pub fn note_report(&mut self, time: UnixMillis) -> Result<(), Crowded> {
+    pub fn note_message(&mut self, time: UnixMillis) -> Result<(), Crowded> {
         let begins = self.begin_of(time);
-        let in_turn = if self.current.0 == begins { self.current.1 + 1 } else { 1 };
-        self.current = (begins, in_turn);
-        if in_turn > BUCKET_REPORTS_MAX {
+        if self.current.0 != begins {
+            let (before, count) = self.current;
+            self.others.insert(before, count);
+            self.current = (begins, self.others.remove(&begins).unwrap_or(0));
+        }
+        self.current.1 += 1;
+        if self.current.1 > BUCKET_REPORTS_MAX {
             return Err(Crowded { begins: UnixMillis(begins) });
         }
-        self.reports += 1;
-        if self.reports > REPORTS_MAX {
-            // Where sources are read from their newest report on, only the bucket of this one still grows.
+        self.messages += 1;
+        if self.messages > REPORTS_MAX {
+            // Where sources are read from their newest message on, only the bucket of this one still grows.
             let newer = self.buckets.range((Bound::Excluded(begins), Bound::Unbounded)).next();
             let from = newer.map_or(begins, |(newer, _)| *newer);
             if from > self.from {
                 self.give_up_before(from);
-                self.reports = 0;
+                self.messages = 0;
             }
         }
         Ok(())
@@ -148,6 +155,7 @@ impl Aggregation {
     /// The page ends with the bucket that begins here.
     fn give_up_before(&mut self, begins: i64) {
         self.buckets = self.buckets.split_off(&begins);
+        self.others = self.others.split_off(&begins);
         self.from = self.from.max(begins);
         self.goes_on = true;
     }

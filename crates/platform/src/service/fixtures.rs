@@ -47,10 +47,8 @@ pub(super) fn registrar_with_product() -> Registrar {
 /// Also the store, to write to it and to make it fail.
 pub(super) fn registrar_with_product_and_store() -> (Registrar, Arc<Failing>) {
     let store = Arc::new(Failing::default());
-    let stores =
-        Stores { registry: store.clone(), journal: store.memory.clone(), history: store.memory.clone() };
     let clock = Arc::new(ManualClock::new(NOW));
-    let registrar = Registrar::new(stores, clock, Arc::new(SeededEntropy::new(1)));
+    let registrar = Registrar::new(store.stores(), clock, Arc::new(SeededEntropy::new(1)));
     let product = NewProduct {
         name: "meters".into(),
         product_key: Some("pk".into()),
@@ -61,21 +59,33 @@ pub(super) fn registrar_with_product_and_store() -> (Registrar, Arc<Failing>) {
     (registrar, store)
 }
 
-/// A store in memory whose deletions for products can be made to fail.
+/// A store in memory whose deletions for products, and steps of purges, can be made to fail.
 pub(super) struct Failing {
     pub(super) memory: Arc<MemoryStore>,
-    /// How many deletions work before all fail.
+    /// How many deletions and steps work before all fail.
     left: AtomicU32,
+    /// Steps of purges that were asked for.
+    purge_steps: AtomicU32,
 }
 
 impl Default for Failing {
     fn default() -> Self {
-        Self { memory: Arc::default(), left: AtomicU32::new(u32::MAX) }
+        Self { memory: Arc::default(), left: AtomicU32::new(u32::MAX), purge_steps: AtomicU32::new(0) }
     }
 }
 
 impl Failing {
-    /// After this many more deletions for products, each of them fails.
+    /// The three ports.
+    pub(super) fn stores(self: &Arc<Self>) -> Stores {
+        Stores { registry: self.clone(), journal: self.memory.clone(), history: self.memory.clone() }
+    }
+
+    /// How many steps of purges were asked for.
+    pub(super) fn purge_steps(&self) -> u32 {
+        self.purge_steps.load(Ordering::Relaxed)
+    }
+
+    /// After this many more deletions for products, or steps of purges, each of them fails.
     pub(super) fn fail_after(&self, deletions: u32) {
         self.left.store(deletions, Ordering::Relaxed);
     }
@@ -83,8 +93,9 @@ impl Failing {
 
 impl Registry for Failing {
     fn change(&self, change: Change) -> PortFuture<'static, Result<Changed, StoreError>> {
-        let is_deletion = matches!(change, Change::DeleteProduct { .. } | Change::DeleteDevicesOf { .. });
-        if is_deletion {
+        let is_purge = matches!(change, Change::PurgeDevice { .. });
+        self.purge_steps.fetch_add(u32::from(is_purge), Ordering::Relaxed);
+        if is_purge || matches!(change, Change::DeleteProduct { .. } | Change::DeleteDevicesOf { .. }) {
             match self.left.load(Ordering::Relaxed) {
                 0 => {
                     return Box::pin(std::future::ready(Err(StoreError::Unavailable("no".to_owned()))));

@@ -231,8 +231,8 @@ impl Registrar {
 fn crowded(Crowded { begins }: Crowded) -> ServiceError {
     let begins = time::rfc3339(begins.0);
     let message = format!(
-        "is too long: the one that begins at {begins} has more than {BUCKET_REPORTS_MAX} reports; ask for \
-         shorter ones"
+        "is too long: the one that begins at {begins} has more than {BUCKET_REPORTS_MAX} messages; ask \
+         for shorter ones"
     );
     ServiceError::Invalid { field: "bucket", message }
 }

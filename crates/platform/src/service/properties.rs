@@ -147,6 +147,7 @@ fn edit(
             }
             (Some(value), PropertyKind::Tag) => {
                 check_tag_key(&name, &pointer)?;
+                check_value(value.get(), &pointer)?;
                 check_tag_value(Piece::of(value.get()), &pointer)?;
             }
             (None, PropertyKind::Attribute) => check_removal(model, &name, &pointer)?,
@@ -224,6 +225,8 @@ mod tests {
             ),
             (Tag, r#"{"a b":"v"}"#, "tags: /a b: a key is 1 to 100 characters"),
             (Tag, r#"{"k":7}"#, "tags: /k: must be a string"),
+            (Tag, r#"{"k":"a\ud800b"}"#, "tags: /k: is not acceptable JSON: "),
+            (Attribute, r#"{"shape":"\udc00"}"#, "attributes: /shape: is not acceptable JSON: "),
         ] {
             let error = edit(kind, json).expect_err("it is refused");
             assert!(error.starts_with(said), "{error}");

@@ -19,34 +19,49 @@ use super::{
     view,
 };
 use crate::{
-    ids::DeviceId,
+    ids::{DeviceId, UnixMillis},
     ports::{RegistryChanges as _, StoreError},
 };
 
 /// Devices that one step deletes at most; fewer where the store has much to delete with them.
 pub const DELETE_CHUNK: usize = 500;
 
-/// Messages of a device after which a step of its purge ends: some seconds.
+/// Messages of a device after which a step of its purge ends.
 const PURGE_CHUNK: u64 = 20_000;
+/// The time after which it ends, in milliseconds, however little it has removed: who asked for it gives up
+/// where a server says nothing for half a minute.
+const PURGE_TIME_MS: u64 = 2000;
 
 impl Registrar {
-    /// One step of deleting a device with what it sent. Ask again until it is done.
+    /// Switches a device off that is to be purged. One that is damaged counts as switched off.
+    ///
+    /// # Errors
+    /// `Missing` where the device is gone meanwhile.
+    pub(super) async fn switch_off_for_purge(&self, found: &Found) -> Result<(), ServiceError> {
+        if found.as_ref().is_ok_and(|device| device.enabled) {
+            let off = self.registry.set_device_enabled(id_of(found), false, self.clock.now()).await;
+            off.map_err(|error| with_name_of(error, found))?;
+        }
+        Ok(())
+    }
+
+    /// One step of deleting a device, which is switched off, with what it sent. Ask again until it is done.
     ///
     /// # Errors
     /// `Missing` where the device is gone meanwhile.
     pub(super) async fn purge(&self, found: &Found) -> Result<DevicePurged, ServiceError> {
         let device = id_of(found);
-        // One that is damaged counts as switched off.
-        if found.as_ref().is_ok_and(|device| device.enabled) {
-            let off = self.registry.set_device_enabled(device, false, self.clock.now()).await;
-            off.map_err(|error| with_name_of(error, found))?;
-        }
+        let begun = self.clock.now();
+        // A clock that is put back ends it too.
+        let is_over = |now: UnixMillis| now.0.abs_diff(begun.0) >= PURGE_TIME_MS;
         let (mut messages_removed, mut done) = (0, false);
-        while !done && messages_removed < PURGE_CHUNK {
-            let step = self.registry.purge_device(device, self.clock.now()).await;
+        let mut now = begun;
+        while !done && messages_removed < PURGE_CHUNK && !is_over(now) {
+            let step = self.registry.purge_device(device, now).await;
             let step = step.map_err(|error| with_name_of(error, found))?;
             messages_removed += step.messages;
             done = step.done;
+            now = self.clock.now();
         }
         Ok(DevicePurged { device: view::device_row(found), messages_removed, done })
     }

@@ -170,3 +170,22 @@ fn damaged_reports_take_no_memory_each() {
     assert_eq!((page.items.len(), page.damaged.count), (1, 999));
     assert_eq!(page.damaged.first.unwrap(), "message 1000 of 2026-01-01 is not as it was stored");
 }
+
+#[test]
+fn a_page_of_damaged_reports_alone_ends_too_and_counts_each_once() {
+    let file = file((1..=100).map(|id| row(id, if id == 7 { r#"{"rare":1}"# } else { r#"{"n":1}"# })));
+    file.execute("UPDATE messages SET sum = 0 WHERE id <> 7", []).unwrap();
+    for wants in [Wants::Points(Some("rare")), Wants::Events(None)] {
+        for (reports, most) in [(1, 110), (10, 12), (1000, 1)] {
+            let bounds = Bounds { reports, bytes: usize::MAX };
+            let found = pages(std::slice::from_ref(&file), search(wants, 5, bounds));
+            let (expected, damaged): (&[i64], _) = match wants {
+                Wants::Points(_) => (&[7], 99),
+                Wants::Events(_) => (&[], 0),
+            };
+            assert_eq!(times(&found), expected, "{reports}");
+            assert_eq!(found.iter().map(|(_, damaged)| damaged).sum::<u64>(), damaged, "{reports}");
+            assert!(found.len() <= most && (found.len() > 1 || reports > 100), "{reports}: {found:?}");
+        }
+    }
+}

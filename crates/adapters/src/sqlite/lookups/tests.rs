@@ -3,7 +3,8 @@
 use std::sync::mpsc::channel;
 
 use narrowgate_platform::{
-    model::{credential::Credentials, product::Product},
+    ids::DeviceId,
+    model::{credential::Credentials, product::Product, property::PropertyKind},
     ports::{Journal as _, Registry as _, RegistryChanges as _},
     secret::Secret,
     testing::{
@@ -37,6 +38,8 @@ fn long_reads_for_operators_keep_no_look_up_waiting() {
         (0..readers).for_each(|_| begun.recv().unwrap());
         block_on(store.credentials("p", "d")).expect("it is answered meanwhile");
         block_on(store.product("p")).expect("and this");
+        block_on(store.open_commands(DeviceId(1))).expect("and what waits for a device");
+        block_on(store.properties(DeviceId(1), PropertyKind::Tag)).expect("and what a device asks for");
         (0..readers).for_each(|_| end.send(()).unwrap());
     });
 }

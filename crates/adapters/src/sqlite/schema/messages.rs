@@ -60,8 +60,9 @@ table! {
     } "\n)"
 }
 
-/// Where `kind` stands in the list of columns.
+/// Where `kind` and `time` stand in the list of columns; the time also in that of format 2.
 const KIND: usize = 2;
+const TIME: usize = 3;
 
 /// The statements that make them, with their index.
 pub(in crate::sqlite) fn schema() -> String {
@@ -100,6 +101,12 @@ impl FileFormat {
             Self::Four => KIND,
         };
         row.get_ref(kind).is_ok_and(|kind| kind == MessageKind::Event.value())
+    }
+
+    /// The time by which a row of that list was found. Its sum is not compared.
+    pub(in crate::sqlite) fn time(self, row: &Row<'_>) -> rusqlite::Result<i64> {
+        // In both formats it is in the index: a number, unless the file is damaged.
+        row.get(TIME)
     }
 
     /// Reads a row of that list, where it is as it was stored; `what` names it for people.

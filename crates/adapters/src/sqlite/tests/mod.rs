@@ -3,6 +3,7 @@
 mod age;
 mod backup;
 mod belonging;
+mod buckets;
 mod classes;
 mod damage;
 mod durability;

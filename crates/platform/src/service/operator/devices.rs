@@ -159,8 +159,11 @@ impl Operator {
         let purge = async {
             let found = self.found(name).await?;
             let id = id_of(&found);
-            let close = WhenOver::new(|| self.sessions.close_device(id, "deleted by an operator"));
-            close.decide(self.registrar.purge(&found).await)
+            let close = || self.sessions.close_device(id, "deleted by an operator");
+            // Its session ends now, whatever becomes of the rest; and once more, where somebody lets it
+            // connect meanwhile.
+            WhenOver::new(close).decide(self.registrar.switch_off_for_purge(&found).await)?;
+            WhenOver::new(close).decide(self.registrar.purge(&found).await)
         };
         self.tell("cannot delete the device with what it sent", Named::device(name), purge.await).await
     }

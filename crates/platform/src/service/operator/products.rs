@@ -71,11 +71,9 @@ impl Operator {
     /// # Errors
     /// There is none.
     pub async fn rotate_product_secret(&self, product_key: &str) -> Result<ProductSecretRotated, Problem> {
-        let rotated = self.registrar.rotate_secret(product_key).await;
-        let named = Named::product(product_key);
-        let rotated = self.tell("cannot replace the product's secret", named, rotated).await?;
-        self.sessions.product_secret_replaced(product_key);
-        Ok(rotated)
+        let close = WhenOver::new(|| self.sessions.product_secret_replaced(product_key));
+        let rotated = close.decide(self.registrar.rotate_secret(product_key).await);
+        self.tell("cannot replace the product's secret", Named::product(product_key), rotated).await
     }
 
     /// One step of deleting a product: it is switched off, or up to [`DELETE_CHUNK`] of its devices go, and
@@ -87,13 +85,13 @@ impl Operator {
     /// # Errors
     /// There is none; it has devices and `force` is not set.
     pub async fn delete_product(&self, product_key: &str, force: bool) -> Result<ProductDeleted, Problem> {
+        // Without the outcome the devices are not known; it ends the sessions of a product that is off.
+        let read_anew = WhenOver::new(|| self.sessions.product_changed(product_key));
         let deleted = self.registrar.delete_product(product_key, force).await;
-        let named = Named::product(product_key);
-        let (step, devices) = self.tell("cannot delete the product", named, deleted).await?;
-        for device in devices {
-            self.sessions.close_device(device, "deleted with its product");
+        for device in deleted.iter().flat_map(|(_, devices)| devices) {
+            self.sessions.close_device(*device, "deleted with its product");
         }
-        self.sessions.product_changed(product_key);
-        Ok(step)
+        let deleted = read_anew.decide(deleted.map(|(step, _)| step));
+        self.tell("cannot delete the product", Named::product(product_key), deleted).await
     }
 }

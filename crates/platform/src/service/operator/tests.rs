@@ -15,11 +15,11 @@ use narrowgate_api::{
 use super::*;
 use crate::{
     memory::MemoryStore,
-    ports::NobodyConnected,
-    service::fixtures::NOW,
+    ports::{Clock, NobodyConnected},
+    service::fixtures::{Failing, NOW},
     testing::{
         ManualClock, SeededEntropy, block_on,
-        store::fixtures::{append, login},
+        store::fixtures::{append, at, login, report},
     },
 };
 
@@ -104,6 +104,85 @@ fn a_verb_ends_the_sessions_that_it_concerns_and_no_other() {
     block_on(operator.delete_product("pk", true)).expect("it is switched off");
     block_on(operator.delete_product("pk", true)).expect("it is gone");
     assert_eq!(told(), ["pk", "deleted with its product", "pk"]);
+}
+
+/// Notes how far the purge was each time when sessions of a device ended.
+struct PurgedSoFar {
+    store: Arc<Failing>,
+    closed: Mutex<Vec<(DeviceId, u32)>>,
+}
+
+impl LiveSessions for PurgedSoFar {
+    fn close_device(&self, device: DeviceId, _: &'static str) {
+        self.closed.lock().expect("nobody panicked").push((device, self.store.purge_steps()));
+    }
+
+    fn commands_changed(&self, _: DeviceId) {}
+
+    fn is_serving(&self) -> bool {
+        true
+    }
+
+    fn product_changed(&self, _: &str) {}
+
+    fn product_secret_replaced(&self, _: &str) {}
+}
+
+/// A clock on which each look takes as long as this.
+struct Ticking(ManualClock, i64);
+
+impl Clock for Ticking {
+    fn now(&self) -> UnixMillis {
+        self.0.advance_ms(self.1);
+        self.0.now()
+    }
+}
+
+/// With the device `dk`, which has sent 450 reports; its store purges 100 of them in a step.
+fn purging(look_ms: i64) -> (Operator, Arc<Failing>, Arc<PurgedSoFar>) {
+    let store = Arc::new(Failing::default());
+    let sessions = Arc::new(PurgedSoFar { store: store.clone(), closed: Mutex::default() });
+    let clock = Arc::new(Ticking(ManualClock::new(NOW), look_ms));
+    let operator = Operator::new(store.stores(), clock, Arc::new(SeededEntropy::new(1)), sessions.clone());
+    block_on(operator.create_product(new_product("meters", "pk"))).expect("it is valid");
+    block_on(operator.create_device("pk", new_device("dk"))).expect("it is valid");
+    append(&*store.memory, (0..450).map(|n| report(DeviceId(1), at(n), r#"{"n":1}"#)).collect());
+    (operator, store, sessions)
+}
+
+#[test]
+fn a_purge_ends_the_session_once_the_device_is_switched_off_whatever_follows() {
+    let dk = NamedDevice::by_name("dk");
+    for steps in [0, 2] {
+        let (operator, store, sessions) = purging(0);
+        let closed = || std::mem::take(&mut *sessions.closed.lock().expect("nobody panicked"));
+        store.fail_after(steps);
+        block_on(operator.purge_device(&dk)).expect_err("the store fails");
+        assert!(!block_on(operator.show_device(&dk)).expect("it is there").enabled);
+        assert_eq!(closed(), [(DeviceId(1), 0)], "before the first step");
+        store.fail_after(u32::MAX);
+        let asked = store.purge_steps();
+        assert!(block_on(operator.purge_device(&dk)).expect("it works").done);
+        assert_eq!(closed()[0], (DeviceId(1), asked), "it was asked for again");
+    }
+}
+
+#[test]
+fn a_part_of_a_purge_ends_after_some_time_however_little_it_has_done() {
+    let dk = NamedDevice::by_name("dk");
+    // The clock is looked at once in each step.
+    for (look_ms, parts) in [(0, vec![450]), (1000, vec![200, 200, 50]), (-1000, vec![200, 200, 50])] {
+        let (operator, ..) = purging(look_ms);
+        let mut removed = Vec::new();
+        loop {
+            let part = block_on(operator.purge_device(&dk)).expect("it works");
+            removed.push(part.messages_removed);
+            if part.done {
+                break;
+            }
+        }
+        assert_eq!(removed, parts, "{look_ms}");
+    }
 }
 
 #[test]
