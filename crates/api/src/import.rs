@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{device::DeviceCreated, secret::SecretText};
+use crate::{device::DeviceCreated, object, secret::SecretText};
 
 /// Rows of a file of devices.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImportRows {
     /// The rows, in their order.
+    #[serde(deserialize_with = "object::all")]
     pub rows: Vec<ImportRow>,
 }
 

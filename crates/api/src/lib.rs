@@ -15,6 +15,7 @@ pub mod import;
 pub mod log;
 pub mod model;
 pub mod names;
+mod object;
 pub mod page;
 pub mod problem;
 pub mod product;

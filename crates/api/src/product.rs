@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{names::UnixMillis, secret::SecretText};
+use crate::{names::UnixMillis, object, secret::SecretText};
 
 /// How patient the server is with a product's devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ pub struct NewProduct {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub product_secret: Option<SecretText>,
     /// Whether, until when and how often its devices may fetch their own secrets.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::one")]
     pub dynamic_activation: NewDynamicActivation,
     /// How patient the server is with its devices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,7 +72,11 @@ pub struct ProductPatch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
     /// Dynamic activation.
-    #[serde(default, skip_serializing_if = "DynamicActivationPatch::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "object::one",
+        skip_serializing_if = "DynamicActivationPatch::is_empty"
+    )]
     pub dynamic_activation: DynamicActivationPatch,
     /// How patient the server is with its devices, from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -129,7 +129,8 @@ pub struct PointValuesQuery {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceEventsQuery {
-    /// Only those with this identifier; or of this type by the thing model, `INFO`, `WARN` or `ERROR`.
+    /// Only those with this identifier; or of this type by the thing model, `INFO`, `WARN` or `ERROR`. Any
+    /// other name is refused, with those that there are.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// From this time on (inclusive).

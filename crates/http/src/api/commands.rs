@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Api,
-    extract::{Body, Named, Part, Query},
+    extract::{Body, Named, Part, Query, given},
 };
 use crate::{places::Seat, problem::Refused};
 
@@ -111,7 +111,10 @@ async fn act(
     uri: Uri,
 ) -> Result<Json<CommandView>, Refused> {
     match part.rsplit_once(':') {
-        Some((id, "cancel")) => Ok(Json(api.operator.cancel_command(&name, id).await?)),
+        Some((id, "cancel")) => {
+            let id = given(id.to_owned());
+            Ok(Json(api.operator.cancel_command(&name, &id).await?))
+        }
         _ => {
             let detail = format!("there is nothing at {}; it ends in :cancel", uri.path());
             Err(Refused::new(StatusCode::NOT_FOUND, Code::PathUnknown, detail))

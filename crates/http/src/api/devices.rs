@@ -16,7 +16,7 @@ use narrowgate_api::{
 
 use super::{
     Api,
-    extract::{Body, Named, Query},
+    extract::{Body, Named, Query, given},
 };
 use crate::{problem::Refused, secret::Secretive};
 
@@ -82,8 +82,7 @@ async fn show_secret(
 async fn act(State(api): State<Api>, Named(name): Named, uri: Uri) -> Result<Response, Refused> {
     let NamedDevice { product, device } = name;
     let (device, act) = device.rsplit_once(':').unwrap_or((&device, ""));
-    let device = if device == "\0" { "" } else { device };
-    let name = NamedDevice { product, device: device.to_owned() };
+    let name = NamedDevice { product, device: given(device.to_owned()) };
     Ok(match act {
         "enable" => Json(api.operator.enable_device(&name).await?).into_response(),
         "disable" => Json(api.operator.disable_device(&name).await?).into_response(),

@@ -8,7 +8,7 @@ use axum::{
 };
 use narrowgate_api::{device::NamedDevice, problem::Code};
 use narrowgate_platform::service::IfMatch;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::problem::Refused;
 
@@ -34,8 +34,24 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             };
             Refused::new(status, code, rejection.body_text())
         })?;
+        if let Some(kind) = other_than_object(&bytes) {
+            return Err(malformed(format!("the body must be a JSON object, {{…}}; it is {kind}")));
+        }
         serde_json::from_slice(&bytes).map(Self).map_err(|error| malformed(format!("the body: {error}")))
     }
+}
+
+/// What a body of JSON is where it is no object: an array would be read as one whose fields it has in order.
+fn other_than_object(body: &[u8]) -> Option<&'static str> {
+    let kind = match body.trim_ascii_start().first()? {
+        b'[' => "an array",
+        b'"' => "a string",
+        b't' | b'f' => "true or false",
+        b'n' => "null",
+        b'-' | b'0'..=b'9' => "a number",
+        _ => return None,
+    };
+    serde_json::from_slice::<IgnoredAny>(body).is_ok().then_some(kind)
 }
 
 /// `If-Match`, where there is one; `*` matches whatever there is.
@@ -162,8 +178,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Product {
     }
 }
 
-/// A path cannot contain an empty name; it is sent as a NUL, which no name contains.
-fn given(name: String) -> String {
+/// A path cannot contain an empty name; it is sent as a NUL, which no name contains. Where an act follows, it
+/// has to be cut off before.
+pub(super) fn given(name: String) -> String {
     if name == "\0" { String::new() } else { name }
 }
 
@@ -226,6 +243,27 @@ mod tests {
                 400,
                 Code::Malformed,
                 "the query: colour: unknown field `colour`",
+            ),
+            (
+                "",
+                json,
+                r#"["n"]"#,
+                400,
+                Code::Malformed,
+                "the body must be a JSON object, {…}; it is an array",
+            ),
+            ("", json, " []", 400, Code::Malformed, "the body must be a JSON object, {…}; it is an array"),
+            ("", json, "7", 400, Code::Malformed, "the body must be a JSON object, {…}; it is a number"),
+            ("", json, "null", 400, Code::Malformed, "the body must be a JSON object, {…}; it is null"),
+            ("", json, "[", 400, Code::Malformed, "the body: "),
+            ("", json, "", 400, Code::Malformed, "the body: EOF"),
+            (
+                "",
+                json,
+                r#"{"name":"n","dynamicActivation":[true]}"#,
+                400,
+                Code::Malformed,
+                "the body: invalid type: sequence, expected an object",
             ),
             ("", "text/csv", "name\nn", 415, Code::MediaTypeWrong, "the body must be JSON"),
         ] {

@@ -108,18 +108,29 @@ impl CommandArgs {
     }
 }
 
+/// What the names of `command cancel` may mean.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Cancel<'a> {
+    /// This command of the device.
+    One(NamedDevice, &'a str),
+    /// All commands of the device.
+    All(NamedDevice),
+    /// Two names of which the second one may be the id of a command of the first one, or the key of a device
+    /// whose product is the first one.
+    Either(&'a str, &'a str),
+}
+
 impl CancelArgs {
-    /// The device, and the id if there is one: of two names, the second one where it can be an id. A device
-    /// key that looks like one is written as PK/DK; where it is not, nothing is taken back.
-    pub(crate) fn parts(&self) -> (NamedDevice, Option<&str>) {
+    pub(crate) fn parts(&self) -> Cancel<'_> {
         match &self.names[..] {
-            [product, device, id] => (NamedDevice::by_keys(product, device), Some(id)),
-            [device, id] if device.contains('/') || id.parse::<CommandId>().is_ok() => {
-                (NamedDevice::by_name(device), Some(id))
+            [product, device, id] => Cancel::One(NamedDevice::by_keys(product, device), id),
+            [device, id] if device.contains('/') || id.is_empty() => {
+                Cancel::One(NamedDevice::by_name(device), id)
             }
-            [product, device] => (NamedDevice::by_keys(product, device), None),
-            [device] => (NamedDevice::by_name(device), None),
-            _ => (NamedDevice::by_name(""), None),
+            [first, second] if second.parse::<CommandId>().is_ok() => Cancel::Either(first, second),
+            [product, device] => Cancel::All(NamedDevice::by_keys(product, device)),
+            [device] => Cancel::All(NamedDevice::by_name(device)),
+            _ => Cancel::All(NamedDevice::by_name("")),
         }
     }
 }
@@ -158,31 +169,32 @@ mod tests {
     #[test]
     fn a_device_is_named_by_one_name_or_two_before_the_id() {
         for (line, device, id) in [
-            ("show p/d 7", NamedDevice::by_name("p/d"), Some("7")),
-            ("show d 7", NamedDevice::by_name("d"), Some("7")),
-            ("show p d 7", NamedDevice::by_keys("p", "d"), Some("7")),
-            ("cancel p/d 7", NamedDevice::by_name("p/d"), Some("7")),
-            ("cancel p d 7", NamedDevice::by_keys("p", "d"), Some("7")),
-            ("cancel d 7", NamedDevice::by_name("d"), Some("7")),
-            ("cancel p/d x", NamedDevice::by_name("p/d"), Some("x")),
-            ("cancel p d", NamedDevice::by_keys("p", "d"), None),
-            ("cancel p 867725030096431", NamedDevice::by_keys("p", "867725030096431"), None),
-            ("cancel p 867725030096431 7", NamedDevice::by_keys("p", "867725030096431"), Some("7")),
-            ("cancel d", NamedDevice::by_name("d"), None),
-            ("cancel d -y", NamedDevice::by_name("d"), None),
+            ("show p/d 7", NamedDevice::by_name("p/d"), "7"),
+            ("show d 7", NamedDevice::by_name("d"), "7"),
+            ("show p d 7", NamedDevice::by_keys("p", "d"), "7"),
         ] {
-            let (found, found_id) = match parsed(line).expect(line) {
-                DownlinkCommand::Show(arguments) => {
-                    let (device, id) = arguments.parts();
-                    (device, Some(id.to_owned()))
-                }
-                DownlinkCommand::Cancel(arguments) => {
-                    let (device, id) = arguments.parts();
-                    (device, id.map(str::to_owned))
-                }
-                other => panic!("{other:?}"),
-            };
-            assert_eq!((found, found_id.as_deref()), (device, id), "{line}");
+            let Some(DownlinkCommand::Show(arguments)) = parsed(line) else { panic!("{line}") };
+            assert_eq!(arguments.parts(), (device, id), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_taken_back_is_named_in_every_way() {
+        for (line, wanted) in [
+            ("cancel p/d 7", Cancel::One(NamedDevice::by_name("p/d"), "7")),
+            ("cancel p d 7", Cancel::One(NamedDevice::by_keys("p", "d"), "7")),
+            ("cancel p/d x", Cancel::One(NamedDevice::by_name("p/d"), "x")),
+            ("cancel p/d ", Cancel::One(NamedDevice::by_name("p/d"), "")),
+            ("cancel p d", Cancel::All(NamedDevice::by_keys("p", "d"))),
+            ("cancel p 867725030096431", Cancel::All(NamedDevice::by_keys("p", "867725030096431"))),
+            ("cancel p 867725030096431 7", Cancel::One(NamedDevice::by_keys("p", "867725030096431"), "7")),
+            ("cancel p 12345678", Cancel::Either("p", "12345678")),
+            ("cancel d 7", Cancel::Either("d", "7")),
+            ("cancel d", Cancel::All(NamedDevice::by_name("d"))),
+            ("cancel d -y", Cancel::All(NamedDevice::by_name("d"))),
+        ] {
+            let Some(DownlinkCommand::Cancel(arguments)) = parsed(line) else { panic!("{line}") };
+            assert_eq!(arguments.parts(), wanted, "{line}");
         }
     }
 }

@@ -21,7 +21,7 @@ pub(crate) use device::{
     CreateArgs as DeviceCreateArgs, DeleteArgs, DeviceCommand, EventsArgs, ImportArgs, ListArgs, LogArgs,
     PointsArgs, PropertiesArgs, ResetArgs,
 };
-pub(crate) use downlink::{CancelArgs, CommandArgs, CommandListArgs, DownlinkCommand, SendArgs};
+pub(crate) use downlink::{Cancel, CancelArgs, CommandArgs, CommandListArgs, DownlinkCommand, SendArgs};
 pub(crate) use model::ModelCommand;
 pub(crate) use paging::{Paging, PagingArgs};
 pub(crate) use product::{

@@ -11,6 +11,7 @@ use narrowgate_api::{
     device::NamedDevice,
     query::Paging,
 };
+use narrowgate_platform::model::command::CommandId;
 use serde_json::value::RawValue;
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
     pages::{self, Frame, List},
 };
 use crate::{
-    cli::{CancelArgs, CommandArgs, CommandListArgs, DownlinkCommand, Output, SendArgs},
+    cli::{Cancel, CancelArgs, CommandArgs, CommandListArgs, DownlinkCommand, Output, SendArgs},
     client::{Access, Call},
     config::Config,
     failure::Failure,
@@ -163,16 +164,60 @@ fn list(arguments: CommandListArgs, config: &Config, output: Output) -> Result<(
 
 fn show(arguments: &CommandArgs, config: &Config, output: Output) -> Result<(), Failure> {
     let (device, id) = arguments.parts();
-    let shown = Access::open(config)?.call_once(Call::show_command(&device, id))?;
+    let shown = Access::open(config)?.call_once(Call::show_command(&device, checked(id)?))?;
     output::print(output, &shown, Layout::Record)
 }
 
-fn cancel(arguments: &CancelArgs, config: &Config, output: Output) -> Result<(), Failure> {
-    let (device, id) = arguments.parts();
-    if let Some(id) = id {
-        let cancelled = Access::open(config)?.call_once(Call::cancel_command(&device, id))?;
-        return output::print(output, &cancelled, Layout::Record);
+/// An id, if it may be one of a command.
+fn checked(id: &str) -> Result<&str, Failure> {
+    match id.parse::<CommandId>() {
+        Ok(_) => Ok(id),
+        Err(_) => Err(Failure::usage(format_args!("{id:?} is no id of a command"))
+            .hint("an id is a number, which command send prints and command list shows")),
     }
+}
+
+/// What is to be taken back.
+enum Meant<'a> {
+    One(NamedDevice, &'a str),
+    All(NamedDevice),
+}
+
+/// Of two names that may be a device and an id, or a product and a device, there is what the first one names.
+fn meant<'a>(names: Cancel<'a>, config: &Config) -> Result<Meant<'a>, Failure> {
+    let (first, second) = match names {
+        Cancel::One(device, id) => return Ok(Meant::One(device, id)),
+        Cancel::All(device) => return Ok(Meant::All(device)),
+        Cancel::Either(first, second) => (first, second),
+    };
+    let (by_name, by_keys) = (NamedDevice::by_name(first), NamedDevice::by_keys(first, second));
+    let mut access = Access::open(config)?;
+    let with_id = access.call(Call::find_device(&by_name));
+    let of_product = access.call(Call::find_device(&by_keys));
+    // Where nothing is found, the fault that is told is of what the first name probably is.
+    let is_product =
+        of_product.is_err() && with_id.is_err() && access.call(Call::show_product(first)).is_ok();
+    access.close()?;
+    match (with_id, of_product) {
+        (Ok(_), Ok(_)) => Err(Failure::usage(format_args!("two devices may be meant by {first} {second}"))
+            .hint(format_args!(
+                "name the product too: PK/{first} {second} is a command, {first}/{second} a device"
+            ))),
+        (Ok(_), Err(_)) => Ok(Meant::One(by_name, second)),
+        (Err(_), Ok(_)) => Ok(Meant::All(by_keys)),
+        (Err(_), Err(failure)) if is_product => Err(failure),
+        (Err(failure), Err(_)) => Err(failure),
+    }
+}
+
+fn cancel(arguments: &CancelArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let device = match meant(arguments.parts(), config)? {
+        Meant::One(device, id) => {
+            let cancelled = Access::open(config)?.call_once(Call::cancel_command(&device, checked(id)?))?;
+            return output::print(output, &cancelled, Layout::Record);
+        }
+        Meant::All(device) => device,
+    };
     confirmed(arguments.yes, "nothing was taken back", || {
         Ok(format!("take back all commands of {} that have not ended?", full_name(&device, config)?))
     })?;

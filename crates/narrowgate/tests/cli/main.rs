@@ -1,6 +1,7 @@
 //! The real binary, as an operator and scripts use it: without a server, and with one.
 
 mod backup;
+mod cancel;
 mod commands;
 mod confirm;
 mod damage;

@@ -9,7 +9,8 @@
 //! | fault of a reply | answer |
 //! |---|---|
 //! | the body is not JSON (or CBOR, where it says so), or not an object | 4.00 |
-//! | `id` is missing; `code` is missing, or not an integer of 32 bits or the text of one | 2.04 with 1200 |
+//! | `id` is missing, neither a string nor a number, or longer than 128 bytes | 2.04 with 1200 |
+//! | `code` is missing, or not an integer of 32 bits or the text of one | 2.04 with 1200 |
 //! | its command is unknown, of another topic, never fetched, or has ended | 2.04, and a warning in the log |
 //!
 //! `id` may be a number. `data` may be anything, or absent; `message` a text for people, which is kept if it
@@ -93,7 +94,7 @@ pub(super) fn reply(request: &Request, topic: CommandTopic) -> Action {
     let named = ["id", "code", "data", "message"];
     let [id, code, data, message] = Piece::of(body.json()).named(named).unwrap_or_default();
     let reply = Reply { id, code, data, message };
-    match read(&reply) {
+    match body.envelope().check_id().and_then(|()| read(&reply)) {
         Ok((id, step)) => Action::Command(CommandWanted::Reply { topic: Some(topic), id, step }),
         Err(fault) => body::refuse(content_format, body.envelope().id(), fault),
     }
@@ -250,7 +251,7 @@ mod tests {
                 assert_eq!(refused(ask(&wrong)).0, Code::METHOD_NOT_ALLOWED);
             }
         }
-        for path in ["", "a b", &"x".repeat(129), "measurepoint/other", "a/b"] {
+        for path in ["", ".", "..", "a b", &"x".repeat(129), "measurepoint/other", "a/b"] {
             assert_eq!(refused(ask(&Request::get(&format!("{base}{path}")))).0, Code::NOT_FOUND, "{path}");
         }
     }
@@ -293,11 +294,20 @@ mod tests {
     #[test]
     fn a_reply_that_cannot_be_read_says_why() {
         let reply = |body: &str| refused(ask(&Request::post(&format!("{SET}_reply"), 50, body)));
+        let long_id = format!(r#"{{"id":"{}","code":200}}"#, "2".repeat(129));
         for (body, code, words) in [
             ("", Code::BAD_REQUEST, ""),
             ("[1]", Code::BAD_REQUEST, ""),
             (r#"{"code":200}"#, Code::CHANGED, "/id: is missing; a reply has the id"),
             (r#"{"id":"20"}"#, Code::CHANGED, "/code: is missing"),
+            (
+                r#"{"id":{},"code":200}"#,
+                Code::CHANGED,
+                "/id: must be a string or a number of at most 128 bytes",
+            ),
+            (r#"{"id":[],"code":200}"#, Code::CHANGED, "/id: must be a string or a number"),
+            (r#"{"id":true,"code":200}"#, Code::CHANGED, "/id: must be a string or a number"),
+            (&long_id, Code::CHANGED, "/id: must be a string or a number"),
             (r#"{"id":"20","code":"2e2"}"#, Code::CHANGED, "/code: must be an integer of 32 bits"),
             (r#"{"id":"20","code":200.0}"#, Code::CHANGED, "/code: must be an integer of 32 bits"),
             (r#"{"id":"20","code":4294967296}"#, Code::CHANGED, "/code: must be an integer of 32 bits"),

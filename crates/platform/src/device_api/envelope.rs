@@ -135,15 +135,24 @@ impl<'a> Envelope<'a> {
         self.has_time
     }
 
+    /// Checks that the `id` is one, or absent.
+    ///
+    /// # Errors
+    /// 1200.
+    pub fn check_id(&self) -> Result<(), MessageFault> {
+        if self.id.is_some() && self.id().is_none() {
+            let message = format!("/id: must be a string or a number of at most {ID_BYTES_MAX} bytes");
+            return Err(MessageFault::new(MessageFault::FORM, message));
+        }
+        Ok(())
+    }
+
     /// Checks what does not depend on the topic's payload.
     ///
     /// # Errors
     /// 1200 and 1260, see the module.
     pub fn check(&self, method: &str) -> Result<(), MessageFault> {
-        if self.id.is_some() && self.id().is_none() {
-            let message = format!("/id: must be a string or a number of at most {ID_BYTES_MAX} bytes");
-            return Err(MessageFault::new(MessageFault::FORM, message));
-        }
+        self.check_id()?;
         let Some(given) = self.method else { return Ok(()) };
         match given.text() {
             None => Err(MessageFault::new(MessageFault::FORM, "/method: must be a string")),

@@ -26,7 +26,7 @@ use crate::{
         json_piece::Piece,
         message::{Message, MessageKind, event_json},
         retention::RetentionClass,
-        thing_model::{Event, Fault, ThingModel, is_identifier, push_step},
+        thing_model::{Event, Fault, ThingModel, is_identifier, is_topic_identifier, push_step},
     },
     ports::Write,
     rules::{admission::Grant, clock::Arrival},
@@ -95,8 +95,9 @@ impl Reader<'_> {
     /// What the model says of the event, if it says anything.
     fn event(&self) -> Result<Option<&Event>, MessageFault> {
         let fault = |what: String| Err(MessageFault::new(MessageFault::MODEL, what));
-        if !is_identifier(self.identifier) {
-            return fault("the path: the identifier of an event is 1 to 128 of A-Z a-z 0-9 _ . -".to_owned());
+        if !is_topic_identifier(self.identifier) {
+            let what = "the path: the identifier of an event is 1 to 128 of A-Z a-z 0-9 _ . -, not . or ..";
+            return fault(what.to_owned());
         }
         let Some(model) = self.model else { return Ok(None) };
         match model.events.get(self.identifier) {

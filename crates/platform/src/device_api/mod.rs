@@ -83,7 +83,7 @@ use crate::{
     model::{
         command::{CommandKind, CommandTopic},
         log::Reason,
-        thing_model::{ThingModel, is_identifier},
+        thing_model::{ThingModel, is_topic_identifier},
     },
     ports::Write,
     rules::{admission::Grant, clock::Arrival, identity::SecureMode, refusal::Refusal},
@@ -256,7 +256,7 @@ fn command_topic(kind: CommandKind, service: Option<String>) -> Option<CommandTo
         CommandKind::Set => Some(CommandTopic::Set),
         CommandKind::Get => Some(CommandTopic::Get),
         CommandKind::Service => {
-            service.filter(|id| is_identifier(id)).map(|id| CommandTopic::Service(id.into()))
+            service.filter(|id| is_topic_identifier(id)).map(|id| CommandTopic::Service(id.into()))
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
         command::{Command, CommandId, CommandStep, CommandTopic, Order},
         device::Device,
         product::Product,
-        thing_model::{Service, ThingModel, is_identifier, push_step},
+        thing_model::{REPLY_SUFFIX, Service, ThingModel, is_identifier, is_topic_identifier, push_step},
     },
     ports::{HistoryReads as _, RegistryChanges as _, StoreError},
     rules::commands::{MESSAGE_BYTES_MAX, NotSent, PENDING_TTL_S_MAX, Standing, TIMEOUT_S},
@@ -25,8 +25,6 @@ use crate::{
 
 /// Most points of a command.
 const POINTS_MAX: usize = 200;
-/// What the id of a service may not end with: its topic would be that of replies.
-const REPLY: &str = "_reply";
 
 impl Registrar {
     /// Sends a command, once it is checked. `is_serving`: else no device is online.
@@ -285,8 +283,11 @@ fn check_service(service: &str, input: &str, model: Option<&ThingModel>) -> Resu
     if !is_identifier(service) {
         return Err(invalid("service", "is no identifier: 1 to 128 of letters, digits, _ . and -"));
     }
-    if service.ends_with(REPLY) {
-        return Err(invalid("service", format!("ends with {REPLY}: its topic is that of replies")));
+    if !is_topic_identifier(service) {
+        return Err(invalid("service", "is . or ..: no part of a CoAP path is, so no device could fetch it"));
+    }
+    if service.ends_with(REPLY_SUFFIX) {
+        return Err(invalid("service", format!("ends with {REPLY_SUFFIX}: its topic is that of replies")));
     }
     let input = members("input", input)?;
     let Some(model) = model else { return Ok(()) };
@@ -376,6 +377,8 @@ mod tests {
                 "service reboot is none of model m; it has get_reply, restart",
             ),
             (r#"{"kind":"service","service":"get_reply"}"#, "service ends with _reply"),
+            (r#"{"kind":"service","service":".."}"#, "service is . or .."),
+            (r#"{"kind":"service","service":"."}"#, "service is . or .."),
             (
                 r#"{"kind":"service","service":"restart","input":{"when":5}}"#,
                 "input /when: service restart has no such input; it has delay",

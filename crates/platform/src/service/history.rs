@@ -1,6 +1,6 @@
 //! What devices reported and what happened to them, page by page.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use narrowgate_api::{
     history::{EventView, LogView, PointValues, PointView, PresenceView, RefusalView},
@@ -25,6 +25,11 @@ use crate::{
         identity::Identity,
     },
 };
+
+/// Events of a device that are looked at for names, where one is asked for that there is not.
+const EVENTS_LOOKED_AT: usize = 100;
+/// Names that are told then.
+const EVENTS_NAMED: usize = 10;
 
 impl List {
     /// The part that is asked for.
@@ -119,7 +124,8 @@ impl Registrar {
     ///
     /// # Errors
     /// `Invalid` for a limit outside of 1 to 10,000, a cursor that is none, or a time span that ends before
-    /// it begins; `Damaged` where a type is asked for and the thing model cannot be read.
+    /// it begins, or a name that is neither a type nor that of an event; `Damaged` where a type is asked for
+    /// and the thing model cannot be read.
     pub(super) async fn events(
         &self,
         device: &Device,
@@ -129,26 +135,65 @@ impl Registrar {
         let list = List::Events(device.id);
         let Part { after, limit } = list.part(&Paging { limit, cursor })?;
         check_span(from, to)?;
-        let events = match kind {
+        let events = match &kind {
             Some(kind) => Some(self.events_of_type(device, kind).await?),
             None => None,
         };
         let query = EventQuery { events, from, to, after, limit };
-        Ok(shown(list, self.history.events(device.id, query).await?, view::event))
+        let page = self.history.events(device.id, query).await?;
+        if let Some(kind) = kind
+            && page.items.is_empty()
+            && page.next.is_none()
+            && page.damaged.count == 0
+            && after.is_none()
+        {
+            self.check_event_type(device, &kind).await?;
+        }
+        Ok(shown(list, page, view::event))
+    }
+
+    /// Checks that a name that found nothing is one: a type, an event of the model, or one that the device
+    /// has sent.
+    async fn check_event_type(&self, device: &Device, kind: &str) -> Result<(), ServiceError> {
+        if event_type_of(kind).is_some() {
+            return Ok(());
+        }
+        let model = match self.model_for(device, PropertyKind::Attribute).await {
+            Err(ServiceError::Damaged { .. }) => None,
+            model => model?,
+        };
+        let mut names: BTreeSet<String> =
+            model.into_iter().flat_map(|model| model.events.into_keys()).collect();
+        let sent = |events, limit| {
+            let query = EventQuery { events, from: None, to: None, after: None, limit };
+            self.history.events(device.id, query)
+        };
+        let own = sent(Some(vec![kind.to_owned()]), 1).await?;
+        // A page that ends early may go on with it.
+        if names.contains(kind) || !own.items.is_empty() || own.next.is_some() {
+            return Ok(());
+        }
+        names.extend(sent(None, EVENTS_LOOKED_AT).await?.items.into_iter().map(|event| event.event));
+        let mut there_are: Vec<&str> = names.iter().map(String::as_str).take(EVENTS_NAMED + 1).collect();
+        if there_are.len() > EVENTS_NAMED {
+            there_are[EVENTS_NAMED] = "…";
+        }
+        let events = match &there_are[..] {
+            [] => "this device has sent no event".to_owned(),
+            names => format!("there are {}", names.join(", ")),
+        };
+        let message =
+            format!("is {kind:?}; it must be INFO, WARN or ERROR, or the name of an event: {events}");
+        Err(ServiceError::Invalid { field: "type", message })
     }
 
     /// The identifiers of a type of events, and the event of this name.
-    async fn events_of_type(&self, device: &Device, kind: String) -> Result<Vec<String>, ServiceError> {
-        let event_type = match &*kind {
-            "INFO" => EventType::Info,
-            "WARN" => EventType::Warn,
-            "ERROR" => EventType::Error,
-            _ => return Ok(vec![kind]),
-        };
+    async fn events_of_type(&self, device: &Device, kind: &str) -> Result<Vec<String>, ServiceError> {
+        let Some(event_type) = event_type_of(kind) else { return Ok(vec![kind.to_owned()]) };
         let model = self.model_for(device, PropertyKind::Attribute).await?;
         let of_type = model.iter().flat_map(|model| &model.events);
         let of_type = of_type.filter(|(_, event)| event.event_type == event_type);
-        Ok(of_type.map(|(identifier, _)| identifier.clone()).chain([kind]).collect())
+        Ok(of_type.map(|(identifier, _)| identifier.clone()).chain([kind.to_owned()]).collect())
     }
 
     /// What happened to a device, newest first.
@@ -225,6 +270,15 @@ impl Registrar {
             .map(|device| DeviceName { product_key: device.product_key, device_key: device.device_key });
         known.insert(id, name.clone());
         Ok(name)
+    }
+}
+
+fn event_type_of(word: &str) -> Option<EventType> {
+    match word {
+        "INFO" => Some(EventType::Info),
+        "WARN" => Some(EventType::Warn),
+        "ERROR" => Some(EventType::Error),
+        _ => None,
     }
 }
 
@@ -346,6 +400,20 @@ mod tests {
         assert_eq!(found(Some("WARN")), ["tilted"]);
         assert_eq!(found(Some("INFO")), ["INFO", "opened"], "and the event that is called so");
         assert_eq!(found(Some("opened")), ["opened"]);
+        let later = DeviceEventsQuery { from: Some(UnixMillis(9)), ..DeviceEventsQuery::default() };
+        let asked = |kind: &str| {
+            let query = DeviceEventsQuery { kind: Some(kind.to_owned()), ..later.clone() };
+            block_on(registrar.events(&device, query)).map(|page| page.items.len())
+        };
+        for known in ["INFO", "ERROR", "tilted", "opened"] {
+            assert_eq!(asked(known).expect("there is one"), 0, "{known}");
+        }
+        for unknown in ["", "warn", "tilt"] {
+            let said =
+                "it must be INFO, WARN or ERROR, or the name of an event: there are INFO, opened, tilted";
+            let error = asked(unknown).expect_err("there is none").to_string();
+            assert_eq!(error, format!("type is {unknown:?}; {said}"));
+        }
         let query = DeviceEventsQuery { limit: Some(0), ..DeviceEventsQuery::default() };
         assert!(block_on(registrar.events(&device, query)).is_err());
         let mut product = block_on(registrar.existing_product("pk")).expect("it exists");

@@ -4,9 +4,12 @@
 use std::{collections::BTreeSet, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::error::Category;
+use serde_json::{Value, error::Category};
 
-use super::{DEFAULTS_BYTES_MAX, Fault, MODEL_BYTES_MAX, Numbers, ThingModel, push_step};
+use super::{
+    DEFAULTS_BYTES_MAX, Fault, MODEL_BYTES_MAX, Numbers, REPLY_SUFFIX, ThingModel, is_topic_identifier,
+    push_step,
+};
 
 /// Deepest nesting of arrays and objects in a document; a model needs 11.
 pub const DEPTH_MAX: usize = 32;
@@ -25,6 +28,7 @@ impl ThingModel {
         check_length(json, "the model has")?;
         walk(json, "", "the model is not JSON")?;
         let model = Self::parse(json)?;
+        check_topics(json)?;
         let bytes = model.defaults.bytes();
         if bytes > DEFAULTS_BYTES_MAX {
             let message = format!(
@@ -37,6 +41,26 @@ impl ThingModel {
         check_length(&numbered, "with its numbers the model has")?;
         Ok(model)
     }
+}
+
+/// Checks that devices can reach what has a topic of its own. A model that was stored before this was checked
+/// is read all the same.
+fn check_topics(json: &str) -> Result<(), Fault> {
+    // It was read before.
+    let model: Value = serde_json::from_str(json).unwrap_or_default();
+    for kind in ["services", "events"] {
+        for (index, element) in model[kind].as_array().into_iter().flatten().enumerate() {
+            let identifier = element["identifier"].as_str().unwrap_or_default();
+            let fault = |said: &str| Err(Fault::new(&format!("/{kind}/{index}/identifier"), said));
+            if !is_topic_identifier(identifier) {
+                return fault("must not be . or ..: it is part of a topic, and no part of a CoAP path is");
+            }
+            if kind == "services" && identifier.ends_with(REPLY_SUFFIX) {
+                return fault("must not end with _reply: its topic would be that of replies");
+            }
+        }
+    }
+    Ok(())
 }
 
 fn check_length(json: &str, what: &str) -> Result<(), Fault> {
@@ -246,6 +270,26 @@ mod tests {
              an answer with all attributes fits"
         );
         ThingModel::parse(&of(1000)).expect("what is stored is read all the same");
+    }
+
+    #[test]
+    fn what_no_device_can_ever_reach_is_refused_with_the_place() {
+        for (elements, said) in [
+            (
+                r#""services":[{"identifier":"ok"},{"identifier":".."}]"#,
+                "/services/1/identifier: must not be . or",
+            ),
+            (r#""services":[{"identifier":"x_reply"}]"#, "/services/0/identifier: must not end with _reply"),
+            (r#""events":[{"identifier":"."}]"#, "/events/0/identifier: must not be . or .."),
+        ] {
+            let json = format!(r#"{{"modelId":"m",{elements}}}"#);
+            assert!(refused(&json).starts_with(said), "{}", refused(&json));
+            ThingModel::parse(&json).expect("what is stored is read all the same");
+        }
+        let json = r#"{"modelId":"m","events":[{"identifier":"x_reply"}],"measurepoints":[
+            {"identifier":"..","dataType":"INT"}],"services":[{"identifier":"a..b","inputData":[
+            {"identifier":".","dataType":"INT"}]}]}"#;
+        ThingModel::accept(json).expect("these are no parts of a path");
     }
 
     #[test]

@@ -285,6 +285,15 @@ pub fn is_identifier(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }
 
+/// Whether the identifier of a service or an event can be part of a topic: `.` and `..` are no segments of a
+/// CoAP path (RFC 7252, section 5.10.1).
+pub fn is_topic_identifier(text: &str) -> bool {
+    is_identifier(text) && !matches!(text, "." | "..")
+}
+
+/// What a service's identifier may not end with: its topic would be that of replies.
+pub const REPLY_SUFFIX: &str = "_reply";
+
 /// Appends a step to a JSON pointer, escaped (RFC 6901, section 3) and cut at 64 characters, since it may
 /// come from a stranger.
 pub fn push_step(pointer: &mut String, step: &str) {
@@ -327,5 +336,7 @@ mod tests {
         for text in ["", "a b", "a/b", "Grün", "a\0", &"x".repeat(129)] {
             assert!(!is_identifier(text), "{text}");
         }
+        let topics = [".", "..", "...", "a.", ".a"].map(is_topic_identifier);
+        assert_eq!(topics, [false, false, true, true, true]);
     }
 }
