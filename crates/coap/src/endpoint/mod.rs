@@ -39,9 +39,9 @@
 //! an answer that is longer than the peer wishes, or than a message may be. Bodies are kept in memory only:
 //! after a restart a block meets 4.08, and the peer begins again.
 //!
-//! A body that is too long to be held is answered block by block by the application ([`Response::block`],
-//! `part`): nothing is kept of it here, neither the body nor the answers, and any block may be asked for at
-//! any time, also after a restart.
+//! A body that is too long to be held is answered block by block by the application
+//! ([`crate::Response::block`], `part`): nothing is kept of it here, neither the body nor the answers, and
+//! any block may be asked for at any time, also after a restart.
 //!
 //! # Observe
 //!
