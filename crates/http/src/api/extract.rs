@@ -9,13 +9,45 @@ use axum::{
 use narrowgate_api::{device::NamedDevice, problem::Code};
 use narrowgate_platform::service::IfMatch;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::value::RawValue;
 
 use crate::problem::Refused;
 
-/// A body of JSON.
+/// A body that is a JSON object, with what it has to say.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
+        let Json(bytes) = Json::from_request(request, state).await?;
+        if let Some(kind) = other_than_object(&bytes) {
+            return Err(malformed(format!("the body must be a JSON object, {{…}}; it is {kind}")));
+        }
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| not_read(&error))
+    }
+}
+
+/// A body that is a document of JSON: whoever takes it says what is wrong with it, and where.
+pub(super) struct Document(pub(super) Box<RawValue>);
+
+impl<S: Send + Sync> FromRequest<S> for Document {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
+        let Json(bytes) = Json::from_request(request, state).await?;
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| not_read(&error))
+    }
+}
+
+fn not_read(error: &serde_json::Error) -> Refused {
+    malformed(format!("the body: {error}"))
+}
+
+/// The bytes of a body that says it is JSON.
+struct Json(Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Json {
     type Rejection = Refused;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
@@ -26,18 +58,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             return Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::MediaTypeWrong, detail));
         }
         let bytes = Bytes::from_request(request, state).await;
-        let bytes = bytes.map_err(|rejection: BytesRejection| {
+        bytes.map(Self).map_err(|rejection: BytesRejection| {
             let status = rejection.status();
             let code = match status {
                 StatusCode::PAYLOAD_TOO_LARGE => Code::TooLarge,
                 _ => Code::Malformed,
             };
             Refused::new(status, code, rejection.body_text())
-        })?;
-        if let Some(kind) = other_than_object(&bytes) {
-            return Err(malformed(format!("the body must be a JSON object, {{…}}; it is {kind}")));
-        }
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| malformed(format!("the body: {error}")))
+        })
     }
 }
 

@@ -11,11 +11,10 @@ use narrowgate_api::{
     model::{IfMatch, ModelVersionRow, ModelVersionView, PresentModel},
     page::Page,
 };
-use serde_json::value::RawValue;
 
 use super::{
     Api,
-    extract::{Body, Part, Product, Tags, if_match, malformed},
+    extract::{Document, Part, Product, Tags, if_match, malformed},
 };
 use crate::problem::Refused;
 
@@ -34,7 +33,7 @@ async fn put(
     State(api): State<Api>,
     Product(product_key): Product,
     Condition(if_match): Condition,
-    Body(model): Body<Box<RawValue>>,
+    Document(model): Document,
 ) -> Result<Response, Refused> {
     Ok(answer(api.operator.put_model(&product_key, &model, if_match).await?))
 }
