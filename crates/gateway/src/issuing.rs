@@ -121,22 +121,20 @@ impl Issuing {
 impl Shared {
     /// Queues a wish; its request is answered once the secret is issued or refused.
     pub(crate) fn wish(&mut self, now: Now, ticket: Ticket, asker: Asker, wanted: SecretWanted) {
-        let device = asker.grant.device;
-        if !self.residence.directory.may_ask_again(device, ticket.session) {
+        if self.residence.directory.was_issued(asker.grant.device, ticket.session) {
             return self.refuse_second(ticket);
         }
         let product_key = asker.grant.product_key().to_owned();
         let wish = Wish { ticket, asker, wanted, at: now.wall, replaces: 0 };
         if self.issuing.turns.enter(&product_key, wish).is_err() {
             self.issuing.deferred += 1;
-            self.residence.directory.note_turned_away(device, ticket.session);
             return self.out.respond(ticket, device_api::unavailable());
         }
         self.look_up_next_wish();
     }
 
-    /// What asks again may be a late copy of a request that was turned away before: it would void the secret
-    /// that the device has. Whoever lost the answer asks in a new session.
+    /// A session is issued one secret. What asks again may be a late copy of a request that was answered 5.03
+    /// before: it would void the secret that the device has. Whoever lost the answer asks in a new session.
     fn refuse_second(&mut self, ticket: Ticket) {
         self.requests.count_unavailable();
         self.out.respond(ticket, device_api::unavailable());
@@ -180,12 +178,12 @@ impl Shared {
             }
             Ok(_) => Err(NotIssued::DeviceUnavailable),
             Err(error) => {
-                self.fail_wish(now, (wish.ticket, &wish.asker), &error);
+                self.fail_wish(now, wish.ticket, &error);
                 return self.end_wish();
             }
         };
         let Some(replaces) = self.may_replace(&wish) else { return self.end_wish() };
-        if !self.residence.directory.may_ask_again(wish.asker.grant.device, wish.ticket.session) {
+        if self.residence.directory.was_issued(wish.asker.grant.device, wish.ticket.session) {
             self.refuse_second(wish.ticket);
             return self.end_wish();
         }
@@ -216,14 +214,11 @@ impl Shared {
         self.out.respond(*ticket, answer.response);
         if answer.done {
             self.close_soon(ticket.session);
-        } else {
-            self.residence.directory.note_turned_away(asker.grant.device, ticket.session);
         }
         self.refuse(now, asker, why.refusal());
     }
 
-    fn fail_wish(&mut self, now: Now, (ticket, asker): (Ticket, &Asker), error: &dyn std::fmt::Display) {
-        self.residence.directory.note_turned_away(asker.grant.device, ticket.session);
+    fn fail_wish(&mut self, now: Now, ticket: Ticket, error: &dyn std::fmt::Display) {
         if let Some(left_out) = self.issuing.errors.permit(now.instant) {
             tracing::error!(%error, left_out, "a secret could not be issued");
         }
@@ -249,11 +244,6 @@ impl Shared {
         match outcomes {
             Ok(&[Written::Issue(issued)]) if issued != Issued::Damaged => {
                 let answer = device_api::answer_secret(grant, &wanted, &issued, secret);
-                // Its end is set by the first answer.
-                let ends = answer.done && !self.residence.directory.was_issued(grant.device, ticket.session);
-                if !answer.done {
-                    self.residence.directory.note_turned_away(grant.device, ticket.session);
-                }
                 match issued {
                     Issued::Done => {
                         // Sessions that were given an earlier secret must not hand it out again to a
@@ -275,15 +265,13 @@ impl Shared {
                     self.out.tell(position, happening_of(grant, &answer, peer.to_string(), at), None);
                 }
                 self.out.respond(ticket, answer.response);
-                if ends {
+                if answer.done {
                     self.close_soon(ticket.session);
                 }
             }
             // The store says more in the log of its own.
-            Err(error) => self.fail_wish(now, (ticket, &asker), error),
-            Ok(other) => {
-                self.fail_wish(now, (ticket, &asker), &format_args!("the store's answer is {other:?}"));
-            }
+            Err(error) => self.fail_wish(now, ticket, error),
+            Ok(other) => self.fail_wish(now, ticket, &format_args!("the store's answer is {other:?}")),
         }
         self.end_wish();
     }

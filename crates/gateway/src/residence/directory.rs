@@ -61,8 +61,6 @@ struct Activation {
     since: Instant,
     /// Whether it was given a secret.
     answered: bool,
-    /// Whether it was answered 5.03 or 4.29 before: a copy of that request may be on its way still.
-    turned_away: bool,
     /// The version of the device's secret, as far as it is known.
     version: u32,
 }
@@ -180,7 +178,7 @@ impl Directory {
         }
         // It may have been looked up before another one was given a secret.
         let version = all.iter().map(|other| other.version).fold(version, u32::max);
-        all.push(Activation { session, since: now, answered: false, turned_away: false, version });
+        all.push(Activation { session, since: now, answered: false, version });
         closed
     }
 
@@ -193,23 +191,8 @@ impl Directory {
 
     /// Whether a session was given a secret.
     pub(crate) fn was_issued(&self, device: DeviceId, session: SessionId) -> bool {
-        self.activation(device, session).is_some_and(|activation| activation.answered)
-    }
-
-    /// Whether a session may be given a secret again. Where a request of it was turned away before, one that
-    /// comes now may be a late copy of that: it would void the secret that the device was given since.
-    pub(crate) fn may_ask_again(&self, device: DeviceId, session: SessionId) -> bool {
-        self.activation(device, session).is_none_or(|it| !(it.answered && it.turned_away))
-    }
-
-    /// A session asked for a secret, and may try again later.
-    pub(crate) fn note_turned_away(&mut self, device: DeviceId, session: SessionId) {
-        let all = self.activations.get_mut(&device).into_iter().flatten();
-        all.filter(|activation| activation.session == session).for_each(|it| it.turned_away = true);
-    }
-
-    fn activation(&self, device: DeviceId, session: SessionId) -> Option<&Activation> {
-        self.activations.get(&device)?.iter().find(|activation| activation.session == session)
+        let all = self.activations.get(&device).into_iter().flatten();
+        all.into_iter().any(|activation| activation.session == session && activation.answered)
     }
 
     /// Notes that a session was given a secret, of this version; returns those that are to be closed: the

@@ -230,22 +230,10 @@ fn secrets_are_issued_one_after_the_other_and_the_last_one_is_the_one_that_count
     assert!(stage.gateway.is_settled());
 }
 
-/// Each new request is issued a new one (device protocol, section 3).
-#[test]
-fn a_session_that_asks_again_is_issued_another_secret_and_ends_by_its_first_answer() {
-    let mut stage = Stage::new();
-    stage.play("h1 wants p,d,3,60; found; h1 connects; found; s1 posts; on; done");
-    let first = stage.play("s1 asks; found; issued");
-    assert_eq!(first, "look up p/d, write secret 2, tell secret_issued, s1 2.05, s1 close in 5s");
-    let second = stage.play("s1 asks; found; issued");
-    assert_eq!(second, "look up p/d, write secret 3, tell secret_issued, s1 2.05");
-    assert!(stage.gateway.is_settled());
-}
-
 /// A late copy of a request that was answered 5.03 is carried out like any other: here it would void the
 /// secret that the device was given meanwhile, and lock it out.
 #[test]
-fn a_session_that_was_turned_away_and_then_issued_a_secret_is_issued_no_second_one() {
+fn a_session_that_was_issued_a_secret_is_issued_no_second_one() {
     let mut stage = Stage::new();
     stage.play("h1 wants p,d,3,60; found; h1 connects; found; s1 posts; on; done");
     assert_eq!(stage.play("s1 asks; found; write fails"), "look up p/d, write secret 2, s1 5.03");
