@@ -46,7 +46,7 @@ use narrowgate_platform::{device_api::commands::CommandWanted, model::command::C
 
 /// Devices whose time has come that one call handles: about a millisecond.
 const DEVICES_AT_ONCE: usize = 256;
-/// Queues that are read at the same time: each takes a thread and a reader that lists of operators use, too.
+/// Queues that are read at the same time, as look-ups are.
 pub(crate) const READS_MAX: usize = 16;
 /// No timer is shorter: the clock of arrivals may stand still, and then the same time is left when it fires.
 const TIMER_MIN: Duration = Duration::from_millis(250);

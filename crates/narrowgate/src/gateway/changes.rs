@@ -67,7 +67,8 @@ impl Changes {
     pub(super) fn tell_known(&self, knows: impl Fn(DeviceId) -> bool) {
         let mut waiting = self.lock();
         let asked = mem::take(&mut waiting.asked);
-        for (device, known) in asked {
+        // Who has given up waits no more.
+        for (device, known) in asked.into_iter().filter(|(_, known)| !known.is_closed()) {
             if waiting.commands.contains(&device) || !knows(device) {
                 waiting.asked.push((device, known));
             } else {

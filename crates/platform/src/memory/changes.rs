@@ -20,6 +20,7 @@ use crate::{
     },
     ports::{Change, Changed, StoreError},
     rules::{
+        commands::may_be_remembered,
         latest::LatestPoints,
         life::{Life, SWITCHED_OFF},
     },
@@ -45,8 +46,8 @@ impl Model {
             Change::DeleteProduct { product_key } => {
                 self.delete_product(&product_key).map(|()| Changed::Done)
             }
-            Change::DeleteDevicesOf { product_key, limit, .. } => {
-                self.delete_devices_of(&product_key, limit).map(Changed::Deleted)
+            Change::DeleteDevicesOf { product_key, limit, at } => {
+                self.delete_devices_of(&product_key, limit, at).map(Changed::Deleted)
             }
             Change::CreateDevices { devices, at } => {
                 let created = devices.into_iter().map(|device| self.create_device(device, at));
@@ -57,8 +58,8 @@ impl Model {
                 self.set_device_enabled(id, enabled, at).map(device)
             }
             Change::ResetDevice { device: id, secret, at } => self.reset_device(id, secret, at).map(device),
-            Change::DeleteDevice { device, .. } => self.delete_device(device).map(|()| Changed::Done),
-            Change::PurgeDevice { device, .. } => self.purge_device(device).map(Changed::Purged),
+            Change::DeleteDevice { device, at } => self.delete_device(device, at).map(|()| Changed::Done),
+            Change::PurgeDevice { device, at } => self.purge_device(device, at).map(Changed::Purged),
             Change::EditProperties { device, at, edit, only_from } => {
                 self.edit_properties(device, at, &edit, only_from).map(Changed::Properties)
             }
@@ -115,14 +116,19 @@ impl Model {
         Ok(())
     }
 
-    fn delete_devices_of(&mut self, product_key: &str, limit: usize) -> Result<Vec<DeviceId>, StoreError> {
+    fn delete_devices_of(
+        &mut self,
+        product_key: &str,
+        limit: usize,
+        at: UnixMillis,
+    ) -> Result<Vec<DeviceId>, StoreError> {
         let Some(&product) = self.product_keys.get(product_key) else {
             return Err(StoreError::Missing { what: "product", key: product_key.to_owned() });
         };
         let of_product = self.devices.iter().flatten().filter(|row| row.product == product);
         let ids: Vec<DeviceId> = of_product.take(limit).map(|row| row.id).collect();
         for &id in &ids {
-            self.delete_device(id)?;
+            self.delete_device(id, at)?;
         }
         Ok(ids)
     }
@@ -229,7 +235,7 @@ impl Model {
         self.device_by_id(device).ok_or_else(|| missing(device))
     }
 
-    pub(super) fn delete_device(&mut self, device: DeviceId) -> Result<(), StoreError> {
+    pub(super) fn delete_device(&mut self, device: DeviceId, at: UnixMillis) -> Result<(), StoreError> {
         let slot = slot(device).and_then(|slot| self.devices.get_mut(slot));
         let row = slot.and_then(mem::take).ok_or_else(|| missing(device))?;
         if let Some(ids) = self.device_keys.get_mut(&row.device_key) {
@@ -242,7 +248,8 @@ impl Model {
         self.outlive(row.messages.iter().map(|report| report.arrival));
         self.refusals.retain(|(_, entry)| entry.device != Some(device));
         self.former.forget(device);
-        self.last_command_of_gone = self.last_command_of_gone.max(row.commands.last_id());
+        let last = row.commands.last_id().filter(|last| may_be_remembered(*last, at));
+        self.last_command_of_gone = self.last_command_of_gone.max(last);
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::log::LogEntry,
     ports::StoreError,
+    rules::commands::may_be_remembered,
 };
 use rusqlite::{OptionalExtension, Params, params};
 
@@ -36,8 +37,10 @@ impl Registry {
         let sql = sql!("{} WHERE d.id = ?1", select_device());
         let found = self.connection.prepare_cached(sql)?.query_row([device.0], rows::listed_device);
         let Some(found) = found.optional()? else { return Ok(Err(missing(device))) };
-        if let Some(last) = self.last_command(device)? {
-            // A device that is registered anew may remember it.
+        // A device that is registered anew may remember it. What is damaged keeps nothing from being deleted.
+        if let Ok(Some(last)) = self.last_command(device)
+            && may_be_remembered(last, at)
+        {
             meta::raise_command_of_gone(&self.connection, last)?;
         }
         let mut rows = self.log.note_gone(device)?;

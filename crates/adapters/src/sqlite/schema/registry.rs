@@ -178,6 +178,7 @@ table! {
     /// * `repairs`: how often the store went on after a failure.
     /// * `kept_from`: messages of earlier days were deleted after their retention time.
     /// * `file`: device and inode of the registry when the last epoch began: a copy has others.
+    /// * `command_of_gone`: the greatest id of a command of a device that has been deleted since.
     /// * `damaged:KEY`: when a device of this key was deleted because its row was damaged.
     META of MetaRow: "meta" as "meta", summed as "meta" {
         name: String = "TEXT PRIMARY KEY",

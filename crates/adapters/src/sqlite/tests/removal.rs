@@ -1,10 +1,11 @@
 //! What a deletion removes at once, and what it leaves alone.
 
 use narrowgate_platform::{
+    model::command::{CommandTopic, Order},
     ports::{Journal as _, RegistryChanges as _},
     testing::{
         block_on,
-        store::fixtures::{add_device, append, at, one_device, report},
+        store::fixtures::{add_device, append, at, login, one_device, report},
     },
 };
 use rusqlite::Connection;
@@ -46,4 +47,18 @@ fn a_deletion_writes_no_others_latest_values_and_leaves_none_of_its_own() {
     assert_eq!(written(), [] as [i64; 0], "the values of others stay in memory");
     block_on(store.close()).unwrap();
     assert_eq!(written(), [kept.0]);
+}
+
+#[test]
+fn a_command_whose_row_is_damaged_keeps_no_device_from_being_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let device = one_device(&store, "dk");
+    append(&store, vec![login(device, at(1))]);
+    let topic = CommandTopic::Set;
+    let order = Order { topic, params_json: "{}".into(), pending_ttl_s: 60, timeout_s: 30 };
+    block_on(store.send_command(device, order, at(2))).unwrap().unwrap();
+    let registry = Connection::open(folder.path().join("registry.db")).unwrap();
+    assert_eq!(registry.execute("UPDATE commands SET id = -1", []).unwrap(), 1);
+    block_on(store.delete_device(device, at(3))).unwrap();
 }

@@ -209,6 +209,14 @@ pub fn next_id(
     id
 }
 
+/// Whether the id of the last command of a device that is deleted now is one that its device may remember,
+/// and other devices may count on from. One that is far ahead of the clock is of a clock that was wrong, or of
+/// a damaged row.
+pub fn may_be_remembered(last: CommandId, now: UnixMillis) -> bool {
+    let CommandId(by_the_clock) = next_id(None, now, |_| false);
+    last <= CommandId(by_the_clock.saturating_add(KEPT.as_secs() as u32)).min(CommandId::MAX)
+}
+
 /// When commands must have ended that are dropped at `now`: earlier.
 pub fn kept_from(now: UnixMillis) -> UnixMillis {
     UnixMillis(now.0.saturating_sub(KEPT.as_millis() as i64))

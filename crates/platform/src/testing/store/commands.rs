@@ -297,6 +297,17 @@ pub fn a_reset_device_gets_none_of_its_commands_and_a_deleted_one_leaves_none(st
     assert_eq!(send(store, again, at(9)), CommandId(3), "the device of this key may remember those before");
 }
 
+/// Of a server whose clock was years ahead, or restored from a copy of such a one.
+pub fn an_id_far_ahead_of_the_clock_is_forgotten_with_its_device(store: &dyn Store) {
+    let id = activated(store);
+    let year = 365 * 86_400;
+    assert!(send(store, id, at(20 * year)) > CommandId(year as u32));
+    block_on(store.delete_device(id, at(9))).expect("the store writes");
+    let other = add_device(store, "pk", "dk").id;
+    write(store, login(other, at(10)));
+    assert_eq!(send(store, other, at(11)), CommandId(1));
+}
+
 /// Seven days after their end, and the oldest beyond a thousand.
 pub fn old_commands_go_when_a_new_one_is_sent_and_no_id_comes_twice(store: &dyn Store) {
     let id = activated(store);

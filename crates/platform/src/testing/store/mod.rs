@@ -201,6 +201,7 @@ macro_rules! store_conformance {
                 a_command_is_over_when_its_time_is
                 a_device_that_is_switched_off_loses_the_commands_that_wait
                 a_reset_device_gets_none_of_its_commands_and_a_deleted_one_leaves_none
+                an_id_far_ahead_of_the_clock_is_forgotten_with_its_device
                 old_commands_go_when_a_new_one_is_sent_and_no_id_comes_twice
                 pages_of_commands_lose_and_repeat_nothing
                 texts_of_commands_come_back_as_they_were_sent
