@@ -4,12 +4,12 @@ device copy   identity=a psk=k1
 a connects
 after 1h      copy connects
 expect a      closed within 3s
-expect gw     sessions=1 sessions_closed_by_command=1
+expect gw     sessions=1 sessions_superseded=1
 copy posts    temp=40
 expect copy   2.04 within 3s
 a connects
 expect copy   closed within 3s
-expect gw     sessions=1 sessions_closed_by_command=2
+expect gw     sessions=1 sessions_superseded=2
 a posts       temp=21.5
 expect a      2.04 within 3s
 expect store a temp=40,21.5

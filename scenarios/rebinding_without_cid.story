@@ -9,7 +9,7 @@ expect gw  lost_associations=5 carried_out=0
 a connects
 a posts    temp=21.6
 expect a   2.04 within 3s
-expect gw  sessions=1 handshakes=2 sessions_closed_by_command=1
+expect gw  sessions=1 handshakes=2 sessions_superseded=1
 after 90m  a pings
 expect a   pong within 3s
 expect gw  sessions=1 sessions_closed_idle=0
