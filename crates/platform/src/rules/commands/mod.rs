@@ -210,8 +210,8 @@ pub fn next_id(
 }
 
 /// Whether the id of the last command of a device that is deleted now is one that its device may remember,
-/// and other devices may count on from. One that is far ahead of the clock is of a clock that was wrong, or of
-/// a damaged row.
+/// and other devices may count on from. One that is far ahead of the clock is of a clock that was wrong, or
+/// of a damaged row.
 pub fn may_be_remembered(last: CommandId, now: UnixMillis) -> bool {
     let CommandId(by_the_clock) = next_id(None, now, |_| false);
     last <= CommandId(by_the_clock.saturating_add(KEPT.as_secs() as u32)).min(CommandId::MAX)

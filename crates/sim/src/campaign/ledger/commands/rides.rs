@@ -23,9 +23,9 @@ impl Commands {
     }
 
     /// The gateway has answered a request of a device that talks plain CoAP. A command rides in the response,
-    /// or none is named but one that waits behind another of its topic: those of a campaign are short. Whether
-    /// one should have ridden is not known here (the store may have refused it), but at the end of calm no
-    /// command is left.
+    /// or none is named but one that waits behind another of its topic: those of a campaign are short.
+    /// Whether one should have ridden is not known here (the store may have refused it), but at the end of
+    /// calm no command is left.
     pub fn responded_plainly(
         &mut self,
         device: u32,
