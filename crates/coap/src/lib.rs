@@ -135,7 +135,7 @@ pub use code::Code;
 pub use context::Context;
 pub use dedup::AnswerFrame;
 pub use discard::Discard;
-pub use endpoint::{Endpoint, NotifyError, Remains, RequestError, RespondError};
+pub use endpoint::{Endpoint, NotifyError, REFUSED_BYTES_MAX, Remains, RequestError, RespondError};
 pub use event::{Event, FailureCause, ObservationEnd};
 pub use exchange::{ExchangeId, Origin};
 pub use message::{Kind, Message, MessageWriter, ParseError, Token};

@@ -73,6 +73,7 @@ use std::time::{Duration, Instant};
 
 pub use error::{NotifyError, RequestError, RespondError};
 pub use remains::Remains;
+pub use turned_away::REFUSED_BYTES_MAX;
 
 use self::{
     answers::Answers,

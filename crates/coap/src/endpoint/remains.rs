@@ -6,14 +6,15 @@
 //! count its messages from the same number: so what is left answers only a request that is the same in every
 //! bit of its digest, and is no reason to call the peer one that miscounts.
 //!
-//! Left is what answered a request that ran and that changes something. What answered a part of a body ends
+//! Left is what answered a request that ran and that changes something, and what was refused for want of room:
+//! the peer knows that, and a late copy is refused again. What answered a part of a body ends
 //! with the endpoint, as the parts do; a body in blocks is compared when it is whole. What is left lies in
 //! the list of the endpoint that it is left to, beside its own answers, and shares limits and timer with
 //! them.
 
 use std::time::Instant;
 
-use super::{Endpoint, outbox::Transmit};
+use super::{Endpoint, outbox::Transmit, turned_away::TurnedAway};
 use crate::{
     budget::Budget,
     context::Context,
@@ -26,18 +27,30 @@ use crate::{
 
 /// See the module. It is to be given to an endpoint, or back to the budget.
 #[derive(Debug)]
-pub struct Remains(Box<StoredAnswers>);
+pub struct Remains {
+    answers: Option<Box<StoredAnswers>>,
+    /// What the endpoint refused for want of room, and until when that is of use. The peer logs in anew, so
+    /// its copies are of no use any more.
+    refused: Option<(Box<TurnedAway>, Instant)>,
+}
 
 impl Remains {
     /// When the last of the answers expires: from then on this is of no use.
     #[must_use]
     pub fn expires(&self) -> Instant {
-        self.0.latest_expiry()
+        let answers = self.answers.as_ref().map(|answers| answers.latest_expiry());
+        let refused = self.refused.as_ref().map(|(_, until)| *until);
+        answers.max(refused).expect("one of them is there")
     }
 
     /// Returns all bytes to the budget.
     pub fn release(self, budget: &mut Budget) {
-        budget.refund(self.0.bytes());
+        if let Some(answers) = self.answers {
+            budget.refund(answers.bytes());
+        }
+        if let Some((mut refused, _)) = self.refused {
+            refused.release(budget);
+        }
     }
 }
 
@@ -54,18 +67,35 @@ impl Endpoint {
             let answer = empty_message(Kind::Acknowledgement, mid);
             self.answers.insert(context, (asked, true), exchange.expires, &answer);
         }
-        let remains = self.answers.leave(context);
+        let answers = self.answers.leave(context);
+        let refused = self.leave_refused(context);
         self.release(context.budget);
-        remains.map(Remains)
+        (answers.is_some() || refused.is_some()).then_some(Remains { answers, refused })
+    }
+
+    fn leave_refused(&mut self, context: &mut Context<'_>) -> Option<(Box<TurnedAway>, Instant)> {
+        let lasting = self.lasting.as_mut().filter(|_| self.is_plain)?;
+        let until = lasting.until?;
+        lasting.turned_away.expire(context);
+        let refused = std::mem::take(&mut lasting.turned_away);
+        (!refused.is_empty()).then(|| (Box::new(refused), until))
     }
 
     /// Takes over what an earlier endpoint of this peer has left, before anything was answered; one that has
     /// answered already gives it back to the budget.
     pub fn inherit(&mut self, context: &mut Context<'_>, remains: Remains) {
-        if let Some(too_late) = self.answers.inherit(remains.0) {
+        let Remains { answers, refused } = remains;
+        if let Some(too_late) = answers.and_then(|answers| self.answers.inherit(answers)) {
             context.budget.refund(too_late.bytes());
         }
         self.answers.clean(context);
+        let Some((mut refused, until)) = refused else { return };
+        if self.lasting.is_some() {
+            return refused.release(context.budget);
+        }
+        refused.outrun_all(self.serial);
+        let lasting = self.lasting.get_or_insert_default();
+        (lasting.turned_away, lasting.until) = (*refused, Some(until));
     }
 
     /// Answers a copy of a request to an earlier endpoint; `false` if the message is none.
@@ -216,6 +246,33 @@ mod tests {
         assert_eq!((asked, copy), (false, vec![0x60, 0, 0, 1]));
         second.release(&mut bench.budget);
         assert_eq!(bench.budget.bytes_used(), 0);
+    }
+
+    #[test]
+    fn what_was_refused_for_want_of_room_is_refused_again_after_the_peer_began_anew() {
+        let mut bench = Bench::new(Params::default());
+        let mut first = Endpoint::plain(0);
+        first.handle_message(&mut bench.context(), &post(1, "seven"));
+        let Some(Event::Request { exchange, .. }) = first.poll_event() else { panic!("it is asked") };
+        let busy = Response::new(Code::SERVICE_UNAVAILABLE);
+        first.respond(&mut bench.context(), exchange, busy).expect("it is open");
+        let remains = first.leave(&mut bench.context()).expect("what was refused");
+        assert!(remains.expires() >= start() + Duration::from_secs(247));
+        let mut second = Endpoint::plain(0);
+        second.inherit(&mut bench.context(), remains);
+        let (asked, copy) = handle(&mut bench, &mut second, &post(1, "seven"));
+        assert_eq!((asked, Message::parse(&copy).expect("ours").code), (false, Code::SERVICE_UNAVAILABLE));
+        // What the peer says now is refused and repeated as ever.
+        assert!(handle(&mut bench, &mut second, &post(1, "eight")).0);
+        let remains = second.leave(&mut bench.context()).expect("both");
+        let mut third = Endpoint::plain(0);
+        third.inherit(&mut bench.context(), remains);
+        assert!(!handle(&mut bench, &mut third, &post(1, "seven")).0);
+        bench.now += Duration::from_secs(250);
+        third.handle_timeout(&mut bench.context());
+        assert_eq!((third.poll_timeout(), bench.budget.bytes_used()), (None, 0));
+        assert!(handle(&mut bench, &mut third, &post(1, "seven")).0);
+        third.release(&mut bench.budget);
     }
 
     #[test]

@@ -26,6 +26,10 @@ use crate::{budget::Budget, context::Context, fingerprint::Fingerprint};
 /// Requests that are remembered: the width of the replay window of DTLS (RFC 6347, section 4.1.2.6).
 const REFUSED_MAX: usize = 64;
 
+/// Bytes that an endpoint takes at most for requests that it has refused for want of room. They are charged to
+/// the budget without regard to its limit.
+pub const REFUSED_BYTES_MAX: usize = REFUSED_MAX * size_of::<Refused>();
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct TurnedAway {
@@ -104,6 +108,17 @@ impl TurnedAway {
         serial
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.refused.is_empty()
+    }
+
+    /// Another endpoint of the peer goes on, whose first request has this serial number: all of these are
+    /// older.
+    pub(super) fn outrun_all(&mut self, first: u32) {
+        self.refused.iter_mut().for_each(|refused| refused.serial = first.wrapping_sub(1));
+        self.newest = Some(first);
+    }
+
     /// Forgets all.
     pub(super) fn release(&mut self, budget: &mut Budget) {
         self.drop_first(self.refused.len(), budget);
@@ -114,7 +129,7 @@ impl TurnedAway {
         self.refused.iter().find(|refused| (refused.mid, refused.request) == (mid, request))
     }
 
-    fn expire(&mut self, context: &mut Context<'_>) {
+    pub(super) fn expire(&mut self, context: &mut Context<'_>) {
         let Some(epoch) = self.epoch else { return };
         let (now, lifetime) = (context.now, context.params.exchange_lifetime);
         let is_over = |refused: &&Refused| {

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use narrowgate_coap::REFUSED_BYTES_MAX;
 use narrowgate_dtls::{RecordSeen, records_seen};
 use narrowgate_engine::event::ShardEvent;
 
@@ -89,10 +90,11 @@ impl Campaign {
                 && gauges.lookups <= gauges.handshakes
                 && gauges.requests_in_flight <= config.requests_in_flight_max
                 // Requests that were let in are answered, and their answers stored, even if these are longer
-                // than expected.
+                // than expected; and what was refused for want of room is remembered without regard to it.
                 && gauges.stored_answer_bytes
                     <= config.coap_budget_bytes
-                        + config.requests_in_flight_max * config.coap.message_bytes_max;
+                        + config.requests_in_flight_max * config.coap.message_bytes_max
+                        + gauges.sessions * REFUSED_BYTES_MAX;
             (!held).then_some(gauges)
         });
         if let Some(gauges) = over {
