@@ -6,8 +6,8 @@
 //! count its messages from the same number: so what is left answers only a request that is the same in every
 //! bit of its digest, and is no reason to call the peer one that miscounts.
 //!
-//! Left is what answered a request that ran and that changes something, and what was refused for want of room:
-//! the peer knows that, and a late copy is refused again. What answered a part of a body ends
+//! Left is what answered a request that ran and that changes something, and what was refused for want of
+//! room: the peer knows that, and a late copy is refused again. What answered a part of a body ends
 //! with the endpoint, as the parts do; a body in blocks is compared when it is whole. What is left lies in
 //! the list of the endpoint that it is left to, beside its own answers, and shares limits and timer with
 //! them.

@@ -26,8 +26,8 @@ use crate::{budget::Budget, context::Context, fingerprint::Fingerprint};
 /// Requests that are remembered: the width of the replay window of DTLS (RFC 6347, section 4.1.2.6).
 const REFUSED_MAX: usize = 64;
 
-/// Bytes that an endpoint takes at most for requests that it has refused for want of room. They are charged to
-/// the budget without regard to its limit.
+/// Bytes that an endpoint takes at most for requests that it has refused for want of room. They are charged
+/// to the budget without regard to its limit.
 pub const REFUSED_BYTES_MAX: usize = REFUSED_MAX * size_of::<Refused>();
 
 /// See the module.
