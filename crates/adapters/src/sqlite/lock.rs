@@ -103,7 +103,16 @@ fn lock_folder(data: &Path) -> Result<Option<File>, OpenError> {
 
 /// The process that has a lock (flock) on this, as the system lists it.
 fn holder(locked: &File) -> Option<u32> {
-    let inode = format!(":{}", locked.metadata().ok()?.ino());
+    let inode = locked.metadata().ok()?.ino();
+    (0..LISTS).find_map(|_| holder_in_one_list(inode))
+}
+
+/// How often the list of locks is read until a lock is in it. The system hands the list out page by page, and
+/// leaves an entry out where an earlier one goes between two pages.
+const LISTS: usize = 32;
+
+fn holder_in_one_list(inode: u64) -> Option<u32> {
+    let inode = format!(":{inode}");
     let locks = fs::read_to_string("/proc/locks").ok()?;
     // 1: FLOCK  ADVISORY  WRITE 4711 08:01:131090 0 EOF
     locks.lines().find_map(|line| {
@@ -126,6 +135,8 @@ fn read_pid(file: &mut File) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     #[test]
@@ -155,6 +166,31 @@ mod tests {
         }
         drop(first);
         DataLock::take(data.path()).unwrap();
+    }
+
+    /// The list of the system is long while others take locks and give them back, and has gaps.
+    #[test]
+    fn the_holder_is_found_while_others_take_locks_and_give_them_back() {
+        let data = tempfile::tempdir().unwrap();
+        let _first = DataLock::take(data.path()).unwrap();
+        let folder = File::open(data.path()).unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for thread in 0..2 {
+                let (done, path) = (&done, data.path());
+                scope.spawn(move || {
+                    while !done.load(Ordering::Relaxed) {
+                        let files: Vec<File> = (0..100)
+                            .map(|at| File::create(path.join(format!("{thread}.{at}"))).unwrap())
+                            .collect();
+                        files.iter().for_each(|file| file.lock().unwrap());
+                    }
+                });
+            }
+            let missed = (0..2_000).filter(|_| holder(&folder) != Some(process::id())).count();
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(missed, 0);
+        });
     }
 
     #[test]
