@@ -385,6 +385,10 @@ pub(crate) fn of_stray(stray: Stray) -> Refused {
 /// An identity as it is shown to people: lossy text of bounded length.
 pub(crate) fn shown_identity(identity: &[u8]) -> String {
     let head = &identity[..identity.len().min(4 * IDENTITY_CHARACTERS_MAX)];
+    // Nearly all are of this kind, and each handshake has one.
+    if head.len() <= IDENTITY_CHARACTERS_MAX && head.is_ascii() {
+        return String::from_utf8_lossy(head).into_owned();
+    }
     String::from_utf8_lossy(head).chars().take(IDENTITY_CHARACTERS_MAX).collect()
 }
 

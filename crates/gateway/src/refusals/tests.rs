@@ -122,4 +122,9 @@ fn forged_logins_leave_the_refusals_of_handshakes_folded() {
 fn a_foreign_identity_is_shown_in_bounded_length() {
     assert_eq!(shown_identity(&[0xff; 5]).chars().count(), 5);
     assert_eq!(shown_identity(&[b','; 100_000]).len(), IDENTITY_CHARACTERS_MAX);
+    for length in [0, IDENTITY_CHARACTERS_MAX, IDENTITY_CHARACTERS_MAX + 1] {
+        let identity = "p,d,2,60".repeat(length.div_ceil(8))[..length].to_owned();
+        let shown = &identity[..length.min(IDENTITY_CHARACTERS_MAX)];
+        assert_eq!(shown_identity(identity.as_bytes()), shown);
+    }
 }
