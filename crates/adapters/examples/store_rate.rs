@@ -23,7 +23,7 @@ use narrowgate_platform::{
     model::{
         device::{DeviceState, NewDevice},
         message::{Message, MessageKind},
-        product::{DynamicActivation, Product, Profile},
+        product::{DataFormat, DynamicActivation, Product, Profile},
         retention::RetentionClass,
     },
     ports::{Batch, Journal as _, Registry as _, RegistryChanges as _, StoreError, Write},
@@ -107,6 +107,7 @@ fn register(store: &SqliteStore, devices: usize) -> Result<Vec<DeviceId>, Box<dy
         enabled: true,
         profile: Profile::Default,
         short_paths: false,
+        data_format: DataFormat::Json,
         model_json: None,
         retention: RetentionClass::STANDARD,
         created: UnixMillis(START),

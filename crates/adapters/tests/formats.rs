@@ -11,6 +11,8 @@
 //! ```
 //!
 //! The older ones are never made again.
+//!
+//! Longer than 500 lines: one list of what each format has.
 
 use std::{
     env,
@@ -30,7 +32,7 @@ use narrowgate_platform::{
         log::LogEntry,
         message::Message,
         overview::OverviewQuery,
-        product::{DynamicActivation, Product, Profile},
+        product::{DataFormat, DynamicActivation, Product, Profile},
         property::PropertyKind,
     },
     paging::{Page, Part},
@@ -41,6 +43,7 @@ use narrowgate_platform::{
     rules::{
         issuing::NotIssued,
         models::{Expected, ModelPut},
+        scripts::ScriptPut,
     },
     secret::Secret,
     testing::{
@@ -96,14 +99,20 @@ fn open(data: &Path) -> SqliteStore {
     SqliteStore::open(SqliteOptions::new(data)).expect("the directory is in order")
 }
 
-/// Two products; devices in every state, one of them damaged; reports of two days; logs and refusals.
-fn fill(data: &Path) {
-    let store = open(data);
+/// A product that has something in each of its fields.
+fn meters() -> Product {
     let dynamic_activation =
         DynamicActivation { enabled: true, ends_at: Some(at(90 * DAY)), quota_per_hour: 7 };
     let model_json = Some(r#"{"measurepoints":[{"identifier":"temp","type":"double"}]}"#.to_owned());
     let (name, profile, short_paths) = ("Zähler".to_owned(), Profile::Nbiot, true);
-    let meters = Product { dynamic_activation, profile, short_paths, model_json, name, ..product("meters") };
+    let data_format = DataFormat::Custom;
+    Product { dynamic_activation, profile, short_paths, data_format, model_json, name, ..product("meters") }
+}
+
+/// Two products; devices in every state, one of them damaged; reports of two days; logs and refusals.
+fn fill(data: &Path) {
+    let store = open(data);
+    let meters = meters();
     let off = Product { ou: DEFAULT_OU.to_owned(), enabled: false, ..product("off") };
     for product in [&meters, &Product { enabled: true, ..off.clone() }] {
         block_on(store.create_product(product.clone())).unwrap();
@@ -177,6 +186,21 @@ fn fill_second_day(store: &SqliteStore, devices: [DeviceId; 7], off: Product) {
     write(store, report(damaged, at(DAY + 12), r#"{"temp":2}"#));
     fill_commands(store, online);
     fill_models(store);
+    fill_scripts(store);
+}
+
+/// Only from format 12 on: a draft, and two versions of a script, the second of which was rolled back.
+fn fill_scripts(store: &SqliteStore) {
+    let by = || "owner".to_owned();
+    let puts = [
+        ScriptPut::Publish { source: "'Zähler'".into(), by: by() },
+        ScriptPut::Publish { source: "'another'".into(), by: by() },
+        ScriptPut::RollBack { version: 1, by: by() },
+        ScriptPut::Draft { source: "'next'".into() },
+    ];
+    for (put, second) in puts.into_iter().zip(21..) {
+        block_on(store.put_script("meters".into(), put, at(DAY + second))).unwrap().unwrap();
+    }
 }
 
 /// Only from format 6 on: three versions of a model, the last one its removal.
@@ -195,7 +219,9 @@ fn fill_commands(store: &SqliteStore, device: DeviceId) {
     let topics =
         [CommandTopic::Set, CommandTopic::Get, CommandTopic::Service("restart".into()), CommandTopic::Set];
     let ids = topics.map(|topic| {
-        let order = Order { topic, params_json: r#"{"a":1.50}"#.into(), pending_ttl_s: 600, timeout_s: 30 };
+        let raw = (topic == CommandTopic::Get).then(|| Box::from([2, 0, 255]));
+        let params_json = r#"{"a":1.50}"#.into();
+        let order = Order { topic, params_json, pending_ttl_s: 600, timeout_s: 30, raw };
         let expected = Some(command::Expected { at: at(DAY + 14), spread: 2_000 });
         let sent = store.send_expected_command(device, (order, expected), at(DAY + 13));
         block_on(sent).unwrap().unwrap().id
@@ -303,19 +329,41 @@ fn product_lines(out: &mut String, store: &SqliteStore) {
             retention,
             profile,
             short_paths,
+            data_format,
         } = product;
         assert!(retention.is_standard(), "older formats know no other class");
         let DynamicActivation { enabled: activation, ends_at, quota_per_hour } = dynamic_activation;
         let ends_at = ends_at.map(|end| end.0);
-        // No format before the ninth has another one, nor has one before the eleventh short paths.
+        // No format before the ninth has another one, nor has one before the eleventh short paths, or one
+        // before the twelfth another form of data.
         let profile = if profile == Profile::Nbiot { " profile=nbiot" } else { "" };
         let short_paths = if short_paths { " short-paths" } else { "" };
+        let custom = if data_format == DataFormat::Custom { " custom" } else { "" };
         writeln!(
             out,
             "product {product_key} {ou} {name:?} secret={:?} enabled={enabled} activation={activation} \
-             ends={ends_at:?} quota={quota_per_hour} model={model_json:?} created={}{profile}{short_paths}",
+             ends={ends_at:?} quota={quota_per_hour} model={model_json:?} \
+             created={}{profile}{short_paths}{custom}",
             secret.expose(),
             created.0
+        )
+        .unwrap();
+        script_lines(out, store, &product_key);
+    }
+}
+
+/// Formats before the twelfth have none.
+fn script_lines(out: &mut String, store: &SqliteStore, product_key: &str) {
+    let script = block_on(store.script(product_key)).unwrap();
+    if let Some(draft) = script.draft {
+        writeln!(out, "script draft {product_key} {} {:?}", draft.saved.0, draft.source).unwrap();
+    }
+    for about in block_on(store.script_versions(product_key)).unwrap().items {
+        let found = block_on(store.script_version(product_key, about.version)).unwrap().unwrap();
+        writeln!(
+            out,
+            "script {product_key} {} {} by {} restores={:?} {:?}",
+            about.version, about.created.0, about.by, about.restores, found.source
         )
         .unwrap();
     }
@@ -402,10 +450,12 @@ fn command_line(out: &mut String, device: DeviceId, command: &Command) {
         command;
     let expected = expected.map_or_else(String::new, |expected| format!(" {expected:?}"));
     let message = message.as_ref().map_or_else(String::new, |message| format!(" message={message:?}"));
+    // Formats before the twelfth have no commands in bytes.
+    let order = format!("{order:?}").replace(", raw: None", "");
     let fetched = fetched.map_or_else(String::new, |fetched| format!(" fetched {}", fetched.0));
     writeln!(
         out,
-        "command {} Command {{ id: {id:?}, order: {order:?}, state: {state:?}, code: {code:?}, \
+        "command {} Command {{ id: {id:?}, order: {order}, state: {state:?}, code: {code:?}, \
          data_json: {data_json:?}, created: {created:?}, sent: {sent:?}, ended: {ended:?} }}\
          {expected}{message}{fetched}",
         device.0

@@ -18,6 +18,8 @@ pub enum CommandKind {
     Get,
     /// To run a service of the thing model.
     Service,
+    /// Bytes as they are, for a device of a product whose data format is `custom`.
+    Raw,
 }
 
 /// What has become of a command. Names are stable.
@@ -78,6 +80,9 @@ pub struct NewCommand {
     /// For `service`: an object of its inputs and their values; empty where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Box<RawValue>>,
+    /// For `raw`: the bytes, in hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hex: Option<String>,
     /// How long it may wait for the device, seconds, up to 172,800. 0: the device must be online, and fetch
     /// it within `timeout`.
     #[serde(default)]
@@ -156,6 +161,9 @@ pub struct CommandView {
     pub service: Option<String>,
     /// What is sent with it.
     pub params: Box<RawValue>,
+    /// The bytes that the device gets, in hexadecimal digits; left out where it gets JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hex: Option<String>,
     /// Its state.
     pub state: CommandState,
     /// The device's code: 200 and 0 are success. 11904 where it did not fetch the command in time, 11915

@@ -21,5 +21,6 @@ pub mod problem;
 pub mod product;
 pub mod properties;
 pub mod query;
+pub mod script;
 pub mod secret;
 pub mod time;

@@ -28,6 +28,9 @@ pub struct Problem {
     /// What is at fault: a JSON pointer into the body, or the name of a query parameter.
     #[serde(rename = "where", default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
+    /// The line of a script at which it fails, from 1 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
     /// What may help.
     #[serde(rename = "try", default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -43,6 +46,8 @@ pub enum Code {
     Invalid,
     /// A thing model is not acceptable.
     ModelInvalid,
+    /// A script is not acceptable.
+    ScriptInvalid,
     /// What was to be changed is no longer what the request says that it is (`If-Match`).
     PreconditionFailed,
     /// There is no such thing.
@@ -55,6 +60,9 @@ pub enum Code {
     Damaged,
     /// A product that is to be deleted has devices.
     NotEmpty,
+    /// A command cannot be sent: the product's script does not encode it (device protocol, section 6).
+    #[serde(rename = "11810")]
+    NotEncoded,
     /// A command cannot be sent: the device has never logged in (device protocol, section 6).
     #[serde(rename = "11888")]
     NotActivated,
@@ -94,7 +102,7 @@ impl Problem {
     /// A problem with nothing but its kind and its headline.
     pub fn new(status: u16, code: Code, title: impl Into<String>) -> Self {
         let (kind, title) = (ABOUT_BLANK.to_owned(), title.into());
-        Self { kind, title, status, detail: None, code, place: None, hint: None }
+        Self { kind, title, status, detail: None, code, place: None, line: None, hint: None }
     }
 }
 

@@ -17,6 +17,17 @@ pub enum Profile {
     Nbiot,
 }
 
+/// What a product's devices speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DataFormat {
+    /// JSON, or CBOR that stands for it.
+    #[default]
+    Json,
+    /// Bytes, which a script of the product turns into JSON and back. Devices may use JSON all the same.
+    Custom,
+}
+
 /// A product to be created.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -38,6 +49,9 @@ pub struct NewProduct {
     /// Whether its devices may use short paths; off where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub short_paths: Option<bool>,
+    /// What its devices speak; JSON where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_format: Option<DataFormat>,
     /// Its thing model; every point is accepted where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Box<RawValue>>,
@@ -84,6 +98,9 @@ pub struct ProductPatch {
     /// Whether its devices may use short paths, from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub short_paths: Option<bool>,
+    /// What its devices speak, from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_format: Option<DataFormat>,
     /// Its thing model; null takes it away.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub model: Option<Option<Box<RawValue>>>,
@@ -174,6 +191,9 @@ pub struct ProductView {
     /// Whether its devices may use short paths. A server of before says nothing: they may not.
     #[serde(default)]
     pub short_paths: bool,
+    /// What its devices speak. A server of before says nothing: JSON.
+    #[serde(default)]
+    pub data_format: DataFormat,
     /// Id of its thing model; null where it has none.
     pub model_id: Option<String>,
     /// The thing model, where one product is shown. A list leaves it out.
@@ -223,6 +243,9 @@ pub struct DamagedProductView {
     pub profile: Option<()>,
     /// Not known.
     pub short_paths: Option<()>,
+    /// Not known.
+    #[serde(default)]
+    pub data_format: Option<()>,
     /// Not known.
     pub model_id: Option<()>,
     /// Not known.
@@ -301,13 +324,13 @@ mod tests {
     fn a_damaged_row_is_told_from_an_intact_one() {
         let intact = concat!(
             r#"{"productKey":"pk","name":"n","enabled":true,"dynamicActivation":{"enabled":false,"#,
-            r#""endsAt":null,"quotaPerHour":1000},"profile":"nbiot","shortPaths":true,"modelId":null,"#,
-            r#""retention":"standard","createdAt":7}"#
+            r#""endsAt":null,"quotaPerHour":1000},"profile":"nbiot","shortPaths":true,"#,
+            r#""dataFormat":"custom","modelId":null,"retention":"standard","createdAt":7}"#
         );
         let damaged = concat!(
             r#"{"productKey":"pk","name":null,"enabled":null,"dynamicActivation":null,"profile":null,"#,
-            r#""shortPaths":null,"modelId":null,"retention":null,"createdAt":null,"damaged":true,"#,
-            r#""id":"id:1","detail":"row 1"}"#
+            r#""shortPaths":null,"dataFormat":null,"modelId":null,"retention":null,"createdAt":null,"#,
+            r#""damaged":true,"id":"id:1","detail":"row 1"}"#
         );
         for (json, damage) in [(intact, None), (damaged, Some("row 1"))] {
             let row: ProductRow = serde_json::from_str(json).expect("it can be read");

@@ -139,7 +139,7 @@ impl Commands {
     fn mark(&self, now: UnixMillis, asker: &Asker, response: Response) -> Response {
         let entry = self.devices.get(&asker.grant.device).filter(|_| asker.login().is_some());
         match entry.and_then(|entry| entry.queue.oldest_waiting(now)) {
-            Some(oldest) => asker.with_command_waiting(response, &oldest.order.topic),
+            Some(oldest) => asker.with_command_waiting(response, oldest.order.fetched_at()),
             None => response,
         }
     }
@@ -277,9 +277,7 @@ impl Entry {
                 self.oldest_for(topic.as_ref(), at).map(|command| (command.id, CommandStep::Fetch))
             }
             CommandWanted::Reply { topic, id, step } => {
-                let is_of =
-                    |command: &&Command| topic.as_ref().is_none_or(|topic| command.order.topic == *topic);
-                let command = self.queue.find((*id)?).filter(is_of)?;
+                let command = self.queue.answered(*id, topic.as_ref())?;
                 let is_permitted = command.clone().step(step, at).is_ok();
                 is_permitted.then(|| (command.id, step.clone()))
             }

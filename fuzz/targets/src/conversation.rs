@@ -24,7 +24,7 @@ use narrowgate_platform::{
     ids::{DEFAULT_OU, DeviceId, DeviceName, Position, UnixMillis},
     model::{
         credential::{CredentialLookup, Credentials},
-        product::{DynamicActivation, Product, Profile},
+        product::{DataFormat, DynamicActivation, Product, Profile},
         property::Properties,
         retention::RetentionClass,
     },
@@ -537,6 +537,7 @@ fn product(product_key: String) -> Product {
         enabled: true,
         profile: Profile::Default,
         short_paths: false,
+        data_format: DataFormat::Json,
         model_json: None,
         retention: RetentionClass::STANDARD,
         created: UnixMillis(0),

@@ -34,6 +34,9 @@ fn make(registry: &mut Registry, change: &ports::Change) -> Change<Changed> {
         &Change::PutModel { ref product_key, ref put, ref with, at } => {
             registry.put_model(product_key, put, with.as_deref(), at)?.map(Changed::Model)
         }
+        &Change::PutScript { ref product_key, ref put, at } => {
+            registry.put_script(product_key, put, at)?.map(Changed::Script)
+        }
         &Change::RotateProductSecret { ref product_key, ref secret, at } => {
             registry.rotate_product_secret(product_key, secret, at)?.map(|()| Changed::Done)
         }
@@ -60,8 +63,8 @@ fn make(registry: &mut Registry, change: &ports::Change) -> Change<Changed> {
         &Change::EditProperties { device, at, ref edit, ref only_from } => {
             registry.edit_properties(device, at, edit, only_from.as_ref())?.map(Changed::Properties)
         }
-        &Change::SendCommand { device, ref order, expected, at } => {
-            registry.send_command(device, (order, expected), at)?.map(Changed::Sent)
+        &Change::SendCommand { device, ref order, only_id, expected, at } => {
+            registry.send_command(device, (order, only_id), expected, at)?.map(Changed::Sent)
         }
         &Change::CancelCommands { device, id, at } => {
             registry.cancel_commands(device, id, at)?.map(Changed::Cancelled)

@@ -26,6 +26,8 @@
 //!
 //! Limits, each an option: batches that wait, writes committed together, changed devices in memory, entries
 //! of logs and histories. A read returns [`VALUES_MAX`] values or entries at most.
+//!
+//! Longer than 500 lines: one method for each of the ports.
 
 mod adopt;
 mod arrivals;
@@ -98,6 +100,7 @@ use narrowgate_platform::{
         clock::heard_by_news,
         former::FormerSecrets,
         models::{ModelVersion, VersionedModel},
+        scripts::{ProductScript, ScriptVersion, VersionedScript},
     },
     secret::Secret,
 };
@@ -424,6 +427,26 @@ impl ports::Registry for SqliteStore {
         version: u32,
     ) -> PortFuture<'a, Result<Option<VersionedModel>, StoreError>> {
         self.read(move |reader| registry::models::version(reader.registry(), product_key, version))
+    }
+
+    fn script<'a>(&'a self, product_key: &'a str) -> PortFuture<'a, Result<ProductScript, StoreError>> {
+        let product_key = product_key.to_owned();
+        self.shared.lookups.look_up(move |reader| registry::scripts::script(reader.registry(), &product_key))
+    }
+
+    fn script_versions<'a>(
+        &'a self,
+        product_key: &'a str,
+    ) -> PortFuture<'a, Result<Page<ScriptVersion>, StoreError>> {
+        self.read(move |reader| registry::scripts::versions(reader.registry(), product_key))
+    }
+
+    fn script_version<'a>(
+        &'a self,
+        product_key: &'a str,
+        version: u32,
+    ) -> PortFuture<'a, Result<Option<VersionedScript>, StoreError>> {
+        self.read(move |reader| registry::scripts::version(reader.registry(), product_key, version))
     }
 
     fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>> {

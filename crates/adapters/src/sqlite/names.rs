@@ -4,7 +4,7 @@ use narrowgate_platform::model::{
     command::{CommandKind, CommandState},
     device::DeviceState,
     log::{LogEvent, Reason},
-    product::Profile,
+    product::{DataFormat, Profile},
     property::PropertyKind,
 };
 use rusqlite::types::{FromSqlError, FromSqlResult};
@@ -73,8 +73,12 @@ const REASONS: &[(Reason, &str)] = &[
     (Reason::NotificationLost, "notification_lost"),
 ];
 
-const COMMAND_KINDS: &[(CommandKind, &str)] =
-    &[(CommandKind::Set, "set"), (CommandKind::Get, "get"), (CommandKind::Service, "service")];
+const COMMAND_KINDS: &[(CommandKind, &str)] = &[
+    (CommandKind::Set, "set"),
+    (CommandKind::Get, "get"),
+    (CommandKind::Service, "service"),
+    (CommandKind::Raw, "raw"),
+];
 
 const COMMAND_STATES: &[(CommandState, &str)] = &[
     (CommandState::Created, "created"),
@@ -112,6 +116,11 @@ impl Named for DeviceState {
 
 impl Named for Profile {
     const WORDS: &'static [(Self, &'static str)] = PROFILES;
+}
+
+impl Named for DataFormat {
+    const WORDS: &'static [(Self, &'static str)] =
+        &[(DataFormat::Json, "json"), (DataFormat::Custom, "custom")];
 }
 
 impl Named for PropertyKind {
@@ -158,6 +167,7 @@ mod tests {
         check::<PropertyKind>();
         check::<LogEvent>();
         check::<Reason>();
+        check::<DataFormat>();
         check::<CommandKind>();
         check::<CommandState>();
     }

@@ -166,6 +166,7 @@ pub(super) fn product(row: &Row<'_>, key: &DataKey) -> rusqlite::Result<Product>
         retention: read.retention.as_deref().and_then(RetentionClass::parse).unwrap_or_default(),
         profile: read.profile.unwrap_or_default(),
         short_paths: read.short_paths.unwrap_or_default(),
+        data_format: read.data_format.unwrap_or_default(),
         created: read.created,
     })
 }
@@ -240,12 +241,14 @@ pub(super) fn command(row: CommandRow) -> Command {
         CommandKind::Set => CommandTopic::Set,
         CommandKind::Get => CommandTopic::Get,
         CommandKind::Service => CommandTopic::Service(row.service.unwrap_or_default().into()),
+        CommandKind::Raw => CommandTopic::Raw,
     };
     let order = Order {
         topic,
         params_json: row.params.into(),
         pending_ttl_s: row.pending_ttl_s,
         timeout_s: row.timeout_s,
+        raw: row.raw.map(Into::into),
     };
     Command {
         state: row.state,
@@ -286,6 +289,7 @@ pub(super) fn new_command(
         expected_spread: expected.map(|expected| expected.spread),
         fetched: None,
         message: None,
+        raw: order.raw.as_deref().map(<[u8]>::to_vec),
     }
 }
 

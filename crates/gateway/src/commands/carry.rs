@@ -69,7 +69,7 @@ impl Shared {
             return self.go_on_with_commands(now, device);
         }
         // Too long for one datagram: the device fetches it.
-        let named = with_command_waiting(carry.response, &asker.grant, &command.order.topic);
+        let named = with_command_waiting(carry.response, &asker.grant, command.order.fetched_at());
         self.out.respond(ticket, named);
     }
 

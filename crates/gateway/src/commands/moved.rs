@@ -238,7 +238,7 @@ impl Shared {
         let is_other = |oldest: &&Command| oldest.id != id;
         let entry = self.commands.devices.get(&asker.grant.device);
         let response = match entry.and_then(|entry| entry.queue.oldest_waiting(now.wall)).filter(is_other) {
-            Some(oldest) => asker.with_command_waiting(response, &oldest.order.topic),
+            Some(oldest) => asker.with_command_waiting(response, oldest.order.fetched_at()),
             None => response,
         };
         self.out.respond(*ticket, response);

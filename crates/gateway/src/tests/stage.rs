@@ -20,7 +20,7 @@ use narrowgate_platform::{
     model::{
         command::{Command, CommandId, CommandMove, CommandState, CommandTopic, OpenCommand, Order},
         credential::{CredentialLookup, Credentials},
-        product::{DynamicActivation, Product, Profile},
+        product::{DataFormat, DynamicActivation, Product, Profile},
         property::Properties,
         retention::RetentionClass,
     },
@@ -491,7 +491,7 @@ pub(super) fn command(id: u32, topic: &str, created: UnixMillis) -> Command {
         "get" => CommandTopic::Get,
         service => CommandTopic::Service(service.into()),
     };
-    let order = Order { topic, params_json: "{}".into(), pending_ttl_s: 60, timeout_s: 10 };
+    let order = Order { topic, params_json: "{}".into(), pending_ttl_s: 60, timeout_s: 10, raw: None };
     Command::new(CommandId(id), order, created)
 }
 
@@ -538,6 +538,7 @@ fn product(enabled: bool) -> Product {
         enabled,
         profile: Profile::Default,
         short_paths: false,
+        data_format: DataFormat::Json,
         model_json: None,
         retention: RetentionClass::parse("short").expect("it is a name"),
         created: UnixMillis(0),

@@ -14,6 +14,7 @@ mod history;
 mod models;
 mod products;
 mod properties;
+mod scripts;
 
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ pub(crate) fn routes(api: Api) -> Router {
     Router::new()
         .merge(products::routes())
         .merge(models::routes())
+        .merge(scripts::routes())
         .merge(devices::routes())
         .merge(commands::routes())
         .merge(history::routes())

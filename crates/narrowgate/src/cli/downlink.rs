@@ -11,12 +11,13 @@ use super::{
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DownlinkCommand {
-    /// Send a command to a device: set or get points, or run a service
+    /// Send a command to a device: set or get points, run a service, or send bytes
     #[command(
         after_help = "The device must be online, unless the command may wait for it (--pending-ttl).\n\n\
                       Examples:\n  narrowgate command send MuGsF6W4/15bBZlRknc --set '{\"temp\":30.5}' \
                       --wait\n  narrowgate command send 15bBZlRknc --get temp,power --pending-ttl 86400\n  \
-                      narrowgate command send 15bBZlRknc --service restart --input '{\"delay\":5}'"
+                      narrowgate command send 15bBZlRknc --service restart --input '{\"delay\":5}'\n  \
+                      narrowgate command send 15bBZlRknc --raw 02000000140101"
     )]
     Send(SendArgs),
     /// List the commands of a device, newest first
@@ -33,7 +34,7 @@ pub(crate) enum DownlinkCommand {
 }
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("what").required(true).args(["set", "get", "service"]))]
+#[command(group = ArgGroup::new("what").required(true).args(["set", "get", "service", "raw"]))]
 pub(crate) struct SendArgs {
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
@@ -47,8 +48,11 @@ pub(crate) struct SendArgs {
     #[arg(long, value_name = "ID")]
     pub(crate) service: Option<String>,
     /// Inputs of the service, as a JSON object [default: {}]
-    #[arg(long, value_name = "JSON", requires = "service", conflicts_with_all = ["set", "get"])]
+    #[arg(long, value_name = "JSON", requires = "service", conflicts_with_all = ["set", "get", "raw"])]
     pub(crate) input: Option<String>,
+    /// Bytes for a device whose product has the data format custom, in hexadecimal digits
+    #[arg(long, value_name = "HEX")]
+    pub(crate) raw: Option<String>,
     /// How long the command may wait for the device; 0: the device must be online
     #[arg(
         long,

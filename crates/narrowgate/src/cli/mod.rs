@@ -7,6 +7,7 @@ mod downlink;
 mod model;
 mod paging;
 mod product;
+mod script;
 mod server;
 mod simulate;
 pub(crate) mod tips;
@@ -28,6 +29,7 @@ pub(crate) use product::{
     CreateArgs as ProductCreateArgs, DeleteArgs as ProductDeleteArgs, ProductCommand, RotateSecretArgs,
     Switch, UpdateArgs,
 };
+pub(crate) use script::{ScriptCommand, TryArgs};
 pub(crate) use server::ServerArgs;
 pub(crate) use simulate::{Fault, Reply, SimulateArgs};
 
@@ -99,6 +101,9 @@ pub(crate) enum Command {
     /// Show, check and draft thing models (what devices of a product may send)
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Publish and try scripts, which turn bytes of devices into messages and back
+    #[command(subcommand)]
+    Script(ScriptCommand),
     /// Register, list, inspect and disable devices
     #[command(subcommand)]
     Device(DeviceCommand),

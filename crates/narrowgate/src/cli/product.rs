@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use narrowgate_api::product::Profile;
+use narrowgate_api::product::{DataFormat, Profile};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProductCommand {
@@ -94,6 +94,9 @@ pub(crate) struct CreateArgs {
     /// thing model [default: off]
     #[arg(long, value_enum, value_name = "SWITCH")]
     pub(crate) short_paths: Option<Switch>,
+    /// What its devices speak: json, or custom for bytes that a script turns into messages [default: json]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) data_format: Option<DataFormatArg>,
     /// Thing model (JSON), - reads standard input; without one every point is accepted
     #[arg(long, value_name = "FILE")]
     pub(crate) model: Option<PathBuf>,
@@ -145,6 +148,9 @@ pub(crate) struct UpdateArgs {
     /// thing model, from now on
     #[arg(long, value_enum, value_name = "SWITCH")]
     pub(crate) short_paths: Option<Switch>,
+    /// What its devices speak, from now on: json, or custom for bytes that a script turns into messages
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) data_format: Option<DataFormatArg>,
     /// Thing model (JSON) that replaces the present one; - reads standard input
     #[arg(long, value_name = "FILE", conflicts_with = "no_model")]
     pub(crate) model: Option<PathBuf>,
@@ -176,6 +182,22 @@ impl From<ProfileArg> for Profile {
         match profile {
             ProfileArg::Default => Self::Default,
             ProfileArg::Nbiot => Self::Nbiot,
+        }
+    }
+}
+
+/// As [`DataFormat`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DataFormatArg {
+    Json,
+    Custom,
+}
+
+impl From<DataFormatArg> for DataFormat {
+    fn from(format: DataFormatArg) -> Self {
+        match format {
+            DataFormatArg::Json => Self::Json,
+            DataFormatArg::Custom => Self::Custom,
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     directory,
     failure::Failure,
     host::Host,
+    scripts,
     store::{self, OpenedStore, StoreFailure},
     system::{SystemClock, SystemEntropy},
 };
@@ -145,7 +146,8 @@ impl OwnStore {
         let runtime = runtime.map_err(|error| Failure::failed("cannot start").reason(error))?;
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
         let operator = Operator::new(stores.clone(), clock, entropy, Arc::new(NobodyConnected))
-            .with_retention_classes(config.store.classes());
+            .with_retention_classes(config.store.classes())
+            .with_scripts(scripts::of_command());
         let host = Host { since: None, data: config.data.clone(), refused_by_store: Box::new(|| None) };
         let router = narrowgate_http::api_router(Api { operator, host: host.source(), events: None });
         Ok(Self { router, journal: stores.journal, runtime })

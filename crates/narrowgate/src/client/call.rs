@@ -6,6 +6,8 @@ use axum::{
     body::{Body, Bytes},
     http::{Method, Request, header},
 };
+#[cfg(test)]
+use narrowgate_api::script::NewScript;
 use narrowgate_api::{
     command::{CommandCreated, CommandView, CommandsCancelled, NewCommand},
     device::{
@@ -25,6 +27,10 @@ use narrowgate_api::{
     query::{
         DeleteDevice, DeleteProduct, DeviceEventsQuery, DeviceList, DeviceQuery, EventsQuery, ImportQuery,
         LatestQuery, Paging, PointValuesQuery, ValuesQuery,
+    },
+    script::{
+        PublishScript, Replayed, RollBackScript, ScriptPublished, ScriptVersionRow, ScriptVersionView,
+        ScriptView, TriedOnce, TryScript,
     },
 };
 use narrowgate_platform::model::property::PropertyKind;
@@ -152,6 +158,55 @@ impl Call<Page<ModelVersionRow>> {
 impl Call<ModelVersionView> {
     pub(crate) fn show_model_version(product_key: &str, version: u32) -> Self {
         Self::get(format!("{}/model/versions/{version}", product(product_key)))
+    }
+}
+
+impl Call<ScriptView> {
+    pub(crate) fn show_script(product_key: &str) -> Self {
+        Self::get(product(product_key) + "/script")
+    }
+
+    #[cfg(test)]
+    pub(crate) fn draft_script(product_key: &str, new: &NewScript) -> Self {
+        Self::change(Method::PUT, product(product_key) + "/script").body(new)
+    }
+}
+
+impl Call<ScriptPublished> {
+    pub(crate) fn publish_script(product_key: &str, wanted: &PublishScript) -> Self {
+        Self::change(Method::POST, product(product_key) + "/script:publish").body(wanted)
+    }
+
+    pub(crate) fn roll_back_script(product_key: &str, wanted: &RollBackScript) -> Self {
+        Self::change(Method::POST, product(product_key) + "/script:rollback").body(wanted)
+    }
+}
+
+impl Call<Page<ScriptVersionRow>> {
+    pub(crate) fn list_script_versions(product_key: &str) -> Self {
+        Self::get(product(product_key) + "/script/versions")
+    }
+}
+
+impl Call<ScriptVersionView> {
+    pub(crate) fn show_script_version(product_key: &str, version: u32) -> Self {
+        Self::get(format!("{}/script/versions/{version}", product(product_key)))
+    }
+}
+
+impl Call<TriedOnce> {
+    /// Of bytes, or of a message.
+    pub(crate) fn try_script(product_key: &str, wanted: &TryScript) -> Self {
+        let path = product(product_key) + "/script:try";
+        Self { reads_only: true, ..Self::change(Method::POST, path).body(wanted) }
+    }
+}
+
+impl Call<Replayed> {
+    /// Of what a device sent.
+    pub(crate) fn replay_script(product_key: &str, wanted: &TryScript) -> Self {
+        let path = product(product_key) + "/script:try";
+        Self { reads_only: true, ..Self::change(Method::POST, path).body(wanted) }
     }
 }
 

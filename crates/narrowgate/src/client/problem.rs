@@ -22,7 +22,7 @@ pub(super) fn read<T: DeserializeOwned>(status: StatusCode, body: &Bytes) -> Res
 
 /// A problem in the words of the command line.
 pub(super) fn failure(problem: Problem) -> Failure {
-    let Problem { title, detail, code, hint, place, .. } = problem;
+    let Problem { title, detail, code, hint, place, line, .. } = problem;
     let detail = detail.map(|detail| as_typed(detail, place.as_deref()));
     let failure = match code {
         Code::Malformed | Code::PathUnknown | Code::MethodWrong | Code::MediaTypeWrong => {
@@ -36,11 +36,12 @@ pub(super) fn failure(problem: Problem) -> Failure {
         _ => Failure::failed(title),
     };
     let failure = detail.into_iter().fold(failure, Failure::reason);
+    let failure = line.into_iter().fold(failure, |failure, line| failure.part("line", line));
     hint.into_iter().fold(failure, Failure::hint)
 }
 
 /// Fields of requests that have another name on the command line.
-const TYPED: [(&str, &str); 15] = [
+const TYPED: [(&str, &str); 17] = [
     ("productKey", "--product-key"),
     ("productSecret", "--product-secret"),
     ("deviceKey", "--device-key"),
@@ -54,6 +55,8 @@ const TYPED: [(&str, &str); 15] = [
     ("ids", "--get"),
     ("service", "--service"),
     ("input", "--input"),
+    ("hex", "--hex"),
+    ("from", "--from"),
     ("pendingTtl", "--pending-ttl"),
     ("timeout", "--timeout"),
 ];

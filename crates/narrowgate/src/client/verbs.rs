@@ -19,6 +19,7 @@ use narrowgate_api::{
     product::{NewProduct, ProductPatch},
     properties::PropertiesPatch,
     query::{DeviceEventsQuery, DeviceList, EventsQuery, LatestQuery, Paging, PointValuesQuery, ValuesQuery},
+    script::{NewScript, PublishScript, RollBackScript, TryScript},
 };
 use narrowgate_http::Api;
 use narrowgate_platform::{
@@ -46,7 +47,7 @@ struct Verb {
 
 fn verb<T>(name: &'static str, call: Call<T>) -> Verb {
     let (method, path, _) = call.sent();
-    let method = ["GET", "POST", "PATCH", "DELETE"].into_iter().find(|known| *known == method);
+    let method = ["GET", "POST", "PUT", "PATCH", "DELETE"].into_iter().find(|known| *known == method);
     let (method, path) = (method.expect("a method of the API"), path.to_owned());
     Verb { name, method, path, request: call.into_request().expect("it can be asked") }
 }
@@ -65,6 +66,13 @@ fn verbs() -> Vec<Verb> {
         verb("infer_model", Call::infer_model("pk")),
         verb("list_model_versions", Call::list_model_versions("pk")),
         verb("show_model_version", Call::show_model_version("pk", 7)),
+        verb("show_script", Call::show_script("pk")),
+        verb("draft_script", Call::draft_script("pk", &NewScript { source: "s".into() })),
+        verb("publish_script", Call::publish_script("pk", &PublishScript::default())),
+        verb("roll_back_script", Call::roll_back_script("pk", &RollBackScript { version: 7 })),
+        verb("list_script_versions", Call::list_script_versions("pk")),
+        verb("show_script_version", Call::show_script_version("pk", 7)),
+        verb("try_script", Call::try_script("pk", &TryScript::default())),
         verb("delete_product", Call::delete_product("pk", true)),
         verb("create_device", Call::create_device("pk", &NewDeviceRequest::default())),
         verb("import_devices", Call::import_devices("pk", Vec::new(), true)),
@@ -145,6 +153,19 @@ const VERBS: &[&str] = &[
         "show_model_version | GET /api/v1/products/pk/model/versions/7 | ",
         "cannot show that version of the thing model"
     ),
+    "show_script | GET /api/v1/products/pk/script | cannot show the script",
+    "draft_script | PUT /api/v1/products/pk/script | cannot keep the script",
+    "publish_script | POST /api/v1/products/pk/script:publish | cannot publish the script",
+    "roll_back_script | POST /api/v1/products/pk/script:rollback | cannot roll back the script",
+    concat!(
+        "list_script_versions | GET /api/v1/products/pk/script/versions | ",
+        "cannot list the versions of the script"
+    ),
+    concat!(
+        "show_script_version | GET /api/v1/products/pk/script/versions/7 | ",
+        "cannot show that version of the script"
+    ),
+    "try_script | POST /api/v1/products/pk/script:try | cannot try the script",
     "delete_product | DELETE /api/v1/products/pk?force=true | cannot delete the product",
     "create_device | POST /api/v1/products/pk/devices | cannot register the device",
     "import_devices | POST /api/v1/products/pk/devices:import?dryRun=true | cannot import the devices",

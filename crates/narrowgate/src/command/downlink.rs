@@ -54,11 +54,12 @@ pub(super) fn run(command: DownlinkCommand, config: &Config, output: Output) -> 
 }
 
 fn send(arguments: SendArgs, config: &Config, output: Output) -> Result<(), Failure> {
-    let SendArgs { device, set, get, service, input, pending_ttl, timeout, wait } = arguments;
-    let kind = match (&set, &service) {
-        (Some(_), _) => CommandKind::Set,
-        (None, Some(_)) => CommandKind::Service,
-        (None, None) => CommandKind::Get,
+    let SendArgs { device, set, get, service, input, raw, pending_ttl, timeout, wait } = arguments;
+    let kind = match (&set, &service, &raw) {
+        (Some(_), ..) => CommandKind::Set,
+        (None, Some(_), _) => CommandKind::Service,
+        (None, None, Some(_)) => CommandKind::Raw,
+        (None, None, None) => CommandKind::Get,
     };
     let new = NewCommand {
         kind,
@@ -66,6 +67,7 @@ fn send(arguments: SendArgs, config: &Config, output: Output) -> Result<(), Fail
         ids: (kind == CommandKind::Get).then_some(get),
         service,
         input: input.map(|text| json(text, "--input '{\"delay\":5}'")).transpose()?,
+        hex: raw,
         pending_ttl,
         timeout,
         wait: None,

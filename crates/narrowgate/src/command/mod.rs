@@ -19,6 +19,7 @@ mod product_shown;
 mod properties;
 mod purge;
 mod refused;
+mod script;
 mod secret_argument;
 mod serve;
 mod simulate;
@@ -57,6 +58,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(arguments) => demo::run(&load(&arguments)?, form),
         Command::Product(command) => product::run(command, &load(&offline)?, form),
         Command::Model(command) => model::run(command, &load(&offline)?, form),
+        Command::Script(command) => script::run(command, &load(&offline)?, form),
         Command::Downlink(command) => downlink::run(command, &load(&offline)?, form),
         Command::Device(command) => device::run(command, &load(&offline)?, form),
         Command::Refused(arguments) => refused::run(arguments, &load(&offline)?, form),

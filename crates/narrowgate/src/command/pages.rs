@@ -9,6 +9,7 @@ use narrowgate_api::{
     history::{BucketView, EventView, LogView, PointView, RefusalView},
     model::ModelVersionRow,
     page::{LeftOut, Page},
+    script::ScriptVersionRow,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{
@@ -62,6 +63,8 @@ impl Row for LogView {}
 impl Row for ModelVersionRow {}
 
 impl Row for RefusalView {}
+
+impl Row for ScriptVersionRow {}
 
 impl Row for PointView {}
 

@@ -202,6 +202,7 @@ fn new_product(arguments: ProductCreateArgs) -> Result<NewProduct, Failure> {
         },
         profile: arguments.profile.map(Into::into),
         short_paths: arguments.short_paths.map(|switch| switch == Switch::On),
+        data_format: arguments.data_format.map(Into::into),
         model: arguments.model.as_deref().map(read_model).transpose()?,
         retention: arguments.retention,
     })
@@ -221,6 +222,7 @@ fn patch(arguments: UpdateArgs) -> Result<ProductPatch, Failure> {
         && bounds.quota.is_none()
         && arguments.profile.is_none()
         && arguments.short_paths.is_none()
+        && arguments.data_format.is_none()
         && arguments.model.is_none()
         && arguments.retention.is_none()
         && !(arguments.no_model || arguments.no_activation_ends || arguments.default_quota);
@@ -239,6 +241,7 @@ fn patch(arguments: UpdateArgs) -> Result<ProductPatch, Failure> {
         },
         profile: arguments.profile.map(Into::into),
         short_paths: arguments.short_paths.map(|switch| switch == Switch::On),
+        data_format: arguments.data_format.map(Into::into),
         model: match arguments.model.as_deref().map(read_model).transpose()? {
             Some(model) => Some(Some(model)),
             None => arguments.no_model.then_some(None),

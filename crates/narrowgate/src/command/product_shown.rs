@@ -2,7 +2,9 @@
 
 use narrowgate_api::{
     names::UnixMillis,
-    product::{DamagedProductView, DynamicActivation, ProductCreated, ProductRow, ProductView, Profile},
+    product::{
+        DamagedProductView, DataFormat, DynamicActivation, ProductCreated, ProductRow, ProductView, Profile,
+    },
     secret::SecretText,
 };
 use serde::Serialize;
@@ -40,6 +42,7 @@ pub(super) struct Shown {
     dynamic_activation_quota_per_hour: Option<u32>,
     profile: Option<Profile>,
     short_paths: Option<bool>,
+    data_format: Option<DataFormat>,
     model_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<Box<RawValue>>,
@@ -62,6 +65,7 @@ impl From<ProductView> for Shown {
             dynamic_activation,
             profile,
             short_paths,
+            data_format,
             model_id,
             model,
             retention,
@@ -77,6 +81,7 @@ impl From<ProductView> for Shown {
             dynamic_activation_quota_per_hour: Some(quota_per_hour),
             profile: Some(profile),
             short_paths: Some(short_paths),
+            data_format: Some(data_format),
             model_id,
             model,
             retention: Some(retention),
@@ -101,6 +106,7 @@ impl From<ProductRow> for Shown {
                 dynamic_activation_quota_per_hour: None,
                 profile: None,
                 short_paths: None,
+                data_format: None,
                 model_id: None,
                 model: None,
                 retention: None,
@@ -126,14 +132,15 @@ mod tests {
         let intact = concat!(
             r#"{"productKey":"pk","name":"n","enabled":true,"dynamicActivation":{"enabled":false,"#,
             r#""endsAt":5,"quotaPerHour":1000},"profile":"default","shortPaths":false,"modelId":null,"#,
-            r#""retention":"short","createdAt":7}"#
+            r#""dataFormat":"custom","retention":"short","createdAt":7}"#
         );
         assert_eq!(
             printed(intact),
             concat!(
                 r#"{"productKey":"pk","name":"n","enabled":true,"dynamicActivationEnabled":false,"#,
                 r#""dynamicActivationEndsAt":5,"dynamicActivationQuotaPerHour":1000,"profile":"default","#,
-                r#""shortPaths":false,"modelId":null,"retention":"short","createdTime":7}"#
+                r#""shortPaths":false,"dataFormat":"custom","modelId":null,"retention":"short","#,
+                r#""createdTime":7}"#
             )
         );
         let damaged = concat!(
@@ -146,7 +153,8 @@ mod tests {
             concat!(
                 r#"{"productKey":"pk","name":null,"enabled":null,"dynamicActivationEnabled":null,"#,
                 r#""dynamicActivationEndsAt":null,"dynamicActivationQuotaPerHour":null,"profile":null,"#,
-                r#""shortPaths":null,"modelId":null,"retention":null,"createdTime":null,"damaged":true,"#,
+                r#""shortPaths":null,"dataFormat":null,"modelId":null,"retention":null,"createdTime":null,"#,
+                r#""damaged":true,"#,
                 r#""id":"id:1","detail":"row 1"}"#
             )
         );

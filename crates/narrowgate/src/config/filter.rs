@@ -19,6 +19,7 @@ const MODULES: &[&str] = &[
     "narrowgate::gateway",
     "narrowgate::gateway::batches",
     "narrowgate::gateway::reads",
+    "narrowgate::scripts",
     "narrowgate::serve",
     "narrowgate::serve::descriptors",
     "narrowgate::serve::notify",

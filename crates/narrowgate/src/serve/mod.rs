@@ -40,6 +40,7 @@ use crate::{
     feed::Feed,
     gateway::{Gateway, StartError},
     host::Host,
+    scripts,
     socket::{self, ControlSocket},
     store::OpenedStore,
     system::{SystemClock, SystemEntropy},
@@ -124,6 +125,7 @@ impl Server {
         let control = ControlSocket::bind(&config.data)?;
         let feed = Feed::new();
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+        let scripts = scripts::of_server();
         let options = options::gateway_options(config, opened.decoy);
         let gateway = Gateway::start(options, stores.clone(), clock.clone(), entropy.clone(), feed.clone())
             .await
@@ -136,7 +138,8 @@ impl Server {
         let arrivals = gateway.arrival_clock();
         let gateway: SharedGateway = Arc::new(RwLock::new(Some(gateway)));
         let operator = Operator::new(stores.clone(), arrivals, entropy, sessions)
-            .with_retention_classes(config.store.classes());
+            .with_retention_classes(config.store.classes())
+            .with_scripts(Arc::clone(&scripts));
         let (stopping, stop) = watched::channel(false);
         let events = Arc::new(Followed { feed: feed.clone(), operator: operator.clone() });
         let refused_by_store = refused_by_store(gateway.clone());

@@ -20,6 +20,7 @@ mod points;
 mod profiles;
 mod purge;
 mod retention;
+mod scripts;
 mod secrets;
 mod server;
 mod short_paths;

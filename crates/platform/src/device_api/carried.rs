@@ -23,7 +23,7 @@ const OPTION_HEAD_BYTES: usize = 5;
 /// A response with a command in it; `None`: it does not fit. To be sent once it is durable that the command
 /// was sent.
 pub fn with_command(response: &Response, session: &Grant, command: &Command) -> Option<Response> {
-    let named = with_command_waiting(response.clone(), session, &command.order.topic);
+    let named = with_command_waiting(response.clone(), session, command.order.fetched_at());
     let content_format = response.options.find_uint(OptionNumber::CONTENT_FORMAT);
     let response = named.option(COMMAND, message_in(command, content_format));
     let options = response.options.iter().map(|(_, value)| OPTION_HEAD_BYTES + value.len());
@@ -45,7 +45,8 @@ mod tests {
 
     fn command(params_json: &str) -> Command {
         let params_json = params_json.into();
-        let order = Order { topic: CommandTopic::Set, params_json, pending_ttl_s: 0, timeout_s: 30 };
+        let order =
+            Order { topic: CommandTopic::Set, params_json, pending_ttl_s: 0, timeout_s: 30, raw: None };
         Command::new(CommandId(20), order, UnixMillis(0))
     }
 

@@ -64,6 +64,11 @@ pub enum CommandWanted {
 
 /// A GET of a command's topic.
 pub(super) fn fetch(request: &Request, topic: CommandTopic) -> Action {
+    if topic == CommandTopic::Raw && matches!(request.accept, None | Some(format::OCTET_STREAM)) {
+        // What is fetched there has this format, whatever is asked for.
+        let (topic, content_format) = (Some(topic), format::OCTET_STREAM);
+        return Action::Command(CommandWanted::Fetch { topic, content_format });
+    }
     match accepted_format(request) {
         Ok(content_format) => Action::Command(CommandWanted::Fetch { topic: Some(topic), content_format }),
         Err(refused) => Action::Respond(refused),
@@ -87,13 +92,21 @@ pub(super) fn reply(request: &Request, topic: CommandTopic) -> Action {
         Ok(content_format) => content_format,
         Err(refused) => return Action::Respond(refused),
     };
-    let body = match Body::read(request) {
-        Ok(body) => body,
-        Err(refused) => return refused.into(),
-    };
+    match Body::read(request) {
+        Ok(body) => reply_in(&body, topic, content_format),
+        Err(refused) => refused.into(),
+    }
+}
+
+fn read_body<'a>(body: &'a Body<'_>) -> Reply<'a> {
     let named = ["id", "code", "data", "message"];
     let [id, code, data, message] = Piece::of(body.json()).named(named).unwrap_or_default();
-    let reply = Reply { id, code, data, message };
+    Reply { id, code, data, message }
+}
+
+/// A reply that was read.
+fn reply_in(body: &Body<'_>, topic: CommandTopic, content_format: u16) -> Action {
+    let reply = read_body(body);
     match body.envelope().check_id().and_then(|()| read(&reply)) {
         Ok((id, step)) => Action::Command(CommandWanted::Reply { topic: Some(topic), id, step }),
         Err(fault) => body::refuse(content_format, body.envelope().id(), fault),
@@ -122,11 +135,22 @@ struct Message<'a> {
     method: &'a str,
 }
 
-/// A command as it is sent to its device.
+/// A command as it is sent to its device: its bytes, or JSON.
 ///
 /// # Panics
 /// Where its parameters are not JSON: they are checked before it is stored.
 pub fn message(command: &Command) -> Vec<u8> {
+    match &command.order.raw {
+        Some(raw) => raw.to_vec(),
+        None => message_as_json(command),
+    }
+}
+
+/// The same as JSON, whatever the device gets: what a script makes bytes of.
+///
+/// # Panics
+/// As [`message`].
+pub fn message_as_json(command: &Command) -> Vec<u8> {
     let params = RawValue::from_string(command.order.params_json.to_string());
     let params = params.expect("what is stored was read as JSON before");
     let (id, method) = (command.id.to_string(), command.order.topic.method());
@@ -137,13 +161,17 @@ pub fn message(command: &Command) -> Vec<u8> {
 /// The same in CBOR, for who wants that.
 pub(super) fn message_in(command: &Command, content_format: Option<u32>) -> Vec<u8> {
     let message = message(command);
-    let is_cbor = content_format == Some(u32::from(format::CBOR));
+    let is_cbor = content_format == Some(u32::from(format::CBOR)) && command.order.raw.is_none();
     if is_cbor { cbor::from_json(&message) } else { message }
 }
 
 /// The answer to a GET that a command was found for, once that is durable. Nobody may answer with it later.
 pub fn deliver(command: &Command, content_format: u16) -> Response {
-    with_json(Response::new(Code::CONTENT).max_age(0), content_format, message(command))
+    let response = Response::new(Code::CONTENT).max_age(0);
+    match &command.order.raw {
+        Some(raw) => response.content_format(format::OCTET_STREAM).payload(raw.to_vec()),
+        None => with_json(response, content_format, message(command)),
+    }
 }
 
 /// The answer to a GET where no command of the topic waits.
@@ -170,6 +198,7 @@ fn topic_path(session: &Grant, topic: &CommandTopic) -> UriPath {
         CommandTopic::Set => &["thing", "service", "measurepoint", "set"],
         CommandTopic::Get => &["thing", "service", "measurepoint", "get"],
         CommandTopic::Service(service) => &["thing", "service", service],
+        CommandTopic::Raw => &["thing", "model", "down_raw"],
     };
     rest.iter().for_each(|segment| path.push(segment));
     path
@@ -325,7 +354,8 @@ mod tests {
     #[test]
     fn a_command_is_delivered_as_the_protocol_says_and_names_the_next_topic() {
         let params_json = r#"{"temp":30.50}"#.into();
-        let order = Order { topic: CommandTopic::Set, params_json, pending_ttl_s: 0, timeout_s: 30 };
+        let order =
+            Order { topic: CommandTopic::Set, params_json, pending_ttl_s: 0, timeout_s: 30, raw: None };
         let command = Command::new(CommandId(20), order, UnixMillis(0));
         let response = deliver(&command, format::JSON);
         let text = concat!(

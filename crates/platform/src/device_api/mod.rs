@@ -255,6 +255,7 @@ fn command_topic(kind: CommandKind, service: Option<String>) -> Option<CommandTo
     match kind {
         CommandKind::Set => Some(CommandTopic::Set),
         CommandKind::Get => Some(CommandTopic::Get),
+        CommandKind::Raw => Some(CommandTopic::Raw),
         CommandKind::Service => {
             service.filter(|id| is_topic_identifier(id)).map(|id| CommandTopic::Service(id.into()))
         }

@@ -10,6 +10,7 @@ use super::{
     device_log::DeviceLog,
     model::{DeviceRow, Model, ProductRow, missing, slot},
     model_versions::Models,
+    product_scripts::Scripts,
 };
 use crate::{
     ids::{DeviceId, UnixMillis},
@@ -40,6 +41,9 @@ impl Model {
             Change::PutModel { product_key, put, with, at } => {
                 self.put_model(product_key, &put, with.map(|product| *product), at).map(Changed::Model)
             }
+            Change::PutScript { product_key, put, at } => {
+                self.put_script(&product_key, &put, at).map(Changed::Script)
+            }
             Change::RotateProductSecret { product_key, secret, at } => {
                 self.rotate_product_secret(&product_key, secret, at).map(|()| Changed::Done)
             }
@@ -63,8 +67,8 @@ impl Model {
             Change::EditProperties { device, at, edit, only_from } => {
                 self.edit_properties(device, at, &edit, only_from).map(Changed::Properties)
             }
-            Change::SendCommand { device, order, expected, at } => {
-                self.send_command(device, (order, expected), at).map(Changed::Sent)
+            Change::SendCommand { device, order, only_id, expected, at } => {
+                self.send_command(device, (order, expected), only_id, at).map(Changed::Sent)
             }
             Change::CancelCommands { device, id, at } => {
                 self.cancel_commands(device, id, at).map(Changed::Cancelled)
@@ -83,7 +87,7 @@ impl Model {
         }
         self.product_keys.insert(product.product_key.clone(), self.products.len());
         let models = Models::of(&mut product);
-        self.products.push(Some(ProductRow { product, models, issued: (0, 0) }));
+        self.products.push(Some(ProductRow { product, models, scripts: Scripts::default(), issued: (0, 0) }));
         Ok(())
     }
 
@@ -98,6 +102,7 @@ impl Model {
         kept.retention = product.retention;
         kept.profile = product.profile;
         kept.short_paths = product.short_paths;
+        kept.data_format = product.data_format;
         Ok(())
     }
 

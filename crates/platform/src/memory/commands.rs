@@ -50,14 +50,18 @@ impl Commands {
             .collect()
     }
 
+    /// The id of the next one.
+    fn next(&self, of_gone: Option<CommandId>, at: UnixMillis) -> CommandId {
+        let last = self.last_id().max(of_gone);
+        next_id(last, at, |id| self.kept.iter().any(|(_, command)| command.id == id))
+    }
+
     fn send(
         &mut self,
         (order, expected): (Order, Option<Expected>),
-        of_gone: Option<CommandId>,
+        id: CommandId,
         at: UnixMillis,
     ) -> Command {
-        let last = self.last_id().max(of_gone);
-        let id = next_id(last, at, |id| self.kept.iter().any(|(_, command)| command.id == id));
         let command = Command { expected, ..Command::new(id, order, at) };
         self.sent += 1;
         self.kept.push_back((self.sent, command.clone()));
@@ -94,6 +98,7 @@ impl Model {
         &mut self,
         device: DeviceId,
         order: (Order, Option<Expected>),
+        only_id: Option<CommandId>,
         at: UnixMillis,
     ) -> Result<Result<Command, NotSent>, StoreError> {
         let of_gone = self.last_command_of_gone;
@@ -108,11 +113,16 @@ impl Model {
             open: row.commands.open().count(),
             pending_ttl_s: order.0.pending_ttl_s,
         };
-        Ok(case.permit().map(|()| {
-            let command = row.commands.send(order, of_gone, at);
-            row.note(LogEntry::command_sent(device, at, &command));
-            command
-        }))
+        if let Err(why) = case.permit() {
+            return Ok(Err(why));
+        }
+        let id = row.commands.next(of_gone, at);
+        if only_id.is_some_and(|only| only != id) {
+            return Ok(Err(NotSent::OtherId(id)));
+        }
+        let command = row.commands.send(order, id, at);
+        row.note(LogEntry::command_sent(device, at, &command));
+        Ok(Ok(command))
     }
 
     pub(super) fn cancel_commands(

@@ -15,6 +15,7 @@ mod find;
 mod model;
 mod model_versions;
 mod pages;
+mod product_scripts;
 mod properties;
 mod purge;
 mod scripts;
@@ -37,7 +38,10 @@ use crate::{
         Batch, Change, Changed, Committed, DeviceQuery, History, HistoryPage, Journal, PortFuture, Query,
         Recovered, Registry, SimilarNames, StoreError,
     },
-    rules::models::{ModelVersion, VersionedModel},
+    rules::{
+        models::{ModelVersion, VersionedModel},
+        scripts::{ProductScript, ScriptVersion, VersionedScript},
+    },
     secret::Secret,
 };
 
@@ -138,6 +142,25 @@ impl Registry for MemoryStore {
         version: u32,
     ) -> PortFuture<'a, Result<Option<VersionedModel>, StoreError>> {
         self.with(|model| Ok(model.model_version(product_key, version)))
+    }
+
+    fn script<'a>(&'a self, product_key: &'a str) -> PortFuture<'a, Result<ProductScript, StoreError>> {
+        self.with(|model| Ok(model.script(product_key)))
+    }
+
+    fn script_versions<'a>(
+        &'a self,
+        product_key: &'a str,
+    ) -> PortFuture<'a, Result<Page<ScriptVersion>, StoreError>> {
+        self.with(|model| Ok(model.script_versions(product_key)))
+    }
+
+    fn script_version<'a>(
+        &'a self,
+        product_key: &'a str,
+        version: u32,
+    ) -> PortFuture<'a, Result<Option<VersionedScript>, StoreError>> {
+        self.with(|model| Ok(model.script_version(product_key, version)))
     }
 
     fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>> {

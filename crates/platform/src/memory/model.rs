@@ -30,7 +30,7 @@ use crate::{
     secret::Secret,
 };
 
-use super::{commands::Commands, device_log::DeviceLog, model_versions::Models};
+use super::{commands::Commands, device_log::DeviceLog, model_versions::Models, product_scripts::Scripts};
 
 /// Arrivals of deleted devices that are still counted; the oldest are dropped first.
 const ARRIVALS_OF_GONE_MAX: usize = 100_000;
@@ -74,6 +74,7 @@ pub struct Model {
 pub(super) struct ProductRow {
     pub(super) product: Product,
     pub(super) models: Models,
+    pub(super) scripts: Scripts,
     /// Clock hour of the last secret issued, and how many were issued in it.
     pub(super) issued: (i64, u32),
 }

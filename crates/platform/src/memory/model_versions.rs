@@ -81,7 +81,7 @@ impl Model {
         Ok(Ok(stands))
     }
 
-    fn product_row(&self, product_key: &str) -> Option<&ProductRow> {
+    pub(super) fn product_row(&self, product_key: &str) -> Option<&ProductRow> {
         self.product_keys.get(product_key).and_then(|&index| self.products[index].as_ref())
     }
 

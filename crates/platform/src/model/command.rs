@@ -45,6 +45,8 @@ pub enum CommandTopic {
     Get,
     /// `thing/service/{serviceId}`
     Service(Box<str>),
+    /// `thing/model/down_raw`
+    Raw,
 }
 
 impl CommandTopic {
@@ -54,13 +56,14 @@ impl CommandTopic {
             Self::Set => CommandKind::Set,
             Self::Get => CommandKind::Get,
             Self::Service(_) => CommandKind::Service,
+            Self::Raw => CommandKind::Raw,
         }
     }
 
     /// The service, if it is one's.
     pub fn service(&self) -> Option<&str> {
         match self {
-            Self::Set | Self::Get => None,
+            Self::Set | Self::Get | Self::Raw => None,
             Self::Service(service) => Some(service),
         }
     }
@@ -71,6 +74,7 @@ impl CommandTopic {
             Self::Set => Cow::Borrowed("thing.service.measurepoint.set"),
             Self::Get => Cow::Borrowed("thing.service.measurepoint.get"),
             Self::Service(service) => Cow::Owned(format!("thing.service.{service}")),
+            Self::Raw => Cow::Borrowed("thing.model.down_raw"),
         }
     }
 }
@@ -86,6 +90,15 @@ pub struct Order {
     pub pending_ttl_s: u32,
     /// How long the device has to answer it, seconds.
     pub timeout_s: u32,
+    /// The bytes that the device gets; `None`: it gets JSON.
+    pub raw: Option<Box<[u8]>>,
+}
+
+impl Order {
+    /// The topic at which the device fetches it.
+    pub fn fetched_at(&self) -> &CommandTopic {
+        if self.raw.is_some() { &CommandTopic::Raw } else { &self.topic }
+    }
 }
 
 /// A command and what has become of it. Cheap to clone but for the device's answer.

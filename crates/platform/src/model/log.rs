@@ -133,6 +133,7 @@ impl LogEntry {
             CommandTopic::Set => "set".to_owned(),
             CommandTopic::Get => "get".to_owned(),
             CommandTopic::Service(service) => format!("service {service}"),
+            CommandTopic::Raw => "raw".to_owned(),
         };
         let detail = Some(format!("command {}: {what}", command.id));
         Self { detail, ..Self::new(device, at, LogEvent::CommandSent) }
@@ -206,7 +207,7 @@ mod tests {
     #[test]
     fn a_command_is_told_by_its_id_and_what_it_asks_for() {
         let command = |id, topic| {
-            let order = Order { topic, params_json: "{}".into(), pending_ttl_s: 0, timeout_s: 30 };
+            let order = Order { topic, params_json: "{}".into(), pending_ttl_s: 0, timeout_s: 30, raw: None };
             Command::new(CommandId(id), order, UnixMillis(0))
         };
         let set = command(7, CommandTopic::Set);

@@ -1,6 +1,6 @@
 //! A product: the kind of device, its secret, and whether its devices may fetch their own secrets.
 
-pub use narrowgate_api::product::Profile;
+pub use narrowgate_api::product::{DataFormat, Profile};
 
 use super::retention::RetentionClass;
 use crate::{ids::UnixMillis, secret::Secret};
@@ -46,6 +46,8 @@ pub struct Product {
     pub profile: Profile,
     /// Whether they may use short paths (device protocol, section 13); off by default.
     pub short_paths: bool,
+    /// What they speak.
+    pub data_format: DataFormat,
     /// The thing model as the JSON document it was given as; `None`: every point is accepted.
     pub model_json: Option<String>,
     /// How long what its devices report is kept.

@@ -9,6 +9,7 @@ use crate::{
     rules::{
         commands::NotSent,
         models::{ModelStands, NotPut},
+        scripts::{NotChanged, ScriptStands},
     },
 };
 
@@ -29,6 +30,8 @@ pub enum Changed {
     Properties(Result<Properties, NotEdited>),
     /// The model that stands now, or why another was not put in its place.
     Model(Result<ModelStands, NotPut>),
+    /// The version of the script that stands now, or why nothing was changed.
+    Script(Result<ScriptStands, NotChanged>),
     /// The command that was sent, or why none was.
     Sent(Result<Command, NotSent>),
     /// The commands that were taken back, oldest first.
@@ -99,6 +102,17 @@ impl Changed {
         match self {
             Self::Model(model) => model,
             other => other.is_wrong("a model"),
+        }
+    }
+
+    /// What became of a script.
+    ///
+    /// # Panics
+    /// Where none was to be changed.
+    pub fn script(self) -> Result<ScriptStands, NotChanged> {
+        match self {
+            Self::Script(script) => script,
+            other => other.is_wrong("a script"),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::{
     rules::{
         commands::NotSent,
         models::{ModelPut, ModelStands, ModelVersion, NotPut, VersionedModel},
+        scripts::{NotChanged, ProductScript, ScriptPut, ScriptStands, ScriptVersion, VersionedScript},
     },
     secret::Secret,
 };
@@ -50,6 +51,21 @@ pub trait Registry: Send + Sync + 'static {
         product_key: &'a str,
         version: u32,
     ) -> PortFuture<'a, Result<Option<VersionedModel>, StoreError>>;
+    /// The script of a product: its draft, and what is published. Of a product that does not exist there is
+    /// none.
+    fn script<'a>(&'a self, product_key: &'a str) -> PortFuture<'a, Result<ProductScript, StoreError>>;
+    /// The versions of a product's script that are kept, newest first, at most
+    /// [`crate::rules::scripts::VERSIONS_MAX`], without their sources. A damaged row is left out and counted.
+    fn script_versions<'a>(
+        &'a self,
+        product_key: &'a str,
+    ) -> PortFuture<'a, Result<Page<ScriptVersion>, StoreError>>;
+    /// One of them with its source.
+    fn script_version<'a>(
+        &'a self,
+        product_key: &'a str,
+        version: u32,
+    ) -> PortFuture<'a, Result<Option<VersionedScript>, StoreError>>;
     /// One device by its names.
     fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>>;
     /// One device by its id.
@@ -97,6 +113,15 @@ pub enum Change {
         put: ModelPut,
         /// What else changes of the product, as by [`Change::UpdateProduct`], in the same step.
         with: Option<Box<Product>>,
+        /// When.
+        at: UnixMillis,
+    },
+    /// Changes the draft or the versions of a product's script, as [`crate::rules::scripts::put`] decides.
+    PutScript {
+        /// Of which product.
+        product_key: String,
+        /// What becomes of them.
+        put: ScriptPut,
         /// When.
         at: UnixMillis,
     },
@@ -197,6 +222,8 @@ pub enum Change {
         device: DeviceId,
         /// What it is to do.
         order: Order,
+        /// The only id that it may get: it is in its bytes.
+        only_id: Option<CommandId>,
         /// When the device will probably fetch it.
         expected: Option<Expected>,
         /// When.
@@ -244,6 +271,16 @@ pub trait RegistryChanges: Registry {
         at: UnixMillis,
     ) -> PortFuture<'static, Result<Result<ModelStands, NotPut>, StoreError>> {
         make(self, Change::PutModel { product_key, put, with, at }, Changed::model)
+    }
+
+    /// See [`Change::PutScript`].
+    fn put_script(
+        &self,
+        product_key: String,
+        put: ScriptPut,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Result<ScriptStands, NotChanged>, StoreError>> {
+        make(self, Change::PutScript { product_key, put, at }, Changed::script)
     }
 
     /// See [`Change::RotateProductSecret`].
@@ -352,7 +389,18 @@ pub trait RegistryChanges: Registry {
         (order, expected): (Order, Option<Expected>),
         at: UnixMillis,
     ) -> PortFuture<'static, Result<Result<Command, NotSent>, StoreError>> {
-        make(self, Change::SendCommand { device, order, expected, at }, Changed::sent)
+        make(self, Change::SendCommand { device, order, only_id: None, expected, at }, Changed::sent)
+    }
+
+    /// See [`Change::SendCommand`]; it gets this id, or is not sent.
+    fn send_encoded_command(
+        &self,
+        device: DeviceId,
+        (order, only_id): (Order, Option<CommandId>),
+        expected: Option<Expected>,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Result<Command, NotSent>, StoreError>> {
+        make(self, Change::SendCommand { device, order, only_id, expected, at }, Changed::sent)
     }
 
     /// See [`Change::CancelCommands`]; returns the ones that were taken back.

@@ -69,6 +69,16 @@ pub struct Circumstances {
     pub seed: u64,
 }
 
+impl Circumstances {
+    /// Of a message that came at this time: the same bytes at the same time give the same result again.
+    pub fn of(message: &[u8], arrival: UnixMillis) -> Self {
+        let digest: [u8; 32] = Sha256::digest(message).into();
+        let mut seed = [0; 8];
+        seed.copy_from_slice(&digest[..8]);
+        Self { arrival, seed: u64::from_be_bytes(seed) }
+    }
+}
+
 /// Runs scripts. No call waits for a script of another product longer than a turn takes.
 pub trait Scripts: Send + Sync + 'static {
     /// Compiles a script, runs its top level once, and looks whether both functions are there: before a
@@ -99,6 +109,29 @@ pub trait Scripts: Send + Sync + 'static {
         json: &str,
         circumstances: Circumstances,
     ) -> PortFuture<'_, Result<Vec<u8>, Fault>>;
+}
+
+/// Where no script can be run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoScripts;
+
+fn none<T: Send + 'static>() -> PortFuture<'static, Result<T, Fault>> {
+    let fault = Fault::new(FaultKind::Unavailable, "this process runs no scripts");
+    Box::pin(std::future::ready(Err(fault)))
+}
+
+impl Scripts for NoScripts {
+    fn check(&self, _: &Script) -> PortFuture<'_, Result<(), Fault>> {
+        none()
+    }
+
+    fn decode(&self, _: &Script, _: &[u8], _: Circumstances) -> PortFuture<'_, Result<String, Fault>> {
+        none()
+    }
+
+    fn encode(&self, _: &Script, _: &str, _: Circumstances) -> PortFuture<'_, Result<Vec<u8>, Fault>> {
+        none()
+    }
 }
 
 /// Bytes of the longest message of a fault; what a script throws is cut to it.

@@ -1,7 +1,9 @@
 //! Sessions as the operator's service sees them.
 
+use std::sync::Arc;
+
 use super::PortFuture;
-use crate::ids::DeviceId;
+use crate::ids::{DeviceId, UnixMillis};
 
 /// How the operator's service ends sessions and has a product read anew, so that no caller of the service has
 /// to know what a change means for a connected device. No call waits, but [`Self::commands_known`].
@@ -21,10 +23,25 @@ pub trait LiveSessions: Send + Sync + 'static {
         let _ = device;
         Box::pin(std::future::ready(()))
     }
+    /// What the device sent of late that was not JSON, newest first. It is kept in memory, within limits, and
+    /// only while devices are served.
+    fn recent_raw(&self, device: DeviceId) -> Vec<RawBody> {
+        let _ = device;
+        Vec::new()
+    }
     /// Whether devices are served: else none is online, whatever the store says.
     fn is_serving(&self) -> bool;
     /// The product's secret was replaced: sessions that proved it (SecureMode 3) end.
     fn product_secret_replaced(&self, product_key: &str);
+}
+
+/// Bytes that a device sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawBody {
+    /// When they arrived.
+    pub arrival: UnixMillis,
+    /// The bytes.
+    pub bytes: Arc<[u8]>,
 }
 
 /// Where nobody is connected: a command that opened the store itself.

@@ -9,19 +9,27 @@ use narrowgate_api::{
 };
 use serde_json::{Map, Value};
 
-use super::{cursor::List, error::ServiceError, history::shown, registrar::Registrar, view};
+use super::{
+    cursor::List, error::ServiceError, history::shown, registrar::Registrar, scripts::read_bytes, view,
+};
 use crate::{
-    device_api::{commands::message, json},
+    device_api::{
+        commands::{message, message_as_json},
+        json,
+    },
     ids::UnixMillis,
     model::{
-        command::{Command, CommandId, CommandStep, CommandTopic, Order},
+        command::{Command, CommandId, CommandStep, CommandTopic, Expected, Order},
         device::Device,
-        product::Product,
+        product::{DataFormat, Product},
         thing_model::{REPLY_SUFFIX, Service, ThingModel, is_identifier, is_topic_identifier, push_step},
     },
-    ports::{HistoryReads as _, RegistryChanges as _, StoreError},
-    rules::commands::{MESSAGE_BYTES_MAX, NotSent, PENDING_TTL_S_MAX, Standing, TIMEOUT_S},
+    ports::{Circumstances, Fault, FaultKind, HistoryReads as _, RegistryChanges as _, Script, StoreError},
+    rules::commands::{MESSAGE_BYTES_MAX, NotSent, PENDING_TTL_S_MAX, Standing, TIMEOUT_S, next_id},
 };
+
+/// How often the bytes of a command are made while others of its device get the ids.
+const ENCODED_MAX: usize = 5;
 
 /// Most points of a command.
 const POINTS_MAX: usize = 200;
@@ -40,6 +48,10 @@ impl Registrar {
     ) -> Result<CommandCreated, ServiceError> {
         let product = self.existing_product(&device.product_key).await?;
         let order = order(new, model_of(&product)?.as_ref())?;
+        let is_custom = product.data_format == DataFormat::Custom;
+        if order.topic == CommandTopic::Raw && !is_custom {
+            return Err(invalid("hex", "does not go with a product whose data format is json"));
+        }
         let off = [
             (device.enabled, format!("device {}/{}", device.product_key, device.device_key)),
             (product.enabled, format!("product {}", product.product_key)),
@@ -56,9 +68,58 @@ impl Registrar {
         }
         let now = self.clock.now();
         let expected = self.expect_contact(device, now).await;
-        let sent = self.registry.send_expected_command(device.id, (order, expected), now).await?;
+        let sent = if is_custom && order.raw.is_none() {
+            self.send_encoded(device, order, expected, now).await?
+        } else {
+            self.registry.send_expected_command(device.id, (order, expected), now).await?
+        };
         let Command { id, state, created, expected, .. } = sent.map_err(not_sent)?;
         Ok(CommandCreated { id: id.to_string(), state, created_at: created, expected })
+    }
+
+    /// Sends the bytes that the product's script makes of a command. They have its id in them: so they are
+    /// made for the id that it will probably get, and anew where another command got that.
+    async fn send_encoded(
+        &self,
+        device: &Device,
+        order: Order,
+        expected: Option<Expected>,
+        now: UnixMillis,
+    ) -> Result<Result<Command, NotSent>, ServiceError> {
+        let published = self.registry.script(&device.product_key).await?.published;
+        let none = || not_encoded("no script is published for the product");
+        let script = Script::new(&*device.product_key, published.ok_or_else(none)?.source);
+        let mut id = next_id(None, now, |_| false);
+        let mut sent = Err(NotSent::OtherId(id));
+        for _ in 0..ENCODED_MAX {
+            let raw = Some(self.encode(&script, &Command::new(id, order.clone(), now)).await?.into());
+            let order = Order { raw, ..order.clone() };
+            sent = self.registry.send_encoded_command(device.id, (order, Some(id)), expected, now).await?;
+            match sent {
+                Err(NotSent::OtherId(other)) => id = other,
+                _ => break,
+            }
+        }
+        Ok(sent)
+    }
+
+    async fn encode(&self, script: &Script, command: &Command) -> Result<Vec<u8>, ServiceError> {
+        let json = String::from_utf8(message_as_json(command)).unwrap_or_default();
+        let at = Circumstances::of(json.as_bytes(), command.created);
+        let bytes = match self.scripts.encode(script, &json, at).await {
+            Ok(bytes) => bytes,
+            Err(fault) if fault.kind.is_of_script() => return Err(ServiceError::NotEncoded { fault }),
+            Err(fault) => return Err(ServiceError::NotRun { fault }),
+        };
+        match bytes.len() {
+            0 => Err(not_encoded("jsonStrToRawData returned no bytes")),
+            1..=MESSAGE_BYTES_MAX => Ok(bytes),
+            more => {
+                let most = MESSAGE_BYTES_MAX;
+                let said = format!("jsonStrToRawData returned {more} bytes; a command has at most {most}");
+                Err(not_encoded(said))
+            }
+        }
     }
 
     /// A command. `is_serving`: a server writes down what time does to it.
@@ -137,6 +198,10 @@ impl Registrar {
     }
 }
 
+fn not_encoded(said: impl Into<String>) -> ServiceError {
+    ServiceError::NotEncoded { fault: Fault::new(FaultKind::ReturnType, said) }
+}
+
 fn missing(id: &str) -> ServiceError {
     ServiceError::Missing { what: "command", key: id.to_owned() }
 }
@@ -153,9 +218,30 @@ fn invalid(field: &'static str, message: impl Into<String>) -> ServiceError {
     ServiceError::Invalid { field, message: message.into() }
 }
 
+/// Each kind has its own fields.
+fn check_fields(new: &NewCommand) -> Result<(), ServiceError> {
+    let NewCommand { kind, points, ids, service, input, hex, .. } = new;
+    let given = [
+        ("points", points.is_some(), CommandKind::Set),
+        ("ids", ids.is_some(), CommandKind::Get),
+        ("service", service.is_some(), CommandKind::Service),
+        ("input", input.is_some(), CommandKind::Service),
+        ("hex", hex.is_some(), CommandKind::Raw),
+    ];
+    for (field, is_given, of) in given {
+        if is_given && *kind != of {
+            return Err(invalid(field, "does not go with this kind of command"));
+        }
+        if !is_given && *kind == of && field != "input" {
+            return Err(invalid(field, "is missing"));
+        }
+    }
+    Ok(())
+}
+
 /// What is sent, if it may be.
 fn order(new: NewCommand, model: Option<&ThingModel>) -> Result<Order, ServiceError> {
-    let NewCommand { kind, points, ids, service, input, pending_ttl, timeout, wait } = new;
+    let &NewCommand { pending_ttl, timeout, wait, .. } = &new;
     if !TIMEOUT_S.contains(&timeout) {
         let (first, last) = (TIMEOUT_S.start(), TIMEOUT_S.end());
         return Err(invalid("timeout", format!("is {timeout}; it must be {first} to {last} seconds")));
@@ -167,22 +253,15 @@ fn order(new: NewCommand, model: Option<&ThingModel>) -> Result<Order, ServiceEr
     if wait.is_some_and(|wait| wait > WAIT_S_MAX) {
         return Err(invalid("wait", format!("must be at most {WAIT_S_MAX} seconds")));
     }
-    let given = [
-        ("points", points.is_some(), CommandKind::Set),
-        ("ids", ids.is_some(), CommandKind::Get),
-        ("service", service.is_some(), CommandKind::Service),
-        ("input", input.is_some(), CommandKind::Service),
-    ];
-    for (field, is_given, of) in given {
-        if is_given && kind != of {
-            return Err(invalid(field, "does not go with this kind of command"));
-        }
-        if !is_given && kind == of && field != "input" {
-            return Err(invalid(field, "is missing"));
-        }
-    }
+    check_fields(&new)?;
+    let NewCommand { kind, points, ids, service, input, hex, pending_ttl, timeout, .. } = new;
     let input = input.as_ref().map_or("{}", |input| input.get()).to_owned();
+    let mut raw = None;
     let (topic, params_json, field) = match kind {
+        CommandKind::Raw => {
+            raw = Some(read_bytes("hex", &hex.unwrap_or_default())?.into());
+            (CommandTopic::Raw, "null".to_owned(), "hex")
+        }
         CommandKind::Set => {
             let points = points.as_ref().map_or("", |points| points.get()).to_owned();
             check_points(&points, model)?;
@@ -200,7 +279,7 @@ fn order(new: NewCommand, model: Option<&ThingModel>) -> Result<Order, ServiceEr
         }
     };
     let params_json = params_json.into();
-    let order = Order { topic, params_json, pending_ttl_s: pending_ttl, timeout_s: timeout };
+    let order = Order { topic, params_json, pending_ttl_s: pending_ttl, timeout_s: timeout, raw };
     let bytes = message(&Command::new(CommandId::MAX, order.clone(), UnixMillis(0))).len();
     if bytes > MESSAGE_BYTES_MAX {
         let message =

@@ -2,7 +2,7 @@
 
 use crate::{
     model::{command::CommandState, thing_model::Fault},
-    ports::StoreError,
+    ports::{Fault as ScriptFault, StoreError},
     rules::commands::{NotSent, OPEN_MAX},
 };
 
@@ -38,6 +38,24 @@ pub(super) enum ServiceError {
         product_key: String,
         /// The present version; 0 where there never was one.
         version: u32,
+    },
+    /// A script is not acceptable.
+    #[error("script is not acceptable: {fault}")]
+    Script {
+        /// What is wrong, and where.
+        fault: ScriptFault,
+    },
+    /// A script was not run, by no fault of its own.
+    #[error("the script cannot be run now: {fault}")]
+    NotRun {
+        /// Why.
+        fault: ScriptFault,
+    },
+    /// A command cannot be sent: the product's script makes no bytes of it.
+    #[error("the product's script cannot encode the command (11810): {fault}")]
+    NotEncoded {
+        /// Why not, and where.
+        fault: ScriptFault,
     },
     /// Nothing has this name.
     #[error("there is no {what} {key}")]
@@ -113,6 +131,9 @@ pub(super) enum ServiceError {
 /// What is missing where a product has no thing model.
 pub(super) const MODEL: &str = "thing model of product";
 
+/// What is missing where a product has no script.
+pub(super) const SCRIPT: &str = "script of product";
+
 impl ServiceError {
     /// What the operator may try.
     pub(super) fn hint(&self) -> Option<&'static str> {
@@ -122,6 +143,14 @@ impl ServiceError {
                 Some("narrowgate device list; name a device as PK/DK, or as DK where only one product has it")
             }
             Self::Missing { what: MODEL, .. } => Some("without one a product takes everything"),
+            Self::Missing { what: SCRIPT | "draft", .. } => {
+                Some("script publish PK FILE publishes one; docs/scripts.md says what it must have")
+            }
+            Self::Script { .. } => Some("docs/scripts.md says what a script must have; script try tries one"),
+            Self::NotRun { .. } => Some("try again in some seconds"),
+            Self::NotEncoded { .. } => {
+                Some("script try PK --json FILE shows what the script makes of a message")
+            }
             Self::Missing { .. } | Self::Invalid { .. } | Self::Property { .. } | Self::Model { .. } => None,
             Self::ModelMoved { .. } => Some("read it again, and change that one"),
             Self::Exists { what: "product", .. } => Some("leave out the key to have a new one generated"),
@@ -136,6 +165,7 @@ impl ServiceError {
             Self::NotSent { why: NotSent::Offline, .. } => {
                 Some("let it wait for the device: --pending-ttl SECONDS (pendingTtl), up to 172800")
             }
+            Self::NotSent { why: NotSent::OtherId(_), .. } => Some("try again"),
             Self::NotSent { why: NotSent::QueueFull, .. } => {
                 Some("command list shows them, and command cancel takes them back")
             }
@@ -170,6 +200,7 @@ fn not_sent(why: &NotSent, device: &str) -> String {
     match why {
         NotSent::NotActivated => format!("device {device} has never logged in (11888)"),
         NotSent::Offline => format!("device {device} is not online (11900), and the command may not wait"),
+        NotSent::OtherId(id) => format!("device {device} was sent other commands meanwhile, up to {id}"),
         NotSent::QueueFull => format!("{OPEN_MAX} commands wait for device {device} already (11902)"),
     }
 }

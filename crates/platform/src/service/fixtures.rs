@@ -22,7 +22,10 @@ use crate::{
     },
     paging::Page,
     ports::{Change, Changed, DeviceQuery, PortFuture, Registry, SimilarNames, StoreError, Stores},
-    rules::models::{ModelVersion, VersionedModel},
+    rules::{
+        models::{ModelVersion, VersionedModel},
+        scripts::{ProductScript, ScriptVersion, VersionedScript},
+    },
     secret::Secret,
     testing::{ManualClock, SeededEntropy, block_on},
 };
@@ -143,6 +146,25 @@ impl Registry for Failing {
         version: u32,
     ) -> PortFuture<'a, Result<Option<VersionedModel>, StoreError>> {
         self.memory.model_version(product_key, version)
+    }
+
+    fn script<'a>(&'a self, product_key: &'a str) -> PortFuture<'a, Result<ProductScript, StoreError>> {
+        self.memory.script(product_key)
+    }
+
+    fn script_versions<'a>(
+        &'a self,
+        product_key: &'a str,
+    ) -> PortFuture<'a, Result<Page<ScriptVersion>, StoreError>> {
+        self.memory.script_versions(product_key)
+    }
+
+    fn script_version<'a>(
+        &'a self,
+        product_key: &'a str,
+        version: u32,
+    ) -> PortFuture<'a, Result<Option<VersionedScript>, StoreError>> {
+        self.memory.script_version(product_key, version)
     }
 
     fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>> {

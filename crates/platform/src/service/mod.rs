@@ -26,6 +26,7 @@ mod products;
 mod properties;
 mod registrar;
 mod removal;
+mod scripts;
 mod view;
 
 pub use self::{

@@ -75,6 +75,7 @@ impl Registrar {
             enabled: true,
             profile: new.profile.unwrap_or_default(),
             short_paths: new.short_paths.unwrap_or_default(),
+            data_format: new.data_format.unwrap_or_default(),
             model_json,
             retention,
             created: now,
@@ -122,6 +123,9 @@ impl Registrar {
         }
         if let Some(short_paths) = patch.short_paths {
             product.short_paths = short_paths;
+        }
+        if let Some(data_format) = patch.data_format {
+            product.data_format = data_format;
         }
         let activation = &mut product.dynamic_activation;
         if let Some(on) = patch.dynamic_activation.enabled {

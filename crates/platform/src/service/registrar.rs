@@ -9,7 +9,7 @@ use super::error::ServiceError;
 use crate::{
     ids::{DeviceId, DeviceName},
     model::{product::Product, retention::RetentionClass},
-    ports::{Clock, Entropy, History, Journal, Registry, StoreError, Stores},
+    ports::{Clock, Entropy, History, Journal, NoScripts, Registry, Scripts, StoreError, Stores},
     rules::names,
     secret::Secret,
 };
@@ -25,6 +25,8 @@ pub(super) struct Registrar {
     pub(super) history: Arc<dyn History>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
+    /// What runs the scripts of products.
+    pub(super) scripts: Arc<dyn Scripts>,
     /// Those that products may name.
     pub(super) retention_classes: Arc<[RetentionClass]>,
 }
@@ -34,7 +36,8 @@ impl Registrar {
     pub(super) fn new(stores: impl Into<Stores>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         let Stores { journal, registry, history } = stores.into();
         let retention_classes = Arc::new([RetentionClass::STANDARD]);
-        Self { journal, registry, history, clock, entropy, retention_classes }
+        let scripts = Arc::new(NoScripts);
+        Self { journal, registry, history, clock, entropy, scripts, retention_classes }
     }
 
     /// The keys of a device; `None` where it is gone.

@@ -6,6 +6,7 @@ use narrowgate_api::{
     device::{DamagedDeviceView, DeviceRow, DeviceView, ShownState},
     history::{BucketView, EventView, LogView, PointView, PresenceView, ValueView},
     import::WeakSecrets,
+    names::DeviceName,
     page::LeftOut,
     product::{DamagedProductView, DynamicActivation as ShownActivation, ProductRow, ProductView},
     secret::SecretText,
@@ -15,6 +16,7 @@ use serde_json::value::RawValue;
 use super::find::Found;
 use crate::{
     device_api::json,
+    hex,
     model::{
         command::Command,
         damaged::DamagedProduct,
@@ -65,6 +67,7 @@ fn summary(product: &Product) -> ProductView {
         dynamic_activation: dynamic_activation(&product.dynamic_activation),
         profile: product.profile,
         short_paths: product.short_paths,
+        data_format: product.data_format,
         model_id: model.map(|model| model.model_id),
         model: None,
         retention: product.retention.to_string(),
@@ -83,6 +86,7 @@ pub(super) fn product_row(row: &Result<Product, DamagedProduct>) -> ProductRow {
             dynamic_activation: None,
             profile: None,
             short_paths: None,
+            data_format: None,
             model_id: None,
             retention: None,
             created_at: None,
@@ -91,6 +95,11 @@ pub(super) fn product_row(row: &Result<Product, DamagedProduct>) -> ProductRow {
             detail: damaged.what.clone(),
         }),
     }
+}
+
+/// The keys of a device.
+pub(super) fn name_of(device: &Device) -> DeviceName {
+    DeviceName { product_key: device.product_key.clone(), device_key: device.device_key.clone() }
 }
 
 /// The state to show for a device.
@@ -211,6 +220,7 @@ pub(super) fn command(command: Command) -> CommandView {
         service: order.topic.service().map(str::to_owned),
         // What is stored was read as JSON before.
         params: json(&order.params_json).unwrap_or_else(|| RawValue::NULL.to_owned()),
+        hex: order.raw.as_deref().map(hex::write),
         state,
         code: code.or_else(|| code_of_end(state).map(i64::from)),
         data: data_json.as_deref().and_then(json),

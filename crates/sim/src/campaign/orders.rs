@@ -210,5 +210,5 @@ fn new_command(number: u64, topic: &'static str, pending_ttl: u32, timeout: u32)
         "measurepoint/get" => (CommandKind::Get, None, Some(vec![format!("n{number}")]), None, None),
         service => (CommandKind::Service, None, None, Some(service.to_owned()), object),
     };
-    NewCommand { kind, points, ids, service, input, pending_ttl, timeout, wait: None }
+    NewCommand { kind, points, ids, service, input, hex: None, pending_ttl, timeout, wait: None }
 }

@@ -48,7 +48,13 @@ pub(super) fn message(identity: &Identity, topic: &str, params: &str) -> Request
 /// A command that sets points.
 pub(super) fn order(points: &str, lasts: Duration) -> Order {
     let pending_ttl_s = u32::try_from(lasts.as_secs()).unwrap_or(u32::MAX);
-    Order { topic: CommandTopic::Set, params_json: points.into(), pending_ttl_s, timeout_s: TIMEOUT_S }
+    Order {
+        topic: CommandTopic::Set,
+        params_json: points.into(),
+        pending_ttl_s,
+        timeout_s: TIMEOUT_S,
+        raw: None,
+    }
 }
 
 fn path(identity: &Identity, topic: &str) -> String {

@@ -41,8 +41,8 @@ use super::{
 const ROOM_BYTES: u64 = 1 << 20;
 
 /// The steps: what makes a registry of this format one of the next.
-const STEPS: [(u32, Step); 8] =
-    [(3, to_4), (4, to_5), (5, to_6), (6, to_7), (7, to_8), (8, to_9), (9, to_10), (10, to_11)];
+const STEPS: [(u32, Step); 9] =
+    [(3, to_4), (4, to_5), (5, to_6), (6, to_7), (7, to_8), (8, to_9), (9, to_10), (10, to_11), (11, to_12)];
 
 /// Pages of the registry that are not used, from which on it is made smaller: 4 MiB.
 const UNUSED_PAGES_MAX: i64 = 1024;
@@ -250,6 +250,18 @@ fn to_10(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
 /// Format 11: products say whether their devices may use short paths.
 fn to_11(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
     let added = registry.execute_batch("ALTER TABLE products ADD COLUMN short_paths INTEGER");
+    added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
+}
+
+/// Format 12: products say what their devices speak and have scripts, and commands may be bytes.
+fn to_12(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
+    let added = registry.execute_batch(
+        "ALTER TABLE products ADD COLUMN data_format TEXT; \
+         ALTER TABLE commands ADD COLUMN raw BLOB; \
+         CREATE TABLE scripts (product INTEGER NOT NULL, version INTEGER NOT NULL, created INTEGER NOT NULL, \
+         author TEXT NOT NULL, restores INTEGER, source TEXT NOT NULL, sum INTEGER NOT NULL, \
+         PRIMARY KEY (product, version))",
+    );
     added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
 }
 

@@ -37,7 +37,8 @@ impl Registry {
     pub(in crate::sqlite) fn send_command(
         &mut self,
         device: DeviceId,
-        (order, expected): (&Order, Option<Expected>),
+        (order, only_id): (&Order, Option<CommandId>),
+        expected: Option<Expected>,
         at: UnixMillis,
     ) -> Change<Result<Command, NotSent>> {
         let Some((row, _)) = self.device_and_product(device)? else { return Ok(Err(missing(device))) };
@@ -56,7 +57,11 @@ impl Registry {
         if let Err(why) = case.permit() {
             return Ok(Ok(Err(why)));
         }
-        let mut row = rows::new_command(device, self.next_command(device, at)?, (order, expected), at);
+        let id = self.next_command(device, at)?;
+        if only_id.is_some_and(|only| only != id) {
+            return Ok(Ok(Err(NotSent::OtherId(id))));
+        }
+        let mut row = rows::new_command(device, id, (order, expected), at);
         row.n = row.insert_numbered(&self.connection)?;
         row.put_sum(&self.connection)?;
         self.drop_old_commands(device, at)?;

@@ -15,6 +15,7 @@ mod products;
 mod properties;
 mod rebuild;
 mod removal;
+pub(super) mod scripts;
 mod secrets;
 
 use std::{

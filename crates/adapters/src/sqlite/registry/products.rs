@@ -4,7 +4,7 @@ use narrowgate_platform::{
     ids::UnixMillis,
     model::{
         log::LogEntry,
-        product::{Product, Profile},
+        product::{DataFormat, Product, Profile},
         retention::RetentionClass,
     },
     ports::StoreError,
@@ -27,7 +27,7 @@ use super::{
 };
 
 /// The columns of a product that may change, all but its counts and its number.
-const CHANGING: [&str; 8] = [
+const CHANGING: [&str; 9] = [
     "name",
     "enabled",
     "activation_enabled",
@@ -36,6 +36,7 @@ const CHANGING: [&str; 8] = [
     "retention",
     "profile",
     "short_paths",
+    "data_format",
 ];
 /// The other columns that are new where a damaged row is replaced.
 const REPLACED: [&str; 5] = ["ou", "product_key", "secret", "created", "issued_hour"];
@@ -174,5 +175,6 @@ fn row_of(product: &Product, secret: Vec<u8>) -> ProductRow {
         retention: (!product.retention.is_standard()).then(|| product.retention.to_string()),
         profile: Some(product.profile).filter(|profile| *profile != Profile::Default),
         short_paths: product.short_paths.then_some(true),
+        data_format: Some(product.data_format).filter(|format| *format != DataFormat::Json),
     }
 }

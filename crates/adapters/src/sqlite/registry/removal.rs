@@ -105,6 +105,7 @@ impl Registry {
         }
         self.take_away("products", "DELETE FROM products WHERE id = ?1", [product])?;
         self.take_away("models", "DELETE FROM models WHERE product = ?1", [product])?;
+        self.take_away("scripts", "DELETE FROM scripts WHERE product = ?1", [product])?;
         self.take_away("model_numbers", "DELETE FROM model_numbers WHERE product = ?1", [product])?;
         self.forget_standings();
         Ok(Ok(()))

@@ -24,7 +24,7 @@ use narrowgate_platform::{
         device::DeviceState,
         log::{LogEvent, Reason},
         message::MessageKind,
-        product::Profile,
+        product::{DataFormat, Profile},
         property::PropertyKind,
     },
 };
@@ -296,7 +296,7 @@ macro_rules! words {
         })+
     };
 }
-words!(DeviceState, LogEvent, Reason, Profile, PropertyKind, CommandKind, CommandState);
+words!(DeviceState, LogEvent, Reason, Profile, DataFormat, PropertyKind, CommandKind, CommandState);
 
 impl Cell for MessageKind {
     fn of(value: ValueRef<'_>) -> FromSqlResult<Self> {

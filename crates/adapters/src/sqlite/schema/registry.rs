@@ -5,7 +5,7 @@ use narrowgate_platform::{
     model::{
         command::{CommandKind, CommandState},
         device::DeviceState,
-        product::Profile,
+        product::{DataFormat, Profile},
         property::PropertyKind,
     },
 };
@@ -39,6 +39,8 @@ table! {
         profile: Profile = "TEXT",
         /// Whether its devices may use short paths; `None`: they may not.
         short_paths: bool = "INTEGER",
+        /// `None`: JSON.
+        data_format: DataFormat = "TEXT",
     }
     // The model, which may be long, has a sum of its own.
     ",\n  model_json TEXT,\n  model_sum INTEGER NOT NULL DEFAULT 0\n)"
@@ -139,6 +141,8 @@ table! {
         fetched: UnixMillis = "INTEGER",
         /// What the device says of it, for people.
         message: String = "TEXT",
+        /// The bytes that the device gets; `None`: it gets JSON.
+        raw: Vec<u8> = "BLOB",
     }
     ",\n  UNIQUE (device, id)\n)"
 }
@@ -161,6 +165,20 @@ table! {
         product: i64 = "INTEGER PRIMARY KEY",
         json: String = "TEXT NOT NULL",
     } "\n)"
+}
+
+table! {
+    /// A version of a product's script, the newest of which runs, or as version 0 its draft.
+    SCRIPTS of ScriptRow: "scripts" as "i", summed as "script" {
+        product: i64 = "INTEGER NOT NULL",
+        version: u32 = "INTEGER NOT NULL",
+        created: UnixMillis = "INTEGER NOT NULL",
+        /// Who published it; empty of a draft.
+        author: String = "TEXT NOT NULL",
+        /// The version that was published again by it.
+        restores: Option<u32> = "INTEGER",
+        source: String = "TEXT NOT NULL",
+    } ",\n  PRIMARY KEY (product, version)\n)"
 }
 
 table! {
@@ -187,8 +205,8 @@ table! {
 }
 
 /// All of them.
-pub(in crate::sqlite) static TABLES: [&Table; 9] =
-    [&META, &PRODUCTS, &DEVICES, &LATEST, &MARKS, &PROPERTIES, &COMMANDS, &MODELS, &MODEL_NUMBERS];
+pub(in crate::sqlite) static TABLES: [&Table; 10] =
+    [&META, &PRODUCTS, &DEVICES, &LATEST, &MARKS, &PROPERTIES, &COMMANDS, &MODELS, &MODEL_NUMBERS, &SCRIPTS];
 
 /// The statements that make them, with their indexes.
 pub(in crate::sqlite) fn schema() -> String {

@@ -94,8 +94,13 @@ fn commands_go_some_days_after_their_end_and_open_ones_stay() {
     let store = SqliteStore::open(options.clone()).unwrap();
     let id = one_device(&store, "dk");
     append(&store, vec![login(id, at(1))]);
-    let order =
-        Order { topic: CommandTopic::Get, params_json: "[]".into(), pending_ttl_s: 172_800, timeout_s: 30 };
+    let order = Order {
+        topic: CommandTopic::Get,
+        params_json: "[]".into(),
+        pending_ttl_s: 172_800,
+        timeout_s: 30,
+        raw: None,
+    };
     for cancelled_on in [Some(0), Some(1), None] {
         let sent = block_on(store.send_command(id, order.clone(), at(2))).unwrap().unwrap();
         if let Some(day) = cancelled_on {

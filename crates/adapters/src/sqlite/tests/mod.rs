@@ -18,6 +18,7 @@ pub(super) mod poisoned;
 mod properties;
 mod purge;
 mod removal;
+mod scripts;
 mod space;
 mod write_back;
 

@@ -56,7 +56,7 @@ fn a_command_whose_row_is_damaged_keeps_no_device_from_being_deleted() {
     let device = one_device(&store, "dk");
     append(&store, vec![login(device, at(1))]);
     let topic = CommandTopic::Set;
-    let order = Order { topic, params_json: "{}".into(), pending_ttl_s: 60, timeout_s: 30 };
+    let order = Order { topic, params_json: "{}".into(), pending_ttl_s: 60, timeout_s: 30, raw: None };
     block_on(store.send_command(device, order, at(2))).unwrap().unwrap();
     let registry = Connection::open(folder.path().join("registry.db")).unwrap();
     assert_eq!(registry.execute("UPDATE commands SET id = -1", []).unwrap(), 1);

@@ -37,6 +37,9 @@ mod kind {
 /// The answer to a GET that a command was found for, once that is durable, as [`super::super::commands`] has
 /// it for a topic.
 pub fn deliver(command: &Command, model: Option<&ThingModel>) -> Response {
+    if command.order.raw.is_some() {
+        return super::super::commands::deliver(command, format::CBOR);
+    }
     let (id, params) = (command.id, &*command.order.params_json);
     let points = Names::Elements(model, ElementKind::Measurepoint);
     let (json, names) = match &command.order.topic {
@@ -46,6 +49,8 @@ pub fn deliver(command: &Command, model: Option<&ThingModel>) -> Response {
             let asked: Vec<Cow<'_, str>> = asked.map(|point| number_or_text(point, &points)).collect();
             (format!("[{id},{},[{}]]", kind::GET, asked.join(",")), points)
         }
+        // Its bytes were delivered above.
+        CommandTopic::Raw => (format!("[{id},0,null]"), points),
         CommandTopic::Service(service) => {
             let known = model.and_then(|model| model.services.get(&**service));
             let number = known.and_then(|service| service.number);
@@ -110,7 +115,7 @@ fn json(body: &[u8], topic: Option<&CommandTopic>, model: Option<&ThingModel>) -
             Names::Parameters(known.map(|known| &known.output), service)
         }
         Some(CommandTopic::Set | CommandTopic::Get) => Names::Elements(model, ElementKind::Measurepoint),
-        None => Names::Parameters(None, ""),
+        Some(CommandTopic::Raw) | None => Names::Parameters(None, ""),
     };
     let name_of = |depth: usize, number: u64| {
         let name = names.name_of(number).filter(|_| depth == 0);

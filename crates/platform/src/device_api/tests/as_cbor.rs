@@ -218,6 +218,7 @@ fn a_command_is_delivered_in_cbor_where_that_is_accepted_or_rides_in_cbor() {
         params_json: r#"{"temp":30.50}"#.into(),
         pending_ttl_s: 0,
         timeout_s: 30,
+        raw: None,
     };
     let command = Command::new(CommandId(20), order, UnixMillis(0));
     let delivered = commands::deliver(&command, content_format);

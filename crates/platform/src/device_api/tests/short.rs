@@ -330,7 +330,7 @@ fn a_map_updates_attributes_and_an_array_asks_for_them() {
 }
 
 fn command(topic: CommandTopic, params: &str) -> Command {
-    let order = Order { topic, params_json: params.into(), pending_ttl_s: 0, timeout_s: 30 };
+    let order = Order { topic, params_json: params.into(), pending_ttl_s: 0, timeout_s: 30, raw: None };
     Command::new(CommandId(20), order, UnixMillis(0))
 }
 

@@ -140,6 +140,9 @@ pub enum NotSent {
     Offline,
     /// The device has [`OPEN_MAX`] open commands.
     QueueFull,
+    /// It was made for another id than the one that it would get. Only its sender gets to know: it makes it
+    /// anew.
+    OtherId(CommandId),
 }
 
 impl NotSent {
@@ -148,7 +151,7 @@ impl NotSent {
         match self {
             Self::NotActivated => 11888,
             Self::Offline => 11900,
-            Self::QueueFull => 11902,
+            Self::QueueFull | Self::OtherId(_) => 11902,
         }
     }
 }

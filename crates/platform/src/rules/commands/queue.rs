@@ -3,7 +3,7 @@
 use super::{NotOpen, Standing};
 use crate::{
     ids::UnixMillis,
-    model::command::{Command, CommandId, CommandStep, CommandTopic},
+    model::command::{Command, CommandId, CommandState, CommandStep, CommandTopic},
 };
 
 /// See the module. At most [`super::OPEN_MAX`] commands, in the order of their sending.
@@ -50,7 +50,7 @@ impl Queue {
     /// the one before has ended.
     pub fn oldest_to_offer(&self, at: UnixMillis) -> Option<&Command> {
         let is_oldest = |command: &&Command| {
-            self.oldest_of(&command.order.topic, at).is_some_and(|oldest| oldest.id == command.id)
+            self.oldest_of(command.order.fetched_at(), at).is_some_and(|oldest| oldest.id == command.id)
         };
         let waits = |command: &&Command| matches!(command.standing(at), Standing::Waiting(_));
         self.0.iter().filter(waits).find(is_oldest)
@@ -59,13 +59,31 @@ impl Queue {
     /// The command that a GET of this topic gets: the oldest of it, be it new or fetched before.
     pub fn oldest_of(&self, topic: &CommandTopic, at: UnixMillis) -> Option<&Command> {
         let is_open = |command: &&Command| !command.is_over(at);
-        self.0.iter().filter(is_open).find(|command| command.order.topic == *topic)
+        self.0.iter().filter(is_open).find(|command| command.order.fetched_at() == topic)
     }
 
     /// The command that a GET of all commands gets: the oldest one, be it new or fetched before. As with a
-    /// topic, the next one follows when it has ended.
+    /// topic, the next one follows when it has ended. Bytes are fetched at their own topic alone.
     pub fn oldest(&self, at: UnixMillis) -> Option<&Command> {
-        self.0.iter().find(|command| !command.is_over(at))
+        self.0.iter().find(|command| !command.is_over(at) && command.order.raw.is_none())
+    }
+
+    /// The command that a reply answers: the one of the id, if it is fetched or answered at this topic
+    /// (`None`: at any). A reply to bytes that an operator gave may have an id of its own, which nobody here
+    /// knows: it answers the one that the device has.
+    pub fn answered(&self, id: Option<CommandId>, topic: Option<&CommandTopic>) -> Option<&Command> {
+        let is_of = |command: &&Command| {
+            let order = &command.order;
+            topic.is_none_or(|topic| order.topic == *topic || order.fetched_at() == topic)
+        };
+        let of_id = id.and_then(|id| self.find(id)).filter(is_of);
+        let is_given = |command: &&Command| {
+            command.order.topic == CommandTopic::Raw && command.state == CommandState::Sent
+        };
+        of_id.or_else(|| {
+            let at_bytes = topic == Some(&CommandTopic::Raw);
+            self.0.iter().find(|command| at_bytes && is_given(command))
+        })
     }
 
     /// Applies a step to a command; one that has ended is taken out. Returns the command as it then is, if

@@ -13,7 +13,7 @@ fn at(seconds: i64) -> UnixMillis {
 }
 
 fn order(topic: CommandTopic, pending_ttl_s: u32, timeout_s: u32) -> Arc<Order> {
-    Arc::new(Order { topic, params_json: "{}".into(), pending_ttl_s, timeout_s })
+    Arc::new(Order { topic, params_json: "{}".into(), pending_ttl_s, timeout_s, raw: None })
 }
 
 /// Created at second 0.

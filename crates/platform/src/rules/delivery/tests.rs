@@ -166,7 +166,7 @@ fn no_times_whatsoever_panic() {
 fn how_good_it_was_is_known_when_the_device_has_come_or_the_command_is_over() {
     use ExpectedOutcome::{Early, Late, Within};
     let params_json = "{}".into();
-    let order = Order { topic: CommandTopic::Set, params_json, pending_ttl_s: 600, timeout_s: 30 };
+    let order = Order { topic: CommandTopic::Set, params_json, pending_ttl_s: 600, timeout_s: 30, raw: None };
     let command = Command::new(CommandId(1), order, UnixMillis(0));
     let expected = Some(Expected { at: UnixMillis(1000), spread: 100 });
     let at = |time: i64| Some(UnixMillis(time));

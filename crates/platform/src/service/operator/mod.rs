@@ -14,6 +14,7 @@ mod over;
 mod problem;
 mod products;
 mod properties;
+mod scripts;
 
 use std::{fmt, sync::Arc};
 
@@ -25,7 +26,7 @@ use super::{error::ServiceError, find::Found, registrar::Registrar};
 use crate::{
     ids::{DeviceId, DeviceName},
     model::{device::Device, retention::RetentionClass},
-    ports::{Clock, Entropy, LiveSessions, Stores},
+    ports::{Clock, Entropy, LiveSessions, Scripts, Stores},
 };
 
 /// The verbs. Cheap to clone.
@@ -50,6 +51,13 @@ impl Operator {
     #[must_use]
     pub fn with_retention_classes(mut self, classes: Vec<RetentionClass>) -> Self {
         self.registrar.retention_classes = classes.into();
+        self
+    }
+
+    /// Scripts are checked, tried, and run for commands by these. Without it every one is refused.
+    #[must_use]
+    pub fn with_scripts(mut self, scripts: Arc<dyn Scripts>) -> Self {
+        self.registrar.scripts = scripts;
         self
     }
 

@@ -2,7 +2,11 @@
 
 use narrowgate_api::problem::{Code, Problem};
 
-use crate::{ports::StoreError, rules::commands::NotSent, service::error::ServiceError};
+use crate::{
+    ports::{FaultKind, StoreError},
+    rules::commands::NotSent,
+    service::error::ServiceError,
+};
 
 /// The problem of a verb, whose headline says what was tried.
 pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
@@ -14,6 +18,11 @@ pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
         ServiceError::Exists { .. } => (409, Code::Exists),
         ServiceError::Ambiguous { .. } => (409, Code::Ambiguous),
         ServiceError::NotEmpty { .. } => (409, Code::NotEmpty),
+        ServiceError::Script { .. } => (422, Code::ScriptInvalid),
+        ServiceError::NotRun { fault } if fault.kind == FaultKind::Busy => (503, Code::Busy),
+        ServiceError::NotRun { .. } => (503, Code::Unavailable),
+        ServiceError::NotEncoded { .. } => (422, Code::NotEncoded),
+        ServiceError::NotSent { why: NotSent::OtherId(_), .. } => (503, Code::Busy),
         ServiceError::NotSent { why: NotSent::NotActivated, .. } => (409, Code::NotActivated),
         ServiceError::NotSent { why: NotSent::Offline, .. } => (409, Code::Offline),
         ServiceError::NotSent { why: NotSent::QueueFull, .. } => (409, Code::QueueFull),
@@ -29,11 +38,16 @@ pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
         ServiceError::Invalid { field, .. } => Some(place(field)),
         ServiceError::Property { fault, .. } => Some(fault.pointer.clone()),
         ServiceError::Model { fault } => Some(format!("/model{}", fault.pointer)),
+        ServiceError::Script { .. } => Some("/source".to_owned()),
         _ => None,
     };
     Problem {
         detail: Some(error.to_string()),
         place,
+        line: match error {
+            ServiceError::Script { fault } | ServiceError::NotEncoded { fault } => fault.line,
+            _ => None,
+        },
         hint: error.hint().map(str::to_owned),
         ..Problem::new(status, code, title)
     }
@@ -51,7 +65,10 @@ fn place(field: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{command::CommandState, thing_model::Fault};
+    use crate::{
+        model::{command::CommandState, thing_model},
+        ports::Fault,
+    };
 
     #[test]
     fn every_error_has_its_status_and_its_code() {
@@ -65,7 +82,7 @@ mod tests {
             (invalid("bucket"), 422, Code::Invalid, Some("bucket")),
             (invalid("endsAt"), 422, Code::Invalid, Some("/dynamicActivation/endsAt")),
             (
-                ServiceError::Model { fault: Fault::new("/events/0", "is wrong") },
+                ServiceError::Model { fault: thing_model::Fault::new("/events/0", "is wrong") },
                 422,
                 Code::ModelInvalid,
                 Some("/model/events/0"),
@@ -77,7 +94,7 @@ mod tests {
                 None,
             ),
             (
-                ServiceError::Property { what: "tags", fault: Fault::new("/k", "is wrong") },
+                ServiceError::Property { what: "tags", fault: thing_model::Fault::new("/k", "is wrong") },
                 422,
                 Code::Invalid,
                 Some("/k"),
@@ -101,6 +118,40 @@ mod tests {
             let problem = of("cannot do it", &error);
             assert_eq!((problem.status, problem.code, problem.place.as_deref()), (status, code, place));
             assert_eq!((&*problem.title, problem.to_string()), ("cannot do it", error.to_string()));
+            assert_eq!(problem.hint.as_deref(), error.hint());
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_script_has_its_line() {
+        let fault = |kind| Fault::at(kind, "no", Some(3));
+        for (error, status, code, place, line) in [
+            (
+                ServiceError::Script { fault: fault(FaultKind::Syntax) },
+                422,
+                Code::ScriptInvalid,
+                Some("/source"),
+                Some(3),
+            ),
+            (
+                ServiceError::NotEncoded { fault: fault(FaultKind::Throws) },
+                422,
+                Code::NotEncoded,
+                None,
+                Some(3),
+            ),
+            (ServiceError::NotRun { fault: fault(FaultKind::Busy) }, 503, Code::Busy, None, None),
+            (
+                ServiceError::NotRun { fault: fault(FaultKind::Unavailable) },
+                503,
+                Code::Unavailable,
+                None,
+                None,
+            ),
+        ] {
+            let problem = of("cannot do it", &error);
+            assert_eq!((problem.status, problem.code), (status, code));
+            assert_eq!((problem.place.as_deref(), problem.line), (place, line));
             assert_eq!(problem.hint.as_deref(), error.hint());
         }
     }

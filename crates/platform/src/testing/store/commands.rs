@@ -19,7 +19,7 @@ use crate::{
 
 /// What is sent for an hour, with 30 s to answer.
 fn order(topic: CommandTopic) -> Order {
-    Order { topic, params_json: r#"{"temp":30.50}"#.into(), pending_ttl_s: 3600, timeout_s: 30 }
+    Order { topic, params_json: r#"{"temp":30.50}"#.into(), pending_ttl_s: 3600, timeout_s: 30, raw: None }
 }
 
 fn try_to_send(store: &dyn Store, id: DeviceId, order: Order, now: UnixMillis) -> Result<Command, NotSent> {

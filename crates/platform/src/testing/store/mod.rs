@@ -32,6 +32,7 @@ pub mod properties;
 pub mod purge;
 pub mod random;
 pub mod registry;
+pub mod scripts;
 
 /// Declares one `#[test]` for each check; `$make` names a function in scope that returns an empty store and a
 /// guard.
@@ -106,6 +107,12 @@ macro_rules! store_conformance {
                 a_product_keeps_its_newest_versions_of_a_model
                 a_model_replaces_only_the_version_that_it_is_to_replace
                 a_model_and_its_product_change_together
+            }
+            scripts {
+                each_publication_of_a_script_is_a_version
+                a_draft_stays_until_it_is_published
+                a_script_is_rolled_back_by_a_version_of_its_own
+                a_product_keeps_its_newest_scripts
             }
             presence {
                 the_first_login_activates_and_the_second_does_not

@@ -10,7 +10,7 @@ use crate::{
         credential::CredentialLookup,
         device::{Device, DeviceState, NewDevice},
         log::LogEvent,
-        product::{DynamicActivation, Product, Profile},
+        product::{DataFormat, DynamicActivation, Product, Profile},
         retention::RetentionClass,
     },
     ports::{DeviceQuery, HistoryQuery, Store, StoreError, Written},
@@ -37,6 +37,7 @@ pub fn an_update_keeps_secret_unit_and_creation(store: &dyn Store) {
         enabled: false,
         profile: Profile::Nbiot,
         short_paths: true,
+        data_format: DataFormat::Custom,
         // It has a change of its own.
         model_json: Some("{}".to_owned()),
         retention: RetentionClass::parse("short").expect("it is a name"),
@@ -48,7 +49,10 @@ pub fn an_update_keeps_secret_unit_and_creation(store: &dyn Store) {
     assert_eq!((kept.ou, kept.created), (product("pk").ou, T0));
     assert_eq!(kept.secret.expose(), "secret of pk");
     assert_eq!((kept.name, kept.enabled, kept.model_json), (changed.name, false, None));
-    assert_eq!((kept.profile, kept.short_paths), (Profile::Nbiot, true));
+    assert_eq!(
+        (kept.profile, kept.short_paths, kept.data_format),
+        (Profile::Nbiot, true, DataFormat::Custom)
+    );
     assert_eq!(kept.dynamic_activation, changed.dynamic_activation);
     assert_eq!(kept.retention, changed.retention);
 

@@ -9,6 +9,7 @@ mod models;
 mod operation;
 mod readout;
 mod run;
+mod scripts;
 mod values;
 
 pub use self::{

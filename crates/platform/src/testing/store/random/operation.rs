@@ -3,7 +3,7 @@
 //! Products and devices are few, so that operations collide: a device is deleted and registered anew, an
 //! asset id is taken, a quota is used up. The time begins shortly before a full hour.
 
-use super::{dice::Dice, models::FORMS};
+use super::{dice::Dice, models::FORMS, scripts};
 
 /// How many products there may be.
 pub(super) const PRODUCTS: u8 = 3;
@@ -39,6 +39,13 @@ pub enum Operation {
         ends_in_s: Option<i64>,
         /// Secrets an hour.
         quota: u32,
+    },
+    /// Changes the script of a product.
+    PutScript {
+        /// Which.
+        product: u8,
+        /// What becomes of it.
+        form: u8,
     },
     /// Puts a model in the place of a product's.
     PutModel {
@@ -243,6 +250,7 @@ fn operation(dice: &mut Dice) -> Operation {
         9..=12 => Operation::CreateDevice { product, device, asset: dice.small(ASSETS) },
         13..=17 => Operation::Change { device, kind: kind(dice) },
         32..=34 => Operation::Send { device, ttl_s: ttl(dice), topic: dice.small(3) },
+        37 if dice.small(2) == 0 => Operation::PutScript { product, form: dice.small(scripts::FORMS) },
         37.. => Operation::PutModel { product, form: dice.small(FORMS) },
         35 => Operation::Cancel { device, id: (!dice.one_in(3)).then(|| id(dice)) },
         _ => {

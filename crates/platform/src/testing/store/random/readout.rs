@@ -34,6 +34,7 @@ pub(super) fn read(store: &dyn Store, now: UnixMillis, turn: usize) -> Vec<Strin
         let found = block_on(store.product(&product_key(product))).expect("the store reads");
         lines.push(found.map_or_else(|| "no product".to_owned(), |product| of_product(&product)));
         lines.push(of_models(store, product));
+        lines.push(of_scripts(store, product));
         for device in 0..DEVICES {
             lines.push(of_names(store, product, device));
         }
@@ -69,6 +70,19 @@ fn of_models(store: &dyn Store, product: u8) -> String {
         found
     });
     format!("versions of {key}: {:?}", kept.collect::<Vec<_>>())
+}
+
+fn of_scripts(store: &dyn Store, product: u8) -> String {
+    let key = product_key(product);
+    let listed = block_on(store.script_versions(&key)).expect("the store reads");
+    let kept = listed.items.iter().map(|about| {
+        let found = block_on(store.script_version(&key, about.version)).expect("the store reads");
+        let found = found.expect("what is listed is there");
+        assert_eq!(found.about, *about, "a version is listed as it is found by its number");
+        found
+    });
+    let kept: Vec<_> = kept.collect();
+    format!("scripts of {key}: {:?} {kept:?}", block_on(store.script(&key)).expect("the store reads"))
 }
 
 fn of_names(store: &dyn Store, product: u8, device: u8) -> String {

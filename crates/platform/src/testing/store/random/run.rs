@@ -1,4 +1,6 @@
 //! Runs operations on a store and on the model, and finds the shortest list that shows a difference.
+//!
+//! Longer than 500 lines: one arm for each operation.
 
 use std::{any::Any, fmt, sync::Arc};
 
@@ -6,6 +8,7 @@ use super::{
     models,
     operation::{CommandEvent, DEVICES, Kind, Operation, Step, draw},
     readout::{device_key, product_key, read},
+    scripts,
     values::{points, properties, retention},
 };
 use crate::{
@@ -17,7 +20,7 @@ use crate::{
         device::{DeviceState, NewDevice},
         log::{LogEntry, LogEvent, Reason},
         message::{Message, MessageKind, event_json},
-        product::{DynamicActivation, Product, Profile},
+        product::{DataFormat, DynamicActivation, Product, Profile},
         property::PropertyWrite,
     },
     ports::{Batch, Change, Committed, Store, StoreError, Write},
@@ -326,6 +329,7 @@ impl Run {
                 })
             }
             Operation::PutModel { product, form } => models::put(product, form, at),
+            Operation::PutScript { product, form } => scripts::put(product, form, at),
             Operation::RotateProductSecret { product } => {
                 let (product_key, secret) = (product_key(product), self.product(product).secret);
                 Change::RotateProductSecret { product_key, secret, at }
@@ -349,7 +353,9 @@ impl Run {
             Operation::Change { device, kind } => self.change_of_device(device, kind),
             Operation::Send { device, ttl_s, topic } => {
                 let (device, order) = (self.id(device), self.order(topic, ttl_s));
-                Change::SendCommand { device, order, expected: self.expected(at), at }
+                // One in seven is made for an id that it does not get.
+                let only_id = self.turn.is_multiple_of(7).then_some(CommandId(1));
+                Change::SendCommand { device, order, only_id, expected: self.expected(at), at }
             }
             Operation::Cancel { device, id } => {
                 Change::CancelCommands { device: self.id(device), id: id.map(CommandId), at }
@@ -401,10 +407,12 @@ impl Run {
         let topic = match topic {
             0 => CommandTopic::Set,
             1 => CommandTopic::Get,
+            _ if self.turn.is_multiple_of(8) => CommandTopic::Raw,
             _ => CommandTopic::Service("restart".into()),
         };
         let params_json = format!("{{\"turn\":{}}}", self.turn).into();
-        Order { topic, params_json, pending_ttl_s, timeout_s: 30 }
+        let raw = self.turn.is_multiple_of(4).then(|| Box::from([0, 255, 7]));
+        Order { topic, params_json, pending_ttl_s, timeout_s: 30, raw }
     }
 
     /// The number of a login; an overtaken one is less than the last.
@@ -433,6 +441,7 @@ impl Run {
             enabled: true,
             profile: if self.turn.is_multiple_of(3) { Profile::Nbiot } else { Profile::Default },
             short_paths: self.turn.is_multiple_of(5),
+            data_format: if self.turn.is_multiple_of(3) { DataFormat::Custom } else { DataFormat::Json },
             model_json: (self.turn.is_multiple_of(2)).then(|| "{}".to_owned()),
             retention: retention(self.turn),
             created: self.now,
