@@ -1,6 +1,6 @@
 //! What the gateway asks of the outside, and what the outside answers.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use narrowgate_api::happening::Happening;
 use narrowgate_engine::event::ShardCommand;
@@ -9,13 +9,17 @@ use narrowgate_platform::{
     model::{
         command::Command,
         credential::CredentialLookup,
-        product::Product,
+        product::{DataFormat, Product},
         property::{Properties, PropertyKind},
     },
-    ports::{StoreError, Write, Written},
+    ports::{Fault, Registry, StoreError, Write, Written},
 };
 
-use crate::{diagnosis::Diagnosis, leaving::OnlineOf};
+use crate::{
+    diagnosis::Diagnosis,
+    leaving::OnlineOf,
+    raw::{Decode, Encode, Received},
+};
 
 /// Now, by both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +44,8 @@ pub enum Effect {
     Command(u16, ShardCommand),
     /// What the store knows of these keys. Answered by [`Answer::Lookup`].
     Lookup(Token, DeviceName),
-    /// The product of this key. Answered by [`Answer::Product`].
+    /// The product of this key, with its script: [`ProductRead::of`] reads both. Answered by
+    /// [`Answer::Product`].
     Product(Token, String),
     /// All attributes, or all tags, of a device. Answered by [`Answer::Properties`].
     Properties(Token, DeviceId, PropertyKind),
@@ -54,6 +59,12 @@ pub enum Effect {
     Entropy,
     /// A refusal to be looked into, where that delays nobody. Answered by [`Answer::Diagnosed`].
     Diagnose(Token, Box<Diagnosis>),
+    /// Bytes that a script is to make a message of. Answered by [`Answer::Decoded`].
+    Decode(Token, Box<Decode>),
+    /// A reply that a script is to make bytes of. Answered by [`Answer::Encoded`].
+    Encode(Token, Box<Encode>),
+    /// Bytes of a device, for trials: to be kept within limits, or not.
+    Received(Received),
     /// For listeners, with its place if it was committed. With a device if the sender still has to look up
     /// its keys.
     Tell(Option<Position>, Happening, Option<DeviceId>),
@@ -65,7 +76,7 @@ pub enum Answer<'a> {
     /// To [`Effect::Lookup`].
     Lookup(Result<CredentialLookup, StoreError>),
     /// To [`Effect::Product`]; `None`: there is none of this key.
-    Product(Result<Option<Product>, StoreError>),
+    Product(Result<Option<ProductRead>, StoreError>),
     /// To [`Effect::Properties`].
     Properties(Result<Properties, StoreError>),
     /// To [`Effect::Commands`]: in the order of their sending.
@@ -76,6 +87,37 @@ pub enum Answer<'a> {
     Written(Result<Outcomes<'a>, &'a StoreError>),
     /// To [`Effect::Diagnose`]: what was found, in words.
     Diagnosed(Option<String>),
+    /// To [`Effect::Decode`]: the message.
+    Decoded(Result<String, Fault>),
+    /// To [`Effect::Encode`]: the bytes.
+    Encoded(Result<Vec<u8>, Fault>),
+}
+
+/// A product and its script.
+#[derive(Debug)]
+pub struct ProductRead {
+    /// The product.
+    pub product: Product,
+    /// The source that is published; `None`: none is.
+    pub script: Result<Option<Arc<str>>, StoreError>,
+}
+
+impl ProductRead {
+    /// Reads both. Without its script, all but the bytes of its devices is served.
+    ///
+    /// # Errors
+    /// The product cannot be read.
+    pub async fn of(registry: &dyn Registry, product_key: &str) -> Result<Option<Self>, StoreError> {
+        let Some(product) = registry.product(product_key).await? else { return Ok(None) };
+        let script = match product.data_format {
+            DataFormat::Json => Ok(None),
+            DataFormat::Custom => {
+                let script = registry.script(product_key).await;
+                script.map(|script| script.published.map(|published| published.source))
+            }
+        };
+        Ok(Some(Self { product, script }))
+    }
 }
 
 /// What became of the writes of one question.

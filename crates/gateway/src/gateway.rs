@@ -27,6 +27,7 @@ use crate::{
     pace::Pace,
     products::{Products, Read},
     properties::Queries,
+    raw::ScriptErrors,
     refusals::Refusals,
     requests::{Counts, Requests},
     residence::{Residence, presence::Presence},
@@ -163,6 +164,7 @@ impl Gateway {
                 plain_pace: Pace::new(limits.device_handshakes, seed),
                 spent: SpentBytes::new(limits.device_bytes),
                 lookup_errors: Seldom::new(ERRORS_EVERY),
+                script_errors: ScriptErrors::new(),
             },
             changing: VecDeque::new(),
             settles_at: None,
@@ -239,6 +241,14 @@ impl Gateway {
             (Pending::Diagnosis(examined), Answer::Diagnosed(found)) => {
                 let Shared { refusals, out, .. } = &mut self.shared;
                 refusals.handle_diagnosed(out, now, *examined, found);
+            }
+            (Pending::Decode(decoding), Answer::Decoded(answer)) => {
+                if let Some(desk) = self.desks.get_mut(usize::from(decoding.ticket.session.shard)) {
+                    desk.handle_decoded(&mut self.shared, now, *decoding, &answer);
+                }
+            }
+            (Pending::Encode(encoding), Answer::Encoded(answer)) => {
+                self.shared.handle_encoded(now, *encoding, answer);
             }
             (pending, Answer::Written(outcomes)) => self.handle_written(now, pending, outcomes),
             (pending, answer) => tracing::error!(?pending, ?answer, "an answer to another question"),

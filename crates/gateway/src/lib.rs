@@ -72,6 +72,7 @@ mod outbox;
 mod pace;
 mod products;
 mod properties;
+mod raw;
 mod refusals;
 mod requests;
 mod residence;
@@ -85,9 +86,10 @@ mod tests;
 
 pub use self::{
     diagnosis::Diagnosis,
-    effect::{Answer, Effect, LiveChange, Now, Outcomes, Token},
+    effect::{Answer, Effect, LiveChange, Now, Outcomes, ProductRead, Token},
     gateway::{Counters, Gateway, Limits, Options},
     leaving::OnlineOf,
+    raw::{Decode, Encode, Received},
     unwritten::Unwritten,
 };
 

@@ -20,6 +20,7 @@ use crate::{
     issuing::Wish,
     lookups::{Lookups, Waiter},
     properties::{Edited, Queried},
+    raw::{Decoding, Encoding, Received},
     refusals::{Claimed, Examined},
     requests::Asker,
     residence::presence::Change,
@@ -70,6 +71,10 @@ pub(crate) enum Pending {
     /// A wish, and the secret that it is to be granted.
     Issue(Box<Wish>, Secret),
     Diagnosis(Box<Examined>),
+    /// Bytes that a script reads.
+    Decode(Box<Decoding>),
+    /// A reply that a script writes.
+    Encode(Box<Encoding>),
 }
 
 /// See the module.
@@ -134,6 +139,11 @@ impl Outbox {
         if self.has_followers {
             self.effects.push_back(Effect::Tell(position, happening, device));
         }
+    }
+
+    /// Bytes of a device have arrived.
+    pub(crate) fn received(&mut self, received: Received) {
+        self.effects.push_back(Effect::Received(received));
     }
 
     /// Asks for unpredictable bytes.

@@ -12,18 +12,18 @@ use std::{
 use narrowgate_engine::event::SessionId;
 use narrowgate_platform::{
     model::{
-        product::{Product, Profile},
+        product::{DataFormat, Profile},
         retention::RetentionClass,
         thing_model::ThingModel,
     },
-    ports::StoreError,
+    ports::{Script, StoreError},
     rules::rate::Seldom,
 };
 
 use crate::{
     ERRORS_EVERY,
     desk::Reach,
-    effect::Effect,
+    effect::{Effect, ProductRead},
     outbox::{Line, Outbox, Pending},
 };
 
@@ -45,6 +45,15 @@ pub(crate) struct CachedProduct {
     pub(crate) profile: Profile,
     /// Whether they may use short paths.
     pub(crate) short_paths: bool,
+    /// Where they may speak bytes.
+    pub(crate) custom: Option<Custom>,
+}
+
+/// What reads and writes the bytes of a product's devices.
+#[derive(Debug)]
+pub(crate) struct Custom {
+    /// `None`: no script is published. `Err`: the store could not read it.
+    pub(crate) script: Result<Option<Script>, ()>,
 }
 
 /// See the module.
@@ -121,7 +130,7 @@ impl Products {
         out: &mut Outbox,
         now: Instant,
         product_key: &str,
-        answer: Result<Option<Product>, StoreError>,
+        answer: Result<Option<ProductRead>, StoreError>,
     ) -> Option<Read> {
         self.reads.leave();
         let mut reading = self.reading.remove(product_key)?;
@@ -141,7 +150,7 @@ impl Products {
         now: Instant,
         product_key: &str,
         reading: Reading,
-        answer: Result<Option<Product>, StoreError>,
+        answer: Result<Option<ProductRead>, StoreError>,
     ) -> Read {
         let Reading { closing, waiting, profile, .. } = reading;
         match answer {
@@ -202,10 +211,23 @@ impl Products {
 }
 
 /// A product that is gone, or whose model cannot be read, counts as switched off.
-fn cached(product_key: &str, product: Option<Product>) -> CachedProduct {
-    let (retention, profile) = (RetentionClass::STANDARD, Profile::Default);
-    let mut cached = CachedProduct { model: None, enabled: false, retention, profile, short_paths: false };
-    let Some(product) = product else { return cached };
+fn cached(product_key: &str, read: Option<ProductRead>) -> CachedProduct {
+    let mut cached = CachedProduct {
+        model: None,
+        enabled: false,
+        retention: RetentionClass::STANDARD,
+        profile: Profile::Default,
+        short_paths: false,
+        custom: None,
+    };
+    let Some(ProductRead { product, script }) = read else { return cached };
+    if product.data_format == DataFormat::Custom {
+        let script = script.map(|source| source.map(|source| Script::new(product_key, source)));
+        let script = script.map_err(|error| {
+            tracing::error!(product_key, %error, "the script of a product cannot be read: bytes get 5.03");
+        });
+        cached.custom = Some(Custom { script });
+    }
     cached.enabled = product.enabled;
     cached.retention = product.retention;
     cached.profile = product.profile;

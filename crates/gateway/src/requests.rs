@@ -14,7 +14,7 @@ use narrowgate_platform::{
 };
 
 use crate::{
-    effect::Now, limits::Door, products::CachedProduct, refusals::Refused, shared::Shared,
+    effect::Now, limits::Door, products::CachedProduct, raw::Conversation, refusals::Refused, shared::Shared,
     unwritten::Unwritten,
 };
 
@@ -45,8 +45,18 @@ const LABELS: usize = REASONS.len() + 2;
 #[derive(Debug, Clone)]
 pub(crate) struct Asker {
     whose: Arc<Whose>,
-    /// The product of a request to a short path, whose numbers its answer has; `None` for any other.
-    short: Option<Arc<CachedProduct>>,
+    form: Form,
+}
+
+/// The form of a request and of its answer.
+#[derive(Debug, Clone)]
+pub(crate) enum Form {
+    /// JSON, or CBOR that stands for it.
+    Long,
+    /// That of a short path, with the product whose numbers its answer has.
+    Short(Arc<CachedProduct>),
+    /// Bytes, which a script of the product reads and writes.
+    Bytes(Arc<Conversation>),
 }
 
 /// Whose session it is: behind one pointer, because each session has one.
@@ -64,19 +74,35 @@ pub(crate) struct Whose {
 const _: () = assert!(size_of::<Whose>() + 2 * size_of::<usize>() <= 96);
 
 impl Asker {
-    /// The asker of a request in a session; `short` as in the field.
+    /// The asker of a request in a session; `short`: the product, where it is to a short path.
     pub(crate) fn new(whose: &Arc<Whose>, short: Option<Arc<CachedProduct>>) -> Self {
-        Self { whose: Arc::clone(whose), short }
+        Self { whose: Arc::clone(whose), form: short.map_or(Form::Long, Form::Short) }
+    }
+
+    /// The same, of a request of bytes.
+    pub(crate) fn of_bytes(self, conversation: Arc<Conversation>) -> Self {
+        Self { form: Form::Bytes(conversation), ..self }
+    }
+
+    /// What is known of a request of bytes; `None` for any other.
+    pub(crate) fn conversation(&self) -> Option<&Arc<Conversation>> {
+        match &self.form {
+            Form::Bytes(conversation) => Some(conversation),
+            Form::Long | Form::Short(_) => None,
+        }
     }
 
     /// Whether the request came to a short path.
     pub(crate) fn is_short(&self) -> bool {
-        self.short.is_some()
+        matches!(self.form, Form::Short(_))
     }
 
     /// The thing model by which an answer to a short path is written; `None` for any other path.
     pub(crate) fn short_model(&self) -> Option<Option<&ThingModel>> {
-        self.short.as_ref().map(|product| product.model.as_ref())
+        match &self.form {
+            Form::Short(product) => Some(product.model.as_ref()),
+            Form::Long | Form::Bytes(_) => None,
+        }
     }
 
     /// An answer in the form of its path.

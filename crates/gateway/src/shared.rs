@@ -4,8 +4,8 @@ use narrowgate_platform::rules::rate::Seldom;
 
 use crate::{
     clock::Clock, commands::Commands, issuing::Issuing, leaving::Leaving, observers::Observers,
-    outbox::Outbox, pace::Pace, products::Products, properties::Queries, refusals::Refusals,
-    requests::Requests, residence::Residence, spent::SpentBytes,
+    outbox::Outbox, pace::Pace, products::Products, properties::Queries, raw::ScriptErrors,
+    refusals::Refusals, requests::Requests, residence::Residence, spent::SpentBytes,
 };
 
 /// See the module.
@@ -31,4 +31,5 @@ pub(crate) struct Shared {
     pub(crate) spent: SpentBytes,
     /// Of look-ups that the store cannot answer.
     pub(crate) lookup_errors: Seldom,
+    pub(crate) script_errors: ScriptErrors,
 }

@@ -19,7 +19,7 @@ use narrowgate_engine::{
         stats::{Counter, Gauges},
     },
 };
-use narrowgate_gateway::{Answer, Effect, Limits, LiveChange, Now, Options, Outcomes, Token};
+use narrowgate_gateway::{Answer, Effect, Limits, LiveChange, Now, Options, Outcomes, ProductRead, Token};
 use narrowgate_platform::{
     ids::{DEFAULT_OU, DeviceId, DeviceName, Position, UnixMillis},
     model::{
@@ -430,7 +430,10 @@ impl<'a> Conversation<'a> {
                     self.server.handle_answer(
                         self.both(),
                         token,
-                        Answer::Product(Ok(Some(product(product_key)))),
+                        Answer::Product(Ok(Some(ProductRead {
+                            product: product(product_key),
+                            script: Ok(None),
+                        }))),
                     );
                 }
                 Effect::Properties(token, ..) => {
@@ -444,6 +447,10 @@ impl<'a> Conversation<'a> {
                 // Only of a product that is off, and none is.
                 Effect::OnlineOf(token, _) => {
                     self.server.handle_answer(self.both(), token, Answer::OnlineOf(Ok(Vec::new())));
+                }
+                // Of no product, as its data format is JSON.
+                Effect::Decode(..) | Effect::Encode(..) | Effect::Received(_) => {
+                    unreachable!("the product has no script")
                 }
                 Effect::Diagnose(token, _) => {
                     self.server.handle_answer(self.both(), token, Answer::Diagnosed(None));

@@ -107,7 +107,7 @@ pub fn envelope(data: &[u8]) {
             action @ (Action::Edit(_) | Action::Query(_)) => {
                 check_properties(session, &request, action);
             }
-            Action::ShortReply(_) => panic!("there are no short paths"),
+            Action::ShortReply(_) | Action::Decode(_) => panic!("there are neither short paths nor bytes"),
             Action::Unavailable(response) => panic!("the product can be read: {response:?}"),
             Action::Command(wanted) => check_command(session, &request, &wanted),
             Action::CountCommands(wanted) => check_count(session, &request, wanted),

@@ -53,7 +53,6 @@ def _not_served(world):
     device = create_device(world.gateway)
     session = MBEDTLS_3.session(world.gateway.target(device.identity(), device.key, CCM8)).handshake()
     for topic in (
-        "thing/model/up_raw",
         "ota/device/inform",
         "ota/device/progress",
         "ota/device/getversion",

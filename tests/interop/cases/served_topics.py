@@ -408,7 +408,7 @@ def _core(world):
         return response.code, [bench.refuse(one) for one in bad]
 
 
-for _topic in ("thing/model/up_raw", "ota/device/inform"):
+for _topic in ("ota/device/inform",):
 
     @_register(_topic)
     def _not_served(world, topic=_topic):

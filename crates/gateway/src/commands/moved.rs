@@ -20,13 +20,18 @@ use crate::{
     desk::response_after,
     effect::Now,
     outbox::Pending,
+    raw::Then,
     requests::{Asker, name_of},
     shared::Shared,
 };
 
 impl Shared {
     /// Answers a request. Every response goes this way: it says whether a command waits.
+    /// A reply to bytes is written by the product's script before.
     pub(crate) fn respond(&mut self, now: Now, ticket: Ticket, asker: &Asker, response: Response) {
+        if let Some(encode) = asker.to_encode(&response) {
+            return self.encode(ticket, asker.clone(), (response, encode), Then::Respond);
+        }
         if ticket.session.shard >= self.plain_from {
             return self.respond_and_carry(now, ticket, asker, response);
         }

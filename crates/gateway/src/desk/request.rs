@@ -80,29 +80,45 @@ impl Desk {
         let Some(known) = self.sessions.find_mut(ticket.session) else { return };
         let short = product.filter(|product| product.short_paths && device_api::short::is_for(&request.path));
         let asker = Asker::new(&known.asker, short.cloned());
-        let grant = &asker.grant;
+        let action = device_api::handle(&asker.grant, request, state_of(product), arrived);
+        self.act(shared, now, ticket, asker, action, arrived, product);
+    }
+
+    /// Does what was decided.
+    #[allow(clippy::too_many_arguments, reason = "one for each thing that a request is decided by")]
+    pub(crate) fn act(
+        &mut self,
+        shared: &mut Shared,
+        now: Now,
+        ticket: Ticket,
+        asker: Asker,
+        action: Action,
+        arrived: Arrival,
+        product: Option<&Arc<CachedProduct>>,
+    ) {
+        let Some(known) = self.sessions.find_mut(ticket.session) else { return };
         let retention = product.map(|product| product.retention).unwrap_or_default();
-        match device_api::handle(grant, request, state_of(product), arrived) {
+        if !matches!(action, Action::Unavailable(_) | Action::IssueSecret(_)) {
+            shared.hear(now, &asker, matches!(action, Action::Store { .. }));
+        }
+        match action {
             Action::Store { writes, response, warning } => {
-                shared.hear(now, &asker, true);
                 if let Some(warning) = warning
                     && !known.warned
                 {
                     // What the limits suppress is said at the next report.
                     known.warned = shared.warn(now, &asker, warning);
                 }
-                shared.store(ticket, asker, retention, writes, response);
+                shared.store_with_reply(ticket, asker, retention, writes, response);
             }
-            Action::Edit(wanted) => {
-                shared.hear(now, &asker, false);
-                shared.edit(ticket, asker, *wanted, arrived);
+            Action::Edit(wanted) => shared.edit_with_reply(ticket, asker, wanted, arrived),
+            Action::Decode(body) => {
+                if let Some(product) = product {
+                    shared.decode(now, ticket, asker, body, arrived, product);
+                }
             }
-            Action::Query(wanted) => {
-                shared.hear(now, &asker, false);
-                shared.query(now, ticket, asker, *wanted);
-            }
+            Action::Query(wanted) => shared.query(now, ticket, asker, *wanted),
             Action::Respond(answer) => {
-                shared.hear(now, &asker, false);
                 let (response, refusal) = answer.into_parts();
                 shared.respond(now, ticket, &asker, response);
                 if let Some(refusal) = refusal {
@@ -110,18 +126,9 @@ impl Desk {
                 }
             }
             Action::Unavailable(_) => shared.refuse_unavailable(now, ticket, &asker),
-            Action::Command(wanted) => {
-                shared.hear(now, &asker, false);
-                shared.handle_command(now, ticket, asker, wanted);
-            }
-            Action::ShortReply(reply) => {
-                shared.hear(now, &asker, false);
-                shared.handle_short_reply(now, ticket, asker, &reply);
-            }
-            Action::CountCommands(wanted) => {
-                shared.hear(now, &asker, false);
-                shared.count_commands(now, ticket, &asker, wanted);
-            }
+            Action::Command(wanted) => shared.handle_command(now, ticket, asker, wanted),
+            Action::ShortReply(reply) => shared.handle_short_reply(now, ticket, asker, &reply),
+            Action::CountCommands(wanted) => shared.count_commands(now, ticket, &asker, wanted),
             Action::IssueSecret(wanted) => shared.wish(now, ticket, asker, wanted),
         }
     }
@@ -131,6 +138,9 @@ fn state_of(product: Option<&Arc<CachedProduct>>) -> ProductState<'_> {
     match product {
         None => ProductState::Unreadable,
         Some(product) if !product.enabled => ProductState::Off,
+        Some(product) if product.custom.is_some() => {
+            ProductState::OnWithBytes { model: product.model.as_ref(), short_paths: product.short_paths }
+        }
         Some(product) if product.short_paths => ProductState::OnWithShortPaths(product.model.as_ref()),
         Some(product) => ProductState::On(product.model.as_ref()),
     }
@@ -154,7 +164,7 @@ impl Shared {
 
     /// Has reports written; the answer, and events for listeners if there are any, follow when they are
     /// durable.
-    fn store(
+    pub(crate) fn store(
         &mut self,
         ticket: Ticket,
         asker: Asker,

@@ -8,6 +8,7 @@ mod observers;
 mod plain;
 mod profiles;
 mod properties;
+mod raw;
 mod real;
 mod said;
 mod short;

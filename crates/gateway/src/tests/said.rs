@@ -4,6 +4,7 @@ use narrowgate_coap::{OptionNumber, Response, format};
 use narrowgate_engine::event::ShardCommand;
 use narrowgate_platform::{
     device_api::{carried, commands::COMMAND_WAITING, short},
+    hex,
     model::{
         command::{CommandMove, CommandStep},
         device::DeviceState,
@@ -34,6 +35,9 @@ pub(super) fn said(effect: &Effect) -> String {
             Diagnosis::WrongKey { .. } => "diagnose key".to_owned(),
             Diagnosis::UnknownName { .. } => "diagnose name".to_owned(),
         },
+        Effect::Decode(_, decode) => format!("decode {}", hex::write(&decode.body)),
+        Effect::Encode(_, encode) => format!("encode {}", encode.json),
+        Effect::Received(received) => format!("keep {} bytes", received.body.bytes.len()),
         Effect::Tell(_, happening, _) => format!("tell {}", happening.name()),
     }
 }
@@ -46,7 +50,7 @@ fn command_said(command: &ShardCommand) -> String {
             let (code, slot) = (response.code, ticket.session.slot);
             format!(
                 "s{slot} {code}{}{}{}{}",
-                in_cbor(response),
+                in_cbor(response) + &in_bytes(response),
                 delivered(&response.payload),
                 waiting(response),
                 carried(response)
@@ -86,8 +90,18 @@ fn in_cbor(response: &Response) -> String {
     if bytes.is_empty() { bytes } else { format!(" {bytes}") }
 }
 
+/// The reply to bytes, which is text here.
+fn in_bytes(response: &Response) -> String {
+    let format = response.options.find_uint(OptionNumber::CONTENT_FORMAT);
+    let is_reply = format == Some(u32::from(format::OCTET_STREAM)) && !response.payload.starts_with(b"raw");
+    if is_reply { format!(" {}", String::from_utf8_lossy(&response.payload)) } else { String::new() }
+}
+
 /// Which command a response hands out.
 fn delivered(message: &[u8]) -> String {
+    if let Some(id) = message.strip_prefix(b"raw") {
+        return format!(" raw #{}", String::from_utf8_lossy(id));
+    }
     let message: serde_json::Value = serde_json::from_slice(message).unwrap_or_default();
     let is_command = message["method"].as_str().is_some_and(|method| method.starts_with("thing.service."));
     if is_command { format!(" #{}", message["id"].as_str().unwrap_or("?")) } else { String::new() }

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,6 +18,7 @@ use narrowgate_engine::{
 };
 use narrowgate_platform::{
     ids::{DEFAULT_OU, DeviceId, Position, UnixMillis},
+    memory::PlainScripts,
     model::{
         command::{Command, CommandId, CommandMove, CommandState, CommandTopic, OpenCommand, Order},
         credential::{CredentialLookup, Credentials},
@@ -24,9 +26,10 @@ use narrowgate_platform::{
         property::Properties,
         retention::RetentionClass,
     },
-    ports::{Issued, OnlineDevice, StoreError, Write, Written},
+    ports::{Fault, FaultKind, Issued, OnlineDevice, Scripts as _, StoreError, Write, Written},
     rules::{issuing::NotIssued, rate::Rate},
     secret::Secret,
+    testing::block_on,
 };
 
 use super::{
@@ -35,7 +38,7 @@ use super::{
     start,
 };
 use crate::{
-    Answer, Effect, Gateway, Limits, LiveChange, Now, Options, Outcomes, Token,
+    Answer, Decode, Effect, Encode, Gateway, Limits, LiveChange, Now, Options, Outcomes, ProductRead, Token,
     residence::presence::CHANGES_AT_ONCE,
 };
 
@@ -49,6 +52,14 @@ pub(super) enum Kind {
     Write,
     Properties,
     Diagnosis,
+    Script,
+}
+
+/// A call of a script.
+#[derive(Debug)]
+enum Run {
+    Decode(Box<Decode>),
+    Encode(Box<Encode>),
 }
 
 /// See the module.
@@ -75,6 +86,10 @@ pub(super) struct Stage {
     pub(super) open: Vec<Command>,
     /// The steps of commands of each write without an answer.
     steps: BTreeMap<Token, Vec<CommandMove>>,
+    /// The calls of scripts without an answer.
+    runs: BTreeMap<Token, Run>,
+    /// What is published for a product whose data format is custom.
+    script: Option<Arc<str>>,
     committed: u64,
     mid: u16,
 }
@@ -117,6 +132,8 @@ impl Stage {
             told: Vec::new(),
             open,
             steps: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            script: None,
             committed: 0,
             mid: 0,
         }
@@ -221,6 +238,7 @@ impl Stage {
             ["deletes", names] => self.property(session, "delete", &format!("[{names}]")),
             ["queries"] => self.property(session, "query", "[]"),
             ["queries", names] => self.property(session, "query", &format!("[{names}]")),
+            ["sends", text] => self.request(session, Request::post(UP_RAW, format::OCTET_STREAM, *text)),
             ["GET", path] => self.request(session, Request::get(path)),
             ["GET", path, "quietly"] => self.quiet(session, path),
             ["POST", path, cbor] => self.request(session, Request::post(path, format::CBOR, bytes(cbor))),
@@ -338,12 +356,44 @@ impl Stage {
                 let product = Product { short_paths: true, model_json, ..product(true) };
                 self.product(Ok(Some(product)));
             }
+            "runs" => self.run(None),
             "commands" => self.commands(Ok(self.open.clone())),
             "commands fail" => self.commands(Err(StoreError::Unavailable("the disk is full".into()))),
             "ends" => self.written(&Ok(vec![Written::Done, Written::Done])),
             "over" => self.written(&Ok(vec![Written::CommandOver])),
+            _ => self.script_answer(answer),
+        }
+    }
+
+    /// A product whose script is the given word, or `none`; a call that fails in the given way.
+    fn script_answer(&mut self, answer: &str) {
+        match answer.split_once(' ') {
+            Some(("custom", word)) => {
+                self.script = (word != "none").then(|| word.into());
+                self.product(Ok(Some(Product { data_format: DataFormat::Custom, ..product(true) })));
+            }
+            Some(("fails", word)) => {
+                let kind = FaultKind::ALL.into_iter().find(|kind| kind.word() == word);
+                self.run(Some(Fault::at(kind.expect("a kind of fault"), "no", Some(3))));
+            }
             _ => panic!("{answer:?} is no input"),
         }
+    }
+
+    /// Runs a script, or says how it failed.
+    fn run(&mut self, fault: Option<Fault>) {
+        let token = self.take(Kind::Script);
+        let answer = match (self.runs.remove(&token).expect("it was asked for"), fault) {
+            (Run::Decode(_), Some(fault)) => Answer::Decoded(Err(fault)),
+            (Run::Encode(_), Some(fault)) => Answer::Encoded(Err(fault)),
+            (Run::Decode(decode), None) => {
+                Answer::Decoded(block_on(PlainScripts.decode(&decode.script, &decode.body, decode.at)))
+            }
+            (Run::Encode(encode), None) => {
+                Answer::Encoded(block_on(PlainScripts.encode(&encode.script, &encode.json, encode.at)))
+            }
+        };
+        self.gateway.handle_answer(self.now, token, answer);
     }
 
     fn take(&mut self, kind: Kind) -> Token {
@@ -359,7 +409,9 @@ impl Stage {
 
     fn product(&mut self, answer: Result<Option<Product>, StoreError>) {
         let token = self.take(Kind::Product);
-        self.gateway.handle_answer(self.now, token, Answer::Product(answer));
+        let script = self.script.clone();
+        let read = answer.map(|found| found.map(|product| ProductRead { product, script: Ok(script) }));
+        self.gateway.handle_answer(self.now, token, Answer::Product(read));
     }
 
     fn properties(&mut self, answer: Result<Properties, StoreError>) {
@@ -444,7 +496,15 @@ impl Stage {
                 Effect::Commands(token, _) => (Kind::Commands, token),
                 Effect::Write(token, _) => (Kind::Write, token),
                 Effect::Diagnose(token, _) => (Kind::Diagnosis, token),
-                Effect::Command(..) | Effect::Tell(..) | Effect::Entropy => continue,
+                Effect::Decode(token, decode) => {
+                    self.runs.insert(token, Run::Decode(decode));
+                    (Kind::Script, token)
+                }
+                Effect::Encode(token, encode) => {
+                    self.runs.insert(token, Run::Encode(encode));
+                    (Kind::Script, token)
+                }
+                Effect::Command(..) | Effect::Tell(..) | Effect::Entropy | Effect::Received(_) => continue,
             };
             self.asked.push_back(asked);
         }
@@ -458,6 +518,7 @@ const MODEL: &str = r#"{"modelId":"m",
     "measurepoints":[{"identifier":"temp","dataType":"DOUBLE","number":1}],
     "services":[{"identifier":"restart","number":20,"outputData":[
         {"identifier":"uptime","dataType":"INT","number":1}]}]}"#;
+const UP_RAW: &str = "/topic/sys/p/d/thing/model/up_raw";
 const COUNT: &str = "/topic/sys/p/d/thing/commands";
 const INFO: &str = "/topic/ext/session/p/d/thing/activate/info";
 const INFO_OF_Q: &str = "/topic/ext/session/q/e/thing/activate/info";
@@ -489,9 +550,11 @@ pub(super) fn command(id: u32, topic: &str, created: UnixMillis) -> Command {
     let topic = match topic {
         "set" => CommandTopic::Set,
         "get" => CommandTopic::Get,
+        "raw" => CommandTopic::Raw,
         service => CommandTopic::Service(service.into()),
     };
-    let order = Order { topic, params_json: "{}".into(), pending_ttl_s: 60, timeout_s: 10, raw: None };
+    let raw = (topic == CommandTopic::Raw).then(|| format!("raw{id}").into_bytes().into());
+    let order = Order { topic, params_json: "{}".into(), pending_ttl_s: 60, timeout_s: 10, raw };
     Command::new(CommandId(id), order, created)
 }
 

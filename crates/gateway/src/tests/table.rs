@@ -58,6 +58,7 @@ const fn answers(kind: Kind, is_issue: bool) -> &'static [&'static str] {
         Kind::Commands => &["commands", "commands fail"],
         Kind::OnlineOf => &["lists none", "lists d", "list fails"],
         Kind::Diagnosis => &["diagnosed"],
+        Kind::Script => &["runs", "fails throws", "fails busy"],
     }
 }
 

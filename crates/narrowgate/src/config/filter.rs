@@ -68,6 +68,7 @@ const MODULES: &[&str] = &[
     "narrowgate_gateway::leaving",
     "narrowgate_gateway::products",
     "narrowgate_gateway::properties",
+    "narrowgate_gateway::raw",
     "narrowgate_gateway::refusals",
     "narrowgate_gateway::residence::presence",
 ];

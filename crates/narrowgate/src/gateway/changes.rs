@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -14,9 +14,11 @@ use std::{
 use narrowgate_gateway::LiveChange;
 use narrowgate_platform::{
     ids::DeviceId,
-    ports::{LiveSessions, PortFuture},
+    ports::{LiveSessions, PortFuture, RawBody},
 };
 use tokio::{sync::oneshot, time::timeout};
+
+use super::recent::Recent;
 
 /// How long an operator waits at most until the gateway knows of a command: it is stored, and the device
 /// hears of it a little later.
@@ -24,7 +26,7 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 
 /// The changes that wait; see the module.
 #[derive(Debug, Default)]
-pub(super) struct Changes(Mutex<Waiting>);
+pub(super) struct Changes(Mutex<Waiting>, Arc<Recent>);
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -78,6 +80,11 @@ impl Changes {
         }
     }
 
+    /// What devices sent of late.
+    pub(super) fn recent(&self) -> Arc<Recent> {
+        Arc::clone(&self.1)
+    }
+
     /// Wakes the task, which turns once and finds what there is.
     pub(super) fn nudge(&self) {
         self.change(|_| {});
@@ -118,6 +125,10 @@ impl LiveSessions for Changes {
             // Ignored: it is told later, then, or the gateway has ended.
             let _ = timeout(KNOWN_WITHIN, is_known).await;
         })
+    }
+
+    fn recent_raw(&self, device: DeviceId) -> Vec<RawBody> {
+        self.1.of(device)
     }
 
     fn is_serving(&self) -> bool {

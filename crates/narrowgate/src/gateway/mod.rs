@@ -25,6 +25,7 @@ mod clock;
 mod liveness;
 mod metrics;
 mod reads;
+mod recent;
 mod sink;
 mod task;
 mod together;
@@ -39,7 +40,7 @@ use narrowgate_gateway::{self as machine, Now};
 use narrowgate_http::metrics::Samples;
 use narrowgate_platform::{
     device_api::login::LOGIN_PATH,
-    ports::{Clock, Entropy, LiveSessions, Recovered, StoreError, Stores},
+    ports::{Clock, Entropy, LiveSessions, Recovered, Scripts, StoreError, Stores},
 };
 use tokio::{
     runtime::{self, Handle},
@@ -133,7 +134,7 @@ impl Gateway {
         stores: Stores,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
-        feed: Feed,
+        (feed, scripts): (Feed, Arc<dyn Scripts>),
     ) -> Result<Self, StartError> {
         let (mut sockets, address) = bind(options.dtls_listen, options.shards)?;
         let plain = options.plain.map(|plain| bind(plain.listen, options.shards)).transpose()?;
@@ -153,6 +154,7 @@ impl Gateway {
             .zip(events)
             .map(|(handle, events)| Shard::new(Box::new(move |commands| handle.send(commands)), events));
         let (changes, published) = (Arc::new(Changes::default()), Arc::new(Published::default()));
+        let recent = changes.recent();
         tell_of_products_off(&stores, &changes).await;
         // Only one question is asked at a time.
         let (asks, asked) = mpsc::channel(1);
@@ -160,7 +162,8 @@ impl Gateway {
         let ends = Ends { changes: Arc::clone(&changes), asks: asked, published: Arc::clone(&published) };
         let (reading, times, journal) = (Handle::current(), Arc::clone(&clock), Arc::clone(&stores.journal));
         let task = run_on_own_thread(async move {
-            Task::new(machine, served, stores, times, entropy, feed, reading).run(ends).await;
+            let task = Task::new(machine, served, stores, times, entropy, feed, reading);
+            task.with_scripts(scripts, recent).run(ends).await;
         })?;
         let liveness = Liveness {
             shards: handles.clone(),

@@ -10,16 +10,15 @@ use std::{
     task::{Context, Poll},
 };
 
-use narrowgate_gateway::{Answer, Diagnosis, OnlineOf, Token};
+use narrowgate_gateway::{Answer, Decode, Diagnosis, Encode, OnlineOf, ProductRead, Token};
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName},
     model::{
         command::Command,
         credential::CredentialLookup,
-        product::Product,
         property::{Properties, PropertyKind},
     },
-    ports::{Registry, StoreError},
+    ports::{Fault, NoScripts, Registry, Scripts, StoreError},
 };
 use tokio::{runtime::Handle, task::JoinSet};
 
@@ -29,11 +28,13 @@ use super::together::Together;
 #[derive(Debug)]
 pub(super) enum Read {
     Lookup(Result<CredentialLookup, StoreError>),
-    Product(Result<Option<Product>, StoreError>),
+    Product(Result<Option<ProductRead>, StoreError>),
     Properties(Result<Properties, StoreError>),
     OnlineOf(Result<Vec<DeviceId>, StoreError>),
     Commands(Result<Vec<Command>, StoreError>),
     Diagnosed(Option<String>),
+    Decoded(Result<String, Fault>),
+    Encoded(Result<Vec<u8>, Fault>),
 }
 
 impl From<Read> for Answer<'static> {
@@ -45,6 +46,8 @@ impl From<Read> for Answer<'static> {
             Read::OnlineOf(answer) => Self::OnlineOf(answer),
             Read::Commands(answer) => Self::Commands(answer),
             Read::Diagnosed(found) => Self::Diagnosed(found),
+            Read::Decoded(decoded) => Self::Decoded(decoded),
+            Read::Encoded(encoded) => Self::Encoded(encoded),
         }
     }
 }
@@ -52,6 +55,7 @@ impl From<Read> for Answer<'static> {
 /// The questions in progress; see the module.
 pub(super) struct Reads {
     registry: Arc<dyn Registry>,
+    pub(super) scripts: Arc<dyn Scripts>,
     /// Where computations run.
     runtime: Handle,
     questions: Together<(Token, Read)>,
@@ -60,7 +64,8 @@ pub(super) struct Reads {
 
 impl Reads {
     pub(super) fn new(registry: Arc<dyn Registry>, runtime: Handle) -> Self {
-        Self { registry, runtime, questions: Together::new(), computations: JoinSet::new() }
+        let scripts = Arc::new(NoScripts);
+        Self { registry, scripts, runtime, questions: Together::new(), computations: JoinSet::new() }
     }
 
     pub(super) fn look_up(&mut self, token: Token, name: DeviceName) {
@@ -73,8 +78,19 @@ impl Reads {
 
     pub(super) fn read_product(&mut self, token: Token, product_key: String) {
         let registry = Arc::clone(&self.registry);
-        let question = async move { (token, Read::Product(registry.product(&product_key).await)) };
+        let question = async move { (token, Read::Product(ProductRead::of(&*registry, &product_key).await)) };
         self.questions.push(question);
+    }
+
+    /// A script waits for its turn and runs in a process of its own.
+    pub(super) fn decode(&mut self, token: Token, Decode { script, body, at }: Decode) {
+        let scripts = Arc::clone(&self.scripts);
+        self.questions.push(async move { (token, Read::Decoded(scripts.decode(&script, &body, at).await)) });
+    }
+
+    pub(super) fn encode(&mut self, token: Token, Encode { script, json, at }: Encode) {
+        let scripts = Arc::clone(&self.scripts);
+        self.questions.push(async move { (token, Read::Encoded(scripts.encode(&script, &json, at).await)) });
     }
 
     pub(super) fn read_properties(&mut self, token: Token, device: DeviceId, kind: PropertyKind) {

@@ -13,7 +13,7 @@ use std::{
 
 use narrowgate_engine::event::ShardCommand;
 use narrowgate_gateway::{Answer, Effect, Gateway, LiveChange, Token};
-use narrowgate_platform::ports::{Clock, Entropy, Stores};
+use narrowgate_platform::ports::{Clock, Entropy, Scripts, Stores};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
@@ -26,6 +26,7 @@ use super::{
     metrics::Published,
     now,
     reads::{Read, Reads},
+    recent::Recent,
     seed,
     sink::{Events, Source},
 };
@@ -105,6 +106,7 @@ pub(super) struct Task {
     feed: Feed,
     batches: Batches,
     reads: Reads,
+    recent: Arc<Recent>,
     timer: Pin<Box<Sleep>>,
     settling: Option<Settling>,
 }
@@ -137,12 +139,20 @@ impl Task {
             next_shard: 0,
             batches: Batches::new(stores.journal),
             reads: Reads::new(stores.registry, reading),
+            recent: Arc::default(),
             clock,
             entropy,
             feed,
             timer: Box::pin(sleep_until(Instant::now())),
             settling: None,
         }
+    }
+
+    /// The same, which runs scripts by these, and keeps there what is sent to them.
+    pub(super) fn with_scripts(mut self, scripts: Arc<dyn Scripts>, recent: Arc<Recent>) -> Self {
+        self.reads.scripts = scripts;
+        self.recent = recent;
+        self
     }
 
     /// Runs until all other ends are closed.
@@ -313,6 +323,9 @@ impl Task {
                 Effect::OnlineOf(token, page) => self.reads.list_online(token, page),
                 Effect::Entropy => self.machine.handle_entropy(seed(&*self.entropy)),
                 Effect::Diagnose(token, diagnosis) => self.reads.diagnose(token, *diagnosis),
+                Effect::Decode(token, decode) => self.reads.decode(token, *decode),
+                Effect::Encode(token, encode) => self.reads.encode(token, *encode),
+                Effect::Received(received) => self.recent.keep(received),
                 Effect::Tell(position, happening, device) => self.feed.publish(position, happening, device),
             }
         }

@@ -127,9 +127,9 @@ impl Server {
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
         let scripts = scripts::of_server();
         let options = options::gateway_options(config, opened.decoy);
-        let gateway = Gateway::start(options, stores.clone(), clock.clone(), entropy.clone(), feed.clone())
-            .await
-            .map_err(|error| cannot_serve_devices(config, &error))?;
+        let shown = (feed.clone(), Arc::clone(&scripts));
+        let gateway = Gateway::start(options, stores.clone(), clock.clone(), entropy.clone(), shown).await;
+        let gateway = gateway.map_err(|error| cannot_serve_devices(config, &error))?;
         let (dtls, sessions, liveness) =
             (gateway.dtls_address(), gateway.live_sessions(), gateway.liveness());
         let coap = gateway.plain_address();
@@ -139,7 +139,7 @@ impl Server {
         let gateway: SharedGateway = Arc::new(RwLock::new(Some(gateway)));
         let operator = Operator::new(stores.clone(), arrivals, entropy, sessions)
             .with_retention_classes(config.store.classes())
-            .with_scripts(Arc::clone(&scripts));
+            .with_scripts(scripts);
         let (stopping, stop) = watched::channel(false);
         let events = Arc::new(Followed { feed: feed.clone(), operator: operator.clone() });
         let refused_by_store = refused_by_store(gateway.clone());

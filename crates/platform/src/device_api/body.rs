@@ -81,6 +81,11 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// A message that did not come as a body, and was checked.
+    pub(super) fn of_text(checked: &'a str) -> Self {
+        Self { json: Cow::Borrowed(checked), cbor: None }
+    }
+
     fn read_cbor(bytes: &'a [u8]) -> Result<Self, NoMessage> {
         let refused = |code, reason, detail| Err(NoMessage { code, reason, detail });
         match cbor::to_json(bytes, Limits::BODY, None) {

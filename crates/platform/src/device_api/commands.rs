@@ -104,8 +104,14 @@ fn read_body<'a>(body: &'a Body<'_>) -> Reply<'a> {
     Reply { id, code, data, message }
 }
 
+/// Whether a message has what only the reply to a command has.
+pub(super) fn looks_like_reply(body: &Body<'_>) -> bool {
+    let reply = read_body(body);
+    reply.id.is_some() && reply.code.is_some()
+}
+
 /// A reply that was read.
-fn reply_in(body: &Body<'_>, topic: CommandTopic, content_format: u16) -> Action {
+pub(super) fn reply_in(body: &Body<'_>, topic: CommandTopic, content_format: u16) -> Action {
     let reply = read_body(body);
     match body.envelope().check_id().and_then(|()| read(&reply)) {
         Ok((id, step)) => Action::Command(CommandWanted::Reply { topic: Some(topic), id, step }),

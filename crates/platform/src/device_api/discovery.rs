@@ -9,12 +9,22 @@ use super::{
     answer::Answer,
     number,
     options::{format_name, refuse_preconditions},
-    path, topic,
+    path,
+    topic::{self, Content},
 };
 use crate::{
     model::log::Reason,
     rules::{admission::Grant, refusal::Refusal},
 };
+
+/// What is served to devices of some products alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Served {
+    /// Short paths.
+    pub(super) short_paths: bool,
+    /// Topics of bytes.
+    pub(super) bytes: bool,
+}
 
 /// Where it is, in URI form.
 const PATH: &str = "/.well-known/core";
@@ -25,7 +35,7 @@ pub(super) fn is_for(path: &UriPath) -> bool {
 }
 
 /// Answers a request for it: 2.05 in link format.
-pub(super) fn handle(session: &Grant, request: &Request, has_short_paths: bool) -> Action {
+pub(super) fn handle(session: &Grant, request: &Request, served: Served) -> Action {
     if request.method != Code::GET {
         let method = path::name_of(request.method);
         let detail = format!("{method} does not fit {PATH}: it takes GET only");
@@ -37,7 +47,7 @@ pub(super) fn handle(session: &Grant, request: &Request, has_short_paths: bool) 
     }
     match request.accept {
         None | Some(format::LINK_FORMAT) => {
-            let links = links(session, has_short_paths).into_bytes();
+            let links = links(session, served).into_bytes();
             Action::Respond(Answer::content(format::LINK_FORMAT, links))
         }
         Some(other) => {
@@ -53,15 +63,18 @@ pub(super) fn handle(session: &Grant, request: &Request, has_short_paths: bool) 
 
 /// The topics of a session as links (RFC 6690, section 2), with the Content-Formats where they have bodies
 /// (RFC 7252, section 7.2.1).
-fn links(session: &Grant, has_short_paths: bool) -> String {
-    let link = |(path, has_body): (UriPath, bool)| {
-        let formats = || format!(";ct=\"{} {}\"", format::JSON, format::CBOR);
-        let attribute = if has_body { formats() } else { String::new() };
+fn links(session: &Grant, served: Served) -> String {
+    let link = |(path, content): (UriPath, Content)| {
+        let attribute = match content {
+            Content::Nothing => String::new(),
+            Content::Json => format!(";ct=\"{} {}\"", format::JSON, format::CBOR),
+            Content::Bytes => format!(";ct={}", format::OCTET_STREAM),
+        };
         format!("<{}>{attribute}", path.as_str())
     };
     let short = |path: String| format!("<{path}>;ct={}", format::CBOR);
-    let short = topic::short::all_paths().filter(|_| has_short_paths).map(short);
-    topic::of_session(session).map(link).chain(short).collect::<Vec<_>>().join(",")
+    let short = topic::short::all_paths().filter(|_| served.short_paths).map(short);
+    topic::of_session(session, served.bytes).map(link).chain(short).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]

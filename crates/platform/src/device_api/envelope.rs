@@ -130,6 +130,11 @@ impl<'a> Envelope<'a> {
         })
     }
 
+    /// The method, whatever it is.
+    pub(super) fn method(&self) -> Option<Piece<'a>> {
+        self.method
+    }
+
     /// Whether a time stands beside `params`, where none is read.
     pub fn has_time(&self) -> bool {
         self.has_time

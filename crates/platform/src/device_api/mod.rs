@@ -21,6 +21,9 @@
 //! | `/topic/sys/{pk}/{dk}/thing/service/measurepoint/get_reply` | POST | 2 | take a reply, then 2.04 |
 //! | `/topic/sys/{pk}/{dk}/thing/service/{serviceId}_reply` | POST | 2 | take a reply, then 2.04 |
 //! | `/topic/sys/{pk}/{dk}/thing/service/{serviceId}` | GET | 2 | the oldest command, 2.05 |
+//! | `/topic/sys/{pk}/{dk}/thing/model/up_raw` | POST | 2 | what a script makes of bytes, 2.04 |
+//! | `/topic/sys/{pk}/{dk}/thing/model/down_raw` | GET | 2 | the oldest command, 2.05 |
+//! | `/topic/sys/{pk}/{dk}/thing/model/down_raw_reply` | POST | 2 | what a script makes of bytes, 2.04 |
 //! | `/topic/sys/{pk}/{dk}/thing/commands` | GET | 2 | how many commands wait, 2.05; can be observed |
 //! | `/topic/ext/session/{pk}/{dk}/thing/activate/info` | GET | 3 | issue a device secret, then 2.05 |
 //! | `/topic/ext/session/{pk}/{dk}/thing/activate/info_reply` | POST | 2, 3 | 2.04, no effect |
@@ -41,7 +44,8 @@
 //! is one code for both ([`cbor`]). An answer has the format that Accept asks for; without Accept, that of
 //! the request: CBOR where its Content-Format says so, else JSON. What a session used before plays no part.
 //!
-//! A product may let its devices use [`short`] paths as well.
+//! A product may let its devices use [`short`] paths as well, and its devices may speak bytes, which a script
+//! of it turns into messages ([`raw`]).
 
 pub mod activation;
 mod answer;
@@ -59,6 +63,7 @@ mod options;
 mod path;
 pub mod points;
 pub mod properties;
+pub mod raw;
 pub mod short;
 mod topic;
 pub mod waiting;
@@ -75,6 +80,7 @@ pub use self::{
 };
 use self::{
     body::Body,
+    discovery::Served,
     options::{accepted_format, refuse_preconditions},
     topic::{Found, Handler, MessageOf, NoTopic},
 };
@@ -131,6 +137,8 @@ pub enum Action {
     /// Take a reply to a command that came to a short path: which command it answers says what its numbers
     /// stand for.
     ShortReply(short::CommandReply),
+    /// Have the product's script make a message of these bytes, and do what [`raw::decoded`] says.
+    Decode(Vec<u8>),
     /// Say how many commands wait, and if the device wants to observe that, note it ([`waiting`]).
     CountCommands(CountWanted),
     /// Make a new device secret, have the store issue it, and answer by [`answer_secret`].
@@ -148,6 +156,13 @@ pub enum ProductState<'a> {
     On(Option<&'a ThingModel>),
     /// The same, and its devices may use short paths.
     OnWithShortPaths(Option<&'a ThingModel>),
+    /// It is switched on, and its devices may speak bytes.
+    OnWithBytes {
+        /// The thing model that it has, if any.
+        model: Option<&'a ThingModel>,
+        /// Whether its devices may use short paths.
+        short_paths: bool,
+    },
 }
 
 /// The answer while the store cannot read or write: 5.03 with Max-Age.
@@ -169,19 +184,21 @@ pub fn handle(
     now: impl Into<Arrival>,
 ) -> Action {
     let now = now.into();
-    let (model, has_short_paths) = match product {
+    let (model, served) = match product {
         ProductState::Unreadable => return Action::Unavailable(unavailable()),
         ProductState::Off => {
             let detail = "the product was switched off while the device had a session";
             return Action::refuse(Code::FORBIDDEN, Refusal::new(Reason::ProductDisabled, detail));
         }
-        ProductState::On(model) => (model, false),
-        ProductState::OnWithShortPaths(model) => (model, session.mode == SecureMode::DeviceSecret),
+        ProductState::On(model) => (model, Served::default()),
+        ProductState::OnWithShortPaths(model) => (model, Served { short_paths: true, bytes: false }),
+        ProductState::OnWithBytes { model, short_paths } => (model, Served { short_paths, bytes: true }),
     };
+    let short_paths = served.short_paths && session.mode == SecureMode::DeviceSecret;
     if discovery::is_for(&request.path) {
-        return discovery::handle(session, request, has_short_paths);
+        return discovery::handle(session, request, Served { short_paths, ..served });
     }
-    if has_short_paths && let Some(action) = short::handle(session, request, model, now) {
+    if short_paths && let Some(action) = short::handle(session, request, model, now) {
         return action;
     }
     let topic = topic::find(session, &request.path);
@@ -200,6 +217,8 @@ pub fn handle(
         return Action::Respond(refused);
     }
     match topic.handler {
+        _ if topic.is_of_bytes() && !served.bytes => raw::not_custom(),
+        Handler::Bytes => raw::handle(request),
         Handler::Acknowledge => Action::Respond(Answer::changed()),
         Handler::FetchCommand(kind) => match command_topic(kind, parameter) {
             Some(topic) => commands::fetch(request, topic),
@@ -210,13 +229,10 @@ pub fn handle(
             None => no_topic(session, request, NoTopic::Unknown),
         },
         Handler::CountCommands => waiting::handle(request),
-        Handler::IssueSecret => Action::refuse(
-            Code::FORBIDDEN,
-            Refusal::new(
-                Reason::AlreadyActivated,
-                "the device asked for its secret in a session that proves that it has it",
-            ),
-        ),
+        Handler::IssueSecret => {
+            let detail = "the device asked for its secret in a session that proves that it has it";
+            Action::refuse(Code::FORBIDDEN, Refusal::new(Reason::AlreadyActivated, detail))
+        }
         Handler::Message(of) => handle_message(session, request, (of, parameter), model, now),
     }
 }
@@ -240,12 +256,24 @@ fn handle_message(
         Ok(body) => body,
         Err(refused) => return refused.into(),
     };
+    message(session, &body, (of, parameter), model, now, content_format)
+}
+
+/// The same of a body that was read.
+fn message(
+    session: &Grant,
+    body: &Body<'_>,
+    (of, parameter): (MessageOf, Option<String>),
+    model: Option<&ThingModel>,
+    now: Arrival,
+    content_format: u16,
+) -> Action {
     match of {
-        MessageOf::Points(verb) => points::handle(session, &body, verb, model, now, content_format),
-        MessageOf::Properties(kind, verb) => properties::handle(&body, (kind, verb), model, content_format),
+        MessageOf::Points(verb) => points::handle(session, body, verb, model, now, content_format),
+        MessageOf::Properties(kind, verb) => properties::handle(body, (kind, verb), model, content_format),
         MessageOf::Event => {
             let identifier = parameter.unwrap_or_default();
-            events::handle(session, &body, &identifier, model, now, content_format)
+            events::handle(session, body, &identifier, model, now, content_format)
         }
     }
 }

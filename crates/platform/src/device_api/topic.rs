@@ -37,6 +37,8 @@ pub(super) enum Handler {
     FetchCommand(CommandKind),
     /// Answers a command of this kind.
     ReplyToCommand(CommandKind),
+    /// Does what the message says that a script makes of the bytes in its body.
+    Bytes,
     /// Says how many commands wait; can be observed.
     CountCommands,
     /// Has a secret issued.
@@ -74,7 +76,7 @@ const PRODUCTS: &[SecureMode] = &[SecureMode::ProductSecret];
 const BOTH: &[SecureMode] = &[SecureMode::DeviceSecret, SecureMode::ProductSecret];
 
 /// Every topic. Where a misspelt path is equally near to two, the first is suggested.
-pub(super) const TOPICS: [Topic; 21] = [
+pub(super) const TOPICS: [Topic; 24] = [
     Topic::report(&["thing", "measurepoint", "post"], Verb::Post),
     Topic::report(&["thing", "measurepoint", "post", "batch"], Verb::PostBatch),
     Topic::report(&["thing", "measurepoint", "resume"], Verb::Resume),
@@ -93,6 +95,21 @@ pub(super) const TOPICS: [Topic; 21] = [
     // Before the topic of commands, which it fits too: a service whose id ends like that has no topic.
     Topic::reply(&["thing", "service", "{serviceId}_reply"], CommandKind::Service),
     Topic::command(&["thing", "service", "{serviceId}"], CommandKind::Service),
+    Topic {
+        root: SYS,
+        rest: &["thing", "model", "up_raw"],
+        method: Code::POST,
+        modes: OWN,
+        handler: Handler::Bytes,
+    },
+    Topic::command(&["thing", "model", "down_raw"], CommandKind::Raw),
+    Topic {
+        root: SYS,
+        rest: &["thing", "model", "down_raw_reply"],
+        method: Code::POST,
+        modes: OWN,
+        handler: Handler::Bytes,
+    },
     Topic {
         root: SYS,
         rest: &["thing", "commands"],
@@ -119,7 +136,7 @@ pub(super) const TOPICS: [Topic; 21] = [
 
 /// Topics of the protocol that this version does not serve, without the keys: asking for one is not a
 /// mistake.
-pub(super) const NOT_SERVED: [&str; 2] = ["thing/model/", "ota/"];
+pub(super) const NOT_SERVED: [&str; 1] = ["ota/"];
 
 impl Topic {
     const fn report(rest: &'static [&'static str], verb: Verb) -> Self {
@@ -149,6 +166,11 @@ impl Topic {
     /// Whether a session of this mode may use it.
     pub(super) fn is_for(&self, mode: SecureMode) -> bool {
         self.modes.contains(&mode)
+    }
+
+    /// Whether it is for devices whose product has the data format `custom` alone.
+    pub(super) fn is_of_bytes(&self) -> bool {
+        matches!(self.handler, Handler::Bytes | Handler::FetchCommand(CommandKind::Raw))
     }
 
     /// Whether it ends with these segments.
@@ -215,15 +237,47 @@ pub(super) fn find(session: &Grant, path: &UriPath) -> Result<Found, NoTopic> {
     Err(NoTopic::Unknown)
 }
 
-/// The paths of the topics that a session may use, and whether what goes there or comes from there is JSON.
+/// The paths of the topics that a session may use, and what goes there or comes from there.
 /// Those with a placeholder have many paths, and are left out.
-pub(super) fn of_session(session: &Grant) -> impl Iterator<Item = (UriPath, bool)> {
-    let is_one_path = |topic: &&Topic| topic.is_for(session.mode) && !topic.has_placeholder();
+/// Topics of bytes only where the product `has_bytes`.
+pub(super) fn of_session(session: &Grant, has_bytes: bool) -> impl Iterator<Item = (UriPath, Content)> {
+    let is_one_path = move |topic: &&Topic| {
+        let is_served = has_bytes || !topic.is_of_bytes();
+        topic.is_for(session.mode) && !topic.has_placeholder() && is_served
+    };
     TOPICS.iter().filter(is_one_path).map(|topic| {
         let keys = [session.product_key(), session.device_key()];
         let mut path = UriPath::default();
         topic.root.iter().chain(&keys).chain(topic.rest).for_each(|segment| path.push(segment));
-        (path, !topic.rest.is_empty())
+        let content = match () {
+            () if topic.rest.is_empty() => Content::Nothing,
+            () if topic.is_of_bytes() => Content::Bytes,
+            () => Content::Json,
+        };
+        (path, content)
+    })
+}
+
+/// What goes to a topic or comes from there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    /// No body.
+    Nothing,
+    /// JSON, or CBOR.
+    Json,
+    /// What a script reads and writes.
+    Bytes,
+}
+
+/// What the messages with this method are about, and the identifier in it, where its topic has one.
+pub(super) fn of_method(method: &str) -> Option<(MessageOf, Option<String>)> {
+    TOPICS.iter().find_map(|topic| {
+        let Handler::Message(of) = topic.handler else { return None };
+        let own = topic.rest.join(".");
+        let Some((begin, rest)) = own.split_once('{') else { return (own == method).then_some((of, None)) };
+        let end = rest.split_once('}').map_or("", |(_, end)| end);
+        let parameter = method.strip_prefix(begin)?.strip_suffix(end)?;
+        Some((of, Some(parameter.to_owned()))).filter(|_| !parameter.is_empty())
     })
 }
 
@@ -290,6 +344,7 @@ mod tests {
             },
             Handler::FetchCommand(_) => "the oldest command, 2.05",
             Handler::ReplyToCommand(_) => "take a reply, then 2.04",
+            Handler::Bytes => "what a script makes of bytes, 2.04",
             Handler::CountCommands => "how many commands wait, 2.05; can be observed",
             Handler::IssueSecret => "issue a device secret, then 2.05",
             Handler::Acknowledge => "2.04, no effect",

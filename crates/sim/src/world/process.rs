@@ -8,9 +8,10 @@ use std::{collections::VecDeque, time::Instant};
 
 use narrowgate_dtls::Random as _;
 use narrowgate_engine::shard::{Shard, ShardConfig};
-use narrowgate_gateway::{Answer, Effect, Limits, LiveChange, Now, Options, Outcomes, Token};
+use narrowgate_gateway::{Answer, Decode, Effect, Encode, Limits, LiveChange, Now, Options, Outcomes, Token};
 use narrowgate_platform::{
-    ports::{Batch, Recovered, Write},
+    memory::PlainScripts,
+    ports::{Batch, Recovered, Scripts as _, Write},
     testing::block_on,
 };
 
@@ -110,7 +111,17 @@ impl Process {
                 let found = block_on(diagnosis.run(&*store.durable()));
                 self.server.handle_answer(now, token, Answer::Diagnosed(found));
             }
-            Effect::Command(..) | Effect::Tell(..) | Effect::Entropy => {}
+            Effect::Decode(token, decode) => {
+                let Decode { script, body, at } = *decode;
+                let decoded = block_on(PlainScripts.decode(&script, &body, at));
+                self.server.handle_answer(now, token, Answer::Decoded(decoded));
+            }
+            Effect::Encode(token, encode) => {
+                let Encode { script, json, at } = *encode;
+                let encoded = block_on(PlainScripts.encode(&script, &json, at));
+                self.server.handle_answer(now, token, Answer::Encoded(encoded));
+            }
+            Effect::Command(..) | Effect::Tell(..) | Effect::Entropy | Effect::Received(_) => {}
         }
     }
 

@@ -12,7 +12,7 @@ use std::{
 
 use narrowgate_coap::Response;
 use narrowgate_engine::event::Ticket;
-use narrowgate_gateway::{Answer, OnlineOf, Token};
+use narrowgate_gateway::{Answer, OnlineOf, ProductRead, Token};
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName, LoginNumber, UnixMillis},
     memory::MemoryStore,
@@ -304,7 +304,7 @@ impl Store {
             }
             Work::Product { token, fails: true, .. } => Done::Read(token, Answer::Product(Err(refusal()))),
             Work::Product { token, product_key, fails: false } => {
-                Done::Read(token, Answer::Product(block_on(self.durable.product(&product_key))))
+                Done::Read(token, Answer::Product(block_on(ProductRead::of(&*self.durable, &product_key))))
             }
             Work::Properties { token, fails: true, .. } => {
                 Done::Read(token, Answer::Properties(Err(refusal())))

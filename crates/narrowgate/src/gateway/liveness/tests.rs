@@ -7,7 +7,7 @@ use narrowgate_engine::{event::ShardEvent, shard::ShardConfig};
 use narrowgate_engine_io::driver::{EventSink, RunningShard};
 use narrowgate_platform::{
     memory::MemoryStore,
-    ports::{Batch, Committed, PortFuture, Recovered, StoreError, Stores},
+    ports::{Batch, Committed, NoScripts, PortFuture, Recovered, StoreError, Stores},
 };
 
 use super::*;
@@ -59,7 +59,9 @@ async fn gateway(journal: Option<Hanging>) -> Gateway {
         stores.journal = Arc::new(journal);
     }
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
-    Gateway::start(options, stores, clock, entropy, Feed::new()).await.expect("it starts")
+    Gateway::start(options, stores, clock, entropy, (Feed::new(), Arc::new(NoScripts)))
+        .await
+        .expect("it starts")
 }
 
 async fn found(liveness: &Liveness, is_it: fn(&Stuck) -> bool) {

@@ -194,6 +194,7 @@ fn check_answer(action: &Action) -> Result<(), TestCaseError> {
         }
         Action::Store { response, .. } => prop_assert_eq!(response.code, Code::CHANGED),
         Action::IssueSecret(_)
+        | Action::Decode(_)
         | Action::Edit(_)
         | Action::Query(_)
         | Action::Command(_)

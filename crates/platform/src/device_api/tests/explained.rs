@@ -38,7 +38,7 @@ fn an_unknown_path_names_the_probable_mistake() {
             &format!("/topic/sys/{KEYS}/thing/measurepoint/post/bach"),
             "perhaps thing/measurepoint/post/batch is meant",
         ),
-        (&format!("/topic/sys/{KEYS}/thing/model/up_raw"), "thing/model/… is not served by this version"),
+        (&format!("/topic/sys/{KEYS}/ota/device/inform"), "ota/… is not served by this version"),
         (
             &format!("/topic/sys/{KEYS}/what/ever"),
             "a report goes to /topic/sys/{productKey}/{deviceKey}/thing",
@@ -118,6 +118,7 @@ fn a_condition_is_never_ignored() {
         let is_done = match &action {
             Action::Respond(answer) => answer.refusal().is_none(),
             Action::Store { .. }
+            | Action::Decode(_)
             | Action::Edit(_)
             | Action::Query(_)
             | Action::Command(_)

@@ -6,10 +6,11 @@ mod events;
 mod explained;
 mod guide;
 mod properties;
+mod raw;
 mod short;
 mod types;
 
-use narrowgate_coap::{OptionNumber, Response};
+use narrowgate_coap::{OptionNumber, Response, format};
 use proptest::prelude::*;
 
 use super::*;

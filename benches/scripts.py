@@ -1,0 +1,116 @@
+"""How long reports of one product take beside devices of another one whose script loops.
+
+A server of its own with the durable store: honest devices report at a steady rate, alone, then while devices
+of the other product, by plain CoAP, send bytes all along, each again as soon as it is answered. The p99 beside
+it is to be at most 1.2 times that alone.
+"""
+
+import hashlib
+import json
+import os
+import socket
+import threading
+import time
+
+from lib.coap import CON, Request, build_request, decode, encode
+from lib.ports import free_port
+from neighbours import HONEST, honest
+
+PRODUCT = "Looping1"
+LOOP = "function rawDataToJsonStr(b) { for (;;); }\nfunction jsonStrToRawData(j) { return [0]; }\n"
+DEVICES, LIFETIME, OCTETS = 8, 3600, 42
+RATIO_MAX = 1.2
+HEAD = """\
+| script of the other product | reports per second | alone: p50, p99 ms | beside it: p50, p99 ms | p99 | failed | its answers |
+|---|---|---|---|---|---|---|"""
+
+
+class Looping(threading.Thread):
+    """Devices of the other product, until the end of the block."""
+
+    def __init__(self, server, port):
+        super().__init__(daemon=True)
+        self._over, self.codes = threading.Event(), {}
+        self._devices = [_Device(server, port, number) for number in range(DEVICES)]
+
+    def run(self):
+        while not self._over.is_set():
+            for device in self._devices:
+                for code in device.turn():
+                    self.codes[code] = self.codes.get(code, 0) + 1
+            time.sleep(0.005)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        self.join()
+
+
+class _Device:
+    """A device that is logged in by plain CoAP and sends bytes, one message at a time."""
+
+    def __init__(self, server, port, number):
+        key = f"looping-{number}"
+        made = server.json("device", "create", "--product", PRODUCT, "--device-key", key)
+        self._path = f"/topic/sys/{PRODUCT}/{key}/thing/model/up_raw"
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.connect(("127.0.0.1", port))
+        self._mid, self._sent = int.from_bytes(os.urandom(2), "big"), None
+        text = f"deviceKey{key}lifetime{LIFETIME}productKey{PRODUCT}secureMode2{made['deviceSecret']}"
+        sign = hashlib.sha256(text.encode()).hexdigest().upper()
+        body = json.dumps({"secureMode": 2, "lifetime": LIFETIME, "sign": sign}).encode()
+        self._socket.settimeout(5)
+        self._send(Request("POST", f"/auth/{PRODUCT}/{key}", body))
+        answer = decode(self._socket.recv(2048))
+        if answer.dotted != "2.04":
+            raise SystemExit(f"benches/run: a login was answered {answer.dotted}")
+        self._socket.setblocking(False)
+        self._sent = None
+
+    def _send(self, request):
+        self._mid = self._mid + 1 & 0xFFFF
+        self._socket.send(encode(build_request(request, self._mid, b"t", CON)))
+        self._sent = time.monotonic()
+
+    def turn(self):
+        """Takes what was answered, and sends the next message; an answer that is lost is not waited for."""
+        try:
+            while True:
+                answer = decode(self._socket.recv(2048))
+                if answer.code >> 5 >= 2:
+                    self._sent = None
+                    yield answer.dotted
+        except BlockingIOError:
+            pass
+        if self._sent is None or time.monotonic() - self._sent > 5:
+            self._send(Request("POST", self._path, b"\0" * 40, OCTETS))
+
+
+def scripts(binaries, Server, scale):
+    """One row; exit code 1 where the bound is broken."""
+    rate, seconds = 1000, max(8, 30 // scale)
+    port = free_port(socket.SOCK_DGRAM)
+    print(HEAD, flush=True)
+    with Server(binaries, "sqlite", HONEST, NARROWGATE_COAP_LISTEN=f"127.0.0.1:{port}") as server:
+        server.json("product", "create", "loop", "--product-key", PRODUCT, "--data-format", "custom")
+        source = server.folder / "loop.js"
+        source.write_text(LOOP)
+        server.json("script", "publish", PRODUCT, str(source))
+        # The first run warms up what both need.
+        honest(server, rate, 3)
+        alone = honest(server, rate, seconds)
+        with Looping(server, port) as looping:
+            time.sleep(1)
+            beside = honest(server, rate, seconds)
+    figures = [f"{run['latencyMs']['p50']:.2f}, {run['latencyMs']['p99']:.2f}" for run in (alone, beside)]
+    ratio = beside["latencyMs"]["p99"] / max(0.001, alone["latencyMs"]["p99"])
+    codes = ", ".join(f"{count:,} times {code}" for code, count in sorted(looping.codes.items()))
+    print(
+        f"| loops | {rate:,} | {figures[0]} | {figures[1]} | {ratio:.2f} times | {beside['failed']:,} | {codes} |",
+        flush=True,
+    )
+    if ratio > RATIO_MAX:
+        raise SystemExit(f"benches/run: p99 is {ratio:.2f} times that alone; at most {RATIO_MAX} are permitted")

@@ -1,0 +1,260 @@
+//! Bytes of devices whose product has the data format `custom`: a script makes a message of them, which is
+//! then handled like any other, and bytes of the reply.
+//!
+//! Scripts are run by who carries out effects. A request waits for them under its token, as it does for the
+//! store; its duplicates are the endpoint's. The reply to what is to be stored is made first: where the
+//! script cannot make it, nothing is stored. How many calls of a product may wait is decided where scripts
+//! are run, and the requests beyond that are answered 5.03.
+
+use std::sync::Arc;
+
+use narrowgate_coap::Response;
+use narrowgate_engine::event::Ticket;
+use narrowgate_platform::{
+    device_api::{self, Action, EditWanted, raw},
+    ids::DeviceId,
+    model::retention::RetentionClass,
+    ports::{Circumstances, Fault, RawBody, Script, Write},
+    rules::{clock::Arrival, rate::Seldom},
+};
+
+use crate::{
+    ERRORS_EVERY,
+    desk::Desk,
+    effect::{Effect, Now},
+    outbox::Pending,
+    products::CachedProduct,
+    requests::Asker,
+    shared::Shared,
+};
+
+/// What a script is to make a message of.
+#[derive(Debug)]
+pub struct Decode {
+    /// The script.
+    pub script: Script,
+    /// What the device sent.
+    pub body: Arc<[u8]>,
+    /// What the script sees beside them.
+    pub at: Circumstances,
+}
+
+/// What a script is to make bytes of.
+#[derive(Debug)]
+pub struct Encode {
+    /// The script.
+    pub script: Script,
+    /// The reply.
+    pub json: String,
+    /// What the script sees beside it.
+    pub at: Circumstances,
+}
+
+/// Bytes that a device has sent, for who tries scripts on them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// Which device.
+    pub device: DeviceId,
+    /// What it sent, and when.
+    pub body: RawBody,
+}
+
+/// What is known of a request of bytes until it is answered.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    script: Script,
+    product: Arc<CachedProduct>,
+    at: Circumstances,
+}
+
+/// A request whose bytes are being read.
+#[derive(Debug)]
+pub(crate) struct Decoding {
+    pub(crate) ticket: Ticket,
+    asker: Asker,
+    arrived: Arrival,
+}
+
+/// A request whose reply is being written.
+#[derive(Debug)]
+pub(crate) struct Encoding {
+    ticket: Ticket,
+    asker: Asker,
+    response: Response,
+    then: Then,
+}
+
+/// What is done with the reply.
+#[derive(Debug)]
+pub(crate) enum Then {
+    /// It is sent.
+    Respond,
+    /// These are stored, and it is sent.
+    Store(RetentionClass, Vec<Write>),
+    /// This is changed, and it is sent.
+    Edit(Box<EditWanted>, Arrival),
+}
+
+/// What is said in the program's own log, seldom.
+#[derive(Debug)]
+pub(crate) struct ScriptErrors(Seldom);
+
+impl ScriptErrors {
+    pub(crate) fn new() -> Self {
+        Self(Seldom::new(ERRORS_EVERY))
+    }
+}
+
+impl Asker {
+    /// What the product's script is to write, where this is the reply to bytes and no bytes itself.
+    pub(crate) fn to_encode(&self, response: &Response) -> Option<Encode> {
+        let Conversation { script, at, .. } = &**self.conversation()?;
+        let json = raw::reply_for_script(response)?;
+        Some(Encode { script: script.clone(), json, at: *at })
+    }
+}
+
+impl Shared {
+    /// Has bytes read by the product's script, if there is one.
+    pub(crate) fn decode(
+        &mut self,
+        now: Now,
+        ticket: Ticket,
+        asker: Asker,
+        body: Vec<u8>,
+        arrived: Arrival,
+        product: &Arc<CachedProduct>,
+    ) {
+        let body: Arc<[u8]> = body.into();
+        let device = asker.grant.device;
+        let kept = RawBody { arrival: arrived.time, bytes: Arc::clone(&body) };
+        self.out.received(Received { device, body: kept });
+        let script = match product.custom.as_ref().map(|custom| &custom.script) {
+            Some(Ok(Some(script))) => script.clone(),
+            Some(Err(())) => {
+                self.requests.count_unavailable();
+                return self.respond(now, ticket, &asker, device_api::unavailable());
+            }
+            Some(Ok(None)) | None => {
+                let (response, refusal) = raw::not_published().into_parts();
+                self.respond(now, ticket, &asker, response);
+                if let Some(refusal) = refusal {
+                    self.refuse(now, &asker, refusal);
+                }
+                return;
+            }
+        };
+        let at = Circumstances::of(&body, arrived.time);
+        let conversation = Conversation { script: script.clone(), product: Arc::clone(product), at };
+        let asker = asker.of_bytes(Arc::new(conversation));
+        let pending = Pending::Decode(Box::new(Decoding { ticket, asker, arrived }));
+        self.out.ask(pending, |token| Effect::Decode(token, Box::new(Decode { script, body, at })));
+    }
+
+    /// Has a reply written by the product's script.
+    pub(crate) fn encode(
+        &mut self,
+        ticket: Ticket,
+        asker: Asker,
+        (response, encode): (Response, Encode),
+        then: Then,
+    ) {
+        let encoding = Encoding { ticket, asker, response, then };
+        self.out.ask(Pending::Encode(Box::new(encoding)), |token| Effect::Encode(token, Box::new(encode)));
+    }
+
+    /// Has reports written; where they came as bytes, once the reply to them is made.
+    pub(crate) fn store_with_reply(
+        &mut self,
+        ticket: Ticket,
+        asker: Asker,
+        retention: RetentionClass,
+        writes: Vec<Write>,
+        response: Response,
+    ) {
+        match asker.to_encode(&response) {
+            Some(encode) => self.encode(ticket, asker, (response, encode), Then::Store(retention, writes)),
+            None => self.store(ticket, asker, retention, writes, response),
+        }
+    }
+
+    /// The same of a change of attributes or tags.
+    pub(crate) fn edit_with_reply(
+        &mut self,
+        ticket: Ticket,
+        asker: Asker,
+        wanted: Box<EditWanted>,
+        arrived: Arrival,
+    ) {
+        match asker.to_encode(&wanted.response) {
+            Some(encode) => {
+                let response = wanted.response.clone();
+                self.encode(ticket, asker, (response, encode), Then::Edit(wanted, arrived));
+            }
+            None => self.edit(ticket, asker, *wanted, arrived),
+        }
+    }
+
+    /// The script has written a reply, or not.
+    pub(crate) fn handle_encoded(&mut self, now: Now, encoding: Encoding, answer: Result<Vec<u8>, Fault>) {
+        let Encoding { ticket, asker, response, then } = encoding;
+        let bytes = match answer {
+            Ok(bytes) => bytes,
+            Err(fault) => return self.handle_fault(now, ticket, &asker, &fault, "jsonStrToRawData"),
+        };
+        let response = raw::encoded(&response, bytes);
+        match then {
+            Then::Respond => self.respond(now, ticket, &asker, response),
+            Then::Store(retention, writes) => self.store(ticket, asker, retention, writes, response),
+            Then::Edit(mut wanted, arrived) => {
+                wanted.response = response;
+                self.edit(ticket, asker, *wanted, arrived);
+            }
+        }
+    }
+
+    /// The script has not done its part: nothing is stored.
+    fn handle_fault(&mut self, now: Now, ticket: Ticket, asker: &Asker, fault: &Fault, function: &str) {
+        match raw::failed(fault, function) {
+            Ok(answer) => {
+                let (response, refusal) = answer.into_parts();
+                self.respond(now, ticket, asker, response);
+                if let Some(refusal) = refusal {
+                    self.refuse(now, asker, refusal);
+                }
+            }
+            Err(response) => {
+                if let Some(left_out) = self.script_errors.0.permit(now.instant) {
+                    let product_key = asker.grant.product_key();
+                    tracing::warn!(product_key, %fault, left_out, "a script was not run; devices wait");
+                }
+                self.requests.count_unavailable();
+                self.respond(now, ticket, asker, response);
+            }
+        }
+    }
+}
+
+impl Desk {
+    /// The script has made a message of bytes, or not. Of a session that has ended meanwhile nothing is
+    /// stored: its device has had no answer.
+    pub(crate) fn handle_decoded(
+        &mut self,
+        shared: &mut Shared,
+        now: Now,
+        decoding: Decoding,
+        answer: &Result<String, Fault>,
+    ) {
+        let Decoding { ticket, asker, arrived } = decoding;
+        let Some(conversation) = asker.conversation() else { return };
+        match answer {
+            Ok(text) => {
+                let product = Arc::clone(&conversation.product);
+                let action = raw::decoded(&asker.grant, text, product.model.as_ref(), arrived);
+                debug_assert!(!matches!(action, Action::Decode(_)), "a message has no bytes");
+                self.act(shared, now, ticket, asker, action, arrived, Some(&product));
+            }
+            Err(fault) => shared.handle_fault(now, ticket, &asker, fault, "rawDataToJsonStr"),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Bytes of devices: what a script makes of them goes the way of its message, and the reply comes back as
+//! bytes. The script `copy` returns what it is given.
+
+use super::stage::Stage;
+
+const REPORT: &str = r#"{"id":"7","method":"thing.measurepoint.post","params":{"measurepoints":{"a":1}}}"#;
+
+/// A device of a product whose script is this word.
+fn with_script(word: &str) -> Stage {
+    let mut stage = Stage::new();
+    stage.play("h1 wants p,d,2,60; found; h1 connects; done");
+    stage.play(&format!("s1 posts; custom {word}; done"));
+    stage
+}
+
+fn hex(text: &str) -> String {
+    narrowgate_platform::hex::write(text.as_bytes())
+}
+
+#[test]
+fn a_report_in_bytes_is_stored_once_its_reply_can_be_written() {
+    let mut stage = with_script("copy");
+    let asked = format!("keep {} bytes, decode {}", REPORT.len(), hex(REPORT));
+    assert_eq!(stage.play(&format!("s1 sends {REPORT}")), asked);
+    assert_eq!(stage.play("runs"), r#"encode {"id":"7","code":200,"data":""}"#);
+    assert_eq!(stage.play("runs"), "write report");
+    assert_eq!(stage.play("done"), r#"tell report, s1 2.04 {"id":"7","code":200,"data":""}"#);
+    assert!(stage.gateway.is_settled());
+}
+
+#[test]
+fn attack_173_what_a_script_cannot_do_stores_nothing_and_is_4_00() {
+    for word in ["throws", "time", "memory", "stack", "output", "crashed", "return_type"] {
+        let mut stage = with_script("copy");
+        stage.play(&format!("s1 sends {REPORT}"));
+        let refused = "s1 4.00, write body_malformed";
+        assert_eq!(stage.play(&format!("fails {word}")), refused, "reading");
+        let mut stage = with_script("copy");
+        stage.play(&format!("s1 sends {REPORT}; runs"));
+        assert_eq!(stage.play(&format!("fails {word}")), refused, "writing");
+    }
+    for text in ["nonsense", "[1]", r#"{"id":"7"}"#, r#"{"id":"7","code":"x"}"#] {
+        let mut stage = with_script("copy");
+        let played = stage.play(&format!("s1 sends {text}; runs"));
+        assert!(!played.contains("write report"), "{played}");
+        let is_refused =
+            played.ends_with("s1 4.00, write body_malformed") || played.contains(r#""code":1200"#);
+        assert!(is_refused, "{played}");
+    }
+}
+
+#[test]
+fn who_cannot_be_served_now_is_to_come_again() {
+    for word in ["busy", "unavailable"] {
+        let mut stage = with_script("copy");
+        stage.play(&format!("s1 sends {REPORT}"));
+        assert_eq!(stage.play(&format!("fails {word}")), "s1 5.03");
+        stage.play(&format!("s1 sends {REPORT}; runs"));
+        assert_eq!(stage.play(&format!("fails {word}")), "s1 5.03");
+    }
+}
+
+#[test]
+fn bytes_are_refused_without_a_script_and_where_the_format_is_json() {
+    let mut stage = with_script("none");
+    let refused = "s1 4.03, write topic_foreign";
+    assert_eq!(stage.play("s1 sends x"), format!("keep 1 bytes, {refused}"));
+    // What is published from now on reaches the sessions that stand.
+    stage.play("done; change p; custom copy");
+    assert_eq!(stage.play("s1 sends x"), "keep 1 bytes, decode 78");
+    let mut stage = Stage::new();
+    stage.play("h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done");
+    assert_eq!(stage.play("s1 sends x"), refused);
+}
+
+#[test]
+fn a_refused_message_is_answered_in_bytes_too() {
+    let mut stage = with_script("copy");
+    let text = r#"{"id":"7","method":"thing.nothing","params":{}}"#;
+    let played = stage.play(&format!("s1 sends {text}; runs"));
+    let reply = r#"{"id":"7","code":1260,"message":"/method: no topic has it","data":""}"#;
+    assert!(played.ends_with(&format!("write body_malformed, encode {reply}")) || played.contains(reply));
+    let played = stage.play("runs");
+    assert!(played.contains(&format!("s1 2.04 {reply}")), "{played}");
+}
+
+#[test]
+fn of_a_session_that_has_ended_nothing_is_stored() {
+    let mut stage = with_script("copy");
+    stage.play(&format!("s1 sends {REPORT}"));
+    stage.play("s1 leaves");
+    assert_eq!(stage.play("runs"), "");
+}
+
+#[test]
+fn a_command_in_bytes_is_fetched_at_its_topic_and_answered_through_the_script() {
+    let mut stage = with_script("copy");
+    stage.play("send raw; commands");
+    let played = stage.play(&format!("s1 sends {REPORT}; runs; runs; done"));
+    assert!(played.ends_with("(down_raw)"), "{played}");
+    let path = "/topic/sys/p/d/thing/model/down_raw";
+    assert_eq!(stage.play(&format!("s1 GET {path}; done")), "write fetch 1, tell command, s1 2.05 raw #1");
+    let played = stage.play(r#"s1 sends {"id":"1","code":"200","data":{}}; runs; done"#);
+    assert!(played.ends_with("write reply 1 200, tell command, s1 2.04"), "{played}");
+}
