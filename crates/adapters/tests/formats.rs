@@ -49,6 +49,7 @@ use narrowgate_platform::{
     testing::{
         block_on,
         store::{
+            firmware,
             fixtures::{
                 append, at, history, issue, login, presence, product, refusal, report, report_arriving,
                 resumed, shown, write,
@@ -82,10 +83,8 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     fs::set_permissions(to, fs::Permissions::from_mode(0o700)).unwrap();
     for entry in fs::read_dir(from).unwrap() {
-        let (path, target) = {
-            let entry = entry.unwrap();
-            (entry.path(), to.join(entry.file_name()))
-        };
+        let entry = entry.unwrap();
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
         if path.is_dir() {
             copy(&path, &target);
         } else if path.file_name().is_some_and(|name| name != READS) {
@@ -187,6 +186,7 @@ fn fill_second_day(store: &SqliteStore, devices: [DeviceId; 7], off: Product) {
     fill_commands(store, online);
     fill_models(store);
     fill_scripts(store);
+    firmware::fill(store, "meters", [online, offline]);
 }
 
 /// Only from format 12 on: a draft, and two versions of a script, the second of which was rolled back.
@@ -241,18 +241,18 @@ fn fill_commands(store: &SqliteStore, device: DeviceId) {
 
 /// Damages some rows of a directory that [`fill`] made.
 fn damage(data: &Path) {
-    let registry = Connection::open(data.join("registry.db")).unwrap();
-    let hurt = "UPDATE devices SET name = 'x' WHERE device_key = 'damaged'";
-    assert_eq!(registry.execute(hurt, []).unwrap(), 1);
-    registry.close().unwrap();
-    let logs = Connection::open(data.join("log.db")).unwrap();
-    let hurt = "UPDATE log SET peer = 'x' WHERE device = 2 AND event = 'login'";
-    assert_eq!(logs.execute(hurt, []).unwrap(), 1);
-    logs.close().unwrap();
-    let messages = Connection::open(data.join("messages/2026-01-02.db")).unwrap();
-    let hurt = r#"UPDATE messages SET points = '{"temp":9}' WHERE points = '{"temp":1}'"#;
-    assert_eq!(messages.execute(hurt, []).unwrap(), 1);
-    messages.close().unwrap();
+    for (file, hurt) in [
+        ("registry.db", "UPDATE devices SET name = 'x' WHERE device_key = 'damaged'"),
+        ("log.db", "UPDATE log SET peer = 'x' WHERE device = 2 AND event = 'login'"),
+        (
+            "messages/2026-01-02.db",
+            r#"UPDATE messages SET points = '{"temp":9}' WHERE points = '{"temp":1}'"#,
+        ),
+    ] {
+        let file = Connection::open(data.join(file)).unwrap();
+        assert_eq!(file.execute(hurt, []).unwrap(), 1);
+        file.close().unwrap();
+    }
 }
 
 /// A report of a session.
@@ -295,13 +295,14 @@ fn reads(store: &SqliteStore) -> String {
     for id in ids {
         of_device(&mut out, store, id);
     }
+    out += &firmware::lines(store);
     log_lines(&mut out, "refusals", &block_on(store.refusals(Part::first(100))).unwrap());
-    let mut online: Vec<_> = block_on(store.recover()).unwrap().online;
-    online.sort_by_key(|online| online.device);
-    for open in block_on(store.recover()).unwrap().commands {
+    let mut recovered = block_on(store.recover()).unwrap();
+    recovered.online.sort_by_key(|online| online.device);
+    for open in recovered.commands {
         writeln!(out, "open command {} {}", open.device.0, open.command.id).unwrap();
     }
-    for online in online {
+    for online in recovered.online {
         writeln!(out, "online {} lifetime={}", online.device.0, online.lifetime_s).unwrap();
     }
     let overview = block_on(store.overview(OverviewQuery { now: at(DAY + 20), products_max: 10 })).unwrap();

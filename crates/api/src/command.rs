@@ -20,6 +20,8 @@ pub enum CommandKind {
     Service,
     /// Bytes as they are, for a device of a product whose data format is `custom`.
     Raw,
+    /// To fetch and install firmware: sent by an offer of an image only.
+    Upgrade,
 }
 
 /// What has become of a command. Names are stable.

@@ -120,6 +120,17 @@ pub struct DeviceView {
     pub lifetime: Option<u32>,
 }
 
+/// A device, with what it says of itself.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceShown {
+    /// The device.
+    #[serde(flatten)]
+    pub device: DeviceView,
+    /// The version of its firmware that it has said last.
+    pub firmware: Option<String>,
+}
+
 /// A device that was reset, with its new secret.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -8,6 +8,7 @@
 
 pub mod command;
 pub mod device;
+pub mod firmware;
 pub mod fleet;
 pub mod happening;
 pub mod history;

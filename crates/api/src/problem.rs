@@ -77,6 +77,8 @@ pub enum Code {
     SwitchedOff,
     /// A command has ended already.
     Ended,
+    /// What is there does not permit it.
+    Conflict,
     /// There is nothing at this path.
     PathUnknown,
     /// The path exists, and not for this method.

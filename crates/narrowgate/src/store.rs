@@ -2,7 +2,10 @@
 
 use std::{io::ErrorKind, sync::Arc};
 
-use narrowgate_adapters::sqlite::{OpenError, SqliteOptions, SqliteStore};
+use narrowgate_adapters::{
+    images::ImageFiles,
+    sqlite::{OpenError, SqliteOptions, SqliteStore},
+};
 use narrowgate_platform::{
     memory::MemoryStore,
     ports::{Clock as _, Entropy as _, Stores},
@@ -46,7 +49,9 @@ pub(crate) fn open(config: &Config) -> Result<OpenedStore, StoreFailure> {
                 let mut decoy = [0; 32];
                 hex::decode_to_slice(store.decoy_secret().expose(), &mut decoy)
                     .expect("the store derives 32 bytes and writes them in hex");
-                Ok(OpenedStore { stores: Arc::new(store).into(), decoy })
+                let store = Arc::new(store);
+                let images = Arc::new(ImageFiles::new(&config.data, store.clone()));
+                Ok(OpenedStore { stores: Stores { images, ..store.into() }, decoy })
             }
             Err(error @ OpenError::InUse { .. }) => Err(StoreFailure::InUse(explain(config, &error))),
             Err(error) => Err(StoreFailure::Other(explain(config, &error))),

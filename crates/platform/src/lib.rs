@@ -51,6 +51,7 @@
 #![deny(clippy::iter_over_hash_type)]
 
 pub mod device_api;
+pub mod firmware;
 pub mod hex;
 pub mod ids;
 pub mod memory;

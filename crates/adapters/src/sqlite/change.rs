@@ -16,7 +16,7 @@ pub(super) fn job(change: ports::Change, reply: Reply<Changed>) -> Job {
     use ports::Change;
     let wrap = match &change {
         &Change::PurgeDevice { device, at } => return Job::Purge(Purging { device, at, reply }),
-        Change::DeleteDevicesOf { .. } | Change::DeleteDevice { .. } => Job::LoneChange,
+        Change::DeleteDevicesOf { .. } | Change::DeleteDevice { .. } | Change::Firmware(_) => Job::LoneChange,
         Change::ResetDevice { .. } => Job::SettledChange,
         _ => Job::Change,
     };
@@ -69,6 +69,7 @@ fn make(registry: &mut Registry, change: &ports::Change) -> Change<Changed> {
         &Change::CancelCommands { device, id, at } => {
             registry.cancel_commands(device, id, at)?.map(Changed::Cancelled)
         }
+        Change::Firmware(change) => registry.change_firmware(change)?,
         &Change::NoteSecretShown { device, at, ref detail } => {
             let entry =
                 LogEntry { detail: detail.clone(), ..LogEntry::new(device, at, LogEvent::SecretShown) };

@@ -40,6 +40,7 @@ mod day;
 mod day_file;
 mod error;
 mod files;
+mod firmware;
 mod healing;
 mod history;
 mod key;
@@ -93,8 +94,8 @@ use narrowgate_platform::{
     },
     paging::{DamagedRows, Page},
     ports::{
-        self, Batch, Changed, Committed, DeviceQuery, Journal, Pause, PortFuture, Recovered, SimilarNames,
-        StoreError,
+        self, Batch, Changed, Committed, DeviceQuery, FirmwareFound, FirmwareQuery, Journal, Pause,
+        PortFuture, Recovered, SimilarNames, StoreError,
     },
     rules::{
         clock::heard_by_news,
@@ -490,6 +491,11 @@ impl ports::Registry for SqliteStore {
 
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {
         self.read(move |reader| overview::read(reader, &self.shared.spans(), query))
+    }
+
+    fn firmware(&self, query: FirmwareQuery) -> PortFuture<'_, Result<FirmwareFound, StoreError>> {
+        // Devices ask for them too.
+        self.shared.lookups.look_up(move |reader| firmware::read(reader.registry(), query))
     }
 
     fn change(&self, change: ports::Change) -> PortFuture<'static, Result<Changed, StoreError>> {

@@ -1,11 +1,14 @@
 //! Enums as the words in the tables, so that people can read them and the order of variants can change.
 
-use narrowgate_platform::model::{
-    command::{CommandKind, CommandState},
-    device::DeviceState,
-    log::{LogEvent, Reason},
-    product::{DataFormat, Profile},
-    property::PropertyKind,
+use narrowgate_platform::{
+    firmware::{PausedBy, UpgradeFailure, UpgradeState},
+    model::{
+        command::{CommandKind, CommandState},
+        device::DeviceState,
+        log::{LogEvent, Reason},
+        product::{DataFormat, Profile},
+        property::PropertyKind,
+    },
 };
 use rusqlite::types::{FromSqlError, FromSqlResult};
 
@@ -78,6 +81,7 @@ const COMMAND_KINDS: &[(CommandKind, &str)] = &[
     (CommandKind::Get, "get"),
     (CommandKind::Service, "service"),
     (CommandKind::Raw, "raw"),
+    (CommandKind::Upgrade, "upgrade"),
 ];
 
 const COMMAND_STATES: &[(CommandState, &str)] = &[
@@ -89,6 +93,30 @@ const COMMAND_STATES: &[(CommandState, &str)] = &[
     (CommandState::Failed, "failed"),
     (CommandState::TimedOut, "timed_out"),
 ];
+
+const UPGRADE_STATES: &[(UpgradeState, &str)] = &[
+    (UpgradeState::Waiting, "waiting"),
+    (UpgradeState::Offered, "offered"),
+    (UpgradeState::Sent, "sent"),
+    (UpgradeState::Accepted, "accepted"),
+    (UpgradeState::Downloading, "downloading"),
+    (UpgradeState::Verifying, "verifying"),
+    (UpgradeState::Burning, "burning"),
+    (UpgradeState::Done, "done"),
+    (UpgradeState::Failed, "failed"),
+    (UpgradeState::Cancelled, "cancelled"),
+];
+
+const UPGRADE_FAILURES: &[(UpgradeFailure, &str)] = &[
+    (UpgradeFailure::Upgrade, "upgrade"),
+    (UpgradeFailure::Download, "download"),
+    (UpgradeFailure::Verify, "verify"),
+    (UpgradeFailure::Burn, "burn"),
+    (UpgradeFailure::Refused, "refused"),
+    (UpgradeFailure::Silent, "silent"),
+];
+
+const PAUSED_BY: &[(PausedBy, &str)] = &[(PausedBy::Operator, "operator"), (PausedBy::Failures, "failures")];
 
 /// An enum that has a word for each variant.
 pub(super) trait Named: Copy + PartialEq + std::fmt::Debug + 'static {
@@ -143,6 +171,18 @@ impl Named for CommandState {
     const WORDS: &'static [(Self, &'static str)] = COMMAND_STATES;
 }
 
+impl Named for UpgradeState {
+    const WORDS: &'static [(Self, &'static str)] = UPGRADE_STATES;
+}
+
+impl Named for UpgradeFailure {
+    const WORDS: &'static [(Self, &'static str)] = UPGRADE_FAILURES;
+}
+
+impl Named for PausedBy {
+    const WORDS: &'static [(Self, &'static str)] = PAUSED_BY;
+}
+
 #[cfg(test)]
 mod tests {
     use serde::de::DeserializeOwned;
@@ -170,5 +210,8 @@ mod tests {
         check::<DataFormat>();
         check::<CommandKind>();
         check::<CommandState>();
+        check::<UpgradeState>();
+        check::<UpgradeFailure>();
+        check::<PausedBy>();
     }
 }

@@ -242,6 +242,7 @@ pub(super) fn command(row: CommandRow) -> Command {
         CommandKind::Get => CommandTopic::Get,
         CommandKind::Service => CommandTopic::Service(row.service.unwrap_or_default().into()),
         CommandKind::Raw => CommandTopic::Raw,
+        CommandKind::Upgrade => CommandTopic::Upgrade,
     };
     let order = Order {
         topic,

@@ -4,6 +4,7 @@ use narrowgate_coap::{OptionNumber, Response, format};
 use narrowgate_engine::event::ShardCommand;
 use narrowgate_platform::{
     device_api::{carried, commands::COMMAND_WAITING, short},
+    firmware::{FirmwareMove, FirmwareStep},
     hex,
     model::{
         command::{CommandMove, CommandStep},
@@ -136,6 +137,11 @@ fn write_said(write: &Write) -> String {
             let reason = entry.reason.and_then(|reason| serde_json::to_value(reason).ok());
             reason.as_ref().and_then(|reason| reason.as_str()).unwrap_or("log").to_owned()
         }
+        Write::Firmware(FirmwareMove { step, .. }) => match step {
+            FirmwareStep::Inform { version } => format!("inform {version}"),
+            FirmwareStep::Progress { step, .. } => format!("progress {step}"),
+            FirmwareStep::Fetching { fetched, .. } => format!("{fetched:?} block").to_lowercase(),
+        },
         Write::Command(CommandMove { id, step, .. }) => match step {
             CommandStep::Fetch => format!("fetch {id}"),
             CommandStep::Reply { code, .. } => format!("reply {id} {code}"),

@@ -57,16 +57,36 @@ impl<S: Send + Sync> FromRequest<S> for Json {
             let detail = "the body must be JSON, and say so: Content-Type: application/json";
             return Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::MediaTypeWrong, detail));
         }
-        let bytes = Bytes::from_request(request, state).await;
-        bytes.map(Self).map_err(|rejection: BytesRejection| {
-            let status = rejection.status();
-            let code = match status {
-                StatusCode::PAYLOAD_TOO_LARGE => Code::TooLarge,
-                _ => Code::Malformed,
-            };
-            Refused::new(status, code, rejection.body_text())
-        })
+        bytes_of(request, state).await.map(Self)
     }
+}
+
+/// A body that is bytes and says so.
+pub(super) struct Octets(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Octets {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
+        let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if media_type != Some("application/octet-stream") {
+            let detail = "the body must be bytes, and say so: Content-Type: application/octet-stream";
+            return Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::MediaTypeWrong, detail));
+        }
+        bytes_of(request, state).await.map(Self)
+    }
+}
+
+async fn bytes_of<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refused> {
+    let bytes = Bytes::from_request(request, state).await;
+    bytes.map_err(|rejection: BytesRejection| {
+        let status = rejection.status();
+        let code = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => Code::TooLarge,
+            _ => Code::Malformed,
+        };
+        Refused::new(status, code, rejection.body_text())
+    })
 }
 
 /// What a body of JSON is where it is no object: an array would be read as one whose fields it has in order.

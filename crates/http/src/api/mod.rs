@@ -9,6 +9,7 @@ mod commands;
 mod devices;
 pub(crate) mod events;
 mod extract;
+mod firmware;
 mod fleet;
 mod history;
 mod models;
@@ -54,6 +55,7 @@ pub(crate) fn routes(api: Api) -> Router {
         .merge(commands::routes())
         .merge(history::routes())
         .merge(properties::routes())
+        .merge(firmware::routes())
         .merge(fleet::routes())
         .merge(backup::routes())
         .merge(events::routes())

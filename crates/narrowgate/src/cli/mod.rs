@@ -4,6 +4,7 @@
 mod backup;
 mod device;
 mod downlink;
+mod firmware;
 mod model;
 mod paging;
 mod product;
@@ -23,6 +24,7 @@ pub(crate) use device::{
     PointsArgs, PropertiesArgs, ResetArgs,
 };
 pub(crate) use downlink::{Cancel, CancelArgs, CommandArgs, CommandListArgs, DownlinkCommand, SendArgs};
+pub(crate) use firmware::{FirmwareCommand, OfferArgs, StatusArgs, UploadArgs};
 pub(crate) use model::ModelCommand;
 pub(crate) use paging::{Paging, PagingArgs};
 pub(crate) use product::{
@@ -110,6 +112,9 @@ pub(crate) enum Command {
     /// Send commands to devices, and see what became of them
     #[command(subcommand, name = "command")]
     Downlink(DownlinkCommand),
+    /// Upload images of firmware, offer them to devices, and follow that
+    #[command(subcommand)]
+    Firmware(FirmwareCommand),
     /// List refused handshakes and requests, of devices and of strangers, newest first
     #[command(after_help = "Examples:\n  narrowgate refused --limit 20\n  narrowgate refused --all -o json")]
     Refused(RefusedArgs),

@@ -147,7 +147,8 @@ impl OwnStore {
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
         let operator = Operator::new(stores.clone(), clock, entropy, Arc::new(NobodyConnected))
             .with_retention_classes(config.store.classes())
-            .with_scripts(scripts::of_command());
+            .with_scripts(scripts::of_command())
+            .with_image_bytes_max(config.store.firmware_bytes);
         let host = Host { since: None, data: config.data.clone(), refused_by_store: Box::new(|| None) };
         let router = narrowgate_http::api_router(Api { operator, host: host.source(), events: None });
         Ok(Self { router, journal: stores.journal, runtime })

@@ -11,8 +11,8 @@ use narrowgate_api::script::NewScript;
 use narrowgate_api::{
     command::{CommandCreated, CommandView, CommandsCancelled, NewCommand},
     device::{
-        DeviceCreated, DevicePatch, DevicePurged, DeviceReset, DeviceRow, DeviceSecretShown, DeviceView,
-        NamedDevice, NewDeviceRequest,
+        DeviceCreated, DevicePatch, DevicePurged, DeviceReset, DeviceRow, DeviceSecretShown, DeviceShown,
+        DeviceView, NamedDevice, NewDeviceRequest,
     },
     fleet::Status,
     history::{BucketView, EventView, LogView, PointView, RefusalView},
@@ -53,6 +53,7 @@ pub(crate) struct Call<T> {
     method: Method,
     path: String,
     body: Option<Secretive>,
+    media_type: &'static str,
     /// It changes nothing.
     pub(super) reads_only: bool,
     answer: PhantomData<fn() -> T>,
@@ -74,15 +75,16 @@ impl AsRef<[u8]> for Secretive {
 }
 
 impl<T> Call<T> {
-    fn get(path: String) -> Self {
+    pub(super) fn get(path: String) -> Self {
         Self { reads_only: true, ..Self::change(Method::GET, path) }
     }
 
-    fn change(method: Method, path: String) -> Self {
-        Self { method, path, body: None, reads_only: false, answer: PhantomData }
+    pub(super) fn change(method: Method, path: String) -> Self {
+        let media_type = "application/json";
+        Self { method, path, body: None, media_type, reads_only: false, answer: PhantomData }
     }
 
-    fn query(mut self, query: &impl Serialize) -> Self {
+    pub(super) fn query(mut self, query: &impl Serialize) -> Self {
         // Structures of numbers and texts can always be written.
         let query = serde_urlencoded::to_string(query).unwrap_or_default();
         if !query.is_empty() {
@@ -91,7 +93,7 @@ impl<T> Call<T> {
         self
     }
 
-    fn body(self, body: &impl Serialize) -> Self {
+    pub(super) fn body(self, body: &impl Serialize) -> Self {
         // So can these.
         let body = narrowgate_http::secret_json(body).unwrap_or_default();
         Self { body: Some(Secretive(body)), ..self }
@@ -107,10 +109,16 @@ impl<T> Call<T> {
         let request = match self.body {
             None => request.body(Body::empty()),
             Some(body) => request
-                .header(header::CONTENT_TYPE, "application/json")
+                .header(header::CONTENT_TYPE, self.media_type)
                 .body(Body::from(Bytes::from_owner(body))),
         };
         request.map_err(|error| Failure::failed("cannot ask for this").reason(error))
+    }
+
+    /// Bytes as they are.
+    pub(super) fn octets(self, bytes: Vec<u8>) -> Self {
+        let body = Some(Secretive(Zeroizing::new(bytes)));
+        Self { body, media_type: "application/octet-stream", ..self }
     }
 
     #[cfg(test)]
@@ -244,11 +252,13 @@ impl Call<Page<DeviceRow>> {
     }
 }
 
-impl Call<DeviceView> {
+impl Call<DeviceShown> {
     pub(crate) fn show_device(name: &NamedDevice) -> Self {
         Self::get(device(name))
     }
+}
 
+impl Call<DeviceView> {
     pub(crate) fn rename_device(name: &NamedDevice, patch: &DevicePatch) -> Self {
         Self::change(Method::PATCH, device(name)).body(patch)
     }
@@ -401,7 +411,7 @@ fn properties(name: &NamedDevice, kind: PropertyKind) -> String {
 }
 
 /// A segment of a path. No path carries an empty one: a NUL, which no name has, stands for it.
-fn segment(name: &str) -> String {
+pub(super) fn segment(name: &str) -> String {
     match name {
         "" => "%00".to_owned(),
         name => utf8_percent_encode(name, &UNRESERVED).to_string(),

@@ -8,6 +8,7 @@
 mod access;
 mod call;
 mod connection;
+mod firmware;
 mod patience;
 mod problem;
 mod stream;

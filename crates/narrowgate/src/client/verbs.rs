@@ -12,6 +12,7 @@ use axum::{
 use narrowgate_api::{
     command::NewCommand,
     device::{DevicePatch, NamedDevice, NewDeviceRequest},
+    firmware::{ImagePieceQuery, NewImage, NewRollout},
     fleet::{Disk, Host},
     history::ValueView,
     page::Page,
@@ -81,6 +82,7 @@ fn verbs() -> Vec<Verb> {
         verb("hold_writes", Call::hold_writes()),
         verb("listen", Call::listen(&EventsQuery { product: Some("pk".into()), device: None })),
     ];
+    all.extend(verbs_of_firmware());
     for name in [&NamedDevice::by_keys("pk", "a/b"), &NamedDevice::by_name("a/b")] {
         all.extend([
             verb("show_device", Call::show_device(name)),
@@ -111,8 +113,37 @@ fn verbs() -> Vec<Verb> {
     all
 }
 
+fn verbs_of_firmware() -> [Verb; 10] {
+    [
+        verb("begin_image", Call::begin_image(&new_image())),
+        verb("take_image_piece", Call::take_image_piece(&image_piece(), vec![7])),
+        verb("list_images", Call::list_images(Some("pk".into()))),
+        verb("show_image", Call::show_image("Ab3dEf7h")),
+        verb("delete_image", Call::delete_image("Ab3dEf7h")),
+        verb("offer_image", Call::offer_image(&NewRollout { share: Some(7), ..rollout() })),
+        verb("show_rollout", Call::show_rollout("Ab3dEf7h")),
+        verb("list_rollout_devices", Call::list_rollout_devices("Ab3dEf7h", &Paging::first(7))),
+        verb("pause_rollout", Call::pause_rollout("Ab3dEf7h")),
+        verb("resume_rollout", Call::resume_rollout("Ab3dEf7h")),
+    ]
+}
+
 fn hours() -> PointValuesQuery {
     PointValuesQuery { bucket: Some("1h".into()), ..PointValuesQuery::default() }
+}
+
+fn new_image() -> NewImage {
+    let (product_key, version, sha256) = ("pk".into(), "1.0".into(), "07".repeat(32));
+    NewImage { product_key, version, size: 1, sha256 }
+}
+
+fn image_piece() -> ImagePieceQuery {
+    let NewImage { product_key, version, size, sha256 } = new_image();
+    ImagePieceQuery { product_key, version, size, sha256, offset: 0 }
+}
+
+fn rollout() -> NewRollout {
+    NewRollout { image_id: "Ab3dEf7h".into(), device: None, share: None, cursor: None }
 }
 
 fn get_temp() -> NewCommand {
@@ -174,6 +205,23 @@ const VERBS: &[&str] = &[
     "hold_writes | POST /api/v1/backup:hold | cannot hold the store for a backup",
     // Where nobody serves devices there is nothing to listen to.
     "listen | GET /api/v1/events?product=pk | Not Found",
+    "begin_image | POST /api/v1/firmware | cannot upload the firmware",
+    concat!(
+        "take_image_piece | PUT /api/v1/firmware:content?productKey=pk&version=1.0&size=1&sha256=",
+        "0707070707070707070707070707070707070707070707070707070707070707&offset=0 | ",
+        "cannot upload the firmware"
+    ),
+    "list_images | GET /api/v1/firmware?product=pk | cannot list the firmware",
+    "show_image | GET /api/v1/firmware/Ab3dEf7h | cannot show the firmware",
+    "delete_image | DELETE /api/v1/firmware/Ab3dEf7h | cannot delete the firmware",
+    "offer_image | POST /api/v1/rollouts | cannot offer the firmware",
+    "show_rollout | GET /api/v1/rollouts/Ab3dEf7h | cannot show the rollout",
+    concat!(
+        "list_rollout_devices | GET /api/v1/rollouts/Ab3dEf7h/devices?limit=7 | ",
+        "cannot list the devices of the rollout"
+    ),
+    "pause_rollout | POST /api/v1/rollouts/Ab3dEf7h:pause | cannot pause the rollout",
+    "resume_rollout | POST /api/v1/rollouts/Ab3dEf7h:resume | cannot resume the rollout",
 ];
 
 /// Those of devices; `*` stands for each path of a device.

@@ -169,7 +169,7 @@ fn failure(headline: &str, config: &Config, error: &BackupError) -> Failure {
 }
 
 /// Says how far it is, where that takes long.
-struct Progress {
+pub(super) struct Progress {
     verb: &'static str,
     is_terminal: bool,
     next: Instant,
@@ -177,13 +177,13 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(verb: &'static str) -> Self {
+    pub(super) fn new(verb: &'static str) -> Self {
         let is_terminal = io::stderr().is_terminal();
         let every = if is_terminal { SHOW_EVERY } else { NOTE_EVERY };
         Self { verb, is_terminal, next: Instant::now() + every, has_shown: false }
     }
 
-    fn show(&mut self, done: u64, all: u64) {
+    pub(super) fn show(&mut self, done: u64, all: u64) {
         if Instant::now() < self.next {
             return;
         }
@@ -200,7 +200,7 @@ impl Progress {
     }
 
     /// Ends the line.
-    fn end(&self) {
+    pub(super) fn end(&self) {
         if self.is_terminal && self.has_shown {
             let _ = writeln!(io::stderr().lock());
         }

@@ -10,6 +10,7 @@ mod demo;
 mod demo_text;
 mod device;
 mod downlink;
+mod firmware;
 mod import;
 mod listen;
 mod model;
@@ -60,6 +61,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Model(command) => model::run(command, &load(&offline)?, form),
         Command::Script(command) => script::run(command, &load(&offline)?, form),
         Command::Downlink(command) => downlink::run(command, &load(&offline)?, form),
+        Command::Firmware(command) => firmware::run(command, &load(&offline)?, form),
         Command::Device(command) => device::run(command, &load(&offline)?, form),
         Command::Refused(arguments) => refused::run(arguments, &load(&offline)?, form),
         Command::Backup(arguments) => backup::back_up(&arguments, &load(&offline)?, form),

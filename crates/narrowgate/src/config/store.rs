@@ -68,9 +68,16 @@ static LOG_ENTRIES: Key<Number<usize>> = Key {
            many refusals, and half as many changes by operators are kept",
 };
 
+static FIRMWARE: Key<Size> = Key {
+    name: "store.firmware",
+    default: "64MiB",
+    accepts: Size(1 << 10..=4 << 30),
+    help: "largest image of firmware that is taken, {accepted}",
+};
+
 /// In the order in which they are shown.
 pub(super) static KEYS: &[&dyn Setting] =
-    &[&KIND, &DATA_KEY_FILE, &CACHE, &RETENTION, &RETENTION_CLASSES, &LOG_RETENTION, &LOG_ENTRIES];
+    &[&KIND, &DATA_KEY_FILE, &CACHE, &RETENTION, &RETENTION_CLASSES, &LOG_RETENTION, &LOG_ENTRIES, &FIRMWARE];
 
 /// Settings that only a store with files has.
 pub(super) static OF_FILES: [&dyn Setting; 6] =
@@ -90,6 +97,8 @@ pub(crate) struct Store {
     pub(crate) log_days: Option<u32>,
     /// Of each kind and device.
     pub(crate) log_entries: usize,
+    /// Of the largest image.
+    pub(crate) firmware_bytes: u64,
 }
 
 /// Which store.
@@ -117,12 +126,13 @@ impl Store {
             retention_classes: values.read(&RETENTION_CLASSES)?,
             log_days: values.read(&LOG_RETENTION)?,
             log_entries: values.read(&LOG_ENTRIES)?,
+            firmware_bytes: values.read(&FIRMWARE)?,
         })
     }
 }
 
 /// Files of the data directory that are something else.
-const OTHER_FILES: [&str; 10] = [
+const OTHER_FILES: [&str; 11] = [
     "registry.db",
     "registry.db-wal",
     "registry.db-shm",
@@ -130,6 +140,7 @@ const OTHER_FILES: [&str; 10] = [
     "log.db-wal",
     "log.db-shm",
     "messages",
+    "firmware",
     "narrowgate.toml",
     "narrowgate.lock",
     "control.sock",

@@ -10,6 +10,7 @@ pub(crate) mod log;
 mod metrics;
 mod notify;
 mod options;
+mod rollouts;
 pub(crate) mod signals;
 mod watch;
 
@@ -73,7 +74,8 @@ pub(crate) struct Server {
     gateway: SharedGateway,
     journal: Arc<dyn Journal>,
     health: Health,
-    watch_task: AbortHandle,
+    /// They are ended last: the watch, and the time of rollouts.
+    tasks: [AbortHandle; 2],
     stopping: watched::Sender<bool>,
     control_task: JoinHandle<()>,
     http_task: Option<JoinHandle<()>>,
@@ -134,16 +136,16 @@ impl Server {
             (gateway.dtls_address(), gateway.live_sessions(), gateway.liveness());
         let coap = gateway.plain_address();
         let http = http_listener.as_ref().and_then(|listener| listener.local_addr().ok());
-        let since = clock.now();
         let arrivals = gateway.arrival_clock();
         let gateway: SharedGateway = Arc::new(RwLock::new(Some(gateway)));
         let operator = Operator::new(stores.clone(), arrivals, entropy, sessions)
             .with_retention_classes(config.store.classes())
-            .with_scripts(scripts);
+            .with_scripts(scripts)
+            .with_image_bytes_max(config.store.firmware_bytes);
         let (stopping, stop) = watched::channel(false);
         let events = Arc::new(Followed { feed: feed.clone(), operator: operator.clone() });
         let refused_by_store = refused_by_store(gateway.clone());
-        let host = Host { since: Some(since), data: config.data.clone(), refused_by_store };
+        let host = Host { since: Some(clock.now()), data: config.data.clone(), refused_by_store };
         let api = Api {
             operator: operator.clone(),
             host: host.source(),
@@ -160,6 +162,7 @@ impl Server {
         let control_task =
             tokio::spawn(narrowgate_http::serve(control, control_router, socket::PLACES_MAX, stopped(stop)));
         Ok(Self {
+            tasks: [watch_task, rollouts::begin(operator.clone())],
             operator,
             feed,
             dtls,
@@ -169,7 +172,6 @@ impl Server {
             gateway,
             journal: stores.journal,
             health,
-            watch_task,
             stopping,
             control_task,
             http_task,
@@ -217,7 +219,7 @@ impl Server {
         if timeout_at(ends - STORE_CLOSE_TIME, drain).await.is_err() {
             tracing::warn!("some work was not finished in time and was given up");
         }
-        self.watch_task.abort();
+        self.tasks.iter().for_each(AbortHandle::abort);
         close_store(self.journal, ends).await?;
         tracing::info!("stopped");
         Ok(())

@@ -5,6 +5,7 @@ mod cancel;
 mod commands;
 mod confirm;
 mod damage;
+mod firmware;
 mod fleet;
 mod hangup;
 mod harness;

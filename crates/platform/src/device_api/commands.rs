@@ -205,6 +205,7 @@ fn topic_path(session: &Grant, topic: &CommandTopic) -> UriPath {
         CommandTopic::Get => &["thing", "service", "measurepoint", "get"],
         CommandTopic::Service(service) => &["thing", "service", service],
         CommandTopic::Raw => &["thing", "model", "down_raw"],
+        CommandTopic::Upgrade => &["ota", "device", "upgrade"],
     };
     rest.iter().for_each(|segment| path.push(segment));
     path

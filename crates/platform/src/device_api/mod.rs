@@ -287,6 +287,7 @@ fn command_topic(kind: CommandKind, service: Option<String>) -> Option<CommandTo
         CommandKind::Service => {
             service.filter(|id| is_topic_identifier(id)).map(|id| CommandTopic::Service(id.into()))
         }
+        CommandKind::Upgrade => Some(CommandTopic::Upgrade),
     }
 }
 

@@ -73,6 +73,7 @@ impl Model {
             Change::CancelCommands { device, id, at } => {
                 self.cancel_commands(device, id, at).map(Changed::Cancelled)
             }
+            Change::Firmware(change) => self.change_firmware(change),
             Change::NoteSecretShown { device, at, detail } => {
                 let row = self.row_mut(device).ok_or_else(|| missing(device))?;
                 row.note(LogEntry { detail, ..LogEntry::new(device, at, LogEvent::SecretShown) });
@@ -146,6 +147,7 @@ impl Model {
             return Err(StoreError::Conflict(format!("product {product_key} has devices")));
         }
         self.product_keys.remove(product_key);
+        self.firmware.forget_product(product_key);
         self.products[product] = None;
         Ok(())
     }
@@ -214,11 +216,10 @@ impl Model {
         }
         let row = self.row_mut(device).ok_or_else(|| missing(device))?;
         row.life.enabled = enabled;
-        if !enabled {
-            row.commands.cancel(None, at);
-        }
+        let cancelled = if enabled { Vec::new() } else { row.commands.cancel(None, at) };
         let event = if enabled { LogEvent::Enabled } else { LogEvent::Disabled };
         row.note(LogEntry::new(device, at, event));
+        self.commands_moved(device, &cancelled, at);
         self.device_by_id(device).ok_or_else(|| missing(device))
     }
 
@@ -233,9 +234,10 @@ impl Model {
             row.note_presence(at, DeviceState::Inactive, "reset".to_owned());
         }
         row.life.reset();
-        row.commands.cancel(None, at);
+        let cancelled = row.commands.cancel(None, at);
         let replaced = mem::replace(&mut row.secret, secret);
         row.note(LogEntry::new(device, at, LogEvent::Reset));
+        self.commands_moved(device, &cancelled, at);
         self.former.note(device, replaced);
         self.device_by_id(device).ok_or_else(|| missing(device))
     }
@@ -250,6 +252,7 @@ impl Model {
             }
         }
         self.assets.remove(&row.asset_id);
+        self.firmware.forget_device(device);
         self.outlive(row.messages.iter().map(|report| report.arrival));
         self.refusals.retain(|(_, entry)| entry.device != Some(device));
         self.former.forget(device);

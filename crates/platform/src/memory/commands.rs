@@ -27,6 +27,11 @@ impl Commands {
         self.kept.iter().map(|(_, command)| command).filter(|command| !command.state.has_ended())
     }
 
+    /// Those that are open at this time, whether that is written down or not.
+    pub(super) fn open_count(&self, at: UnixMillis) -> usize {
+        self.open().filter(|command| !command.is_over(at)).count()
+    }
+
     fn find_mut(&mut self, id: CommandId) -> Option<&mut Command> {
         self.kept.iter_mut().map(|(_, command)| command).find(|command| command.id == id)
     }
@@ -105,8 +110,10 @@ impl Model {
         let row = self.row_mut(device).ok_or_else(|| missing(device))?;
         if row.commands.open().count() >= OPEN_MAX {
             // What is over by its time makes room, also where no server has written that down.
-            row.commands.step_open(None, &CommandStep::TimePasses, at);
+            let over = row.commands.step_open(None, &CommandStep::TimePasses, at);
+            self.commands_moved(device, &over, at);
         }
+        let row = self.row_mut(device).ok_or_else(|| missing(device))?;
         let case = SendCase {
             activated: row.life.active_time.is_some(),
             online: row.life.state == DeviceState::Online,
@@ -139,6 +146,7 @@ impl Model {
         }
         let cancelled = row.commands.cancel(id, at);
         LogEntry::commands_cancelled(device, at, &cancelled).into_iter().for_each(|entry| row.note(entry));
+        self.commands_moved(device, &cancelled, at);
         Ok(cancelled)
     }
 
@@ -153,7 +161,11 @@ impl Model {
         }
         let Some(command) = row.commands.find_mut(wanted.id) else { return Written::CommandOver };
         match command.step(&wanted.step, wanted.at) {
-            Ok(true) => Written::Done,
+            Ok(true) => {
+                let moved = command.clone();
+                self.commands_moved(wanted.device, &[moved], wanted.at);
+                Written::Done
+            }
             Ok(false) => Written::Unchanged,
             Err(_) => Written::CommandOver,
         }

@@ -12,6 +12,8 @@ mod changes;
 mod commands;
 mod device_log;
 mod find;
+mod firmware;
+mod images;
 mod model;
 mod model_versions;
 mod pages;
@@ -35,8 +37,8 @@ use crate::{
     },
     paging::Page,
     ports::{
-        Batch, Change, Changed, Committed, DeviceQuery, History, HistoryPage, Journal, PortFuture, Query,
-        Recovered, Registry, SimilarNames, StoreError,
+        Batch, Change, Changed, Committed, DeviceQuery, FirmwareFound, FirmwareQuery, History, HistoryPage,
+        Journal, PortFuture, Query, Recovered, Registry, SimilarNames, StoreError,
     },
     rules::{
         models::{ModelVersion, VersionedModel},
@@ -46,6 +48,7 @@ use crate::{
 };
 
 pub use self::{
+    images::MemoryImages,
     model::{MESSAGES_PER_DEVICE_MAX, Model},
     scripts::PlainScripts,
 };
@@ -200,6 +203,10 @@ impl Registry for MemoryStore {
 
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {
         self.with(|model| Ok(model.overview(query)))
+    }
+
+    fn firmware(&self, query: FirmwareQuery) -> PortFuture<'_, Result<FirmwareFound, StoreError>> {
+        self.with(|model| Ok(model.firmware(query)))
     }
 
     fn change(&self, change: Change) -> PortFuture<'static, Result<Changed, StoreError>> {

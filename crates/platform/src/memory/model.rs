@@ -30,7 +30,10 @@ use crate::{
     secret::Secret,
 };
 
-use super::{commands::Commands, device_log::DeviceLog, model_versions::Models, product_scripts::Scripts};
+use super::{
+    commands::Commands, device_log::DeviceLog, firmware::Firmware, model_versions::Models,
+    product_scripts::Scripts,
+};
 
 /// Arrivals of deleted devices that are still counted; the oldest are dropped first.
 const ARRIVALS_OF_GONE_MAX: usize = 100_000;
@@ -67,6 +70,7 @@ pub struct Model {
     /// may remember it.
     pub(super) last_command_of_gone: Option<CommandId>,
     pub(super) former: FormerSecrets,
+    pub(super) firmware: Firmware,
     arrivals: StoredArrivals,
 }
 
@@ -158,6 +162,7 @@ impl Model {
             Write::Properties(write) => self.write_properties(*write),
             Write::Log(entry) => self.log(entry),
             Write::Command(step) => self.move_command(&step),
+            Write::Firmware(step) => self.move_firmware(&step),
             Write::IssueSecret { device, secret, replaces, product_secret_mark, at, peer } => {
                 Written::Issue(self.issue_secret(device, (secret, replaces), product_secret_mark, at, peer))
             }
@@ -214,6 +219,9 @@ impl Model {
             row.note(LogEntry { peer: Some(peer.clone()), ..LogEntry::new(device, at, LogEvent::Activated) });
         }
         row.note(LogEntry { peer: Some(peer), ..LogEntry::new(device, at, LogEvent::Login) });
+        if step.activated {
+            self.firmware.wake(device, at);
+        }
         if step.activated { Written::Activated } else { Written::Done }
     }
 

@@ -47,6 +47,8 @@ pub enum CommandTopic {
     Service(Box<str>),
     /// `thing/model/down_raw`
     Raw,
+    /// `ota/device/upgrade`
+    Upgrade,
 }
 
 impl CommandTopic {
@@ -57,13 +59,14 @@ impl CommandTopic {
             Self::Get => CommandKind::Get,
             Self::Service(_) => CommandKind::Service,
             Self::Raw => CommandKind::Raw,
+            Self::Upgrade => CommandKind::Upgrade,
         }
     }
 
     /// The service, if it is one's.
     pub fn service(&self) -> Option<&str> {
         match self {
-            Self::Set | Self::Get | Self::Raw => None,
+            Self::Set | Self::Get | Self::Raw | Self::Upgrade => None,
             Self::Service(service) => Some(service),
         }
     }
@@ -75,6 +78,7 @@ impl CommandTopic {
             Self::Get => Cow::Borrowed("thing.service.measurepoint.get"),
             Self::Service(service) => Cow::Owned(format!("thing.service.{service}")),
             Self::Raw => Cow::Borrowed("thing.model.down_raw"),
+            Self::Upgrade => Cow::Borrowed("ota.device.upgrade"),
         }
     }
 }

@@ -134,6 +134,7 @@ impl LogEntry {
             CommandTopic::Get => "get".to_owned(),
             CommandTopic::Service(service) => format!("service {service}"),
             CommandTopic::Raw => "raw".to_owned(),
+            CommandTopic::Upgrade => "upgrade".to_owned(),
         };
         let detail = Some(format!("command {}: {what}", command.id));
         Self { detail, ..Self::new(device, at, LogEvent::CommandSent) }

@@ -2,8 +2,9 @@
 
 #[cfg(doc)]
 use super::Change;
-use super::StoreError;
+use super::{Advanced, NotDeleted, Offered, StoreError};
 use crate::{
+    firmware::Image,
     ids::DeviceId,
     model::{command::Command, device::Device, property::Properties},
     rules::{
@@ -36,6 +37,14 @@ pub enum Changed {
     Sent(Result<Command, NotSent>),
     /// The commands that were taken back, oldest first.
     Cancelled(Vec<Command>),
+    /// An image with its rollout, as it stands now.
+    Image(Box<Image>),
+    /// Whether an image was removed.
+    ImageDeleted(Result<(), NotDeleted>),
+    /// How far an offer is.
+    Offered(Offered),
+    /// What time did to upgrades.
+    Advanced(Advanced),
 }
 
 impl Changed {
@@ -135,6 +144,53 @@ impl Changed {
         match self {
             Self::Cancelled(commands) => commands,
             other => other.is_wrong("the commands that were taken back"),
+        }
+    }
+
+    /// An image that was added or changed.
+    ///
+    /// # Panics
+    /// Where none was.
+    pub fn image(self) -> Image {
+        match self {
+            Self::Image(image) => *image,
+            other => other.is_wrong("an image"),
+        }
+    }
+
+    /// What became of an image that was to be removed.
+    ///
+    /// # Errors
+    /// Why it was not.
+    ///
+    /// # Panics
+    /// Where none was to be.
+    pub fn image_deleted(self) -> Result<(), NotDeleted> {
+        match self {
+            Self::ImageDeleted(deleted) => deleted,
+            other => other.is_wrong("whether an image was removed"),
+        }
+    }
+
+    /// How far an offer is.
+    ///
+    /// # Panics
+    /// Where nothing was offered.
+    pub fn offered(self) -> Offered {
+        match self {
+            Self::Offered(offered) => offered,
+            other => other.is_wrong("an offer"),
+        }
+    }
+
+    /// What time did to upgrades.
+    ///
+    /// # Panics
+    /// Where it was not asked for.
+    pub fn advanced(self) -> Advanced {
+        match self {
+            Self::Advanced(advanced) => advanced,
+            other => other.is_wrong("what time did"),
         }
     }
 

@@ -4,6 +4,7 @@ use std::{fmt, time::Duration};
 
 use super::{PortFuture, StoreError};
 use crate::{
+    firmware::{FirmwareMove, ImageId, NoUpgrade, UpgradeState},
     ids::{DeviceId, LoginNumber, Position, UnixMillis},
     model::{
         command::{CommandMove, OpenCommand},
@@ -183,6 +184,9 @@ pub enum Write {
     Properties(Box<PropertyWrite>),
     /// An entry for the device log or for the refusals of unknown devices.
     Log(LogEntry),
+    /// The device says its firmware's version, or how far an upgrade is, or fetches an image. Refused as a
+    /// report is, and where it has no such upgrade ([`crate::firmware`]).
+    Firmware(FirmwareMove),
     /// A step of a command: fetched or answered by the device, or over. What the rules do not permit when the
     /// write is applied ([`crate::rules::commands`]) changes nothing, and the outcome says so.
     Command(CommandMove),
@@ -243,6 +247,12 @@ pub enum Written {
     LoginUnknown,
     /// The command is gone or has ended; nothing was written.
     CommandOver,
+    /// The device's upgrade moved, and with it perhaps its rollout and its queue of commands.
+    Upgrade(UpgradeMoved),
+    /// The device has no upgrade that has not ended; nothing was written (code 764).
+    NoUpgrade,
+    /// The device has one that it was not told of yet; nothing was written (code 765).
+    UpgradeNotStarted,
     /// The device is gone or disabled by now; nothing was written.
     DeviceUnavailable,
     /// The device would have more attributes or tags than are kept, in bytes; nothing was written.
@@ -251,6 +261,32 @@ pub enum Written {
     Damaged,
     /// What became of a request for a secret.
     Issue(Issued),
+}
+
+impl Written {
+    /// What a step of an upgrade comes to.
+    pub fn of_upgrade(moved: Result<UpgradeMoved, NoUpgrade>) -> Self {
+        match moved {
+            Ok(moved) => Self::Upgrade(moved),
+            Err(NoUpgrade::None) => Self::NoUpgrade,
+            Err(NoUpgrade::NotStarted) => Self::UpgradeNotStarted,
+        }
+    }
+}
+
+/// What became of an upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpgradeMoved {
+    /// To which image.
+    pub image: ImageId,
+    /// How far it is now.
+    pub state: UpgradeState,
+    /// The last step that the device said, -5 to 100.
+    pub progress: Option<i8>,
+    /// A command of the device was taken back with it: its queue is to be read again.
+    pub commands_changed: bool,
+    /// The rollout paused by itself because of it.
+    pub paused: bool,
 }
 
 /// What became of a request for a new secret (SecureMode 3).

@@ -6,6 +6,7 @@
 
 mod changed;
 mod error;
+mod firmware;
 mod history;
 mod journal;
 mod lookups;
@@ -18,14 +19,18 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 pub use self::{
     changed::{Changed, NotEdited, Purged},
     error::StoreError,
+    firmware::{
+        Advanced, FirmwareChange, FirmwareFound, FirmwareQuery, FirmwareReads, ImagePiece, ImagePieceWanted,
+        Images, NotDeleted, OfferTo, Offered, OfferedUpgrade, PieceTaken, Upload,
+    },
     history::{
         BucketQuery, DEVICE_CHANGES_MAX, DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, EventQuery, History,
         HistoryPage, HistoryQuery, HistoryReads, PRESENCE_CHANGES_MAX, PresenceChange, Query,
         UNKNOWN_REFUSALS_MAX,
     },
     journal::{
-        Batch, Committed, HOLD_TIME_MAX, Issued, Journal, OnlineDevice, Pause, Recovered, SessionMark, Write,
-        Written,
+        Batch, Committed, HOLD_TIME_MAX, Issued, Journal, OnlineDevice, Pause, Recovered, SessionMark,
+        UpgradeMoved, Write, Written,
     },
     lookups::{DeviceQuery, FORMER_SECRETS_MAX, SimilarNames},
     registry::{Change, Registry, RegistryChanges},
@@ -35,7 +40,7 @@ pub use self::{
     },
     sessions::{LiveSessions, NobodyConnected, RawBody},
 };
-use crate::ids::UnixMillis;
+use crate::{ids::UnixMillis, memory::MemoryImages};
 
 /// A boxed future, as the methods of object-safe ports return it.
 pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -57,8 +62,9 @@ pub trait Store: Journal + RegistryChanges + HistoryReads {}
 
 impl<S: Journal + Registry + History> Store for S {}
 
-/// The three ports of a store, which may be three values: a wrapper around one of them leaves the others as
-/// they are. Cheap to clone; all copies are one store.
+/// The ports of a store, which may be values of their own: a wrapper around one of them leaves the others as
+/// they are. Where it is made of a store that is all three, images are in memory. Cheap to clone; all copies
+/// are one store.
 #[derive(Clone)]
 pub struct Stores {
     /// Where the data path writes.
@@ -67,11 +73,14 @@ pub struct Stores {
     pub registry: Arc<dyn Registry>,
     /// What was reported, and what happened.
     pub history: Arc<dyn History>,
+    /// The bytes of images of firmware.
+    pub images: Arc<dyn Images>,
 }
 
 impl<S: Store> From<Arc<S>> for Stores {
     fn from(store: Arc<S>) -> Self {
-        Self { journal: store.clone(), registry: store.clone(), history: store }
+        let images = Arc::new(MemoryImages::new(store.clone()));
+        Self { journal: store.clone(), registry: store.clone(), history: store, images }
     }
 }
 

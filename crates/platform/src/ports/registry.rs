@@ -1,7 +1,11 @@
 //! The port of operators: products and devices, and every change of them.
 
-use super::{Changed, DeviceQuery, NotEdited, PortFuture, Purged, SimilarNames, StoreError};
+use super::{
+    Advanced, Changed, DeviceQuery, FirmwareChange, FirmwareFound, FirmwareQuery, NotDeleted, NotEdited,
+    OfferTo, Offered, PortFuture, Purged, SimilarNames, StoreError,
+};
 use crate::{
+    firmware::{Image, ImageId},
     ids::{DeviceId, DeviceName, UnixMillis},
     model::{
         command::{Command, CommandId, Expected, Order},
@@ -90,6 +94,8 @@ pub trait Registry: Send + Sync + 'static {
     fn open_commands(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<Command>, StoreError>>;
     /// Counts over the whole fleet; a damaged device or product counts as such.
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>>;
+    /// Images, rollouts and upgrades.
+    fn firmware(&self, query: FirmwareQuery) -> PortFuture<'_, Result<FirmwareFound, StoreError>>;
     /// Makes a change as one transaction, durably before the future ends; changes are made in the order of
     /// the calls, also among the batches of the journal. The future stays pending while it is not known
     /// whether the change is stored.
@@ -239,6 +245,8 @@ pub enum Change {
         /// When.
         at: UnixMillis,
     },
+    /// Changes images of firmware, their rollouts or upgrades.
+    Firmware(FirmwareChange),
     /// Notes in a device's log that one of its secrets was shown to somebody.
     NoteSecretShown {
         /// Whose.
@@ -411,6 +419,43 @@ pub trait RegistryChanges: Registry {
         at: UnixMillis,
     ) -> PortFuture<'static, Result<Vec<Command>, StoreError>> {
         make(self, Change::CancelCommands { device, id, at }, Changed::cancelled)
+    }
+
+    /// See [`FirmwareChange::Add`]; returns the image that the product has.
+    fn add_image(&self, image: Image) -> PortFuture<'static, Result<Image, StoreError>> {
+        make(self, Change::Firmware(FirmwareChange::Add(image)), Changed::image)
+    }
+
+    /// See [`FirmwareChange::Delete`].
+    fn delete_image(
+        &self,
+        image: ImageId,
+    ) -> PortFuture<'static, Result<Result<(), NotDeleted>, StoreError>> {
+        make(self, Change::Firmware(FirmwareChange::Delete { image }), Changed::image_deleted)
+    }
+
+    /// See [`FirmwareChange::Offer`].
+    fn offer_image(
+        &self,
+        image: ImageId,
+        to: OfferTo,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Offered, StoreError>> {
+        make(self, Change::Firmware(FirmwareChange::Offer { image, to, at }), Changed::offered)
+    }
+
+    /// See [`FirmwareChange::Switch`]; returns the image as it stands now.
+    fn switch_rollout(&self, image: ImageId, on: bool) -> PortFuture<'static, Result<Image, StoreError>> {
+        make(self, Change::Firmware(FirmwareChange::Switch { image, on }), Changed::image)
+    }
+
+    /// See [`FirmwareChange::Advance`].
+    fn advance_upgrades(
+        &self,
+        limit: usize,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Advanced, StoreError>> {
+        make(self, Change::Firmware(FirmwareChange::Advance { limit, at }), Changed::advanced)
     }
 
     /// See [`Change::NoteSecretShown`].

@@ -253,6 +253,9 @@ fn order(new: NewCommand, model: Option<&ThingModel>) -> Result<Order, ServiceEr
     if wait.is_some_and(|wait| wait > WAIT_S_MAX) {
         return Err(invalid("wait", format!("must be at most {WAIT_S_MAX} seconds")));
     }
+    if new.kind == CommandKind::Upgrade {
+        return Err(invalid("kind", "is upgrade: an image is offered by its rollout, not by a command"));
+    }
     check_fields(&new)?;
     let NewCommand { kind, points, ids, service, input, hex, pending_ttl, timeout, .. } = new;
     let input = input.as_ref().map_or("{}", |input| input.get()).to_owned();
@@ -277,6 +280,7 @@ fn order(new: NewCommand, model: Option<&ThingModel>) -> Result<Order, ServiceEr
             check_service(&service, &input, model)?;
             (CommandTopic::Service(service.into()), input, "input")
         }
+        CommandKind::Upgrade => unreachable!("it was refused above"),
     };
     let params_json = params_json.into();
     let order = Order { topic, params_json, pending_ttl_s: pending_ttl, timeout_s: timeout, raw };

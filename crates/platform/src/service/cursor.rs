@@ -2,6 +2,7 @@
 
 use super::error::ServiceError;
 use crate::{
+    firmware::ImageId,
     ids::{DeviceId, UnixMillis},
     paging::Place,
     rules::buckets::Bucketing,
@@ -22,6 +23,10 @@ pub(super) enum List {
     Latest(DeviceId),
     /// The commands of a device.
     Commands(DeviceId),
+    /// The devices that an image is offered to, while that goes on.
+    Offer(ImageId),
+    /// The devices of a rollout.
+    Upgrades(ImageId),
     /// Refusals of all devices.
     Refusals,
 }
@@ -36,6 +41,8 @@ impl List {
             Self::Events(device) => format!("e{:x}", device.0),
             Self::Latest(device) => format!("p{:x}", device.0),
             Self::Commands(device) => format!("c{:x}", device.0),
+            Self::Offer(image) => format!("o{image}"),
+            Self::Upgrades(image) => format!("u{image}"),
             Self::Refusals => "r".to_owned(),
         }
     }
@@ -99,6 +106,8 @@ mod tests {
             List::History(DeviceId(7)),
             List::Buckets(DeviceId(7)),
             List::Events(DeviceId(7)),
+            List::Offer("IMAGE001".parse().expect("an id")),
+            List::Upgrades("IMAGE001".parse().expect("an id")),
             List::Refusals,
         ];
         for place in [[0; 4], [i64::MIN, -1, 0, i64::MAX]].map(Place) {

@@ -123,6 +123,9 @@ pub(super) enum ServiceError {
         /// What.
         what: &'static str,
     },
+    /// What is there does not permit it.
+    #[error("{0}")]
+    Conflict(String),
     /// The store failed.
     #[error(transparent)]
     Store(StoreError),
@@ -142,6 +145,7 @@ impl ServiceError {
             Self::Missing { what: "device", .. } => {
                 Some("narrowgate device list; name a device as PK/DK, or as DK where only one product has it")
             }
+            Self::Missing { what: "firmware image", .. } => Some("narrowgate firmware list"),
             Self::Missing { what: MODEL, .. } => Some("without one a product takes everything"),
             Self::Missing { what: SCRIPT | "draft", .. } => {
                 Some("script publish PK FILE publishes one; docs/scripts.md says what it must have")
@@ -153,6 +157,7 @@ impl ServiceError {
             }
             Self::Missing { .. } | Self::Invalid { .. } | Self::Property { .. } | Self::Model { .. } => None,
             Self::ModelMoved { .. } => Some("read it again, and change that one"),
+            Self::Exists { what: "firmware", .. } => Some("give the new file a version of its own"),
             Self::Exists { what: "product", .. } => Some("leave out the key to have a new one generated"),
             Self::Exists { .. } => {
                 Some("a device key is unique in all products: choose another, or show the device that has it")
@@ -170,7 +175,7 @@ impl ServiceError {
                 Some("command list shows them, and command cancel takes them back")
             }
             Self::SwitchedOff { .. } => Some("switch it on: device enable, or product update --enable"),
-            Self::Ended { .. } => None,
+            Self::Ended { .. } | Self::Conflict(_) => None,
             Self::Stale { .. } => Some("read them again, and make the change of what they are now"),
             Self::NotEmpty { .. } => {
                 Some("--force deletes them with it; device list --product PK lists them")
@@ -216,6 +221,7 @@ impl From<StoreError> for ServiceError {
         match error {
             StoreError::Exists { what, key } => Self::Exists { what, key },
             StoreError::Missing { what, key } => Self::Missing { what, key },
+            StoreError::Conflict(message) => Self::Conflict(message),
             other => Self::Store(other),
         }
     }

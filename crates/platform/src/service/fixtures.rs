@@ -21,7 +21,10 @@ use crate::{
         property::{Properties, PropertyKind},
     },
     paging::Page,
-    ports::{Change, Changed, DeviceQuery, PortFuture, Registry, SimilarNames, StoreError, Stores},
+    ports::{
+        Change, Changed, DeviceQuery, FirmwareFound, FirmwareQuery, PortFuture, Registry, SimilarNames,
+        StoreError, Stores,
+    },
     rules::{
         models::{ModelVersion, VersionedModel},
         scripts::{ProductScript, ScriptVersion, VersionedScript},
@@ -78,9 +81,9 @@ impl Default for Failing {
 }
 
 impl Failing {
-    /// The three ports.
+    /// Its ports.
     pub(super) fn stores(self: &Arc<Self>) -> Stores {
-        Stores { registry: self.clone(), journal: self.memory.clone(), history: self.memory.clone() }
+        Stores { registry: self.clone(), ..Stores::from(self.memory.clone()) }
     }
 
     /// How many steps of purges were asked for.
@@ -115,6 +118,10 @@ impl Registry for Failing {
         device_key: &'a str,
     ) -> PortFuture<'a, Result<CredentialLookup, StoreError>> {
         self.memory.credentials(product_key, device_key)
+    }
+
+    fn firmware(&self, query: FirmwareQuery) -> PortFuture<'_, Result<FirmwareFound, StoreError>> {
+        self.memory.firmware(query)
     }
 
     fn former_secrets(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<Secret>, StoreError>> {

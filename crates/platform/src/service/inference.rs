@@ -116,8 +116,7 @@ mod tests {
             let request = NewDeviceRequest { device_key: Some(key.into()), ..NewDeviceRequest::default() };
             block_on(fast.create_device("pk", request)).expect("it is valid");
         }
-        let stores =
-            Stores { registry: store.clone(), journal: store.memory.clone(), history: store.memory.clone() };
+        let stores = Stores { registry: store.clone(), ..Stores::from(store.memory.clone()) };
         let clock = Arc::new(Slow(AtomicI64::new(0)));
         let slow = Registrar::new(stores, clock, Arc::new(SeededEntropy::new(1)));
         let devices =

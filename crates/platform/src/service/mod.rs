@@ -14,6 +14,7 @@ mod delivery;
 mod devices;
 mod error;
 mod find;
+mod firmware;
 #[cfg(test)]
 mod fixtures;
 mod history;
@@ -32,7 +33,7 @@ mod view;
 pub use self::{
     find::Found,
     import::IMPORT_CHUNK,
-    operator::{EventFilter, Operator},
+    operator::{EventFilter, Operator, UpgradesAdvanced},
     properties::{IfMatch, Others, PropertiesEdit, entity_tag},
     registrar::LIMIT_MAX,
     removal::DELETE_CHUNK,

@@ -7,9 +7,10 @@ use narrowgate_api::{query::LIMIT_DEFAULT, secret::SecretText};
 
 use super::error::ServiceError;
 use crate::{
+    firmware::IMAGE_BYTES_MAX,
     ids::{DeviceId, DeviceName},
     model::{product::Product, retention::RetentionClass},
-    ports::{Clock, Entropy, History, Journal, NoScripts, Registry, Scripts, StoreError, Stores},
+    ports::{Clock, Entropy, History, Images, Journal, NoScripts, Registry, Scripts, StoreError, Stores},
     rules::names,
     secret::Secret,
 };
@@ -27,6 +28,10 @@ pub(super) struct Registrar {
     pub(super) entropy: Arc<dyn Entropy>,
     /// What runs the scripts of products.
     pub(super) scripts: Arc<dyn Scripts>,
+    /// The bytes of images of firmware.
+    pub(super) images: Arc<dyn Images>,
+    /// Bytes of the largest one.
+    pub(super) image_bytes_max: u64,
     /// Those that products may name.
     pub(super) retention_classes: Arc<[RetentionClass]>,
 }
@@ -34,10 +39,21 @@ pub(super) struct Registrar {
 impl Registrar {
     /// A registrar over these ports.
     pub(super) fn new(stores: impl Into<Stores>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        let Stores { journal, registry, history } = stores.into();
+        let Stores { journal, registry, history, images } = stores.into();
         let retention_classes = Arc::new([RetentionClass::STANDARD]);
         let scripts = Arc::new(NoScripts);
-        Self { journal, registry, history, clock, entropy, scripts, retention_classes }
+        let image_bytes_max = IMAGE_BYTES_MAX;
+        Self {
+            journal,
+            registry,
+            history,
+            images,
+            clock,
+            entropy,
+            scripts,
+            retention_classes,
+            image_bytes_max,
+        }
     }
 
     /// The keys of a device; `None` where it is gone.

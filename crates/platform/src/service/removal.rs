@@ -77,6 +77,7 @@ impl Registrar {
         product_key: &str,
         force: bool,
     ) -> Result<(ProductDeleted, Vec<DeviceId>), ServiceError> {
+        let images = self.images_of(product_key).await?;
         let (devices, done) = match self.registry.delete_product(product_key.to_owned()).await {
             Ok(()) => (Vec::new(), true),
             Err(StoreError::Conflict(_)) if !force => {
@@ -94,6 +95,12 @@ impl Registrar {
             }
             Err(error) => return Err(error.into()),
         };
+        if done {
+            for image in images {
+                // Ignored: a file that stays is removed before the next upload.
+                let _ = self.images.remove(image).await;
+            }
+        }
         let step = ProductDeleted {
             product_key: product_key.to_owned(),
             devices: devices.len() as u64,

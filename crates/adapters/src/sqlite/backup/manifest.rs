@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 
+use narrowgate_platform::firmware::ImageId;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -128,6 +129,9 @@ fn is_safe(name: &str) -> bool {
         let name = name.strip_suffix("-wal").unwrap_or(name);
         name.strip_suffix(".db").map(str::to_owned)
     };
+    if let Some(image) = name.strip_prefix("firmware/") {
+        return image.parse::<ImageId>().is_ok();
+    }
     match name.strip_prefix("messages/") {
         Some(file) => database(file).is_some_and(|file| super::super::volume::Volume::parse(&file).is_some()),
         None => name == "data.key" || matches!(database(name).as_deref(), Some("registry" | "log")),
@@ -148,6 +152,7 @@ mod tests {
             "messages/2026-01-31.db-wal",
             "messages/2026-01-31.short.db",
             "data.key",
+            "firmware/Ab3dEf7h",
         ] {
             assert!(is_safe(name), "{name}");
         }
@@ -159,6 +164,8 @@ mod tests {
             "messages/x.db",
             "registry.db-shm",
             "messages/2026-01-31.A.db",
+            "firmware/../regis",
+            "firmware/Ab3dEf7h.part",
         ] {
             assert!(!is_safe(name), "{name}");
         }

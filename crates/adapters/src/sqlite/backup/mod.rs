@@ -7,6 +7,7 @@
 //!   registry.db, registry.db-wal
 //!   log.db, log.db-wal
 //!   messages/2026-01-31.db, …  with the log of the day that was being written
+//!   firmware/ID, …             images of firmware
 //!   data.key                   unless it was left out
 //! ```
 //!
@@ -24,6 +25,7 @@
 //! Limits: [`ROUNDS_MAX`] attempts at the last part.
 
 mod copy;
+mod images;
 mod manifest;
 mod restore;
 mod source;

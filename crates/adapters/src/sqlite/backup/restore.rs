@@ -1,8 +1,8 @@
 //! Restoring a backup into an empty data directory.
 //!
 //! Everything is copied, compared with the manifest and changed in a folder beside its place, `restore.new`;
-//! then the key, the messages, the logs and at last the registry get their places. What a restore leaves that
-//! was cut off is removed by the next one; a start in between finds no registry.
+//! then the key, the messages, the images of firmware, the logs and at last the registry get their places.
+//! What a restore leaves that was cut off is removed by the next one; a start in between finds no registry.
 
 use std::{
     fs::{self, File},
@@ -18,14 +18,17 @@ use super::{
     copy::{Counter, copy},
     manifest::{Entry, Manifest},
 };
-use crate::sqlite::{
-    belonging::Origin,
-    day_file::checkpoint,
-    error::OpenError,
-    files::{LOGS, LOGS_SINCE, Layout, MESSAGES, REGISTRY, make_directory, open_existing, sync_parent},
-    key::DataKey,
-    lock::DataLock,
-    registry,
+use crate::{
+    images::FOLDER,
+    sqlite::{
+        belonging::Origin,
+        day_file::checkpoint,
+        error::OpenError,
+        files::{LOGS, LOGS_SINCE, Layout, MESSAGES, REGISTRY, make_directory, open_existing, sync_parent},
+        key::DataKey,
+        lock::DataLock,
+        registry,
+    },
 };
 
 /// Where a restore works.
@@ -91,7 +94,8 @@ fn check_empty(options: &RestoreOptions) -> Result<(), BackupError> {
         return Err(has_data("registry.db"));
     }
     let is_left = options.data.join(DRAFT).exists();
-    let found = [("messages", layout.messages()), ("log.db", layout.log())];
+    let found =
+        [("messages", layout.messages()), ("log.db", layout.log()), (FOLDER, options.data.join(FOLDER))];
     match found.iter().find(|(_, path)| path.exists() && !is_left) {
         Some((name, _)) => Err(has_data(name)),
         None => Ok(()),
@@ -104,7 +108,8 @@ fn remove_left(options: &RestoreOptions) -> Result<(), BackupError> {
         return Ok(());
     }
     // The draft last: without it the others would look like a store that has lost its registry.
-    for left in [options.data.join("messages"), options.data.join("log.db"), draft] {
+    for left in ["messages", FOLDER, "log.db"].map(|name| options.data.join(name)).into_iter().chain([draft])
+    {
         let removed = if left.is_file() { fs::remove_file(&left) } else { fs::remove_dir_all(&left) };
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -124,6 +129,9 @@ fn copy_all(
     progress: &mut Progress<'_>,
 ) -> Result<(), BackupError> {
     make_directory(&draft.messages())?;
+    if manifest.files.iter().any(|entry| entry.name.starts_with(FOLDER)) {
+        make_directory(&draft.data.join(FOLDER))?;
+    }
     let mut counter = Counter { done: 0, all: manifest.bytes(), progress };
     for entry in manifest.files.iter().filter(|entry| entry.name != KEY_NAME || options.key.is_none()) {
         copy_one(options, entry, draft, &mut counter)?;
@@ -194,6 +202,9 @@ fn make_ready(
         with_database(&file, |logs| origin.write(logs))?;
     }
     sync_parent(&draft.messages().join("any"))?;
+    if draft.data.join(FOLDER).exists() {
+        sync_parent(&draft.data.join(FOLDER).join("any"))?;
+    }
     Ok(sync_parent(&file)?)
 }
 
@@ -216,12 +227,13 @@ fn with_database<T>(
     Ok(changed)
 }
 
-/// The key, the messages, the logs, and at last the registry.
+/// The key, the messages, the images of firmware, the logs, and at last the registry.
 fn put_in_place(options: &RestoreOptions, draft: &Layout, key_file: &Path) -> Result<(), BackupError> {
     let layout = Layout { data: options.data.clone() };
     put_key(options, draft, key_file)?;
     let places = [
         (draft.messages(), layout.messages()),
+        (draft.data.join(FOLDER), layout.data.join(FOLDER)),
         (draft.log(), layout.log()),
         (draft.registry(), layout.registry()),
     ];

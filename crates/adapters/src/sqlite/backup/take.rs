@@ -12,6 +12,7 @@ use narrowgate_platform::ids::UnixMillis;
 use super::{
     BackupError, Copied, Progress, Quiet, ROUNDS_MAX,
     copy::{Counter, Target, copy, make_empty},
+    images::ImageCopies,
     manifest::{self, Entry, Manifest},
     source::{Source, Still, open_beside},
 };
@@ -103,6 +104,7 @@ struct Taking<'a, 'b> {
     /// Message files that have a log: they may be written.
     written: BTreeMap<Volume, Source>,
     still: BTreeMap<Volume, Still>,
+    images: ImageCopies,
     key: Option<Entry>,
 }
 
@@ -127,8 +129,8 @@ impl<'a, 'b> Taking<'a, 'b> {
             false => None,
         };
         let key = options.with_key.then(|| copy_key(options)).transpose()?;
-        let (written, still) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { layout, options, counter, registry, log, written, still, key })
+        let (written, still, images) = (BTreeMap::new(), BTreeMap::new(), ImageCopies::default());
+        Ok(Self { layout, options, counter, registry, log, written, still, images, key })
     }
 
     fn run(&mut self, quiet: &mut dyn Quiet) -> Result<Copied, BackupError> {
@@ -171,6 +173,8 @@ impl<'a, 'b> Taking<'a, 'b> {
                 }
             }
         }
+        let mut count = |bytes| self.counter.add(bytes);
+        self.images.catch_up(&self.layout, &self.options.target, &mut count)?;
         self.follow()
     }
 
@@ -190,8 +194,10 @@ impl<'a, 'b> Taking<'a, 'b> {
         if !self.layout.volumes()?.iter().all(is_copied) {
             return Ok(None);
         }
+        let Some(images) = self.images.entries(&self.layout, &self.options.target)? else { return Ok(None) };
         self.follow()?;
         let mut manifest = self.describe()?;
+        manifest.files.extend(images);
         manifest.files.extend(self.registry.entries());
         manifest.files.extend(self.log.iter().flat_map(Source::entries));
         manifest.files.extend(self.still.values().map(|still| still.entry.clone()));

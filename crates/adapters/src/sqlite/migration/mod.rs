@@ -41,8 +41,18 @@ use super::{
 const ROOM_BYTES: u64 = 1 << 20;
 
 /// The steps: what makes a registry of this format one of the next.
-const STEPS: [(u32, Step); 9] =
-    [(3, to_4), (4, to_5), (5, to_6), (6, to_7), (7, to_8), (8, to_9), (9, to_10), (10, to_11), (11, to_12)];
+const STEPS: [(u32, Step); 10] = [
+    (3, to_4),
+    (4, to_5),
+    (5, to_6),
+    (6, to_7),
+    (7, to_8),
+    (8, to_9),
+    (9, to_10),
+    (10, to_11),
+    (11, to_12),
+    (12, to_13),
+];
 
 /// Pages of the registry that are not used, from which on it is made smaller: 4 MiB.
 const UNUSED_PAGES_MAX: i64 = 1024;
@@ -261,6 +271,26 @@ fn to_12(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
          CREATE TABLE scripts (product INTEGER NOT NULL, version INTEGER NOT NULL, created INTEGER NOT NULL, \
          author TEXT NOT NULL, restores INTEGER, source TEXT NOT NULL, sum INTEGER NOT NULL, \
          PRIMARY KEY (product, version))",
+    );
+    added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
+}
+
+/// Format 13: images of firmware, who gets them, and the versions that devices say.
+fn to_13(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
+    let added = registry.execute_batch(
+        "CREATE TABLE images (n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, \
+         product_key TEXT NOT NULL, version TEXT NOT NULL, size INTEGER NOT NULL, sha256 BLOB NOT NULL, \
+         uploaded INTEGER NOT NULL, since INTEGER, share INTEGER, paused TEXT, done INTEGER NOT NULL, \
+         failed INTEGER NOT NULL, sum INTEGER NOT NULL, UNIQUE (product_key, version)); \
+         CREATE TABLE upgrades (n INTEGER PRIMARY KEY AUTOINCREMENT, image INTEGER NOT NULL, \
+         device INTEGER NOT NULL, state TEXT NOT NULL, failure TEXT, command INTEGER, \
+         attempts INTEGER NOT NULL, progress INTEGER, said TEXT, since INTEGER NOT NULL, \
+         moved INTEGER NOT NULL, due INTEGER, sum INTEGER NOT NULL, UNIQUE (image, device)); \
+         CREATE TABLE versions (device INTEGER PRIMARY KEY, version TEXT NOT NULL, said INTEGER NOT NULL, \
+         sum INTEGER NOT NULL); \
+         CREATE INDEX upgrades_device ON upgrades (device); \
+         CREATE INDEX upgrades_state ON upgrades (image, state, device); \
+         CREATE INDEX upgrades_due ON upgrades (image, due, device) WHERE due IS NOT NULL",
     );
     added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
 }

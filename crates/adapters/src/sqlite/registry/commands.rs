@@ -45,7 +45,8 @@ impl Registry {
         let mut open = self.count_open_commands(device)?;
         if open >= OPEN_MAX {
             // What is over by its time makes room, also where no server has written that down.
-            self.step_open_commands(device, None, &CommandStep::TimePasses, at)?;
+            let over = self.step_open_commands(device, None, &CommandStep::TimePasses, at)?;
+            self.commands_moved(device, &over, at)?;
             open = self.count_open_commands(device)?;
         }
         let case = SendCase {
@@ -74,6 +75,17 @@ impl Registry {
         let open = "SELECT count(*) FROM commands WHERE device = ?1 AND ended IS NULL";
         let open: i64 = self.connection.prepare_cached(open)?.query_row([device.0], |row| row.get(0))?;
         Ok(usize::try_from(open).unwrap_or(usize::MAX))
+    }
+
+    /// Those that are open at this time, whether their end is written down or not.
+    pub(super) fn count_commands_open_at(&self, device: DeviceId, at: UnixMillis) -> rusqlite::Result<usize> {
+        let sql = sql!("SELECT {} FROM commands c WHERE c.device = ?1 AND c.ended IS NULL", COMMANDS.list());
+        let mut select = self.connection.prepare_cached(sql)?;
+        let read = |row: &Row<'_>| unless_damaged(read_row(row).map(Some));
+        let open = select.query_map([device.0], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        let is_open = |row: &CommandRow| !rows::command(row.clone()).is_over(at);
+        // A damaged one counts as open: nothing ends it.
+        Ok(open.iter().filter(|row| row.as_ref().is_none_or(is_open)).count())
     }
 
     /// The id of the newest one that is kept.
@@ -145,6 +157,7 @@ impl Registry {
             return Ok(Err(StoreError::Missing { what: "command", key: id.to_string() }));
         }
         let cancelled = self.cancel_open_commands(device, id, at)?;
+        self.commands_moved(device, &cancelled, at)?;
         if let Some(entry) = LogEntry::commands_cancelled(device, at, &cancelled) {
             self.note(entry)?;
         }
@@ -211,7 +224,7 @@ impl Registry {
     }
 
     fn step_command(
-        &self,
+        &mut self,
         row: &CommandRow,
         step: &CommandStep,
         at: UnixMillis,
@@ -223,6 +236,7 @@ impl Registry {
             Err(_) => return Ok(Written::CommandOver),
         }
         self.put_command(row.clone(), &command)?;
+        self.commands_moved(row.device, &[command], at)?;
         Ok(Written::Done)
     }
 

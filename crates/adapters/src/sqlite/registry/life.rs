@@ -57,6 +57,9 @@ impl Registry {
         let entry = |event| LogEntry { peer: Some(peer.to_owned()), ..LogEntry::new(device, at, event) };
         let activated = step.activated.then_some(LogEvent::Activated);
         self.note_all(device, activated.into_iter().chain([LogEvent::Login]).map(entry))?;
+        if step.activated {
+            self.wake_upgrades(device, at)?;
+        }
         Ok(if step.activated { Written::Activated } else { Written::Done })
     }
 

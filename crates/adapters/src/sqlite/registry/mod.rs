@@ -6,6 +6,7 @@
 
 mod commands;
 mod devices;
+mod firmware;
 mod latest;
 mod life;
 mod log;

@@ -49,6 +49,8 @@ impl Registry {
             ("latest", "DELETE FROM latest WHERE device = ?1"),
             ("properties", "DELETE FROM properties WHERE device = ?1"),
             ("commands", "DELETE FROM commands WHERE device = ?1"),
+            ("upgrades", "DELETE FROM upgrades WHERE device = ?1"),
+            ("versions", "DELETE FROM versions WHERE device = ?1"),
         ] {
             rows += self.take_away(table, sql, [device.0])?;
         }
@@ -103,6 +105,9 @@ impl Registry {
         if self.connection.prepare_cached(devices)?.query_row([product], |row| row.get(0))? {
             return Ok(Err(StoreError::Conflict(format!("product {product_key} has devices"))));
         }
+        let images =
+            "DELETE FROM images WHERE product_key = (SELECT product_key FROM products WHERE id = ?1)";
+        self.take_away("images", images, [product])?;
         self.take_away("products", "DELETE FROM products WHERE id = ?1", [product])?;
         self.take_away("models", "DELETE FROM models WHERE product = ?1", [product])?;
         self.take_away("scripts", "DELETE FROM scripts WHERE product = ?1", [product])?;

@@ -10,6 +10,7 @@
 //! only where it is not: so the rows that are there when it is added are right as they are, and none is
 //! rewritten.
 
+pub(super) mod firmware;
 pub(super) mod log;
 pub(super) mod messages;
 mod messages_2;
@@ -18,6 +19,7 @@ pub(super) mod registry;
 use std::sync::LazyLock;
 
 use narrowgate_platform::{
+    firmware::{ImageId, PausedBy, Sha256Sum, UpgradeFailure, UpgradeState},
     ids::{DeviceId, LoginNumber, UnixMillis},
     model::{
         command::{CommandKind, CommandState},
@@ -296,7 +298,41 @@ macro_rules! words {
         })+
     };
 }
-words!(DeviceState, LogEvent, Reason, Profile, DataFormat, PropertyKind, CommandKind, CommandState);
+words!(
+    DeviceState,
+    LogEvent,
+    Reason,
+    Profile,
+    DataFormat,
+    PropertyKind,
+    CommandKind,
+    CommandState,
+    UpgradeState,
+    UpgradeFailure,
+    PausedBy
+);
+
+impl Cell for ImageId {
+    fn of(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let no_id = |_| FromSqlError::Other("no id of an image".into());
+        value.as_str()?.parse().map_err(no_id)
+    }
+
+    fn value(&self) -> ValueRef<'_> {
+        ValueRef::Text(self.as_str().as_bytes())
+    }
+}
+
+impl Cell for Sha256Sum {
+    fn of(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let bytes = value.as_blob()?.try_into();
+        bytes.map(Self).map_err(|_| FromSqlError::Other("no SHA-256".into()))
+    }
+
+    fn value(&self) -> ValueRef<'_> {
+        ValueRef::Blob(&self.0)
+    }
+}
 
 impl Cell for MessageKind {
     fn of(value: ValueRef<'_>) -> FromSqlResult<Self> {

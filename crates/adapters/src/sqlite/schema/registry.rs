@@ -12,7 +12,12 @@ use narrowgate_platform::{
 
 use rusqlite::types::{Value, ValueRef};
 
-use super::{super::sum, Table, table};
+use super::{
+    super::sum,
+    Table,
+    firmware::{self, IMAGES, UPGRADES, VERSIONS},
+    table,
+};
 
 table! {
     /// A product, without its model.
@@ -205,8 +210,21 @@ table! {
 }
 
 /// All of them.
-pub(in crate::sqlite) static TABLES: [&Table; 10] =
-    [&META, &PRODUCTS, &DEVICES, &LATEST, &MARKS, &PROPERTIES, &COMMANDS, &MODELS, &MODEL_NUMBERS, &SCRIPTS];
+pub(in crate::sqlite) static TABLES: [&Table; 13] = [
+    &META,
+    &PRODUCTS,
+    &DEVICES,
+    &LATEST,
+    &MARKS,
+    &PROPERTIES,
+    &COMMANDS,
+    &MODELS,
+    &MODEL_NUMBERS,
+    &SCRIPTS,
+    &IMAGES,
+    &UPGRADES,
+    &VERSIONS,
+];
 
 /// The statements that make them, with their indexes.
 pub(in crate::sqlite) fn schema() -> String {
@@ -215,6 +233,7 @@ pub(in crate::sqlite) fn schema() -> String {
         + "CREATE INDEX devices_product ON devices (product);\n\
            CREATE INDEX commands_device ON commands (device, n);\n\
            CREATE INDEX commands_open ON commands (device, n) WHERE ended IS NULL;\n"
+        + firmware::INDEXES
         + DEVICES_ONLINE
         + ";\n"
 }

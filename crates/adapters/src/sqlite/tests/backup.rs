@@ -13,19 +13,27 @@ use std::{
 };
 
 use narrowgate_platform::{
+    firmware::{Image, Sha256Sum},
     ids::{DeviceId, UnixMillis},
-    ports::{HistoryQuery, HistoryReads as _, Journal as _, Pause, Registry as _},
+    ports::{
+        FirmwareReads as _, HistoryQuery, HistoryReads as _, Images as _, Journal as _, Pause, Registry as _,
+        RegistryChanges as _, Upload,
+    },
     testing::{
         block_on,
         store::fixtures::{add_device, append, at, batch, history, log, login, name, one_device, report},
     },
 };
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use super::{SqliteStore, contents, crashed, open};
-use crate::sqlite::{
-    OpenError, SqliteOptions,
-    backup::{Alone, BackupError, BackupOptions, Copied, HOLD_MAX, Quiet, RestoreOptions, restore, take},
+use crate::{
+    images::ImageFiles,
+    sqlite::{
+        OpenError, SqliteOptions,
+        backup::{Alone, BackupError, BackupOptions, Copied, HOLD_MAX, Quiet, RestoreOptions, restore, take},
+    },
 };
 
 const DAY: i64 = 86_400;
@@ -355,4 +363,39 @@ fn a_store_that_is_held_continues_by_itself_when_its_time_is_over() {
     append(&store, vec![report(id, at(4), r#"{"n":3}"#)]);
     assert_eq!(numbers(&store, id), [1, 2, 3]);
     add_device(&store, "pk", "dk-2");
+}
+
+#[test]
+fn images_of_firmware_are_in_a_backup_and_one_that_is_gone_is_not() {
+    let (folder, data) = lived();
+    let registry: Arc<SqliteStore> = Arc::new(open(&data));
+    let images = ImageFiles::new(&data, registry.clone());
+    let product_key = block_on(registry.products()).unwrap()[0].as_ref().unwrap().product_key.clone();
+    let add = |name: &str, bytes: &[u8]| {
+        let (id, sha256) = (name.parse().unwrap(), Sha256Sum(Sha256::digest(bytes).into()));
+        let (version, size) = (name.to_owned(), bytes.len() as u64);
+        let upload = Upload { product_key: product_key.clone(), version: version.clone(), size, sha256 };
+        block_on(images.take(upload, 0, bytes.to_vec(), id)).unwrap();
+        let product_key = product_key.clone();
+        let image = Image { id, product_key, version, size, sha256, uploaded: at(0), rollout: None };
+        block_on(registry.add_image(image)).unwrap();
+        id
+    };
+    let (kept, lost) = (add("IMAGE001", b"the first"), add("IMAGE002", b"the second"));
+    fs::remove_file(data.join("firmware/IMAGE002")).unwrap();
+    fs::write(data.join("firmware/ORPHAN01"), "an upload that was cut off").unwrap();
+    block_on(registry.close()).unwrap();
+    drop((images, registry));
+    let backup = folder.path().join("backup");
+    take_still(&data, &backup);
+    let copy = folder.path().join("copy");
+    let store = restored(&backup, &copy);
+    assert_eq!(fs::read(copy.join("firmware/IMAGE001")).unwrap(), b"the first");
+    assert_eq!(fs::read_dir(copy.join("firmware")).unwrap().count(), 1);
+    for image in [kept, lost] {
+        assert!(block_on(store.image(image)).unwrap().is_some());
+    }
+    fs::write(backup.join("firmware/IMAGE001"), "the First").unwrap();
+    let other = refused(&to_restore(&backup, &folder.path().join("other")));
+    assert!(matches!(other, BackupError::Differs { file, .. } if file.ends_with("firmware/IMAGE001")));
 }

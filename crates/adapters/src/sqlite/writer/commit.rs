@@ -60,6 +60,7 @@ impl Plan {
                     | Write::Properties(_)
                     | Write::Presence { .. }
                     | Write::Command(_)
+                    | Write::Firmware(_)
                     | Write::IssueSecret { .. } => plan.registry = true,
                 }
             }
@@ -304,6 +305,7 @@ fn apply(registry: &mut Registry, files: &mut DayFiles, write: &Write) -> rusqli
         Write::Properties(write) => registry.write_properties(write),
         Write::Log(entry) => registry.log(entry),
         Write::Command(wanted) => registry.move_command(wanted),
+        Write::Firmware(wanted) => registry.move_firmware(wanted),
         Write::IssueSecret { device, secret, replaces, product_secret_mark, at, peer } => {
             let secrets = (secret, *replaces, *product_secret_mark);
             registry.issue_secret(*device, secrets, *at, peer).map(Written::Issue)

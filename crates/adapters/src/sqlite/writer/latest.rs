@@ -207,6 +207,7 @@ pub(super) fn remember(changed: &mut Activities, write: &Write) -> usize {
         | Write::Properties(_)
         | Write::Log(_)
         | Write::Command(_)
+        | Write::Firmware(_)
         | Write::IssueSecret { .. } => 0,
     }
 }

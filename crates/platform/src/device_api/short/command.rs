@@ -32,6 +32,8 @@ mod kind {
     pub(super) const GET: u8 = 2;
     /// A service is called, whose number or identifier stands before its parameters.
     pub(super) const SERVICE: u8 = 3;
+    /// Firmware is to be fetched and installed.
+    pub(super) const UPGRADE: u8 = 4;
 }
 
 /// The answer to a GET that a command was found for, once that is durable, as [`super::super::commands`] has
@@ -58,6 +60,7 @@ pub fn deliver(command: &Command, model: Option<&ThingModel>) -> Response {
             let input = Names::Parameters(known.map(|service| &service.input), service);
             (format!("[{id},{},{which},{params}]", kind::SERVICE), input)
         }
+        CommandTopic::Upgrade => (format!("[{id},{},{params}]", kind::UPGRADE), Names::Parameters(None, "")),
     };
     let cbor = from_json_with_numbers(json.as_bytes(), &|depth, name| names.number_of(depth, name));
     Response::new(Code::CONTENT).content_format(format::CBOR).max_age(0).payload(cbor)
@@ -115,7 +118,7 @@ fn json(body: &[u8], topic: Option<&CommandTopic>, model: Option<&ThingModel>) -
             Names::Parameters(known.map(|known| &known.output), service)
         }
         Some(CommandTopic::Set | CommandTopic::Get) => Names::Elements(model, ElementKind::Measurepoint),
-        Some(CommandTopic::Raw) | None => Names::Parameters(None, ""),
+        Some(CommandTopic::Raw | CommandTopic::Upgrade) | None => Names::Parameters(None, ""),
     };
     let name_of = |depth: usize, number: u64| {
         let name = names.name_of(number).filter(|_| depth == 0);

@@ -3,7 +3,7 @@
 use narrowgate_api::{
     device::{
         ActivationShown, DeviceCreated, DevicePatch, DevicePurged, DeviceReset, DeviceRow, DeviceSecretShown,
-        DeviceView, NamedDevice, NewDeviceRequest,
+        DeviceShown, DeviceView, NamedDevice, NewDeviceRequest,
     },
     import::{ImportReport, ImportRow},
     page::Page,
@@ -59,10 +59,9 @@ impl Operator {
     ///
     /// # Errors
     /// There is none, several may be meant, or it is damaged.
-    pub async fn show_device(&self, name: &NamedDevice) -> Result<DeviceView, Problem> {
-        let device = self.resolved(name).await;
-        let device = self.tell("cannot show the device", Named::device(name), device).await?;
-        Ok(view::device(&device))
+    pub async fn show_device(&self, name: &NamedDevice) -> Result<DeviceShown, Problem> {
+        let act = async |device: Device| self.registrar.shown_device(&device).await;
+        self.with_device("cannot show the device", name, act).await
     }
 
     /// One device as a list shows it, damaged or not.

@@ -6,6 +6,7 @@
 mod commands;
 mod devices;
 mod events;
+mod firmware;
 mod fleet;
 mod history;
 mod meant;
@@ -20,9 +21,11 @@ use std::{fmt, sync::Arc};
 
 use narrowgate_api::{device::NamedDevice, problem::Problem};
 
-pub use self::events::EventFilter;
 use self::meant::Named;
+pub use self::{events::EventFilter, firmware::UpgradesAdvanced};
 use super::{error::ServiceError, find::Found, registrar::Registrar};
+#[cfg(doc)]
+use crate::firmware::IMAGE_BYTES_MAX;
 use crate::{
     ids::{DeviceId, DeviceName},
     model::{device::Device, retention::RetentionClass},
@@ -58,6 +61,13 @@ impl Operator {
     #[must_use]
     pub fn with_scripts(mut self, scripts: Arc<dyn Scripts>) -> Self {
         self.registrar.scripts = scripts;
+        self
+    }
+
+    /// Images of firmware have so many bytes at most. Without it, [`IMAGE_BYTES_MAX`].
+    #[must_use]
+    pub fn with_image_bytes_max(mut self, bytes: u64) -> Self {
+        self.registrar.image_bytes_max = bytes;
         self
     }
 

@@ -28,6 +28,7 @@ pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
         ServiceError::NotSent { why: NotSent::QueueFull, .. } => (409, Code::QueueFull),
         ServiceError::SwitchedOff { .. } => (409, Code::SwitchedOff),
         ServiceError::Ended { .. } => (409, Code::Ended),
+        ServiceError::Conflict(_) => (409, Code::Conflict),
         ServiceError::Stale { .. } => (412, Code::PreconditionFailed),
         ServiceError::Damaged { .. } => (500, Code::Damaged),
         ServiceError::Store(StoreError::Unavailable(_)) => (503, Code::Unavailable),
@@ -112,7 +113,8 @@ mod tests {
             (ServiceError::Damaged { what: "a row".into(), hint: "h" }, 500, Code::Damaged, None),
             (ServiceError::Store(StoreError::Unavailable("full".into())), 503, Code::Unavailable, None),
             (ServiceError::Store(StoreError::Damaged("a page".into())), 500, Code::StoreDamaged, None),
-            (ServiceError::Store(StoreError::Conflict("c".into())), 500, Code::Internal, None),
+            (ServiceError::Conflict("c".into()), 409, Code::Conflict, None),
+            (ServiceError::Store(StoreError::Fenced("f".into())), 500, Code::Internal, None),
         ];
         for (error, status, code, place) in table {
             let problem = of("cannot do it", &error);

@@ -158,7 +158,7 @@ fn a_purge_ends_the_session_once_the_device_is_switched_off_whatever_follows() {
         let closed = || std::mem::take(&mut *sessions.closed.lock().expect("nobody panicked"));
         store.fail_after(steps);
         block_on(operator.purge_device(&dk)).expect_err("the store fails");
-        assert!(!block_on(operator.show_device(&dk)).expect("it is there").enabled);
+        assert!(!block_on(operator.show_device(&dk)).expect("it is there").device.enabled);
         assert_eq!(closed(), [(DeviceId(1), 0)], "before the first step");
         store.fail_after(u32::MAX);
         let asked = store.purge_steps();

@@ -20,6 +20,7 @@ pub mod buckets;
 pub mod commands;
 pub mod credentials;
 pub mod events;
+pub mod firmware;
 pub mod fixtures;
 pub mod fleet;
 pub mod logins;
@@ -218,6 +219,21 @@ macro_rules! store_conformance {
                 a_purge_goes_in_steps_between_which_others_report
                 what_a_device_sends_during_its_purge_goes_too
                 an_unknown_device_is_not_purged
+            }
+            firmware {
+                an_image_is_added_once_and_found
+                a_product_has_so_many_images_and_no_more
+                an_offer_goes_all_the_way_through_the_queue_of_commands
+                a_share_grows_and_keeps_who_was_in
+                an_offer_of_what_is_not_there_changes_nothing
+                a_rollout_pauses_itself_and_takes_back_what_nobody_has_fetched
+                a_command_that_is_over_is_sent_again_and_one_that_is_taken_back_is_not
+                a_newer_offer_takes_back_an_older_one_and_waits_for_one_under_way
+                a_device_that_cannot_get_it_now_waits
+                who_begins_and_is_silent_has_failed
+                an_image_goes_when_nobody_needs_it
+                a_deleted_device_leaves_no_upgrade_and_a_deleted_product_no_image
+                a_superseded_session_moves_no_upgrade
             }
             fleet {
                 devices_are_counted_by_state_and_product

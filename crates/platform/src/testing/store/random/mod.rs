@@ -4,7 +4,9 @@
 //! Operations are data. A failure prints the seed, the difference, and the shortest list of operations that
 //! was found to show it, in a form that can be pasted into [`regressions`].
 
+mod compare;
 mod dice;
+mod firmware;
 mod models;
 mod operation;
 mod readout;

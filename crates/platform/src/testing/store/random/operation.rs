@@ -3,7 +3,12 @@
 //! Products and devices are few, so that operations collide: a device is deleted and registered anew, an
 //! asset id is taken, a quota is used up. The time begins shortly before a full hour.
 
-use super::{dice::Dice, models::FORMS, scripts};
+use super::{
+    dice::Dice,
+    firmware::{FirmwareChange, FirmwareEvent, draw_change, draw_event},
+    models::FORMS,
+    scripts,
+};
 
 /// How many products there may be.
 pub(super) const PRODUCTS: u8 = 3;
@@ -103,6 +108,8 @@ pub enum Operation {
         /// Which one; `None`: all.
         id: Option<u32>,
     },
+    /// Changes images and rollouts, or lets time pass for them.
+    Firmware(FirmwareChange),
     /// Commits a batch.
     Append(Vec<Step>),
 }
@@ -207,6 +214,15 @@ pub enum Step {
         /// What happens.
         event: CommandEvent,
     },
+    /// A step of firmware.
+    Firmware {
+        /// Who.
+        device: u8,
+        /// In whose session, as above.
+        logins_ago: u8,
+        /// What happens.
+        event: FirmwareEvent,
+    },
     /// A wish for a secret.
     Issue {
         /// Who.
@@ -233,7 +249,7 @@ pub(super) fn draw(seed: u64, count: usize) -> Vec<Operation> {
 fn operation(dice: &mut Dice) -> Operation {
     let product = dice.small(u64::from(PRODUCTS));
     let device = dice.small(u64::from(DEVICES));
-    match dice.below(40) {
+    match dice.below(52) {
         0..=3 => Operation::Wait { seconds: seconds(dice) },
         4 => Operation::Restart,
         5 => Operation::CreateProduct { product },
@@ -250,6 +266,7 @@ fn operation(dice: &mut Dice) -> Operation {
         9..=12 => Operation::CreateDevice { product, device, asset: dice.small(ASSETS) },
         13..=17 => Operation::Change { device, kind: kind(dice) },
         32..=34 => Operation::Send { device, ttl_s: ttl(dice), topic: dice.small(3) },
+        40.. => Operation::Firmware(draw_change(dice, product % 2, device)),
         37 if dice.small(2) == 0 => Operation::PutScript { product, form: dice.small(scripts::FORMS) },
         37.. => Operation::PutModel { product, form: dice.small(FORMS) },
         35 => Operation::Cancel { device, id: (!dice.one_in(3)).then(|| id(dice)) },
@@ -305,7 +322,8 @@ fn kind(dice: &mut Dice) -> Kind {
 fn step(dice: &mut Dice) -> Step {
     let device = dice.small(u64::from(DEVICES));
     let logins_ago = if dice.one_in(4) { 1 + dice.small(2) } else { 0 };
-    match dice.below(24) {
+    match dice.below(32) {
+        24.. => Step::Firmware { device, logins_ago, event: draw_event(dice) },
         20.. => Step::Command { device, id: id(dice), logins_ago, event: command_event(dice) },
         0..=3 => Step::Login { device, versions_ago: u32::from(dice.one_in(4)), logins_ago },
         4..=6 => Step::Presence { device, logins_ago, online: dice.one_in(2) },

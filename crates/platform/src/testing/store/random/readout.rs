@@ -43,6 +43,7 @@ pub(super) fn read(store: &dyn Store, now: UnixMillis, turn: usize) -> Vec<Strin
         lines.push(format!("listed {device:?}"));
         of_device(store, &device, now, turn, &mut lines);
     }
+    super::firmware::read(store, now, turn, &mut lines);
     lines.extend(refusals(store, 1 + turn % 5));
     let recovered = block_on(store.recover()).expect("the store reads");
     let (mut online, mut open) = (recovered.online, recovered.commands);
@@ -106,6 +107,7 @@ fn of_device(store: &dyn Store, device: &Device, now: UnixMillis, turn: usize, l
     assert_eq!(by_id.as_ref(), Some(device), "a device is listed as it is found by its id");
     let mut line = |what: &str, found: String| lines.push(format!("{what} of {}: {found}", id.0));
     let latest = block_on(store.points_latest(id)).expect("the store reads");
+    line("firmware", super::firmware::read_device(store, id));
     line("latest", format!("{latest:?}"));
     let query = HistoryQuery { limit: 1000, ..HistoryQuery::default() };
     line("history", history(store, id, 1 + turn % 7, &query));

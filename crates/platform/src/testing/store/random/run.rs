@@ -5,7 +5,8 @@
 use std::{any::Any, fmt, sync::Arc};
 
 use super::{
-    models,
+    compare::{purge, same},
+    firmware, models,
     operation::{CommandEvent, DEVICES, Kind, Operation, Step, draw},
     readout::{device_key, product_key, read},
     scripts,
@@ -265,6 +266,11 @@ impl Run {
                 detail: None,
             }),
             Step::Command { device, id, logins_ago, event } => self.command(device, id, logins_ago, event),
+            Step::Firmware { device, logins_ago, event } => {
+                let login = self.login(device, logins_ago).unwrap_or(LoginNumber(0));
+                let session = CommandSession { login, secret_version: self.secret_version(device) };
+                firmware::write(event, self.id(device), session, (at, turn))
+            }
             Step::Issue { device } => self.issue_write(device, peer()),
         }
     }
@@ -350,6 +356,7 @@ impl Run {
                 };
                 Change::CreateDevices { devices: vec![new], at }
             }
+            Operation::Firmware(wanted) => firmware::change(wanted, |device| self.id(device), at),
             Operation::Change { device, kind } => self.change_of_device(device, kind),
             Operation::Send { device, ttl_s, topic } => {
                 let (device, order) = (self.id(device), self.order(topic, ttl_s));
@@ -482,25 +489,4 @@ impl Run {
             _ => None,
         }
     }
-}
-
-/// All steps of a purge, in whatever sizes a store makes them; how many messages went.
-fn purge(store: &dyn Store, device: DeviceId, at: UnixMillis) -> String {
-    let mut messages = 0;
-    loop {
-        match block_on(store.purge_device(device, at)) {
-            Ok(step) => messages += step.messages,
-            error => return format!("{error:?}"),
-        }
-        if block_on(store.device_by_id(device)).is_ok_and(|found| found.is_none()) {
-            return format!("{messages} messages removed");
-        }
-    }
-}
-
-fn same(what: &str, found: &str, expected: &str) -> Result<(), String> {
-    if found == expected {
-        return Ok(());
-    }
-    Err(format!("{what} is\n  {found}\nand should be\n  {expected}"))
 }

@@ -1,0 +1,234 @@
+use std::{fs, sync::Arc};
+
+use narrowgate_platform::{
+    firmware::{Image, Sha256Sum},
+    ids::UnixMillis,
+    memory::MemoryStore,
+    ports::{OfferTo, RegistryChanges as _},
+    testing::{
+        block_on,
+        store::fixtures::{add_product, at},
+    },
+};
+use sha2::{Digest as _, Sha256};
+
+use super::*;
+
+/// A data directory with product `pk` in a registry.
+struct Bench {
+    data: tempfile::TempDir,
+    store: Arc<MemoryStore>,
+    images: ImageFiles,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (data, store) = (tempfile::tempdir().unwrap(), Arc::new(MemoryStore::default()));
+        add_product(&*store, "pk");
+        let images = ImageFiles::new(data.path(), store.clone());
+        Self { data, store, images }
+    }
+
+    /// As another process that opens the directory.
+    fn again(mut self) -> Self {
+        self.images = ImageFiles::new(self.data.path(), self.store.clone());
+        self
+    }
+
+    fn take(&self, upload: &Upload, offset: u64, bytes: &[u8]) -> Result<PieceTaken, StoreError> {
+        block_on(self.images.take(upload.clone(), offset, bytes.to_vec(), id("AAAAAAAA")))
+    }
+
+    /// An image of these bytes that is offered to the product's devices.
+    fn offered(&self, name: &str, bytes: &[u8]) -> ImageId {
+        let upload = upload(bytes, name);
+        let taken = block_on(self.images.take(upload, 0, bytes.to_vec(), id(name))).unwrap();
+        assert_eq!(taken, PieceTaken::Complete(id(name)));
+        let image = Image {
+            id: id(name),
+            product_key: "pk".into(),
+            version: name.into(),
+            size: bytes.len() as u64,
+            sha256: sum(bytes),
+            uploaded: UnixMillis(0),
+            rollout: None,
+        };
+        block_on(self.store.add_image(image)).unwrap();
+        let to = OfferTo::Share { percent: 1, after: None, limit: 1 };
+        block_on(self.store.offer_image(id(name), to, at(0))).unwrap();
+        id(name)
+    }
+
+    fn read(&self, image: ImageId, offset: u64, len: usize) -> Result<Option<ImagePiece>, StoreError> {
+        let product_key = "pk".to_owned();
+        block_on(self.images.read(ImagePieceWanted { image, product_key, offset, len }))
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.data.path().join("firmware")).into_iter().flatten().flatten();
+        let mut names: Vec<_> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn id(name: &str) -> ImageId {
+    name.parse().unwrap()
+}
+
+fn sum(bytes: &[u8]) -> Sha256Sum {
+    Sha256Sum(Sha256::digest(bytes).into())
+}
+
+fn upload(bytes: &[u8], version: &str) -> Upload {
+    let (product_key, version) = ("pk".to_owned(), version.to_owned());
+    Upload { product_key, version, size: bytes.len() as u64, sha256: sum(bytes) }
+}
+
+fn firmware(bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|n| (n * 7 + n / 251) as u8).collect()
+}
+
+#[test]
+fn pieces_make_an_image_also_twice_out_of_step_and_over_a_restart() {
+    let (bench, bytes) = (Bench::new(), firmware(3000));
+    let upload = upload(&bytes, "1.0");
+    assert_eq!(block_on(bench.images.begin(upload.clone())).unwrap(), PieceTaken::Received(0));
+    assert_eq!(bench.take(&upload, 0, &bytes[..1000]).unwrap(), PieceTaken::Received(1000));
+    // A piece that came already, one that came in part, one that leaves a gap, one that goes too far.
+    assert_eq!(bench.take(&upload, 0, &bytes[..1000]).unwrap(), PieceTaken::Received(1000));
+    assert_eq!(bench.take(&upload, 500, &bytes[500..1500]).unwrap(), PieceTaken::Received(1500));
+    assert!(matches!(bench.take(&upload, 1501, &bytes[1501..1600]), Err(StoreError::Conflict(_))));
+    assert!(matches!(bench.take(&upload, 1500, &[0; 1501]), Err(StoreError::Conflict(_))));
+    let bench = bench.again();
+    assert_eq!(block_on(bench.images.begin(upload.clone())).unwrap(), PieceTaken::Received(1500));
+    let last = bench.take(&upload, 1500, &bytes[1500..]).unwrap();
+    assert_eq!(last, PieceTaken::Complete(id("AAAAAAAA")));
+    assert_eq!(bench.names(), ["AAAAAAAA"]);
+    assert_eq!(fs::read(bench.data.path().join("firmware/AAAAAAAA")).unwrap(), bytes);
+}
+
+#[test]
+fn bytes_that_are_not_what_the_upload_said_leave_nothing() {
+    let (bench, bytes) = (Bench::new(), firmware(100));
+    let upload = upload(&bytes, "1.0");
+    assert_eq!(bench.take(&upload, 0, &[0; 100]).unwrap(), PieceTaken::AnotherSum(sum(&[0; 100])));
+    assert!(bench.names().is_empty());
+    assert_eq!(bench.take(&upload, 0, &bytes).unwrap(), PieceTaken::Complete(id("AAAAAAAA")));
+}
+
+#[test]
+fn so_many_uploads_begin_and_no_more() {
+    let bench = Bench::new();
+    let begin = |n: usize| block_on(bench.images.begin(upload(&firmware(n + 1), "1.0")));
+    assert!((0..PARTS_MAX).all(|n| begin(n).is_ok()));
+    assert!(matches!(begin(PARTS_MAX), Err(StoreError::Conflict(_))));
+    assert!(begin(0).is_ok(), "one that has begun goes on");
+}
+
+#[test]
+fn a_disk_without_room_is_told_before_anything_is_written() {
+    let bench = Bench::new();
+    let huge = Upload { size: u64::MAX / 2, ..upload(b"x", "1.0") };
+    let refused = block_on(bench.images.begin(huge)).unwrap_err().to_string();
+    assert!(refused.contains("the disk has no room"), "{refused}");
+    assert!(bench.names().is_empty());
+}
+
+#[test]
+fn an_image_is_read_block_by_block() {
+    let (bench, bytes) = (Bench::new(), firmware(2500));
+    let image = bench.offered("IMAGE001", &bytes);
+    let piece = bench.read(image, 1024, 1024).unwrap().unwrap();
+    assert_eq!((piece.bytes, piece.size), (bytes[1024..2048].to_vec(), 2500));
+    assert_eq!(piece.etag, sum(&bytes).0[..8]);
+    assert_eq!(bench.read(image, 2048, 1024).unwrap().unwrap().bytes, bytes[2048..]);
+    for behind in [2500, u64::MAX] {
+        assert!(bench.read(image, behind, 1024).unwrap().unwrap().bytes.is_empty());
+    }
+}
+
+#[test]
+fn only_the_devices_of_its_product_get_an_image_and_only_one_that_is_offered() {
+    let (bench, bytes) = (Bench::new(), firmware(10));
+    let image = bench.offered("IMAGE001", &bytes);
+    let read = |image, product_key: &str| {
+        let product_key = product_key.to_owned();
+        block_on(bench.images.read(ImagePieceWanted { image, product_key, offset: 0, len: 16 })).unwrap()
+    };
+    assert_eq!((read(image, "other"), read(id("NOTTHERE"), "pk")), (None, None));
+    assert!(read(image, "pk").is_some());
+    assert_eq!(read(image, "other"), None);
+    block_on(bench.store.add_image(Image {
+        id: id("IMAGE002"),
+        product_key: "pk".into(),
+        version: "2".into(),
+        size: 1,
+        sha256: sum(b"x"),
+        uploaded: UnixMillis(0),
+        rollout: None,
+    }))
+    .unwrap();
+    assert_eq!(read(id("IMAGE002"), "pk"), None);
+}
+
+#[test]
+fn a_damaged_image_is_refused_and_named() {
+    let bytes = firmware(2500);
+    type Damage = dyn Fn(&Path);
+    let damage: [(&str, &Damage); 3] = [
+        ("is not as it was stored", &|file| {
+            let mut bytes = fs::read(file).unwrap();
+            bytes[2000] ^= 1;
+            fs::write(file, bytes).unwrap();
+        }),
+        ("has 2499 bytes and had 2500", &|file| {
+            fs::File::options().write(true).open(file).unwrap().set_len(2499).unwrap();
+        }),
+        ("is missing", &|file| fs::remove_file(file).unwrap()),
+    ];
+    for (words, damage) in damage {
+        let bench = Bench::new();
+        let image = bench.offered("IMAGE001", &bytes);
+        damage(&bench.data.path().join("firmware/IMAGE001"));
+        for _ in 0..2 {
+            let error = bench.read(image, 0, 16).unwrap_err();
+            assert!(matches!(error, StoreError::Damaged(_)));
+            let text = error.to_string();
+            assert!(text.contains(words) && text.contains("firmware/IMAGE001"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn what_a_crash_left_over_is_removed_before_the_next_upload() {
+    let (bench, bytes) = (Bench::new(), firmware(10));
+    let image = bench.offered("IMAGE001", &bytes);
+    let begun = upload(&firmware(20), "2");
+    block_on(bench.images.begin(begun)).unwrap();
+    for name in ["ORPHAN01", "notes.txt"] {
+        fs::write(bench.data.path().join("firmware").join(name), "x").unwrap();
+    }
+    let old = bench.data.path().join("firmware/old.part");
+    let file = fs::File::create(old).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    let bench = bench.again();
+    block_on(bench.images.begin(upload(&firmware(30), "3"))).unwrap();
+    let names = bench.names();
+    assert_eq!((names.len(), names.contains(&"IMAGE001".to_owned())), (4, true), "{names:?}");
+    assert!(names.contains(&"notes.txt".to_owned()) && !names.contains(&"old.part".to_owned()));
+    block_on(bench.images.remove(image)).unwrap();
+    block_on(bench.images.remove(image)).unwrap();
+    assert!(!bench.names().contains(&"IMAGE001".to_owned()));
+}
+
+#[test]
+fn images_that_were_read_longest_ago_are_closed() {
+    let bench = Bench::new();
+    for n in 0..OPEN_MAX + 3 {
+        let image = bench.offered(&format!("IMAGE{n:03}"), &firmware(n + 1));
+        assert!(bench.read(image, 0, 4).unwrap().is_some());
+    }
+    assert_eq!(bench.images.shared.known.lock().unwrap().images.len(), OPEN_MAX);
+    assert!(bench.read(id("IMAGE000"), 0, 4).unwrap().is_some());
+}

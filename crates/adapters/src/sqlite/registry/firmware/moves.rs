@@ -1,0 +1,99 @@
+//! What devices do with firmware.
+
+use narrowgate_platform::{
+    firmware::{FirmwareMove, FirmwareStep, ImageId, UpgradeState, UpgradeStep},
+    ids::{DeviceId, UnixMillis},
+    ports::Written,
+};
+
+use super::{
+    super::{
+        super::{
+            firmware::{self, version_row},
+            schema::{
+                Stored,
+                firmware::{UpgradeRow, VERSIONS, VersionRow},
+                insert_or, sql,
+            },
+        },
+        unless_damaged,
+    },
+    Registry,
+};
+
+impl Registry {
+    pub(in crate::sqlite) fn move_firmware(&mut self, wanted: &FirmwareMove) -> rusqlite::Result<Written> {
+        let FirmwareMove { device, session, step, at } = wanted;
+        let permitted = match self.standing(*device)? {
+            Some(standing) => standing.permit_report(Some(session.login), session.secret_version),
+            None => Err(Written::DeviceUnavailable),
+        };
+        if let Err(refused) = permitted {
+            return Ok(refused);
+        }
+        match step {
+            FirmwareStep::Inform { version } => self.inform(*device, version, *at),
+            FirmwareStep::Progress { step, desc } => {
+                let step = UpgradeStep::Progress { step: *step, desc: desc.as_deref() };
+                self.progress(*device, step, *at)
+            }
+            FirmwareStep::Fetching { image, fetched } => {
+                let Some(image) = firmware::image_row(&self.connection, *image)? else {
+                    return Ok(Written::NoUpgrade);
+                };
+                match self.upgrade_row(*device, image.n)? {
+                    Some(row) => self.step_for(&row, UpgradeStep::Fetching(*fetched), *at),
+                    None => Ok(Written::NoUpgrade),
+                }
+            }
+        }
+    }
+
+    fn step_for(
+        &mut self,
+        row: &UpgradeRow,
+        step: UpgradeStep<'_>,
+        at: UnixMillis,
+    ) -> rusqlite::Result<Written> {
+        self.step_upgrade(row, step, at).map(Written::of_upgrade)
+    }
+
+    fn inform(&mut self, device: DeviceId, version: &str, at: UnixMillis) -> rusqlite::Result<Written> {
+        let said_before = unless_damaged(version_row(&self.connection, device))?.map(|row| row.version);
+        let sql = sql!(
+            "{}",
+            insert_or(
+                &VERSIONS,
+                "ON CONFLICT DO UPDATE SET version = excluded.version, said = excluded.said, \
+                 sum = excluded.sum"
+            )
+        );
+        VersionRow { device, version: version.to_owned(), said: at }.insert_or(&self.connection, sql)?;
+        self.wake_upgrades(device, at)?;
+        for row in self.upgrades_of(device)? {
+            let image = firmware::image_row_by_number(&self.connection, row.image)?;
+            if row.state != UpgradeState::Done && image.is_some_and(|image| image.version == version) {
+                return self.step_for(&row, UpgradeStep::Installed, at);
+            }
+        }
+        Ok(if said_before.as_deref() == Some(version) { Written::Unchanged } else { Written::Done })
+    }
+
+    fn progress(
+        &mut self,
+        device: DeviceId,
+        step: UpgradeStep<'_>,
+        at: UnixMillis,
+    ) -> rusqlite::Result<Written> {
+        let mut open: Vec<(bool, ImageId, UpgradeRow)> = Vec::new();
+        for row in self.upgrades_of(device)?.into_iter().filter(|row| !row.state.has_ended()) {
+            if let Some(image) = firmware::image_row_by_number(&self.connection, row.image)? {
+                open.push((row.state.is_under_way(), image.id, row));
+            }
+        }
+        match open.into_iter().max_by_key(|(is_under_way, image, _)| (*is_under_way, *image)) {
+            Some((_, _, row)) => self.step_for(&row, step, at),
+            None => Ok(Written::NoUpgrade),
+        }
+    }
+}

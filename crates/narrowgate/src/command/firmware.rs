@@ -1,0 +1,227 @@
+//! `firmware …`.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek as _},
+    path::Path,
+};
+
+use narrowgate_api::{
+    firmware::{ImagePieceQuery, ImageView, NewImage, NewRollout, UpgradeView, UploadView},
+    query::Paging,
+};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    backup::Progress,
+    confirm::confirmed,
+    pages::{self, Damage, Frame, List},
+};
+use crate::{
+    cli::{FirmwareCommand, OfferArgs, Output, StatusArgs, UploadArgs},
+    client::{Access, Call},
+    config::Config,
+    failure::Failure,
+    output::{self, Column, Layout, printable},
+};
+
+/// Bytes of a piece of an upload: what a server has of it in memory.
+const PIECE_BYTES: usize = 1 << 20;
+
+const IMAGES: &[Column] = &[
+    Column { field: "imageId", title: "IMAGE" },
+    Column { field: "productKey", title: "PRODUCT" },
+    Column { field: "version", title: "VERSION" },
+    Column { field: "size", title: "BYTES" },
+    Column { field: "uploadedAt", title: "UPLOADED" },
+    Column { field: "rollout", title: "ROLLOUT" },
+];
+
+const DEVICES: &[Column] = &[
+    Column { field: "productKey", title: "PRODUCT" },
+    Column { field: "deviceKey", title: "DEVICE" },
+    Column { field: "state", title: "STATE" },
+    Column { field: "progress", title: "STEP" },
+    Column { field: "reason", title: "REASON" },
+    Column { field: "attempts", title: "OFFERS" },
+    Column { field: "movedAt", title: "SINCE" },
+    Column { field: "desc", title: "SAID" },
+];
+
+impl pages::Row for UpgradeView {}
+
+impl pages::Row for ImageView {}
+
+/// What was uploaded.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Uploaded {
+    image_id: String,
+    version: String,
+    size: u64,
+    sha256: String,
+}
+
+/// What was offered.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Offered {
+    image_id: String,
+    devices: u64,
+    have_it: u64,
+}
+
+pub(super) fn run(command: FirmwareCommand, config: &Config, output: Output) -> Result<(), Failure> {
+    match command {
+        FirmwareCommand::Upload(arguments) => upload(arguments, config, output),
+        FirmwareCommand::List { product } => {
+            let page = Access::open(config)?.call_once(Call::list_images(product))?;
+            let mut damage = Damage::default();
+            damage.note(&page);
+            output::print(output, &page.items, Layout::Rows(IMAGES))?;
+            damage.warn();
+            Ok(())
+        }
+        FirmwareCommand::Offer(arguments) => offer(arguments, config, output),
+        FirmwareCommand::Status(arguments) => status(arguments, config, output),
+        FirmwareCommand::Pause { image } => {
+            let paused = Access::open(config)?.call_once(Call::pause_rollout(&image))?;
+            output::print(output, &paused, Layout::Record)
+        }
+        FirmwareCommand::Resume { image } => {
+            let resumed = Access::open(config)?.call_once(Call::resume_rollout(&image))?;
+            output::print(output, &resumed, Layout::Record)
+        }
+        FirmwareCommand::Delete { image, yes } => {
+            confirmed(yes, "nothing was deleted", || {
+                let ImageView { product_key, version, .. } =
+                    Access::open(config)?.call_once(Call::show_image(&image))?;
+                let [product_key, version] = [product_key, version].map(|text| printable(&text));
+                Ok(format!("delete image {} (version {version} of {product_key})?", printable(&image)))
+            })?;
+            let deleted = Access::open(config)?.call_once(Call::delete_image(&image))?;
+            output::print(output, &deleted, Layout::Record)
+        }
+    }
+}
+
+fn upload(arguments: UploadArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let UploadArgs { file: path, product: product_key, version } = arguments;
+    let unreadable = |error: io::Error| {
+        Failure::failed("cannot read the image").file(path.display()).reason(error).hint("check its name")
+    };
+    let mut file = File::open(&path).map_err(unreadable)?;
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        return Err(Failure::failed("cannot read the image").file(path.display()).reason("it is no file"));
+    }
+    let (size, sha256) = sum_of(&mut file).map_err(unreadable)?;
+    file.rewind().map_err(unreadable)?;
+    let new = NewImage { product_key, version, size, sha256 };
+    let mut access = Access::open(config)?;
+    let sent = send(&mut access, &new, &mut file, &path);
+    let closed = access.close();
+    let ImageView { image_id, version, size, sha256, .. } = sent.and_then(|image| closed.map(|()| image))?;
+    output::print(output, &Uploaded { image_id, version, size, sha256 }, Layout::Record)
+}
+
+/// Sends the file from where an earlier upload of it stopped.
+fn send(access: &mut Access, new: &NewImage, file: &mut File, path: &Path) -> Result<ImageView, Failure> {
+    let changed = |reason: &str| {
+        Failure::failed("cannot upload the firmware")
+            .file(path.display())
+            .reason(reason)
+            .hint("upload it again")
+    };
+    let mut progress = Progress::new("uploaded");
+    let mut upload = access.call(Call::begin_image(new))?;
+    let sent = loop {
+        let received = match upload {
+            UploadView { image: Some(image), .. } => break Ok(image),
+            UploadView { received, image: None } => received,
+        };
+        progress.show(received, new.size);
+        let piece = match piece_at(file, received) {
+            Ok(piece) if piece.is_empty() => break Err(changed("the file became shorter meanwhile")),
+            Ok(piece) => piece,
+            Err(error) => {
+                break Err(Failure::failed("cannot read the image").file(path.display()).reason(error));
+            }
+        };
+        let NewImage { product_key, version, size, sha256 } = new.clone();
+        let query = ImagePieceQuery { product_key, version, size, sha256, offset: received };
+        match access.call(Call::take_image_piece(&query, piece)) {
+            Ok(next) if next.image.is_none() && next.received <= received => {
+                break Err(changed("the server took nothing of a piece"));
+            }
+            Ok(next) => upload = next,
+            Err(failure) => break Err(failure.part("received", format_args!("{received} bytes of {size}"))),
+        }
+    };
+    progress.end();
+    sent
+}
+
+/// The bytes of a piece that begins here; fewer at the end.
+fn piece_at(file: &mut File, offset: u64) -> io::Result<Vec<u8>> {
+    file.seek(io::SeekFrom::Start(offset))?;
+    let mut piece = Vec::new();
+    file.take(PIECE_BYTES as u64).read_to_end(&mut piece)?;
+    Ok(piece)
+}
+
+/// How long a file is, and its SHA-256 in hexadecimal digits; reads it in pieces.
+fn sum_of(file: &mut File) -> io::Result<(u64, String)> {
+    let (mut hash, mut bytes, mut offset) = (Sha256::new(), piece_at(file, 0)?, 0);
+    while !bytes.is_empty() {
+        hash.update(&bytes);
+        offset += bytes.len() as u64;
+        bytes = piece_at(file, offset)?;
+    }
+    Ok((offset, hex::encode(hash.finalize())))
+}
+
+fn offer(arguments: OfferArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let OfferArgs { image, device, share } = arguments;
+    let mut access = Access::open(config)?;
+    let is_served = matches!(access, Access::Server(_));
+    let mut offered = Offered { image_id: image.clone(), devices: 0, have_it: 0 };
+    let rollout = NewRollout { image_id: image, device: None, share, cursor: None };
+    let parts: Vec<NewRollout> = match share {
+        Some(_) => vec![rollout],
+        None => device.into_iter().map(|it| NewRollout { device: Some(it), ..rollout.clone() }).collect(),
+    };
+    let made = parts.into_iter().try_for_each(|part| offer_whole(&mut access, part, &mut offered));
+    let closed = access.close();
+    made.and(closed)?;
+    output::print(output, &offered, Layout::Record)?;
+    if !is_served {
+        output::note("no server is running: devices are told once one serves them");
+    }
+    Ok(())
+}
+
+/// Asks until all of an offer is made.
+fn offer_whole(access: &mut Access, mut part: NewRollout, offered: &mut Offered) -> Result<(), Failure> {
+    loop {
+        let step = access.call(Call::offer_image(&part))?;
+        offered.devices += step.devices;
+        offered.have_it += step.have_it;
+        part.cursor = step.next_cursor;
+        if part.cursor.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+fn status(arguments: StatusArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let StatusArgs { image, devices, paging } = arguments;
+    if !devices {
+        let shown = Access::open(config)?.call_once(Call::show_rollout(&image))?;
+        return output::print(output, &shown, Layout::Record);
+    }
+    let list = List { layout: Layout::Rows(DEVICES), frame: Frame::Array };
+    pages::run(&list, paging.into(), config, output, |limit, cursor| {
+        Call::list_rollout_devices(&image, &Paging { limit: Some(limit), cursor })
+    })
+}

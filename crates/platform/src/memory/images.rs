@@ -1,0 +1,129 @@
+//! The bytes of images in memory, beside a [`super::MemoryStore`].
+
+use std::{
+    collections::BTreeMap,
+    future::ready,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    firmware::{ImageId, Sha256Sum},
+    ports::{
+        FirmwareReads as _, ImagePiece, ImagePieceWanted, Images, PieceTaken, PortFuture, Registry,
+        StoreError, Upload,
+    },
+};
+
+/// Uploads that may have begun at once.
+const UPLOADS_MAX: usize = 16;
+
+/// Images of a registry.
+pub struct MemoryImages {
+    registry: Arc<dyn Registry>,
+    bytes: Mutex<Bytes>,
+}
+
+#[derive(Default)]
+struct Bytes {
+    images: BTreeMap<ImageId, Arc<[u8]>>,
+    uploads: Vec<(Upload, Vec<u8>)>,
+}
+
+impl MemoryImages {
+    /// Without an image.
+    pub fn new(registry: Arc<dyn Registry>) -> Self {
+        Self { registry, bytes: Mutex::default() }
+    }
+
+    fn with<T>(&self, job: impl FnOnce(&mut Bytes) -> T) -> T {
+        job(&mut self.bytes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Bytes {
+    fn begin(&mut self, upload: &Upload) -> Result<usize, StoreError> {
+        if let Some(place) = self.uploads.iter().position(|(begun, _)| begun == upload) {
+            return Ok(place);
+        }
+        if self.uploads.len() >= UPLOADS_MAX {
+            return Err(StoreError::Conflict(format!("{UPLOADS_MAX} uploads have begun already")));
+        }
+        self.uploads.push((upload.clone(), Vec::new()));
+        Ok(self.uploads.len() - 1)
+    }
+
+    fn take(
+        &mut self,
+        upload: &Upload,
+        offset: u64,
+        bytes: &[u8],
+        id: ImageId,
+    ) -> Result<PieceTaken, StoreError> {
+        let place = self.begin(upload)?;
+        let kept = &mut self.uploads[place].1;
+        let had = kept.len() as u64;
+        let Some(known) = had.checked_sub(offset) else {
+            return Err(StoreError::Conflict(format!("the upload has {had} bytes, not {offset}")));
+        };
+        let new = bytes.get(known as usize..).unwrap_or_default();
+        if had + new.len() as u64 > upload.size {
+            return Err(StoreError::Conflict(format!("the image has {} bytes and no more", upload.size)));
+        }
+        kept.extend_from_slice(new);
+        if (kept.len() as u64) < upload.size {
+            return Ok(PieceTaken::Received(kept.len() as u64));
+        }
+        let (_, all) = self.uploads.remove(place);
+        let sum = Sha256Sum(Sha256::digest(&all).into());
+        if sum != upload.sha256 {
+            return Ok(PieceTaken::AnotherSum(sum));
+        }
+        self.images.insert(id, all.into());
+        Ok(PieceTaken::Complete(id))
+    }
+}
+
+impl Images for MemoryImages {
+    fn read(&self, wanted: ImagePieceWanted) -> PortFuture<'_, Result<Option<ImagePiece>, StoreError>> {
+        Box::pin(async move {
+            let found = self.registry.image(wanted.image).await?;
+            let is_offered = |image: &crate::firmware::Image| {
+                image.product_key == wanted.product_key && image.rollout.is_some()
+            };
+            let Some(image) = found.filter(is_offered) else { return Ok(None) };
+            let Some(bytes) = self.with(|bytes| bytes.images.get(&wanted.image).cloned()) else {
+                return Err(StoreError::Damaged(format!("firmware image {} has no file", wanted.image)));
+            };
+            let from = usize::try_from(wanted.offset).unwrap_or(usize::MAX).min(bytes.len());
+            let to = from.saturating_add(wanted.len).min(bytes.len());
+            let piece = bytes[from..to].to_vec();
+            Ok(Some(ImagePiece { bytes: piece, size: image.size, etag: image.etag() }))
+        })
+    }
+
+    fn begin(&self, upload: Upload) -> PortFuture<'_, Result<PieceTaken, StoreError>> {
+        let begun = self.with(|bytes| {
+            let place = bytes.begin(&upload)?;
+            Ok(PieceTaken::Received(bytes.uploads[place].1.len() as u64))
+        });
+        Box::pin(ready(begun))
+    }
+
+    fn take(
+        &self,
+        upload: Upload,
+        offset: u64,
+        bytes: Vec<u8>,
+        id: ImageId,
+    ) -> PortFuture<'_, Result<PieceTaken, StoreError>> {
+        let taken = self.with(|kept| kept.take(&upload, offset, &bytes, id));
+        Box::pin(ready(taken))
+    }
+
+    fn remove(&self, image: ImageId) -> PortFuture<'_, Result<(), StoreError>> {
+        self.with(|bytes| bytes.images.remove(&image));
+        Box::pin(ready(Ok(())))
+    }
+}

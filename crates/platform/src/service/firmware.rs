@@ -1,0 +1,395 @@
+//! Firmware: images are uploaded in pieces, offered to devices, and followed.
+
+use std::collections::BTreeMap;
+
+use narrowgate_api::{
+    device::DeviceShown,
+    firmware::{
+        ImagePieceQuery, ImageView, NewImage, RolloutOffered, RolloutShown, RolloutView, UpgradeView,
+        UploadView,
+    },
+    page::Page as ShownPage,
+    query::Paging,
+};
+
+use super::{cursor::List, error::ServiceError, history::shown, registrar::Registrar, view};
+use crate::{
+    firmware::{IMAGES_PER_PRODUCT_MAX, Image, ImageId, Sha256Sum, Upgrade, UpgradeState, check_version},
+    ids::{DeviceId, DeviceName},
+    model::device::Device,
+    paging::Place,
+    ports::{
+        Advanced, DeviceQuery, FirmwareReads as _, NotDeleted, OfferTo, Offered, PieceTaken,
+        RegistryChanges as _, StoreError, Upload,
+    },
+};
+
+/// What is called an image in messages.
+const IMAGE: &str = "firmware image";
+/// Devices that one step of an offer looks at, and upgrades that one step of their time moves.
+const OFFER_CHUNK: usize = 1000;
+const ADVANCE_CHUNK: usize = 200;
+/// The time after which an offer goes on in the next request, in milliseconds.
+const OFFER_TIME_MS: u64 = 2000;
+
+impl Registrar {
+    /// A device with its firmware's version.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub(super) async fn shown_device(&self, device: &Device) -> Result<DeviceShown, ServiceError> {
+        let firmware = self.registry.version_of(device.id).await?;
+        Ok(DeviceShown { device: view::device(device), firmware })
+    }
+
+    /// How far an upload is; begins it.
+    ///
+    /// # Errors
+    /// `Invalid` for a version, size or sum that is not acceptable; `Missing` where there is no such product;
+    /// `Exists` where it has another image of that version; `Conflict` where it has too many.
+    pub(super) async fn begin_image(&self, new: NewImage) -> Result<UploadView, ServiceError> {
+        let upload = self.checked_upload(new)?;
+        self.existing_product(&upload.product_key).await?;
+        if let Some(there) = self.image_there(&upload).await? {
+            return Ok(there);
+        }
+        match self.images.begin(upload.clone()).await? {
+            // What came last was cut off before it became an image.
+            PieceTaken::Received(all) if all == upload.size => self.take(upload, all, Vec::new()).await,
+            PieceTaken::Received(received) => Ok(UploadView { received, image: None }),
+            other => self.taken(upload, other).await,
+        }
+    }
+
+    /// Takes a piece of an upload; the last one makes an image of it.
+    ///
+    /// # Errors
+    /// As [`Self::begin_image`]; `Invalid` where the bytes are not what the upload said, `Conflict` where the
+    /// piece leaves a gap.
+    pub(super) async fn take_image_piece(
+        &self,
+        piece: ImagePieceQuery,
+        bytes: Vec<u8>,
+    ) -> Result<UploadView, ServiceError> {
+        let ImagePieceQuery { product_key, version, size, sha256, offset } = piece;
+        let upload = self.checked_upload(NewImage { product_key, version, size, sha256 })?;
+        // The answer to the last piece may have been lost.
+        match self.image_there(&upload).await? {
+            Some(there) => Ok(there),
+            None => self.take(upload, offset, bytes).await,
+        }
+    }
+
+    async fn take(&self, upload: Upload, offset: u64, bytes: Vec<u8>) -> Result<UploadView, ServiceError> {
+        let id = ImageId::draw(&*self.entropy);
+        let taken = self.images.take(upload.clone(), offset, bytes, id).await?;
+        self.taken(upload, taken).await
+    }
+
+    async fn taken(&self, upload: Upload, taken: PieceTaken) -> Result<UploadView, ServiceError> {
+        match taken {
+            PieceTaken::Received(received) => Ok(UploadView { received, image: None }),
+            PieceTaken::AnotherSum(sum) => Err(invalid(
+                "sha256",
+                format!(
+                    "is {}, and the bytes that came have {sum}: the file has changed since it was summed; \
+                     nothing of it is kept",
+                    upload.sha256
+                ),
+            )),
+            PieceTaken::Complete(id) => self.register(upload, id).await,
+        }
+    }
+
+    /// The bytes are there, under this id.
+    async fn register(&self, upload: Upload, id: ImageId) -> Result<UploadView, ServiceError> {
+        let Upload { product_key, version, size, sha256 } = upload;
+        let uploaded = self.clock.now();
+        let image = Image { id, product_key, version, size, sha256, uploaded, rollout: None };
+        let added = self.registry.add_image(image).await;
+        if added.as_ref().map_or(true, |image| image.id != id) {
+            // Where it is not known whether the image was registered, this line is not reached.
+            self.images.remove(id).await?;
+        }
+        Ok(UploadView { received: size, image: Some(view_of(&added?)) })
+    }
+
+    /// The image that an upload is, where the product has it already.
+    async fn image_there(&self, upload: &Upload) -> Result<Option<UploadView>, ServiceError> {
+        let images = self.registry.images(Some(upload.product_key.clone())).await?.items;
+        let Some(image) = images.iter().find(|image| image.version == upload.version) else {
+            return if images.len() >= IMAGES_PER_PRODUCT_MAX {
+                Err(conflict(format!(
+                    "product {} has {IMAGES_PER_PRODUCT_MAX} images of firmware, and more are not kept",
+                    upload.product_key
+                )))
+            } else {
+                Ok(None)
+            };
+        };
+        if (image.size, image.sha256) != (upload.size, upload.sha256) {
+            return Err(image.is_another().into());
+        }
+        Ok(Some(UploadView { received: image.size, image: Some(view_of(image)) }))
+    }
+
+    fn checked_upload(&self, new: NewImage) -> Result<Upload, ServiceError> {
+        let NewImage { product_key, version, size, sha256 } = new;
+        check_version(&version).map_err(|fault| invalid("version", fault.to_string()))?;
+        let max = self.image_bytes_max;
+        if !(1..=max).contains(&size) {
+            return Err(invalid("size", format!("is {size}; an image has 1 to {max} bytes")));
+        }
+        let sha256: Sha256Sum =
+            sha256.parse().map_err(|_| invalid("sha256", "must be a SHA-256 in 64 hexadecimal digits"))?;
+        Ok(Upload { product_key, version, size, sha256 })
+    }
+
+    /// All images, or those of a product, oldest first.
+    ///
+    /// # Errors
+    /// `Missing` where there is no such product.
+    pub(super) async fn images(
+        &self,
+        product_key: Option<&str>,
+    ) -> Result<ShownPage<ImageView>, ServiceError> {
+        if let Some(product_key) = product_key {
+            self.existing_product(product_key).await?;
+        }
+        let page = self.registry.images(product_key.map(str::to_owned)).await?;
+        let damaged = view::left_out(page.damaged);
+        Ok(ShownPage { items: page.items.iter().map(view_of).collect(), next_cursor: None, damaged })
+    }
+
+    /// One image.
+    ///
+    /// # Errors
+    /// `Missing`.
+    pub(super) async fn image(&self, id: &str) -> Result<ImageView, ServiceError> {
+        Ok(view_of(&self.existing_image(id).await?))
+    }
+
+    async fn existing_image(&self, id: &str) -> Result<Image, ServiceError> {
+        let found = match id.parse() {
+            Ok(image) => self.registry.image(image).await?,
+            Err(_) => None,
+        };
+        found.ok_or_else(|| ServiceError::Missing { what: IMAGE, key: id.to_owned() })
+    }
+
+    /// Removes an image.
+    ///
+    /// # Errors
+    /// `Missing`; `Conflict` while devices need it.
+    pub(super) async fn delete_image(&self, id: &str) -> Result<ImageView, ServiceError> {
+        let image = self.existing_image(id).await?;
+        match self.registry.delete_image(image.id).await? {
+            Ok(()) => {}
+            Err(NotDeleted::RolloutGoesOn(devices)) => {
+                return Err(conflict(format!(
+                    "{devices} devices are to get image {id} still; pause its rollout first, and wait until \
+                     what was offered is taken back"
+                )));
+            }
+            Err(NotDeleted::UnderWay(devices)) => {
+                return Err(conflict(format!("{devices} devices are at work with image {id}")));
+            }
+        }
+        // A file that stays is removed before the next upload.
+        self.images.remove(image.id).await?;
+        Ok(view_of(&image))
+    }
+
+    /// The images of a product.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub(super) async fn images_of(&self, product_key: &str) -> Result<Vec<ImageId>, ServiceError> {
+        let images = self.registry.images(Some(product_key.to_owned())).await?;
+        Ok(images.items.into_iter().map(|image| image.id).collect())
+    }
+
+    /// Offers an image to one device.
+    ///
+    /// # Errors
+    /// `Missing`; `Conflict` where the device is of another product.
+    pub(super) async fn offer_to_device(
+        &self,
+        id: &str,
+        device: &Device,
+    ) -> Result<(RolloutOffered, Vec<DeviceId>), ServiceError> {
+        let image = self.existing_image(id).await?;
+        let to = OfferTo::Device(device.id);
+        let offered = self.registry.offer_image(image.id, to, self.clock.now()).await?;
+        Ok(told(id, offered))
+    }
+
+    /// Offers an image to a share of its product's devices, for a bounded time; goes on at a cursor.
+    ///
+    /// # Errors
+    /// `Missing`; `Invalid` for a share or a cursor that is none; `Conflict` where the share is less than it
+    /// was, or the product has no devices.
+    pub(super) async fn offer_to_share(
+        &self,
+        id: &str,
+        share: u32,
+        cursor: Option<&str>,
+    ) -> Result<(RolloutOffered, Vec<DeviceId>), ServiceError> {
+        let percent = u8::try_from(share).ok().filter(|share| (1..=100).contains(share));
+        let percent =
+            percent.ok_or_else(|| invalid("share", format!("is {share}; it must be 1 to 100 percent")))?;
+        let image = self.existing_image(id).await?;
+        let list = List::Offer(image.id);
+        let place = cursor.map(|cursor| list.place(cursor)).transpose()?;
+        let mut after = place.map(|place| DeviceId(place.0[0]));
+        if after.is_none() && !self.has_devices(&image.product_key).await? {
+            return Err(conflict(format!("product {} has no devices", image.product_key)));
+        }
+        let begun = self.clock.now();
+        let mut all = Offered::default();
+        loop {
+            let now = self.clock.now();
+            let to = OfferTo::Share { percent, after, limit: OFFER_CHUNK };
+            let step = self.registry.offer_image(image.id, to, now).await?;
+            all.devices += step.devices;
+            all.have_it += step.have_it;
+            all.queues.extend(step.queues);
+            after = step.next;
+            // A clock that is put back ends it too.
+            if after.is_none() || now.0.abs_diff(begun.0) >= OFFER_TIME_MS {
+                break;
+            }
+        }
+        let (offered, queues) = told(id, all);
+        Ok((
+            RolloutOffered {
+                next_cursor: after.map(|device| list.cursor(Place([device.0, 0, 0, 0]))),
+                ..offered
+            },
+            queues,
+        ))
+    }
+
+    async fn has_devices(&self, product_key: &str) -> Result<bool, ServiceError> {
+        let product_key = Some(product_key.to_owned());
+        let query = DeviceQuery { product_key, limit: 1, ..DeviceQuery::default() };
+        Ok(!self.registry.devices(query).await?.is_empty())
+    }
+
+    /// A rollout in numbers.
+    ///
+    /// # Errors
+    /// `Missing` where there is no such image.
+    pub(super) async fn rollout(&self, id: &str) -> Result<RolloutView, ServiceError> {
+        let image = self.existing_image(id).await?;
+        self.shown_rollout(&image).await
+    }
+
+    async fn shown_rollout(&self, image: &Image) -> Result<RolloutView, ServiceError> {
+        let counted: BTreeMap<UpgradeState, u64> =
+            self.registry.upgrade_counts(image.id).await?.into_iter().collect();
+        let count = |state| counted.get(&state).copied().unwrap_or_default();
+        let ImageView { image_id, product_key, version, rollout, .. } = view_of(image);
+        Ok(RolloutView {
+            image_id,
+            product_key,
+            version,
+            share: rollout.and_then(|rollout| rollout.share),
+            paused: rollout.is_some_and(|rollout| rollout.paused_by.is_some()),
+            paused_by: rollout.and_then(|rollout| rollout.paused_by),
+            since: rollout.map(|rollout| rollout.since),
+            waiting: count(UpgradeState::Waiting),
+            offered: count(UpgradeState::Offered),
+            sent: count(UpgradeState::Sent),
+            accepted: count(UpgradeState::Accepted),
+            downloading: count(UpgradeState::Downloading),
+            verifying: count(UpgradeState::Verifying),
+            burning: count(UpgradeState::Burning),
+            done: count(UpgradeState::Done),
+            failed: count(UpgradeState::Failed),
+            cancelled: count(UpgradeState::Cancelled),
+        })
+    }
+
+    /// The devices of a rollout, in the order of their registration.
+    ///
+    /// # Errors
+    /// `Missing`; `Invalid` for a limit or a cursor that is none.
+    pub(super) async fn rollout_devices(
+        &self,
+        id: &str,
+        paging: &Paging,
+    ) -> Result<ShownPage<UpgradeView>, ServiceError> {
+        let image = self.existing_image(id).await?;
+        let list = List::Upgrades(image.id);
+        let page = self.registry.upgrades(image.id, list.part(paging)?).await?;
+        Ok(shown(list, page, |(name, upgrade)| upgrade_view(name, upgrade)))
+    }
+
+    /// Pauses or resumes a rollout.
+    ///
+    /// # Errors
+    /// `Missing`; `Conflict` where the image was not offered to anybody.
+    pub(super) async fn switch_rollout(&self, id: &str, on: bool) -> Result<RolloutView, ServiceError> {
+        let image = self.existing_image(id).await?;
+        let image = self.registry.switch_rollout(image.id, on).await?;
+        self.shown_rollout(&image).await
+    }
+
+    /// Does what is due of upgrades, a step of it.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub(super) async fn advance_upgrades(&self) -> Result<Advanced, ServiceError> {
+        let now = self.clock.now();
+        if !self.registry.upgrades_due(now).await? {
+            return Ok(Advanced::default());
+        }
+        Ok(self.registry.advance_upgrades(ADVANCE_CHUNK, now).await?)
+    }
+}
+
+fn told(id: &str, offered: Offered) -> (RolloutOffered, Vec<DeviceId>) {
+    let Offered { devices, have_it, queues, .. } = offered;
+    (RolloutOffered { image_id: id.to_owned(), devices, have_it, next_cursor: None }, queues)
+}
+
+fn view_of(image: &Image) -> ImageView {
+    ImageView {
+        image_id: image.id.to_string(),
+        product_key: image.product_key.clone(),
+        version: image.version.clone(),
+        size: image.size,
+        sha256: image.sha256.to_string(),
+        uploaded_at: image.uploaded,
+        rollout: image.rollout.map(|rollout| RolloutShown {
+            share: rollout.share,
+            paused_by: rollout.paused,
+            since: rollout.since,
+        }),
+    }
+}
+
+fn upgrade_view(name: DeviceName, upgrade: Upgrade) -> UpgradeView {
+    let DeviceName { product_key, device_key } = name;
+    let Upgrade { state, failure, attempts, progress, desc, since, moved, .. } = upgrade;
+    UpgradeView {
+        product_key,
+        device_key,
+        state,
+        reason: failure,
+        progress,
+        desc: desc.map(Into::into),
+        attempts,
+        since,
+        moved_at: moved,
+    }
+}
+
+fn invalid(field: &'static str, message: impl Into<String>) -> ServiceError {
+    ServiceError::Invalid { field, message: message.into() }
+}
+
+fn conflict(message: String) -> ServiceError {
+    StoreError::Conflict(message).into()
+}
