@@ -1,6 +1,7 @@
 //! A table test of all verbs: the command line's call, its route, and the method of the operator's service.
 
 mod models;
+mod scripts;
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use narrowgate_api::{
 use narrowgate_http::Api;
 use narrowgate_platform::{
     ids::DeviceId,
-    memory::MemoryStore,
+    memory::{MemoryStore, PlainScripts},
     model::property::PropertyKind::{Attribute, Tag},
     ports::{Batch, Journal as _, NobodyConnected},
     service::Operator,
@@ -153,6 +154,7 @@ fn get_temp() -> NewCommand {
 fn router(store: Arc<MemoryStore>) -> Router {
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     let operator = Operator::new(store, clock, entropy, Arc::new(NobodyConnected));
+    let operator = operator.with_scripts(Arc::new(PlainScripts));
     let disk = Disk { registry_bytes: 1, logs_bytes: 5, messages_bytes: 2, other_bytes: 3, free_bytes: None };
     let host = move || Host { version: "0".into(), since: None, refused_by_store: None, disk };
     narrowgate_http::api_router(Api { operator, host: Arc::new(host), events: None })

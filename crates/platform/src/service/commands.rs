@@ -13,23 +13,17 @@ use super::{
     cursor::List, error::ServiceError, history::shown, registrar::Registrar, scripts::read_bytes, view,
 };
 use crate::{
-    device_api::{
-        commands::{message, message_as_json},
-        json,
-    },
+    device_api::{commands::message, json},
     ids::UnixMillis,
     model::{
-        command::{Command, CommandId, CommandStep, CommandTopic, Expected, Order},
+        command::{Command, CommandId, CommandStep, CommandTopic, Order},
         device::Device,
         product::{DataFormat, Product},
         thing_model::{REPLY_SUFFIX, Service, ThingModel, is_identifier, is_topic_identifier, push_step},
     },
-    ports::{Circumstances, Fault, FaultKind, HistoryReads as _, RegistryChanges as _, Script, StoreError},
-    rules::commands::{MESSAGE_BYTES_MAX, NotSent, PENDING_TTL_S_MAX, Standing, TIMEOUT_S, next_id},
+    ports::{HistoryReads as _, RegistryChanges as _, StoreError},
+    rules::commands::{MESSAGE_BYTES_MAX, NotSent, PENDING_TTL_S_MAX, Standing, TIMEOUT_S},
 };
-
-/// How often the bytes of a command are made while others of its device get the ids.
-const ENCODED_MAX: usize = 5;
 
 /// Most points of a command.
 const POINTS_MAX: usize = 200;
@@ -75,51 +69,6 @@ impl Registrar {
         };
         let Command { id, state, created, expected, .. } = sent.map_err(not_sent)?;
         Ok(CommandCreated { id: id.to_string(), state, created_at: created, expected })
-    }
-
-    /// Sends the bytes that the product's script makes of a command. They have its id in them: so they are
-    /// made for the id that it will probably get, and anew where another command got that.
-    async fn send_encoded(
-        &self,
-        device: &Device,
-        order: Order,
-        expected: Option<Expected>,
-        now: UnixMillis,
-    ) -> Result<Result<Command, NotSent>, ServiceError> {
-        let published = self.registry.script(&device.product_key).await?.published;
-        let none = || not_encoded("no script is published for the product");
-        let script = Script::new(&*device.product_key, published.ok_or_else(none)?.source);
-        let mut id = next_id(None, now, |_| false);
-        let mut sent = Err(NotSent::OtherId(id));
-        for _ in 0..ENCODED_MAX {
-            let raw = Some(self.encode(&script, &Command::new(id, order.clone(), now)).await?.into());
-            let order = Order { raw, ..order.clone() };
-            sent = self.registry.send_encoded_command(device.id, (order, Some(id)), expected, now).await?;
-            match sent {
-                Err(NotSent::OtherId(other)) => id = other,
-                _ => break,
-            }
-        }
-        Ok(sent)
-    }
-
-    async fn encode(&self, script: &Script, command: &Command) -> Result<Vec<u8>, ServiceError> {
-        let json = String::from_utf8(message_as_json(command)).unwrap_or_default();
-        let at = Circumstances::of(json.as_bytes(), command.created);
-        let bytes = match self.scripts.encode(script, &json, at).await {
-            Ok(bytes) => bytes,
-            Err(fault) if fault.kind.is_of_script() => return Err(ServiceError::NotEncoded { fault }),
-            Err(fault) => return Err(ServiceError::NotRun { fault }),
-        };
-        match bytes.len() {
-            0 => Err(not_encoded("jsonStrToRawData returned no bytes")),
-            1..=MESSAGE_BYTES_MAX => Ok(bytes),
-            more => {
-                let most = MESSAGE_BYTES_MAX;
-                let said = format!("jsonStrToRawData returned {more} bytes; a command has at most {most}");
-                Err(not_encoded(said))
-            }
-        }
     }
 
     /// A command. `is_serving`: a server writes down what time does to it.
@@ -196,10 +145,6 @@ impl Registrar {
         let cancelled = self.registry.cancel_commands(device.id, None, self.clock.now()).await?;
         Ok(CommandsCancelled { cancelled: cancelled.iter().map(|command| command.id.to_string()).collect() })
     }
-}
-
-fn not_encoded(said: impl Into<String>) -> ServiceError {
-    ServiceError::NotEncoded { fault: Fault::new(FaultKind::ReturnType, said) }
 }
 
 fn missing(id: &str) -> ServiceError {

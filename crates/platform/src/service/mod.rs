@@ -12,6 +12,7 @@ mod create;
 mod cursor;
 mod delivery;
 mod devices;
+mod encoding;
 mod error;
 mod find;
 mod firmware;
