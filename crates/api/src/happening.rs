@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     command::{CommandKind, CommandState},
+    firmware::PausedBy,
     log::Reason,
     names::{DeviceName, UnixMillis},
 };
@@ -38,6 +39,8 @@ pub enum Happening {
     Command(CommandMoved),
     /// A secret was issued by dynamic activation.
     SecretIssued(Issue),
+    /// A rollout of firmware went on, or was paused or resumed. It is told some seconds later.
+    Rollout(RolloutMoved),
 }
 
 /// A login.
@@ -152,10 +155,39 @@ pub struct Issue {
     pub peer: Option<String>,
 }
 
+/// A rollout of firmware as it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutMoved {
+    /// Which image.
+    pub image_id: String,
+    /// Its version.
+    pub version: String,
+    /// Why nothing is offered now; `None`: it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_by: Option<PausedBy>,
+    /// Devices that are to get it and have not begun.
+    pub waiting: u64,
+    /// Devices that are at work with it.
+    pub under_way: u64,
+    /// Devices that run it.
+    pub done: u64,
+    /// Devices that could not.
+    pub failed: u64,
+    /// When.
+    #[serde(skip)]
+    pub time: UnixMillis,
+    /// Key of the product.
+    #[serde(skip)]
+    pub product_key: String,
+}
+
 impl Happening {
     /// The same happening, of the device with these keys.
     pub fn with_device(mut self, name: DeviceName) -> Self {
         let device = match &mut self {
+            // It is of no device.
+            Self::Rollout(_) => return self,
             Self::Activated(login) | Self::Login(login) => &mut login.device,
             Self::Online(presence) | Self::Offline(presence) => &mut presence.device,
             Self::Refused(refused) | Self::Warning(refused) => &mut refused.device,
@@ -184,6 +216,7 @@ impl Happening {
             Self::Tags(_) => "tags",
             Self::Command(_) => "command",
             Self::SecretIssued(_) => "secret_issued",
+            Self::Rollout(_) => "rollout",
         }
     }
 
@@ -198,6 +231,15 @@ impl Happening {
             Self::Attributes(edit) | Self::Tags(edit) => edit.device.as_ref(),
             Self::Command(command) => command.device.as_ref(),
             Self::SecretIssued(issue) => issue.device.as_ref(),
+            Self::Rollout(_) => None,
+        }
+    }
+
+    /// The key of the product, if it is known.
+    pub fn product_key(&self) -> Option<&str> {
+        match self {
+            Self::Rollout(rollout) => Some(&rollout.product_key),
+            other => other.device().map(|name| &*name.product_key),
         }
     }
 }
@@ -218,6 +260,7 @@ enum Name {
     Tags,
     Command,
     SecretIssued,
+    Rollout,
 }
 
 /// The form of a happening in JSON.
@@ -258,6 +301,8 @@ struct Flat {
     set: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     deleted: Vec<String>,
+    #[serde(flatten)]
+    rollout: Option<RolloutMoved>,
 }
 
 impl Flat {
@@ -282,6 +327,7 @@ impl Flat {
             output: None,
             set: None,
             deleted: Vec::new(),
+            rollout: None,
         }
     }
 }
@@ -334,6 +380,11 @@ impl From<Happening> for Flat {
             Happening::SecretIssued(Issue { time, device, peer }) => {
                 Self { peer, ..Self::new(time, Name::SecretIssued, device) }
             }
+            Happening::Rollout(rollout) => Self {
+                product_key: Some(rollout.product_key.clone()),
+                rollout: Some(rollout.clone()),
+                ..Self::new(rollout.time, Name::Rollout, None)
+            },
         }
     }
 }
@@ -342,6 +393,10 @@ impl From<Flat> for Happening {
     fn from(flat: Flat) -> Self {
         let Flat { time, received_at, event, identity, reason, code, peer, detail, points, .. } = flat;
         let (event_id, output, set, deleted) = (flat.event_id, flat.output, flat.set, flat.deleted);
+        let rollout = flat.rollout.map(|rollout| {
+            let product_key = flat.product_key.clone().unwrap_or_default();
+            RolloutMoved { time, product_key, ..rollout }
+        });
         let device = flat.product_key.zip(flat.device_key);
         let device = device.map(|(product_key, device_key)| DeviceName { product_key, device_key });
         let short_code = code.and_then(|code| u16::try_from(code).ok());
@@ -372,6 +427,7 @@ impl From<Flat> for Happening {
                 code,
             }),
             Name::SecretIssued => Self::SecretIssued(Issue { time, device, peer }),
+            Name::Rollout => Self::Rollout(rollout.unwrap_or_default()),
         }
     }
 }
@@ -406,6 +462,17 @@ mod tests {
             assert_eq!(serde_json::to_string(&happening).expect("it can be written"), json);
             assert!(json.contains(&format!("\"event\":\"{}\"", happening.name())));
         }
+    }
+
+    #[test]
+    fn a_rollout_is_of_a_product_and_comes_back() {
+        let json = concat!(
+            r#"{"time":7,"event":"rollout","productKey":"p","imageId":"Ab3dEf7h","version":"2.1","#,
+            r#""pausedBy":"failures","waiting":1,"underWay":2,"done":3,"failed":4}"#
+        );
+        let happening: Happening = serde_json::from_str(json).expect("it can be read");
+        assert_eq!((happening.product_key(), happening.device()), (Some("p"), None));
+        assert_eq!(serde_json::to_string(&happening).expect("it can be written"), json);
     }
 
     #[test]

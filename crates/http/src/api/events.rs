@@ -114,9 +114,8 @@ impl Follower {
             };
             match next {
                 Next::Happening(position, happening) => {
-                    let device = happening.device();
-                    let product_key = device.map(|device| &*device.product_key);
-                    if self.filter.wants(product_key, device.map(|device| &*device.device_key)) {
+                    let device_key = happening.device().map(|device| &*device.device_key);
+                    if self.filter.wants(happening.product_key(), device_key) {
                         return Some(event(position, &happening));
                     }
                 }
@@ -142,7 +141,7 @@ fn event(position: Option<Position>, happening: &Happening) -> Event {
         Happening::Refused(_) | Happening::Warning(_) => "refusal",
         Happening::Attributes(_) | Happening::Tags(_) => "report",
         Happening::Command(_) => "command",
-        Happening::Event(_) | Happening::SecretIssued(_) => "event",
+        Happening::Event(_) | Happening::SecretIssued(_) | Happening::Rollout(_) => "event",
     };
     // A happening can always be serialised: keys are text, and points are already JSON.
     let event = Event::default().event(kind).data(serde_json::to_string(happening).unwrap_or_default());

@@ -162,7 +162,7 @@ impl Server {
         let control_task =
             tokio::spawn(narrowgate_http::serve(control, control_router, socket::PLACES_MAX, stopped(stop)));
         Ok(Self {
-            tasks: [watch_task, rollouts::begin(operator.clone())],
+            tasks: [watch_task, rollouts::begin(operator.clone(), feed.clone())],
             operator,
             feed,
             dtls,

@@ -173,6 +173,26 @@ fn a_product_without_devices_is_offered_nothing_and_takes_its_images_with_it() {
     assert!(names(&program.data().join("firmware")).is_empty());
 }
 
+#[test]
+fn a_listener_and_the_metrics_see_a_rollout_begin_and_pause() {
+    let program = program_with_device();
+    let file = program.file("a.bin", "the first");
+    let id = id_of(&program.json(&upload(&file, "2.1")));
+    let server = program.serve();
+    let listener = program.listen(&["--product", "pk"]);
+    program.json(&["firmware", "offer", &id, "--device", "dk-1"]);
+    let begun = listener.next_event();
+    assert_eq!(
+        (&begun["event"], &begun["imageId"], &begun["waiting"]),
+        (&json!("rollout"), &json!(id), &json!(1))
+    );
+    assert_eq!((&begun["productKey"], &begun["pausedBy"]), (&json!("pk"), &Value::Null));
+    program.json(&["firmware", "pause", &id]);
+    assert_eq!(listener.next_event()["pausedBy"], "operator");
+    let metrics = crate::server::get(&server.address("http"), "/metrics");
+    assert!(metrics.contains("narrowgate_rollouts{state=\"paused_by_operator\"} 1\n"), "{metrics}");
+}
+
 fn begin(program: &Program, arguments: &[&str]) -> Child {
     let mut command = program.command(arguments);
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
