@@ -10,7 +10,7 @@ import re
 import sys
 from dataclasses import dataclass
 
-from interop.harness import check
+from interop.harness import check, eventually
 from interop.peers import cbor2_codec
 from interop.peers.aiocoap_tinydtls import Session
 from lib import build
@@ -126,6 +126,15 @@ class Bench:
         if mode == 2:
             self.session = Session(gateway.target(self.device.identity(), self.device.key, CCM8))
 
+    @classmethod
+    def again(cls, bench):
+        """The same devices, after a restart of the server, with a session of their own."""
+        other = object.__new__(cls)
+        other.__dict__.update(bench.__dict__)
+        target = bench.gateway.target(bench.device.identity(), bench.device.key, CCM8)
+        other.session = Session(target)
+        return other
+
     def __enter__(self):
         return self
 
@@ -143,6 +152,24 @@ class Bench:
     def send(self, *what):
         """Has an operator send a command; returns its id."""
         return self.gateway.json("command", "send", *self.device.names, *what, "--pending-ttl", "600")["id"]
+
+    def upload(self, content=b"firmware", version="2.0"):
+        """Has an operator upload an image; returns its id."""
+        file = self.gateway.folder / f"{self.product.product_key}-{version}.bin"
+        file.write_bytes(content)
+        what = ("--product", self.product.product_key, "--version", version)
+        return self.gateway.json("firmware", "upload", str(file), *what)["imageId"]
+
+    def offer(self, content=b"firmware", version="2.0"):
+        """Has an operator upload an image and offer it to the device; returns its id and the command's."""
+        image = self.upload(content, version)
+        self.gateway.json("firmware", "offer", image, "--device", self.device.device_key)
+
+        def sent():
+            commands = self.gateway.json("command", "list", *self.device.names)
+            return [command["id"] for command in commands if command["state"] == "created"]
+
+        return image, eventually("no command offers the image", sent, 20)[0]
 
     def shown(self, *what):
         """What the operator reads of the device."""
@@ -165,7 +192,7 @@ class Bench:
 
 def message(device, topic, params, method=None, **more):
     """A message of the device protocol to one of its topics."""
-    body = {"id": "7", "version": "1.0", "method": method or f"thing.{topic[6:].replace('/', '.')}"}
+    body = {"id": "7", "version": "1.0", "method": method or topic.replace("/", ".")}
     body = {**body, "params": params, **more}
     return Request("POST", device.topic(topic), json.dumps(body).encode())
 
@@ -187,7 +214,8 @@ def check_success(response, data=None, content_format=JSON, message_id="7"):
     check(response.code == "2.04", f"it was answered {response}")
     check(response.content_format == content_format, f"its format is {response.content_format}")
     reply = content(response)
-    check(reply == {"id": message_id, "code": 200, "data": data or {}}, f"the reply is {reply}")
+    right = {"id": message_id, "code": 200, "data": {} if data is None else data}
+    check(reply == right, f"the reply is {reply}")
 
 
 def bad_paths(device, other, request, wrong_method):

@@ -65,7 +65,7 @@ SUITES = {
     "load": Package("floods and mutations at the real program", "load"),
     "simulation": Command(
         "the whole gateway in virtual time, by seeds; `reports`: reports over a bad network against theory; "
-        "`delivery`: commands, when they are fetched against what was said",
+        "`delivery`: commands, when they are fetched against what was said; `update`: firmware for a fleet",
         _release("-p", "narrowgate-load", "--bin", "narrowgate-simulation"),
         ("seeds", "--count", "10000"),
     ),

@@ -79,6 +79,7 @@ pub enum Reason {
     NotDtls,
     CommandNotOpen,
     NotificationLost,
+    NoUpgrade,
 }
 
 impl Reason {

@@ -12,7 +12,7 @@ use narrowgate_platform::{
         product::{DataFormat, Product},
         property::{Properties, PropertyKind},
     },
-    ports::{Fault, Registry, StoreError, Write, Written},
+    ports::{Fault, ImagePiece, ImagePieceWanted, OfferedUpgrade, Registry, StoreError, Write, Written},
 };
 
 use crate::{
@@ -51,6 +51,10 @@ pub enum Effect {
     Properties(Token, DeviceId, PropertyKind),
     /// The commands of a device that have not ended. Answered by [`Answer::Commands`].
     Commands(Token, DeviceId),
+    /// The upgrades of a device. Answered by [`Answer::Upgrades`].
+    Upgrades(Token, DeviceId),
+    /// A part of an image. Answered by [`Answer::ImagePiece`].
+    ImagePiece(Token, ImagePieceWanted),
     /// A page of the online devices of a product that is off. Answered by [`Answer::OnlineOf`].
     OnlineOf(Token, OnlineOf),
     /// To be committed together, after all earlier writes. Answered by [`Answer::Written`].
@@ -81,6 +85,10 @@ pub enum Answer<'a> {
     Properties(Result<Properties, StoreError>),
     /// To [`Effect::Commands`]: in the order of their sending.
     Commands(Result<Vec<Command>, StoreError>),
+    /// To [`Effect::Upgrades`]: the newest offer first.
+    Upgrades(Result<Vec<OfferedUpgrade>, StoreError>),
+    /// To [`Effect::ImagePiece`]; `None`: there is no such image for that product.
+    ImagePiece(Result<Option<ImagePiece>, StoreError>),
     /// To [`Effect::OnlineOf`]: their ids, rising, at most as many as were asked for.
     OnlineOf(Result<Vec<DeviceId>, StoreError>),
     /// To [`Effect::Write`]: an outcome for each write, or why none of them is stored.

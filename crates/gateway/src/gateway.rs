@@ -20,6 +20,7 @@ use crate::{
     desk::{Desk, Reach},
     diagnosis,
     effect::{Answer, Effect, LiveChange, Now, Outcomes, Token},
+    firmware::Firmware,
     issuing::Issuing,
     leaving::Leaving,
     observers::Observers,
@@ -154,6 +155,7 @@ impl Gateway {
                 residence: Residence::new(presence, epoch, now.instant),
                 products: Products::new(),
                 queries: Queries::new(),
+                firmware: Firmware::new(),
                 leaving: Leaving::new(),
                 refusals: Refusals::new(now),
                 requests: Requests::default(),
@@ -251,6 +253,18 @@ impl Gateway {
                 self.shared.handle_encoded(now, *encoding, answer);
             }
             (pending, Answer::Written(outcomes)) => self.handle_written(now, pending, outcomes),
+            (pending, answer) => self.take_firmware(now, pending, answer),
+        }
+    }
+
+    fn take_firmware(&mut self, now: Now, pending: Pending, answer: Answer<'_>) {
+        match (pending, answer) {
+            (Pending::Versions(asked), Answer::Upgrades(answer)) => {
+                self.shared.handle_upgrades(now, *asked, answer);
+            }
+            (Pending::Block(asked), Answer::ImagePiece(answer)) => {
+                self.shared.handle_piece(now, *asked, answer);
+            }
             (pending, answer) => tracing::error!(?pending, ?answer, "an answer to another question"),
         }
     }
@@ -259,7 +273,7 @@ impl Gateway {
         let shared = &mut self.shared;
         let first = outcomes.ok().map(|outcomes| outcomes.first);
         let outcomes = outcomes.map(|outcomes| outcomes.written);
-        let is_report = matches!(pending, Pending::Report { .. } | Pending::Edit(_));
+        let is_report = matches!(pending, Pending::Report { .. } | Pending::Edit(_) | Pending::Firmware(_));
         shared.requests.note_outcome(now, is_report, outcomes);
         match pending {
             Pending::Report { ticket, response, asker, happenings } => {
@@ -267,6 +281,7 @@ impl Gateway {
                 shared.handle_stored(now, (ticket, response), &asker, outcomes);
             }
             Pending::Edit(edited) => shared.handle_edited(now, *edited, first, outcomes),
+            Pending::Firmware(told) => shared.handle_firmware_written(now, *told, outcomes),
             Pending::Login(asked) => shared.handle_login_written(now, &asked, first, outcomes),
             Pending::Presence(change, number) => {
                 let presence = &mut shared.residence.presence;

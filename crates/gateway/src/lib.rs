@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!              events                 effects: Command ─────────▶ shards
-//!   shards ────────────▶ ┌─────────┐           Lookup, Product, Properties,
-//!                        │         │           OnlineOf, Commands ▶ store (reads)
+//!   shards ────────────▶ ┌─────────┐           Lookup, Product, Properties, OnlineOf,
+//!                        │         │           Commands, Upgrades, ImagePiece ▶ store (reads)
 //!                        │ Gateway │           Write ───────────▶ store (commits)
 //!   store  ────────────▶ └─────────┘           Diagnose ────────▶ aside
 //!              answers                         Tell ────────────▶ listeners
@@ -20,8 +20,8 @@
 //!
 //! Inside: a `desk` for each shard (handshakes that wait, sessions, requests that wait for their product),
 //! and what all desks share: the `residence` (who is logged in where, and online), the `products`, the
-//! `properties` that devices ask for, the `refusals`, the secrets to be issued (`issuing`), the `commands`
-//! that wait for devices, and the `observers` that hear of them at once.
+//! `properties` and the `firmware` that devices ask for, the `refusals`, the secrets to be issued
+//! (`issuing`), the `commands` that wait for devices, and the `observers` that hear of them at once.
 //!
 //! ```
 //! use std::time::Instant;
@@ -61,6 +61,7 @@ mod commands;
 mod desk;
 pub mod diagnosis;
 mod effect;
+mod firmware;
 mod folds;
 mod gateway;
 mod issuing;

@@ -17,6 +17,7 @@ use crate::{
     commands::Moving,
     desk::{LoginAsked, LookupAsked, PlainAsked},
     effect::{Effect, Token},
+    firmware::{BlockAsked, FirmwareTold, VersionsAsked},
     issuing::Wish,
     lookups::{Lookups, Waiter},
     properties::{Edited, Queried},
@@ -59,6 +60,12 @@ pub(crate) enum Pending {
     Edit(Box<Edited>),
     /// Attributes or tags, which a device asks for.
     Query(Box<Queried>),
+    /// What a device says of its firmware.
+    Firmware(Box<FirmwareTold>),
+    /// Which versions there are for a device.
+    Versions(Box<VersionsAsked>),
+    /// A block of an image.
+    Block(Box<BlockAsked>),
     Login(Box<LoginAsked>),
     /// A change of presence, and its number.
     Presence(Change, u64),

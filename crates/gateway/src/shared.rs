@@ -3,9 +3,9 @@
 use narrowgate_platform::rules::rate::Seldom;
 
 use crate::{
-    clock::Clock, commands::Commands, issuing::Issuing, leaving::Leaving, observers::Observers,
-    outbox::Outbox, pace::Pace, products::Products, properties::Queries, raw::ScriptErrors,
-    refusals::Refusals, requests::Requests, residence::Residence, spent::SpentBytes,
+    clock::Clock, commands::Commands, firmware::Firmware, issuing::Issuing, leaving::Leaving,
+    observers::Observers, outbox::Outbox, pace::Pace, products::Products, properties::Queries,
+    raw::ScriptErrors, refusals::Refusals, requests::Requests, residence::Residence, spent::SpentBytes,
 };
 
 /// See the module.
@@ -18,6 +18,7 @@ pub(crate) struct Shared {
     pub(crate) residence: Residence,
     pub(crate) products: Products,
     pub(crate) queries: Queries,
+    pub(crate) firmware: Firmware,
     pub(crate) leaving: Leaving,
     pub(crate) refusals: Refusals,
     pub(crate) requests: Requests,

@@ -18,4 +18,5 @@ pub mod random;
 pub mod slow_radio;
 pub mod statistics;
 pub mod story;
+pub mod update;
 pub mod world;

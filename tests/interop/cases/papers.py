@@ -48,20 +48,6 @@ def _examples(world):
     )
 
 
-@case("what README and guide say is not served is answered 4.04")
-def _not_served(world):
-    device = create_device(world.gateway)
-    session = MBEDTLS_3.session(world.gateway.target(device.identity(), device.key, CCM8)).handshake()
-    for topic in (
-        "ota/device/inform",
-        "ota/device/progress",
-        "ota/device/getversion",
-    ):
-        response = session.ask(Request("POST", device.topic(topic), b"{}"))
-        check(response.code == "4.04", f"{topic} was answered {response}")
-    session.close()
-
-
 @case(
     "the guide's limits: 200 in a batch are stored, 201 are 1206, more than 10 KiB is 4.13, "
     "an id may be absent"

@@ -12,7 +12,7 @@ from lib.dtls import CCM8
 
 from .steps import check_reply, wait_for_refusal
 
-BLOCK1, MAX_AGE, SIZE1 = 27, 14, 60
+BLOCK1, ETAG, MAX_AGE, SIZE1 = 27, 4, 14, 60
 
 
 def _register_code(code):
@@ -49,6 +49,17 @@ def _post(payload, content_format=50):
 
 
 _simple("2.04", _report)
+@_register_code("2.03")
+def _valid(bench):
+    bench.tell("thing/measurepoint/post", {"measurepoints": {"temp": 1}})
+    image, _ = bench.offer()
+    request = Request("GET", f"/ota/{image}")
+    tags = [value for number, value in bench.ask(request).options if number == ETAG]
+    response = bench.ask(request, ((ETAG, tags[0]),), blockwise=False)
+    check((ETAG, tags[0]) in response.options and not response.payload, f"it was answered {response}")
+    return response
+
+
 _simple("2.05", lambda bench: Request("GET", "/.well-known/core"))
 _simple("2.31", _post(b"{" + b" " * 63), (BLOCK1, b"\x0a"))
 _simple("4.00", _post(b"temp=21.5"))
@@ -124,6 +135,7 @@ def _register_reply(code, topic, params, words, prepare=None, **more):
             check(reply.get("message", "").startswith(words), f"the message is {reply}")
             if code != 200:
                 wait_for = {1008: "too_large", 1204: "model_invalid", 1212: "topic_foreign"}
+                wait_for |= {764: "no_upgrade", 765: "no_upgrade"}
                 wait_for_refusal(bench.gateway, bench.device, wait_for.get(code, "body_malformed"), words)
 
 
@@ -131,11 +143,18 @@ def _has_serial(bench):
     check_success(bench.tell("thing/attribute/update", {"attributes": {"serial": "A7"}}))
 
 
+def _has_upgrade(bench):
+    check_success(bench.tell("ota/device/inform", {"version": "1.0"}))
+    bench.offer()
+
+
 _POINT = {"measurepoints": {"temp": 1}, "time": TIME}
 _TEXT = {"measurepoints": {"temp": "21.5"}}
 _REQUIRED = {"attributes": ["serial"]}
 _TOO_MUCH = {"attributes": {"serial": "x" * 4090, "place": "y" * 4090}}
 _register_reply(200, "thing/measurepoint/post", _POINT, "")
+_register_reply(764, "ota/device/progress", {"step": "5"}, "no upgrade is offered")
+_register_reply(765, "ota/device/progress", {"step": "5"}, "the upgrade has not begun", _has_upgrade)
 _register_reply(1008, "thing/attribute/update", _TOO_MUCH, "/params: the device's attributes would take")
 _register_reply(1200, "thing/measurepoint/post", [], "/params: must be an object")
 _register_reply(1204, "thing/measurepoint/post", _TEXT, "/params/measurepoints/temp: must be a number")

@@ -1,5 +1,6 @@
 """Every topic of the guide's table, by aiocoap: what it is for, and its bad input."""
 
+import hashlib
 import json
 
 from interop.harness import case, check
@@ -38,7 +39,7 @@ def _register(topic):
             said = row(name).cells
             check(said[3] == good, f"the guide says that it is answered {said[3]}, and it was {good}")
             # Codes of CoAP first.
-            seen = " ".join(sorted(set(bad), key=lambda code: ("." not in code, code)))
+            seen = " ".join(sorted(set(bad), key=lambda code: ("." not in code, len(code), code)))
             check(said[4] == seen, f"the guide says that bad input is {said[4]}, and it was {seen}")
 
         return try_it
@@ -224,14 +225,131 @@ _register_message(
 )
 
 
-def _register_command(topic, what, params):
-    """The GET of a command's topic, and the POST of its reply."""
+def _has_begun(bench):
+    """An upgrade whose command was fetched and answered."""
+    _, number = bench.offer()
+    path = bench.device.topic("ota/device/upgrade")
+    check(bench.ask(Request("GET", path)).code == "2.05", "the command is not handed out")
+    reply = json.dumps({"id": number, "code": 200, "data": {}}).encode()
+    check(bench.ask(Request("POST", f"{path}_reply", reply)).code == "2.04", "the reply was refused")
+
+
+def _bad_messages(bench, request, faults, params_needed=True):
+    """What is wrong with a message of firmware."""
+    yield from bad_paths(bench.device, bench.other, request, "GET")
+    yield from bad_bodies(request)
+    envelopes = bad_envelopes(request, 1200)
+    yield from envelopes if params_needed else list(envelopes)[1:]
+    topic = request.path.partition("/ota/")[2]
+    for wrong, code, words in faults:
+        yield Bad(f"params {wrong}", message(bench.device, f"ota/{topic}", wrong), code, words)
+
+
+@_register("ota/device/inform")
+def _inform(world):
+    with Bench(world.gateway) as bench:
+        request = message(bench.device, "ota/device/inform", {"version": "2.0"})
+        response = bench.ask(request)
+        check_success(response)
+        check_success(bench.ask(in_cbor(request)), None, CBOR)
+        faults = (
+            ([], 1200, "/params: must be an object"),
+            ({}, 1200, "/params/version: is missing"),
+            ({"version": 2}, 1204, "/params/version: must be a text"),
+            ({"version": ""}, 1204, "/params/version: is empty"),
+            ({"version": "x" * 65}, 1204, "/params/version: has 65 bytes"),
+            ({"version": "2\n"}, 1204, "/params/version: has a control character"),
+        )
+        return response.code, [bench.refuse(bad) for bad in _bad_messages(bench, request, faults)]
+
+
+@_register("ota/device/progress")
+def _progress(world):
+    with Bench(world.gateway) as bench:
+        request = message(bench.device, "ota/device/progress", {"step": "50", "desc": "half"})
+        bench.tell("ota/device/inform", {"version": "1.0"})
+        codes = [bench.refuse(Bad("no upgrade", request, 764, "no upgrade is offered"))]
+        bench.offer(b"another", "1.5")
+        codes.append(bench.refuse(Bad("one that is not fetched", request, 765, "the upgrade has not begun")))
+        bench.tell("ota/device/inform", {"version": "1.5"})
+        _has_begun(bench)
+        response = bench.ask(request)
+        check_success(response)
+        check_success(bench.ask(in_cbor(request)), None, CBOR)
+        check_success(bench.tell("ota/device/progress", {"step": 60}))
+        integer = "/params/step: must be an integer from -5 to 100"
+        faults = (
+            ([], 1200, "/params: must be an object"),
+            ({}, 1200, "/params/step: is missing"),
+            ({"step": "half"}, 1204, integer),
+            ({"step": 101}, 1204, integer),
+            ({"step": -6}, 1204, integer),
+            ({"step": 50.5}, 1204, integer),
+            ({"step": 50, "desc": 7}, 1204, "/params/desc: must be a text"),
+        )
+        codes += [bench.refuse(bad) for bad in _bad_messages(bench, request, faults)]
+        check_success(bench.tell("ota/device/progress", {"step": "-4", "desc": "the flash is worn"}))
+        codes.append(bench.refuse(Bad("an upgrade that is over", request, 764, "no upgrade is offered")))
+        return response.code, codes
+
+
+@_register("ota/device/getversion")
+def _versions(world):
+    with Bench(world.gateway) as bench:
+        request = message(bench.device, "ota/device/getversion", {})
+        bench.tell("ota/device/inform", {"version": "1.0"})
+        check_success(bench.ask(request), [])
+        bench.offer()
+        response = bench.ask(request)
+        check_success(response, ["2.0"])
+        check_success(bench.ask(in_cbor(request)), ["2.0"], CBOR)
+        faults = (([], 1200, "/params: must be an object"), (7, 1200, "/params: must be an object"))
+        return response.code, [bench.refuse(bad) for bad in _bad_messages(bench, request, faults, False)]
+
+
+@_register("/ota/{imageId}")
+def _image(world):
+    with Bench(world.gateway) as bench:
+        image_bytes = bytes(range(256)) * 12
+        bench.tell("thing/measurepoint/post", _report(temp=1))
+        image, _ = bench.offer(image_bytes)
+        request = Request("GET", f"/ota/{image}")
+        response = bench.ask(request)
+        check(response.payload == image_bytes and response.content_format == 42, f"it got {response}")
+        changed = lambda **more: Request(**{**vars(request), **more})  # noqa: E731
+        bad = (
+            Bad("the method POST", changed(method="POST"), "4.05"),
+            Bad("a slash at the end", changed(path=request.path + "/"), "4.04"),
+            Bad("no id", changed(path="/ota/none"), "4.04"),
+            Bad("an image that there is not", changed(path="/ota/AAAAAAAA"), "4.04"),
+            Bad("an image that nobody was offered", changed(path=f"/ota/{bench.upload(b'x', '9')}"), "4.04"),
+            Bad("the image as JSON", request, "4.06", options=((17, b"\x32"),)),
+            Bad("If-Match", request, "4.12", options=((1, b"tag"),)),
+            Bad("Proxy-Scheme", request, "5.05", options=((39, b"coap"),)),
+            Bad("a critical option", request, "4.02", options=((2101, b"x"),)),
+            Bad("a block that is none", request, "4.00", options=((23, b"\x07"),)),
+            Bad("a block behind the end", request, "4.00", options=((23, b"\x36"),)),
+            Bad("a block far behind it", request, "4.00", options=((23, b"\xff\xff\xf6"),)),
+        )
+        codes = [bench.refuse(one) for one in bad]
+    with Bench(world.gateway, mode=3, activation=True) as bench:
+        target = world.gateway.target(bench.device.identity(mode=3), psk(bench.product.product_secret), CCM8)
+        bench.session = Session(target)
+        codes.append(bench.refuse(Bad("a session of a product", request, "4.03")))
+    return response.code, codes
+
+
+def _register_command(topic, send, params, again=None):
+    """The GET of a command's topic, and the POST of its reply. `send(bench)` has an operator send one, and
+    returns its id; `again(bench)` another one, once the first is answered. `params` may follow from the
+    bench.
+    """
 
     @_register(topic)
     def _fetch(world):
         with Bench(world.gateway) as bench:
             bench.tell("thing/measurepoint/post", _report(temp=1))
-            number, path = bench.send(*what), bench.device.topic(topic.replace("{serviceId}", "restart"))
+            number, path = send(bench), bench.device.topic(topic.replace("{serviceId}", "restart"))
             request = Request("GET", path)
             report = bench.tell("thing/measurepoint/post", _report(temp=1))
             check((COMMAND_WAITING, path.encode()) in report.options, f"the command is not named: {report}")
@@ -240,9 +358,10 @@ def _register_command(topic, what, params):
             codes = [bench.refuse(one) for one in bad]
             response = bench.ask(request)
             command = json.loads(response.payload)
-            method = path.partition("thing/")[2].replace("/", ".")
-            expected = {"id": number, "version": "1.0", "params": params, "method": f"thing.{method}"}
-            check(command == expected, f"the device got {command}")
+            method = topic.replace("{serviceId}", "restart").replace("/", ".")
+            said = params(bench) if callable(params) else params
+            expected = {"id": number, "version": "1.0", "params": said, "method": method}
+            check(command == expected, f"the device got {command}, not {expected}")
             check(json.loads(bench.ask(request).payload) == expected, "the same GET got something else")
             by_cbor = bench.ask(request, _AS_CBOR)
             check((by_cbor.content_format, content(by_cbor)) == (CBOR, expected), f"in CBOR it is {by_cbor}")
@@ -254,7 +373,7 @@ def _register_command(topic, what, params):
     def _reply(world):
         with Bench(world.gateway) as bench:
             bench.tell("thing/measurepoint/post", _report(temp=1))
-            number, path = bench.send(*what), bench.device.topic(topic.replace("{serviceId}", "restart"))
+            number, path = send(bench), bench.device.topic(topic.replace("{serviceId}", "restart"))
             check(bench.ask(Request("GET", path)).code == "2.05", "the command is not handed out")
             body = {"id": number, "code": 200, "data": {"done": True}}
 
@@ -278,7 +397,7 @@ def _register_command(topic, what, params):
             response = bench.ask(reply())
             state = (shown()["state"], shown()["code"], shown()["data"])
             check(state == ("succeeded", 200, {"done": True}), f"the operator reads {shown()}")
-            number = bench.send(*what)
+            number = (again or send)(bench)
             check(content(bench.ask(Request("GET", path), _AS_CBOR))["id"] == number, "it is not in CBOR")
             by_cbor = bench.ask(in_cbor(reply(id=int(number))))
             state = (by_cbor.code, shown()["state"], shown()["data"])
@@ -286,11 +405,35 @@ def _register_command(topic, what, params):
             return response.code, codes
 
 
-_register_command("thing/service/measurepoint/set", ("--set", '{"temp":30.5}'), {"temp": 30.5})
-_register_command("thing/service/measurepoint/get", ("--get", "temp"), ["temp"])
+def _sent(*what):
+    return lambda bench: bench.send(*what)
+
+
+_register_command("thing/service/measurepoint/set", _sent("--set", '{"temp":30.5}'), {"temp": 30.5})
+_register_command("thing/service/measurepoint/get", _sent("--get", "temp"), ["temp"])
 _register_command(
-    "thing/service/{serviceId}", ("--service", "restart", "--input", '{"delay":5}'), {"delay": 5}
+    "thing/service/{serviceId}", _sent("--service", "restart", "--input", '{"delay":5}'), {"delay": 5}
 )
+
+
+def _offered(version):
+    """An offer of an image, once that before is done."""
+
+    def offer(bench):
+        bench.tell("ota/device/inform", {"version": "2.0" if version != "2.0" else "1.0"})
+        bench.image, number = bench.offer(version.encode() * 100, version)
+        return number
+
+    return offer
+
+
+def _offer_of(bench):
+    content_of = b"2.0" * 100
+    sign = {"sign": hashlib.sha256(content_of).hexdigest(), "signMethod": "SHA256"}
+    return {"version": "2.0", **sign, "fileUrl": f"/ota/{bench.image}", "fileSize": len(content_of)}
+
+
+_register_command("ota/device/upgrade", _offered("2.0"), _offer_of, _offered("3.0"))
 
 
 @_register("thing/commands")
@@ -406,14 +549,3 @@ def _core(world):
             Bad("a block that is none", request, "4.00", options=((23, b"\x07"),)),
         )
         return response.code, [bench.refuse(one) for one in bad]
-
-
-for _topic in ("ota/device/inform",):
-
-    @_register(_topic)
-    def _not_served(world, topic=_topic):
-        with Bench(world.gateway) as bench:
-            requests = [Request(method, bench.device.topic(topic), b"{}") for method in ("GET", "POST")]
-            codes = [bench.refuse(Bad(f"{request.method} {topic}", request, "4.04")) for request in requests]
-            foreign = Request("POST", bench.other.topic(topic), b"{}")
-            return codes[0], [bench.refuse(Bad("another device's path", foreign, "4.03"))]

@@ -73,6 +73,7 @@ const REASONS: &[(Reason, &str)] = &[
     (Reason::TooLarge, "too_large"),
     (Reason::NotDtls, "not_dtls"),
     (Reason::CommandNotOpen, "command_not_open"),
+    (Reason::NoUpgrade, "no_upgrade"),
     (Reason::NotificationLost, "notification_lost"),
 ];
 

@@ -98,9 +98,8 @@ impl Desk {
     ) {
         let Some(known) = self.sessions.find_mut(ticket.session) else { return };
         let retention = product.map(|product| product.retention).unwrap_or_default();
-        if !matches!(action, Action::Unavailable(_) | Action::IssueSecret(_)) {
-            shared.hear(now, &asker, matches!(action, Action::Store { .. }));
-        }
+        // A refusal is an exchange too: the device was heard.
+        shared.hear(now, &asker, matches!(action, Action::Store { .. }));
         match action {
             Action::Store { writes, response, warning } => {
                 if let Some(warning) = warning
@@ -118,6 +117,8 @@ impl Desk {
                 }
             }
             Action::Query(wanted) => shared.query(now, ticket, asker, *wanted),
+            Action::Ota(wanted) => shared.handle_ota(now, ticket, asker, *wanted, arrived),
+            Action::ReadBlock(wanted) => shared.fetch_block(now, ticket, asker, wanted),
             Action::Respond(answer) => {
                 let (response, refusal) = answer.into_parts();
                 shared.respond(now, ticket, &asker, response);
@@ -125,7 +126,10 @@ impl Desk {
                     shared.refuse(now, &asker, refusal);
                 }
             }
-            Action::Unavailable(_) => shared.refuse_unavailable(now, ticket, &asker),
+            Action::Unavailable(response) => {
+                shared.requests.count_unavailable();
+                shared.respond(now, ticket, &asker, response);
+            }
             Action::Command(wanted) => shared.handle_command(now, ticket, asker, wanted),
             Action::ShortReply(reply) => shared.handle_short_reply(now, ticket, asker, &reply),
             Action::CountCommands(wanted) => shared.count_commands(now, ticket, &asker, wanted),
@@ -153,13 +157,6 @@ impl Shared {
             let heard = (asker.grant.device, asker.login());
             self.residence.presence.hear(&mut self.out, now, heard, reported);
         }
-    }
-
-    fn refuse_unavailable(&mut self, now: Now, ticket: Ticket, asker: &Asker) {
-        // A refusal is an exchange too: the device was heard.
-        self.hear(now, asker, false);
-        self.requests.count_unavailable();
-        self.respond(now, ticket, asker, device_api::unavailable());
     }
 
     /// Has reports written; the answer, and events for listeners if there are any, follow when they are

@@ -2,6 +2,7 @@
 
 mod clocks;
 mod commands;
+mod firmware;
 mod logins;
 mod lookups;
 mod observers;

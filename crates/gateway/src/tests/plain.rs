@@ -56,6 +56,7 @@ fn event(stage: &mut Stage, mid: u16, slot: u32, words: &[&str]) -> ShardEvent {
         ["is", "over"] => ShardEvent::HandshakeEnded { handshake },
         ["posts"] => request(Request::post(&topic("measurepoint/post"), 50, REPORT)),
         ["posts", "nonsense"] => request(Request::post(&topic("measurepoint/post"), 50, "{")),
+        ["fetches"] => request(Request::get("/ota/Ab3dEf7h")),
         ["gets", "set"] => request(Request::get(&topic("service/measurepoint/set"))),
         ["replies", "set", id] => request(Request::post(
             &topic("service/measurepoint/set_reply"),
@@ -108,6 +109,13 @@ fn a_login_is_looked_up_admitted_stored_and_answered_in_this_order() {
     assert_eq!((stage.gateway.counters().online, stage.gateway.counters().connected), (1, 1));
     assert_eq!(play(&mut stage, "p1 of e"), "s1 4.03, write topic_foreign");
     assert!(stage.logins[0] > 0 && stage.logins[0] == stage.logins[1], "{:?}", stage.logins);
+}
+
+/// Whoever is on the path could put another image into the place of this one.
+#[test]
+fn an_image_is_not_served_by_plain_coap() {
+    let mut stage = logged_in();
+    assert_eq!(play(&mut stage, "p1 fetches"), "s1 4.03, write topic_foreign");
 }
 
 #[test]

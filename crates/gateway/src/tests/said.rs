@@ -27,6 +27,8 @@ pub(super) fn said(effect: &Effect) -> String {
             format!("list {product_key} after {}", after.0)
         }
         Effect::Commands(..) => "read commands".to_owned(),
+        Effect::Upgrades(..) => "read upgrades".to_owned(),
+        Effect::ImagePiece(_, wanted) => format!("read {} bytes at {}", wanted.len, wanted.offset),
         Effect::Write(_, writes) => {
             let writes: Vec<_> = writes.iter().map(write_said).collect();
             format!("write {}", writes.join("+"))
@@ -95,7 +97,9 @@ fn in_cbor(response: &Response) -> String {
 fn in_bytes(response: &Response) -> String {
     let format = response.options.find_uint(OptionNumber::CONTENT_FORMAT);
     let is_reply = format == Some(u32::from(format::OCTET_STREAM)) && !response.payload.starts_with(b"raw");
-    if is_reply { format!(" {}", String::from_utf8_lossy(&response.payload)) } else { String::new() }
+    // A block of an image is long.
+    let reply = is_reply && !response.is_block();
+    if reply { format!(" {}", String::from_utf8_lossy(&response.payload)) } else { String::new() }
 }
 
 /// Which command a response hands out.

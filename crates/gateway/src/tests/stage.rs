@@ -53,6 +53,8 @@ pub(super) enum Kind {
     Properties,
     Diagnosis,
     Script,
+    Upgrades,
+    Piece,
 }
 
 /// A call of a script.
@@ -261,7 +263,7 @@ impl Stage {
             ["heard"] => ShardEvent::Heard { session },
             ["leaves"] => ShardEvent::Closed { session, cause: CloseCause::ByPeer },
             ["ends"] => ShardEvent::Closed { session, cause: CloseCause::ByCommand },
-            _ => panic!("{words:?} is no event"),
+            _ => self.firmware_event(session, words),
         }
     }
 
@@ -279,7 +281,7 @@ impl Stage {
         self.request(session, Request::post(&path, 50, body))
     }
 
-    fn request(&mut self, session: SessionId, request: Request) -> ShardEvent {
+    pub(super) fn request(&mut self, session: SessionId, request: Request) -> ShardEvent {
         self.mid += 1;
         ShardEvent::Request { ticket: Ticket { session, exchange: exchange(self.mid) }, request }
     }
@@ -376,7 +378,7 @@ impl Stage {
                 let kind = FaultKind::ALL.into_iter().find(|kind| kind.word() == word);
                 self.run(Some(Fault::at(kind.expect("a kind of fault"), "no", Some(3))));
             }
-            _ => panic!("{answer:?} is no input"),
+            _ => self.firmware_answer(answer),
         }
     }
 
@@ -396,7 +398,7 @@ impl Stage {
         self.gateway.handle_answer(self.now, token, answer);
     }
 
-    fn take(&mut self, kind: Kind) -> Token {
+    pub(super) fn take(&mut self, kind: Kind) -> Token {
         let index = self.asked.iter().position(|(asked, _)| *asked == kind);
         let index = index.unwrap_or_else(|| panic!("no {kind:?} is asked for"));
         self.asked.remove(index).expect("it is there").1
@@ -434,7 +436,7 @@ impl Stage {
         self.gateway.handle_answer(self.now, token, Answer::OnlineOf(answer));
     }
 
-    fn written(&mut self, answer: &Result<Vec<Written>, StoreError>) {
+    pub(super) fn written(&mut self, answer: &Result<Vec<Written>, StoreError>) {
         let token = self.take(Kind::Write);
         let steps = self.steps.remove(&token).unwrap_or_default();
         let is_done =
@@ -496,6 +498,8 @@ impl Stage {
                 Effect::Commands(token, _) => (Kind::Commands, token),
                 Effect::Write(token, _) => (Kind::Write, token),
                 Effect::Diagnose(token, _) => (Kind::Diagnosis, token),
+                Effect::Upgrades(token, _) => (Kind::Upgrades, token),
+                Effect::ImagePiece(token, _) => (Kind::Piece, token),
                 Effect::Decode(token, decode) => {
                     self.runs.insert(token, Run::Decode(decode));
                     (Kind::Script, token)

@@ -17,6 +17,8 @@ const STATES: &[(&str, &str)] = &[
     ("storing", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on"),
     ("changing", "h1 wants p,d,2,60; found; h1 connects; done; s1 sets \"a\":1; on"),
     ("querying", "h1 wants p,d,2,60; found; h1 connects; done; s1 queries; on"),
+    ("informing", "h1 wants p,d,2,60; found; h1 connects; done; s1 informs 2.0; on"),
+    ("fetching", "h1 wants p,d,2,60; found; h1 connects; done; s1 fetches 0; on"),
     ("served", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done"),
     ("silent", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done; wait 61; done"),
     ("going offline", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done; wait 61"),
@@ -59,6 +61,8 @@ const fn answers(kind: Kind, is_issue: bool) -> &'static [&'static str] {
         Kind::OnlineOf => &["lists none", "lists d", "list fails"],
         Kind::Diagnosis => &["diagnosed"],
         Kind::Script => &["runs", "fails throws", "fails busy"],
+        Kind::Upgrades => &["offers 2.0", "offers fail"],
+        Kind::Piece => &["piece", "no image", "piece fails"],
     }
 }
 

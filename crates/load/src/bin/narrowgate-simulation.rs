@@ -20,7 +20,7 @@ use narrowgate_sim::{
     },
     delivery,
     slow_radio::{self, SlowRadio},
-    statistics,
+    statistics, update,
 };
 
 /// The whole gateway in virtual time: shards, gateway, store and a fleet, from one seed.
@@ -94,6 +94,28 @@ enum Command {
         /// Through sessions, shard and gateway; else through the store and the operator's verbs alone.
         #[arg(long)]
         server: bool,
+    },
+    /// New firmware for a fleet: each device fetches an image block by block, with loss and copies, while the
+    /// server dies and devices vanish.
+    Update {
+        /// How many devices.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        devices: u32,
+        /// Bytes of the image.
+        #[arg(long, default_value_t = 1_000_000)]
+        bytes: usize,
+        /// Datagrams lost, in percent, each way.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(0..=50))]
+        loss: u16,
+        /// Devices that cannot burn the image, in percent; the rollout stays paused where it pauses.
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=100))]
+        failing: u16,
+        /// Times that the server dies.
+        #[arg(long, default_value_t = 1)]
+        crashes: u32,
+        /// Where all randomness comes from.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Devices with round trips of seconds behind one address, without and with a neighbour who begins
     /// handshakes and finishes none: how many get in, against what the limit of handshakes allows.
@@ -172,6 +194,12 @@ fn main() -> io::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        Command::Update { devices, bytes, loss, failing, crashes, seed } => {
+            let (lost_per_mille, failing_per_mille, resumes) = (loss * 10, failing * 10, failing == 0);
+            let plan = update::Plan::new(devices, bytes, seed);
+            let plan = update::Plan { lost_per_mille, failing_per_mille, crashes, resumes, ..plan };
+            return update(plan, &mut out);
+        }
         Command::SlowRadio { devices, spread, limit, neighbour, seed } => {
             let mut holds = true;
             for (round_trip, neighbour) in [(2, 0), (2, neighbour), (8, 0), (8, neighbour)] {
@@ -187,6 +215,12 @@ fn main() -> io::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn update(plan: update::Plan, out: &mut impl Write) -> io::Result<ExitCode> {
+    let outcome = update::run(plan);
+    write!(out, "{outcome}")?;
+    Ok(if outcome.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// How the plan of a seed is made.

@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use narrowgate_coap::format;
+use narrowgate_platform::firmware::check_version;
 
 use super::{device::DeviceArgs, paging::number};
 
@@ -48,6 +49,12 @@ pub(crate) struct SimulateArgs {
         allow_negative_numbers = true
     )]
     pub(crate) reply: Reply,
+    /// Take the firmware that the server offers: fetch it, check its SHA-256, and end with the new version
+    #[arg(long)]
+    pub(crate) update: bool,
+    /// The version of the firmware that the device says it has
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    pub(crate) firmware: Option<String>,
     /// Datagrams lost on the way, each way
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = number::<0, 100>)]
     pub(crate) loss: u32,
@@ -71,6 +78,10 @@ impl SimulateArgs {
 pub(crate) enum Reply {
     Code(i32),
     Never,
+}
+
+fn version(text: &str) -> Result<String, String> {
+    check_version(text).map(|()| text.to_owned()).map_err(|fault| fault.to_string())
 }
 
 fn reply(text: &str) -> Result<Reply, String> {

@@ -69,6 +69,7 @@ const MODULES: &[&str] = &[
     "narrowgate_gateway::desk::handshake",
     "narrowgate_gateway::desk::login",
     "narrowgate_gateway::desk::plain",
+    "narrowgate_gateway::firmware",
     "narrowgate_gateway::gateway",
     "narrowgate_gateway::issuing",
     "narrowgate_gateway::leaving",

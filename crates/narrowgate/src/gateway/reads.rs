@@ -18,7 +18,10 @@ use narrowgate_platform::{
         credential::CredentialLookup,
         property::{Properties, PropertyKind},
     },
-    ports::{Fault, NoScripts, Registry, Scripts, StoreError},
+    ports::{
+        Fault, FirmwareReads as _, ImagePiece, ImagePieceWanted, Images, NoScripts, OfferedUpgrade, Registry,
+        Scripts, StoreError,
+    },
 };
 use tokio::{runtime::Handle, task::JoinSet};
 
@@ -32,6 +35,8 @@ pub(super) enum Read {
     Properties(Result<Properties, StoreError>),
     OnlineOf(Result<Vec<DeviceId>, StoreError>),
     Commands(Result<Vec<Command>, StoreError>),
+    Upgrades(Result<Vec<OfferedUpgrade>, StoreError>),
+    ImagePiece(Result<Option<ImagePiece>, StoreError>),
     Diagnosed(Option<String>),
     Decoded(Result<String, Fault>),
     Encoded(Result<Vec<u8>, Fault>),
@@ -45,6 +50,8 @@ impl From<Read> for Answer<'static> {
             Read::Properties(answer) => Self::Properties(answer),
             Read::OnlineOf(answer) => Self::OnlineOf(answer),
             Read::Commands(answer) => Self::Commands(answer),
+            Read::Upgrades(answer) => Self::Upgrades(answer),
+            Read::ImagePiece(answer) => Self::ImagePiece(answer),
             Read::Diagnosed(found) => Self::Diagnosed(found),
             Read::Decoded(decoded) => Self::Decoded(decoded),
             Read::Encoded(encoded) => Self::Encoded(encoded),
@@ -56,6 +63,7 @@ impl From<Read> for Answer<'static> {
 pub(super) struct Reads {
     registry: Arc<dyn Registry>,
     pub(super) scripts: Arc<dyn Scripts>,
+    images: Arc<dyn Images>,
     /// Where computations run.
     runtime: Handle,
     questions: Together<(Token, Read)>,
@@ -63,9 +71,9 @@ pub(super) struct Reads {
 }
 
 impl Reads {
-    pub(super) fn new(registry: Arc<dyn Registry>, runtime: Handle) -> Self {
-        let scripts = Arc::new(NoScripts);
-        Self { registry, scripts, runtime, questions: Together::new(), computations: JoinSet::new() }
+    pub(super) fn new(registry: Arc<dyn Registry>, images: Arc<dyn Images>, runtime: Handle) -> Self {
+        let (scripts, questions) = (Arc::new(NoScripts), Together::new());
+        Self { registry, scripts, images, runtime, questions, computations: JoinSet::new() }
     }
 
     pub(super) fn look_up(&mut self, token: Token, name: DeviceName) {
@@ -111,6 +119,19 @@ impl Reads {
     pub(super) fn read_commands(&mut self, token: Token, device: DeviceId) {
         let registry = Arc::clone(&self.registry);
         let question = async move { (token, Read::Commands(registry.open_commands(device).await)) };
+        self.questions.push(question);
+    }
+
+    pub(super) fn read_upgrades(&mut self, token: Token, device: DeviceId) {
+        let registry = Arc::clone(&self.registry);
+        let question = async move { (token, Read::Upgrades(registry.upgrades_of(device).await)) };
+        self.questions.push(question);
+    }
+
+    /// A block of an image, which the disk may have to be waited for: the store does that elsewhere.
+    pub(super) fn read_piece(&mut self, token: Token, wanted: ImagePieceWanted) {
+        let images = Arc::clone(&self.images);
+        let question = async move { (token, Read::ImagePiece(images.read(wanted).await)) };
         self.questions.push(question);
     }
 

@@ -387,3 +387,28 @@ fn gone() -> ChildStdout {
     child.wait().expect("it is a child");
     stdout
 }
+
+/// In JSON and in CBOR, with a tenth of the datagrams lost, beside the limit of bytes that each device has.
+#[test]
+fn a_simulated_device_takes_the_update_that_it_is_offered() {
+    let program = program_with_device();
+    let (server, secret) = (program.serve(), secret(&program));
+    for (version, format, loss) in [("2.0", "json", "0"), ("3.0", "cbor", "10")] {
+        let file = program.file("image", &format!("{version} ").repeat(5_000));
+        let upload = ["firmware", "upload", &file, "--product", "pk", "--version", version];
+        let image = program.json(&upload)["imageId"].as_str().expect("it has an id").to_owned();
+        program.json(&["firmware", "offer", &image, "--device", "dk-1"]);
+        let options =
+            ["--update", "--firmware", "1.0", "--interval", "1", "--format", format, "--loss", loss];
+        let ran = run(&program, &server, &secret, &options);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let lines = lines(&ran.stdout);
+        let updates = of(&lines, "update");
+        let ends = updates.first().into_iter().chain(updates.last()).map(|line| &line["state"]);
+        assert_eq!(ends.collect::<Vec<_>>(), ["begun", "done"], "{updates:?}");
+        assert!(updates.iter().filter(|line| line["state"] == "fetched").count() >= 8, "{updates:?}");
+        assert!(!lines.iter().any(|line| line["what"] == "block"), "blocks are not shown one by one");
+        let status = program.json(&["firmware", "status", &image]);
+        assert_eq!(status["done"], 1, "{status}");
+    }
+}

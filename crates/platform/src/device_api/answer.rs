@@ -53,6 +53,12 @@ impl Answer {
         Self { response, refusal: None }
     }
 
+    /// A success of any other form.
+    pub(super) fn success(response: Response) -> Self {
+        debug_assert!(response.code.is_success(), "a refusal says why");
+        Self { response, refusal: None }
+    }
+
     /// Another code than 2.xx.
     pub(super) fn refused(code: Code, refusal: Refusal) -> Self {
         debug_assert!(!code.is_success(), "a success is not a refusal");

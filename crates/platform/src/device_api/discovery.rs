@@ -102,7 +102,7 @@ mod tests {
             let Action::Respond(answer) = action else { panic!("it is answered") };
             String::from_utf8(answer.response().payload.clone()).expect("text")
         };
-        let short = "</p>;ct=60,</r>;ct=60,</a>;ct=60,</c>;ct=60";
+        let short = "</p>;ct=60,</r>;ct=60,</a>;ct=60,</c>;ct=60,</o>;ct=60";
         assert!(listed(ProductState::OnWithShortPaths(None)).ends_with(short));
         assert!(!listed(ProductState::On(None)).contains("ct=60"));
     }

@@ -51,6 +51,10 @@ impl MessageFault {
     pub const QUERY: u16 = 1208;
     /// A deletion of attributes does not, or an attribute may not be deleted.
     pub const DELETE: u16 = 1209;
+    /// Progress of a device that has no upgrade.
+    pub const NO_UPGRADE: u16 = 764;
+    /// Progress of an upgrade that has not begun.
+    pub const NOT_STARTED: u16 = 765;
     /// An element of a batch belongs to another device.
     pub const NOT_YOUR_DEVICE: u16 = 1212;
     /// The method is another topic's.
@@ -81,6 +85,7 @@ impl MessageFault {
         match self.code {
             Self::MODEL => Reason::ModelInvalid,
             Self::TOO_LARGE => Reason::TooLarge,
+            Self::NO_UPGRADE | Self::NOT_STARTED => Reason::NoUpgrade,
             Self::NOT_YOUR_DEVICE => Reason::TopicForeign,
             _ => Reason::BodyMalformed,
         }

@@ -15,6 +15,11 @@
 //! | `/topic/sys/{pk}/{dk}/thing/tag/query` | POST | 2 | 2.04 with tags |
 //! | `/topic/sys/{pk}/{dk}/thing/tag/delete` | POST | 2 | change tags, then 2.04 |
 //! | `/topic/sys/{pk}/{dk}/thing/event/{eventId}/post` | POST | 2 | store an event, then 2.04 |
+//! | `/topic/sys/{pk}/{dk}/ota/device/inform` | POST | 2 | note the version, then 2.04 |
+//! | `/topic/sys/{pk}/{dk}/ota/device/progress` | POST | 2 | note how far it is, then 2.04 |
+//! | `/topic/sys/{pk}/{dk}/ota/device/getversion` | POST | 2 | 2.04 with versions |
+//! | `/topic/sys/{pk}/{dk}/ota/device/upgrade` | GET | 2 | the oldest command, 2.05 |
+//! | `/topic/sys/{pk}/{dk}/ota/device/upgrade_reply` | POST | 2 | take a reply, then 2.04 |
 //! | `/topic/sys/{pk}/{dk}/thing/service/measurepoint/set` | GET | 2 | the oldest command, 2.05 |
 //! | `/topic/sys/{pk}/{dk}/thing/service/measurepoint/set_reply` | POST | 2 | take a reply, then 2.04 |
 //! | `/topic/sys/{pk}/{dk}/thing/service/measurepoint/get` | GET | 2 | the oldest command, 2.05 |
@@ -29,7 +34,8 @@
 //! | `/topic/ext/session/{pk}/{dk}/thing/activate/info_reply` | POST | 2, 3 | 2.04, no effect |
 //! | `/auth/{pk}/{dk}` | POST | 2 | 2.04, no effect |
 //!
-//! `GET /.well-known/core` lists the topics of a session, in both modes (`discovery`).
+//! `GET /.well-known/core` lists the topics of a session, in both modes (`discovery`). `GET /ota/{imageId}`
+//! has the image of a firmware ([`ota::image`]).
 //!
 //! In this order: a product that cannot be read 5.03, one that is switched off 4.03; a mode-3 session gets
 //! 4.03 for everything but its two paths and that list; keys of another device 4.03, whatever follows them
@@ -60,6 +66,7 @@ mod events;
 pub mod json;
 pub mod login;
 mod options;
+pub mod ota;
 mod path;
 pub mod points;
 pub mod properties;
@@ -75,6 +82,7 @@ pub use self::{
     answer::{Answer, Warning},
     commands::CommandWanted,
     options::{answer_too_large, malformed, message_id_reused, refused_below},
+    ota::{OtaWanted, image::BlockWanted},
     properties::{EditWanted, QueryWanted},
     waiting::CountWanted,
 };
@@ -129,6 +137,10 @@ pub enum Action {
     Edit(Box<EditWanted>),
     /// Read the device's attributes or tags, and answer by [`QueryWanted::answer`].
     Query(Box<QueryWanted>),
+    /// Note what a device says of its firmware, or read which versions there are for it ([`ota`]).
+    Ota(Box<OtaWanted>),
+    /// Read a block of an image, and answer by [`BlockWanted::answer`].
+    ReadBlock(BlockWanted),
     /// Answer it at once. It is counted, and written to no log: the store, which would keep the entry, is not
     /// available.
     Unavailable(Response),
@@ -198,7 +210,8 @@ pub fn handle(
     if discovery::is_for(&request.path) {
         return discovery::handle(session, request, Served { short_paths, ..served });
     }
-    if short_paths && let Some(action) = short::handle(session, request, model, now) {
+    let short = || short_paths.then(|| short::handle(session, request, model, now)).flatten();
+    if let Some(action) = ota::image::handle(session, request).or_else(short) {
         return action;
     }
     let topic = topic::find(session, &request.path);
@@ -271,6 +284,7 @@ fn message(
     match of {
         MessageOf::Points(verb) => points::handle(session, body, verb, model, now, content_format),
         MessageOf::Properties(kind, verb) => properties::handle(body, (kind, verb), model, content_format),
+        MessageOf::Ota(verb) => ota::handle(body, verb, content_format),
         MessageOf::Event => {
             let identifier = parameter.unwrap_or_default();
             events::handle(session, body, &identifier, model, now, content_format)

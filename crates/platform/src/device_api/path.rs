@@ -121,9 +121,6 @@ fn mistake(session: &Grant, path: &UriPath) -> Option<String> {
         }
     }
     let rest = own_rest(session, &segments)?;
-    if let Some(topic) = topic::not_served(&rest) {
-        return Some(format!("{topic}… is not served by this version"));
-    }
     let nearest = topic::of_reports().min_by_key(|topic| distance(topic, &rest))?;
     (distance(&nearest, &rest) <= SLIPS_MAX).then(|| format!("perhaps {nearest} is meant"))
 }

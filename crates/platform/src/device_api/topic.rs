@@ -7,7 +7,7 @@ use narrowgate_coap::{Code, UriPath};
 
 pub(super) mod short;
 
-use super::{points::Verb, properties::PropertyVerb};
+use super::{ota::OtaVerb, points::Verb, properties::PropertyVerb};
 use crate::{
     model::{command::CommandKind, property::PropertyKind},
     rules::{admission::Grant, identity::SecureMode},
@@ -56,6 +56,8 @@ pub(super) enum MessageOf {
     Properties(PropertyKind, PropertyVerb),
     /// An event, whose identifier stands in the path, and which is stored.
     Event,
+    /// The firmware of the device.
+    Ota(OtaVerb),
 }
 
 /// Why a path leads to no topic.
@@ -76,7 +78,7 @@ const PRODUCTS: &[SecureMode] = &[SecureMode::ProductSecret];
 const BOTH: &[SecureMode] = &[SecureMode::DeviceSecret, SecureMode::ProductSecret];
 
 /// Every topic. Where a misspelt path is equally near to two, the first is suggested.
-pub(super) const TOPICS: [Topic; 24] = [
+pub(super) const TOPICS: [Topic; 29] = [
     Topic::report(&["thing", "measurepoint", "post"], Verb::Post),
     Topic::report(&["thing", "measurepoint", "post", "batch"], Verb::PostBatch),
     Topic::report(&["thing", "measurepoint", "resume"], Verb::Resume),
@@ -88,6 +90,11 @@ pub(super) const TOPICS: [Topic; 24] = [
     Topic::tag(&["thing", "tag", "query"], PropertyVerb::Query),
     Topic::tag(&["thing", "tag", "delete"], PropertyVerb::Delete),
     Topic::own(&["thing", "event", "{eventId}", "post"], MessageOf::Event),
+    Topic::own(&["ota", "device", "inform"], MessageOf::Ota(OtaVerb::Inform)),
+    Topic::own(&["ota", "device", "progress"], MessageOf::Ota(OtaVerb::Progress)),
+    Topic::own(&["ota", "device", "getversion"], MessageOf::Ota(OtaVerb::GetVersion)),
+    Topic::command(&["ota", "device", "upgrade"], CommandKind::Upgrade),
+    Topic::reply(&["ota", "device", "upgrade_reply"], CommandKind::Upgrade),
     Topic::command(&["thing", "service", "measurepoint", "set"], CommandKind::Set),
     Topic::reply(&["thing", "service", "measurepoint", "set_reply"], CommandKind::Set),
     Topic::command(&["thing", "service", "measurepoint", "get"], CommandKind::Get),
@@ -133,10 +140,6 @@ pub(super) const TOPICS: [Topic; 24] = [
     },
     Topic { root: &["auth"], rest: &[], method: Code::POST, modes: OWN, handler: Handler::Acknowledge },
 ];
-
-/// Topics of the protocol that this version does not serve, without the keys: asking for one is not a
-/// mistake.
-pub(super) const NOT_SERVED: [&str; 1] = ["ota/"];
 
 impl Topic {
     const fn report(rest: &'static [&'static str], verb: Verb) -> Self {
@@ -313,11 +316,6 @@ pub(super) fn lacks_prefix(first: &str) -> bool {
     TOPICS.iter().any(|topic| topic.root.starts_with(&[PREFIX, first]))
 }
 
-/// The topic, if this version does not serve it, to which `rest` belongs.
-pub(super) fn not_served(rest: &str) -> Option<&'static str> {
-    NOT_SERVED.into_iter().find(|topic| rest.starts_with(topic))
-}
-
 /// The word of the protocol that equals this one, ignoring case.
 pub(super) fn word(like: &str) -> Option<&'static str> {
     let words = TOPICS.iter().flat_map(|topic| topic.root.iter().chain(topic.rest));
@@ -341,6 +339,9 @@ mod tests {
                 MessageOf::Properties(PropertyKind::Tag, PropertyVerb::Query) => "2.04 with tags",
                 MessageOf::Properties(PropertyKind::Tag, _) => "change tags, then 2.04",
                 MessageOf::Event => "store an event, then 2.04",
+                MessageOf::Ota(OtaVerb::Inform) => "note the version, then 2.04",
+                MessageOf::Ota(OtaVerb::Progress) => "note how far it is, then 2.04",
+                MessageOf::Ota(OtaVerb::GetVersion) => "2.04 with versions",
             },
             Handler::FetchCommand(_) => "the oldest command, 2.05",
             Handler::ReplyToCommand(_) => "take a reply, then 2.04",
@@ -364,8 +365,9 @@ mod tests {
     #[test]
     fn every_topic_has_its_row_in_the_guide_for_devices() {
         let guide = include_str!("../../../../docs/device-guide.md");
-        let topics = guide.lines().filter_map(|line| line.strip_prefix("| `thing/")?.split('`').next());
-        let described: Vec<String> = topics.map(|topic| format!("thing/{topic}")).collect();
+        let topics = guide.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let is_message = |topic: &&str| topic.starts_with("thing/") || topic.starts_with("ota/");
+        let described: Vec<String> = topics.filter(is_message).map(str::to_owned).collect();
         assert_eq!(described, of_reports().collect::<Vec<_>>());
         let is_command = |topic: &&Topic| topic.root == SYS && !matches!(topic.handler, Handler::Message(_));
         for topic in TOPICS.iter().filter(is_command) {

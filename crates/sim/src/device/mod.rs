@@ -21,6 +21,7 @@ mod config;
 mod connection;
 mod message;
 mod ping;
+pub mod update;
 mod upload;
 
 use std::{collections::VecDeque, time::Instant};

@@ -102,6 +102,8 @@ impl Process {
             Effect::Product(token, product_key) => store.product(now.instant, token, product_key),
             Effect::Properties(token, device, kind) => store.properties(now.instant, token, device, kind),
             Effect::Commands(token, device) => store.read_commands(now.instant, token, device),
+            Effect::Upgrades(token, device) => store.read_upgrades(now.instant, token, device),
+            Effect::ImagePiece(token, wanted) => store.read_piece(now.instant, token, wanted),
             Effect::OnlineOf(token, page) => store.list_online(now.instant, token, page),
             Effect::Write(token, writes) => {
                 store.note_decided(now.instant, &writes);

@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,9 +16,12 @@ use narrowgate_engine::event::Ticket;
 use narrowgate_gateway::{Answer, OnlineOf, ProductRead, Token};
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName, LoginNumber, UnixMillis},
-    memory::MemoryStore,
+    memory::{MemoryImages, MemoryStore},
     model::property::PropertyKind,
-    ports::{Batch, Committed, Issued, Journal as _, Recovered, Registry as _, StoreError, Write, Written},
+    ports::{
+        Batch, Committed, FirmwareReads as _, ImagePieceWanted, Images as _, Issued, Journal as _, Recovered,
+        Registry as _, StoreError, Write, Written,
+    },
     testing::block_on,
 };
 
@@ -91,12 +95,24 @@ enum Work {
     Properties { token: Token, device: DeviceId, kind: PropertyKind, fails: bool },
     OnlineOf { token: Token, page: OnlineOf, fails: bool },
     Commands { token: Token, device: DeviceId, fails: bool },
+    Upgrades { token: Token, device: DeviceId, fails: bool },
+    Piece { token: Token, wanted: ImagePieceWanted, fails: bool },
+}
+
+/// The bytes of images.
+struct Images(Arc<MemoryImages>);
+
+impl fmt::Debug for Images {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Images")
+    }
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Store {
     durable: Arc<MemoryStore>,
+    images: Images,
     random: SeededRandom,
     pace: Pace,
     /// In the order in which it was handed over; with the instant at which it is done.
@@ -111,8 +127,10 @@ impl Store {
     /// An empty store that does everything at once.
     pub fn new(seed: u64) -> Self {
         let at_once = Some(Duration::ZERO);
+        let durable = Arc::new(MemoryStore::default());
         Self {
-            durable: Arc::new(MemoryStore::default()),
+            images: Images(Arc::new(MemoryImages::new(durable.clone()))),
+            durable,
             random: SeededRandom::new(seed),
             pace: Pace::Told { commit: at_once, look_up: at_once },
             under_way: BTreeMap::new(),
@@ -154,6 +172,11 @@ impl Store {
     /// What is durable, without delays and failures.
     pub fn durable(&self) -> Arc<MemoryStore> {
         Arc::clone(&self.durable)
+    }
+
+    /// The images of firmware, without delays and failures.
+    pub fn images(&self) -> Arc<MemoryImages> {
+        Arc::clone(&self.images.0)
     }
 
     /// A server starts: what it has to take up.
@@ -246,29 +269,39 @@ impl Store {
 
     /// Reads attributes or tags of a device.
     pub fn properties(&mut self, now: Instant, token: Token, device: DeviceId, kind: PropertyKind) {
-        let (takes, fails) = match self.pace {
-            Pace::Told { .. } => (Some(Duration::ZERO), false),
-            Pace::Dice(conditions) => self.read(conditions),
-        };
+        let (takes, fails) = self.read_at_its_pace();
         self.begin(takes.map(|takes| now + takes), Work::Properties { token, device, kind, fails });
     }
 
     /// Lists devices that are online.
     pub fn list_online(&mut self, now: Instant, token: Token, page: OnlineOf) {
-        let (takes, fails) = match self.pace {
-            Pace::Told { .. } => (Some(Duration::ZERO), false),
-            Pace::Dice(conditions) => self.read(conditions),
-        };
+        let (takes, fails) = self.read_at_its_pace();
         self.begin(takes.map(|takes| now + takes), Work::OnlineOf { token, page, fails });
     }
 
     /// Reads the open commands of a device.
     pub fn read_commands(&mut self, now: Instant, token: Token, device: DeviceId) {
-        let (takes, fails) = match self.pace {
+        let (takes, fails) = self.read_at_its_pace();
+        self.begin(takes.map(|takes| now + takes), Work::Commands { token, device, fails });
+    }
+
+    /// Reads the upgrades of a device.
+    pub fn read_upgrades(&mut self, now: Instant, token: Token, device: DeviceId) {
+        let (takes, fails) = self.read_at_its_pace();
+        self.begin(takes.map(|takes| now + takes), Work::Upgrades { token, device, fails });
+    }
+
+    /// Reads a part of an image.
+    pub fn read_piece(&mut self, now: Instant, token: Token, wanted: ImagePieceWanted) {
+        let (takes, fails) = self.read_at_its_pace();
+        self.begin(takes.map(|takes| now + takes), Work::Piece { token, wanted, fails });
+    }
+
+    fn read_at_its_pace(&mut self) -> (Option<Duration>, bool) {
+        match self.pace {
             Pace::Told { .. } => (Some(Duration::ZERO), false),
             Pace::Dice(conditions) => self.read(conditions),
-        };
-        self.begin(takes.map(|takes| now + takes), Work::Commands { token, device, fails });
+        }
     }
 
     /// How long a read takes, and whether it fails.
@@ -316,6 +349,14 @@ impl Store {
             Work::Commands { token, device, fails: false } => {
                 self.notes.push(Note::CommandsRead(device));
                 Done::Read(token, Answer::Commands(block_on(self.durable.open_commands(device))))
+            }
+            Work::Upgrades { token, fails: true, .. } => Done::Read(token, Answer::Upgrades(Err(refusal()))),
+            Work::Upgrades { token, device, fails: false } => {
+                Done::Read(token, Answer::Upgrades(block_on(self.durable.upgrades_of(device))))
+            }
+            Work::Piece { token, fails: true, .. } => Done::Read(token, Answer::ImagePiece(Err(refusal()))),
+            Work::Piece { token, wanted, fails: false } => {
+                Done::Read(token, Answer::ImagePiece(block_on(self.images.0.read(wanted))))
             }
             Work::OnlineOf { token, fails: true, .. } => Done::Read(token, Answer::OnlineOf(Err(refusal()))),
             Work::OnlineOf { token, page, fails: false } => {

@@ -3,14 +3,17 @@
 //!
 //! ```text
 //! connect ─▶ (mode 3: ask for the secret, connect with it) ─▶ attributes, event ─▶ report ─▶ pause ─▶ …
-//!                       after each answer: GET of a command that waits, and its reply
+//!                       after each answer: GET of a command that waits, and its reply;
+//!                       with --update: the blocks of the image that it offers (`firmware`)
 //! ```
 //!
 //! A request that is not answered ends the session, and the next report begins another one: the server may
 //! have forgotten this one.
 
+mod firmware;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::{
     collections::VecDeque,
@@ -22,11 +25,8 @@ use narrowgate_sim::device::{ConnectFailure, DeviceCommand, DeviceEvent, IssuedS
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 
-use super::{
-    NUMBER,
-    fault::Right,
-    line::{Line, Text},
-};
+use self::firmware::Firmware;
+use super::{NUMBER, fault::Right, line::Line};
 use crate::cli::{Fault, Reply};
 
 /// Commands that are fetched after one report: as many as may wait (device protocol, section 6).
@@ -49,6 +49,10 @@ pub(super) struct Plan {
     /// What it writes and asks for: JSON or CBOR.
     pub(super) content_format: u16,
     pub(super) reply: Reply,
+    /// It takes the firmware that it is offered.
+    pub(super) updates: bool,
+    /// The version that it says it has.
+    pub(super) firmware: Option<String>,
     pub(super) fault: Option<Fault>,
 }
 
@@ -62,6 +66,12 @@ pub(super) enum What {
     Report,
     Fetch,
     Reply,
+    /// Of the firmware that it has.
+    Version,
+    /// Of the image.
+    Block,
+    /// How far the update is, and that it is done.
+    Progress,
 }
 
 /// What is to be done with the device.
@@ -104,6 +114,7 @@ pub(super) struct Life {
     fetched: u32,
     /// Topics of those that were not answered: a GET would get the same command again.
     held: Vec<String>,
+    firmware: Firmware,
     failure: Option<String>,
     refused_handshake: bool,
     over: bool,
@@ -129,6 +140,7 @@ impl Life {
             commands: 0,
             fetched: 0,
             held: Vec::new(),
+            firmware: Firmware::default(),
             failure: None,
             refused_handshake: false,
             over: false,
@@ -148,7 +160,8 @@ impl Life {
     /// When the next report is due.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let rests = self.began && self.asked.is_none() && self.todo.is_empty() && !self.over;
-        rests.then(|| self.begun + self.plan.interval)
+        let report = rests.then(|| self.begun + self.plan.interval);
+        report.into_iter().chain(self.firmware.poll_timeout().filter(|_| rests && self.connected)).min()
     }
 
     pub(super) const fn is_over(&self) -> bool {
@@ -168,43 +181,6 @@ impl Life {
         self.lines.push_back(Line::Done { reports, acknowledged, commands });
     }
 
-    /// Whether all went as it has to; else what did not.
-    pub(super) fn verdict(&self) -> Result<(), String> {
-        let Self { ended, acknowledged, refused, .. } = *self;
-        let right = self.plan.fault.map(Fault::right);
-        if right == Some(Right::Silence) {
-            return self.silence();
-        }
-        if let Some(failure) = &self.failure {
-            return Err(failure.clone());
-        }
-        match right {
-            Some(_) if ended == 0 => Err("the device was ended before a report was answered".to_owned()),
-            Some(Right::Refused(code)) if refused < ended => {
-                Err(format!("{} of {ended} reports were not answered {code}", ended - refused))
-            }
-            Some(Right::Refused(_)) => Ok(()),
-            _ if acknowledged < ended => {
-                Err(format!("{} of {ended} reports were not acknowledged", ended - acknowledged))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The same of a handshake that has to fail without a word. A server that is not there does not count.
-    fn silence(&self) -> Result<(), String> {
-        let wrong = match self {
-            Self { connected: true, .. } => "the server accepted a handshake that it has to refuse",
-            Self { failure: None, .. } => "the device was ended before the handshake had failed",
-            Self { refused_handshake: true, .. } => "the server said that it refuses, and has to be silent",
-            Self { heard: false, .. } => {
-                "nothing came from the server: nobody is there, or nothing gets through"
-            }
-            _ => return Ok(()),
-        };
-        Err(wrong.to_owned())
-    }
-
     /// A datagram came from the server.
     pub(super) const fn hear(&mut self) {
         self.heard = true;
@@ -213,6 +189,9 @@ impl Life {
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         if self.poll_timeout().is_none_or(|due| due > now) {
             return;
+        }
+        if self.firmware.handle_timeout(now) {
+            return self.go_on(now);
         }
         self.begun = now;
         if self.connected {
@@ -318,6 +297,7 @@ impl Life {
     fn connected(&mut self, now: Instant) {
         let is_first = self.reports == 0;
         self.began = true;
+        self.say_version();
         if is_first && let Some(attributes) = self.plan.attributes.take() {
             let params = format!(r#"{{"attributes":{attributes}}}"#);
             self.ask_later(What::Attributes, "thing/attribute/update", "thing.attribute.update", &params);
@@ -354,14 +334,12 @@ impl Life {
         if self.asked.is_some() || self.over {
             return;
         }
-        match self.todo.pop_front() {
+        let next = self.todo.pop_front().or_else(|| self.next_of_update().filter(|_| self.connected));
+        match next {
             Some((what, request)) => {
-                self.lines.push_back(Line::Sent {
-                    what,
-                    method: if request.method == Code::GET { "GET" } else { "POST" }.to_owned(),
-                    path: request.path_text().to_owned(),
-                    payload: Text::of_request(&request),
-                });
+                if firmware::is_shown(what, None) {
+                    self.lines.push_back(Line::sent(what, &request));
+                }
                 let path = request.path_text().to_owned();
                 self.asked = Some(Asked { what, since: now, path });
                 self.acts.push_back(Act::Command(DeviceCommand::Request(request)));
@@ -372,7 +350,8 @@ impl Life {
     }
 
     fn is_complete(&self) -> bool {
-        self.plan.count.is_some_and(|count| self.reports >= count)
+        let has_reported = self.plan.count.is_some_and(|count| self.reports >= count);
+        self.firmware.has_ended || has_reported && !self.firmware.is_under_way()
     }
 
     fn waited(&self, now: Instant) -> u64 {
@@ -384,7 +363,9 @@ impl Life {
     fn answered(&mut self, now: Instant, response: &Response) {
         let ms = self.waited(now);
         let Some(Asked { what, path, .. }) = self.asked.take() else { return };
-        self.lines.push_back(Line::received(what, response, ms));
+        if firmware::is_shown(what, Some(response)) {
+            self.lines.push_back(Line::received(what, response, ms));
+        }
         let mut replies = false;
         match what {
             What::Report => {
@@ -397,6 +378,8 @@ impl Life {
             What::Attributes | What::Event if !is_success(response) => {
                 self.note_once(what, &format!("was refused ({})", response.code));
             }
+            What::Reply => self.begin_update(),
+            What::Block | What::Progress => self.take_answer_to_update(now, response),
             What::Fetch => {
                 replies = self.take_command(&path, response);
                 if !replies {
@@ -439,7 +422,10 @@ impl Life {
         self.commands += 1;
         let data = self.data_for(&method, &params);
         let reply = match self.plan.reply {
-            Reply::Code(code) => format!(r#"{{"id":{id},"code":{code},"data":{data}}}"#),
+            Reply::Code(code) => {
+                let code = self.take_offer(&method, &params, code);
+                format!(r#"{{"id":{id},"code":{code},"data":{data}}}"#)
+            }
             Reply::Never => String::new(),
         };
         self.lines.push_back(Line::Command { id, method, params });

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use narrowgate_coap::{Request, Response, format};
+use narrowgate_coap::{Code, Request, Response, format};
 use narrowgate_platform::device_api::cbor::{self, Limits};
 use narrowgate_sim::device::json_of;
 use serde::Serialize;
@@ -53,6 +53,14 @@ pub(super) enum Line {
         method: String,
         params: Box<RawValue>,
     },
+    /// How far an update of the firmware is: begun, fetched, done, failed, stopped.
+    Update {
+        state: &'static str,
+        version: String,
+        /// Of the image, so far.
+        bytes: usize,
+        of: usize,
+    },
     /// A datagram was lost, because that was asked for.
     Lost {
         direction: &'static str,
@@ -99,6 +107,15 @@ impl Text {
 }
 
 impl Line {
+    pub(super) fn sent(what: What, request: &Request) -> Self {
+        Self::Sent {
+            what,
+            method: if request.method == Code::GET { "GET" } else { "POST" }.to_owned(),
+            path: request.path_text().to_owned(),
+            payload: Text::of_request(request),
+        }
+    }
+
     pub(super) fn received(what: What, response: &Response, ms: u64) -> Self {
         Self::Received {
             what,
@@ -118,8 +135,6 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
-    use narrowgate_coap::Code;
-
     use super::*;
 
     #[test]

@@ -96,6 +96,8 @@ fn prepare(arguments: &SimulateArgs) -> Result<(Plan, DeviceConfig), Failure> {
         event: event.transpose()?,
         content_format: arguments.format.content_format(),
         reply: arguments.reply,
+        updates: arguments.update,
+        firmware: arguments.firmware.clone(),
         fault: arguments.fault,
     };
     let mode = if plan.activates { SecureMode::Product } else { SecureMode::Device };

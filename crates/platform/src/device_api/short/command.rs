@@ -32,7 +32,7 @@ mod kind {
     pub(super) const GET: u8 = 2;
     /// A service is called, whose number or identifier stands before its parameters.
     pub(super) const SERVICE: u8 = 3;
-    /// Firmware is to be fetched and installed.
+    /// New firmware is offered: a map.
     pub(super) const UPGRADE: u8 = 4;
 }
 
@@ -53,6 +53,11 @@ pub fn deliver(command: &Command, model: Option<&ThingModel>) -> Response {
         }
         // Its bytes were delivered above.
         CommandTopic::Raw => (format!("[{id},0,null]"), points),
+        CommandTopic::Upgrade => {
+            // Both paths lead to the image.
+            let params = params.replace(r#""fileUrl":"/ota/"#, r#""fileUrl":"/f/"#);
+            (format!("[{id},{},{params}]", kind::UPGRADE), Names::None)
+        }
         CommandTopic::Service(service) => {
             let known = model.and_then(|model| model.services.get(&**service));
             let number = known.and_then(|service| service.number);
@@ -60,7 +65,6 @@ pub fn deliver(command: &Command, model: Option<&ThingModel>) -> Response {
             let input = Names::Parameters(known.map(|service| &service.input), service);
             (format!("[{id},{},{which},{params}]", kind::SERVICE), input)
         }
-        CommandTopic::Upgrade => (format!("[{id},{},{params}]", kind::UPGRADE), Names::Parameters(None, "")),
     };
     let cbor = from_json_with_numbers(json.as_bytes(), &|depth, name| names.number_of(depth, name));
     Response::new(Code::CONTENT).content_format(format::CBOR).max_age(0).payload(cbor)
@@ -118,7 +122,7 @@ fn json(body: &[u8], topic: Option<&CommandTopic>, model: Option<&ThingModel>) -
             Names::Parameters(known.map(|known| &known.output), service)
         }
         Some(CommandTopic::Set | CommandTopic::Get) => Names::Elements(model, ElementKind::Measurepoint),
-        Some(CommandTopic::Raw | CommandTopic::Upgrade) | None => Names::Parameters(None, ""),
+        Some(CommandTopic::Raw | CommandTopic::Upgrade) | None => Names::None,
     };
     let name_of = |depth: usize, number: u64| {
         let name = names.name_of(number).filter(|_| depth == 0);

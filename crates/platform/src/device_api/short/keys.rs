@@ -12,6 +12,8 @@ use crate::model::thing_model::{ElementKind, Fields, ThingModel};
 pub(super) enum Names<'a> {
     /// Elements of one kind, of this model.
     Elements(Option<&'a ThingModel>, ElementKind),
+    /// Texts: nothing has a number.
+    None,
     /// Parameters of a service or an event, of which this is said to people.
     Parameters(Option<&'a Fields>, &'a str),
 }
@@ -25,6 +27,7 @@ impl Names<'_> {
                 let (found, identifier) = (*model)?.element(number)?;
                 (found == *kind).then_some(identifier)
             }
+            Self::None => None,
             Self::Parameters(fields, _) => {
                 (*fields)?.find_numbered(number).map(|field| field.identifier.as_str())
             }
@@ -46,6 +49,7 @@ impl Names<'_> {
                     ElementKind::Event => model.events.get(name)?.number,
                 }
             }
+            Self::None => None,
             Self::Parameters(fields, _) => (*fields)?.find(name)?.number,
         };
         number.map(u64::from)
@@ -55,6 +59,7 @@ impl Names<'_> {
     fn unknown(&self, depth: usize, number: u64) -> MessageFault {
         let what = match self {
             _ if depth > 0 => "a key inside of a value is a text: only elements and parameters have numbers",
+            Self::None => "a key here is a text: it has no number",
             Self::Elements(None, _) => "the product has no thing model, and only a model has numbers",
             Self::Elements(_, ElementKind::Attribute) => "the thing model has no attribute with this number",
             Self::Elements(..) => "the thing model has no point with this number",

@@ -9,6 +9,8 @@
 //! | `/e/{n}` | POST | a map of the event's parameters, or `[ms, map]` | 2.04 |
 //! | `/c` | GET | | 2.05 with the oldest command: `[id, kind, params]`, `[id, 3, service, params]` |
 //! | `/c` | POST | the reply to a command: `[id, code, data]` | 2.04 |
+//! | `/o` | POST | a map with `version` (inform), or with `step` and `desc` (progress) | 2.04 |
+//! | `/f/{imageId}` | GET | | 2.05 with a block of the image ([`super::ota::image`]) |
 //!
 //! Bodies are CBOR (Content-Format 60). Keys of maps, attributes that are asked for and services are numbers
 //! of the thing model, or identifiers as text. A message becomes the JSON that the long topic takes, and is
@@ -47,10 +49,11 @@ use super::{
     envelope::MessageFault,
     events, number,
     options::{format_name, refuse_preconditions},
+    ota::{self, OtaVerb},
     path, points as long_points, properties as long_properties,
     properties::{PropertyVerb, QueryWanted},
     too_large,
-    topic::short::{self as table, ShortHandler},
+    topic::short::{self as table, ShortHandler, ShortPath},
 };
 use crate::{
     model::{
@@ -98,6 +101,9 @@ pub(super) fn handle(
     if request.payload.len() > BODY_BYTES_MAX {
         return Some(too_large(request));
     }
+    if short.handler == ShortHandler::Image {
+        return Some(ota::image::fetch(request, ShortPath::image(&request.path)));
+    }
     if let Some(other) = request.accept.filter(|accept| *accept != format::CBOR) {
         return Some(not_acceptable(other));
     }
@@ -112,7 +118,8 @@ pub(super) fn handle(
         ShortHandler::Points(verb) => asked.points(verb),
         ShortHandler::Attributes => asked.attributes(),
         ShortHandler::Event => asked.event(element),
-        ShortHandler::FetchCommand | ShortHandler::ReplyToCommand => asked.reply(),
+        ShortHandler::Firmware => asked.firmware(),
+        ShortHandler::FetchCommand | ShortHandler::Image | ShortHandler::ReplyToCommand => asked.reply(),
     })
 }
 
@@ -180,6 +187,11 @@ impl Asked<'_> {
         self.message(&names, known, |body, identifier| {
             events::handle(self.session, body, identifier, self.model, self.now, format::JSON)
         })
+    }
+
+    fn firmware(&self) -> Action {
+        let names = Names::None;
+        self.message(&names, shape::firmware, |body, verb: OtaVerb| ota::handle(body, verb, format::JSON))
     }
 
     fn reply(&self) -> Action {

@@ -2,7 +2,7 @@
 
 use super::{super::points::Verb, keys::Names, keys::nameless};
 use crate::{
-    device_api::{envelope::MessageFault, properties::PropertyVerb},
+    device_api::{envelope::MessageFault, ota::OtaVerb, properties::PropertyVerb},
     model::json_piece::Piece,
 };
 
@@ -54,6 +54,20 @@ pub(super) fn event(text: &str) -> Shaped<()> {
         return Ok((Shape::Map, format!(r#"{{"params":{{"events":{}}}}}"#, piece.get()), ()));
     }
     Ok((Shape::Pair, format!(r#"{{"params":{}}}"#, pair(piece, "events", "")?), ()))
+}
+
+/// Firmware: a map with `version` informs, one with `step` reports progress.
+pub(super) fn firmware(text: &str) -> Shaped<OtaVerb> {
+    let piece = Piece::of(text);
+    let verb = match piece.named(["version", "step"]) {
+        Some([Some(_), None]) => OtaVerb::Inform,
+        Some([None, Some(_)]) => OtaVerb::Progress,
+        _ => {
+            let what = "must be a map with version, or with step and desc";
+            return Err(MessageFault::new(MessageFault::FORM, what));
+        }
+    };
+    Ok((Shape::Map, format!(r#"{{"params":{}}}"#, piece.get()), verb))
 }
 
 /// Attributes: a map updates them, an array asks for them.

@@ -197,6 +197,8 @@ fn check_answer(action: &Action) -> Result<(), TestCaseError> {
         | Action::Decode(_)
         | Action::Edit(_)
         | Action::Query(_)
+        | Action::Ota(_)
+        | Action::ReadBlock(_)
         | Action::Command(_)
         | Action::ShortReply(_)
         | Action::CountCommands(_) => {}
@@ -211,7 +213,7 @@ proptest! {
         mode_2: bool, method in 0_u8..8,
         path in concat!(
             "(/(topic|sys|ext|session|auth|MuGsF6W4|15bBZlRknc|thing|measurepoint|post|batch",
-            "|attribute|tag|update|query|delete|event",
+            "|attribute|tag|update|query|delete|event|ota|device|inform|Ab3dEf7h",
             "|[a%é]{0,3})){0,9}"
         ),
         content_format: Option<u16>, accept: Option<u16>, condition: bool,

@@ -38,7 +38,7 @@ fn an_unknown_path_names_the_probable_mistake() {
             &format!("/topic/sys/{KEYS}/thing/measurepoint/post/bach"),
             "perhaps thing/measurepoint/post/batch is meant",
         ),
-        (&format!("/topic/sys/{KEYS}/ota/device/inform"), "ota/… is not served by this version"),
+        (&format!("/topic/sys/{KEYS}/ota/device/informs"), "perhaps ota/device/inform is meant"),
         (
             &format!("/topic/sys/{KEYS}/what/ever"),
             "a report goes to /topic/sys/{productKey}/{deviceKey}/thing",
@@ -121,6 +121,8 @@ fn a_condition_is_never_ignored() {
             | Action::Decode(_)
             | Action::Edit(_)
             | Action::Query(_)
+            | Action::Ota(_)
+            | Action::ReadBlock(_)
             | Action::Command(_)
             | Action::ShortReply(_)
             | Action::CountCommands(_)

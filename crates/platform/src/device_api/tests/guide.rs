@@ -11,11 +11,12 @@ use narrowgate_coap::{Code, OptionNumber};
 use crate::{
     device_api::{
         commands::COMMAND_WAITING,
+        ota::OtaVerb,
         points::Verb,
         properties::PropertyVerb,
         short,
         topic::{
-            Handler, MessageOf, NOT_SERVED, TOPICS, Topic,
+            Handler, MessageOf, TOPICS, Topic,
             short::{SHORT_PATHS, ShortHandler, ShortPath},
         },
     },
@@ -38,6 +39,7 @@ const NO_TEST: &str = "none";
 /// The answers that a device can get: how the case causes it, or why there is none.
 const CODES: &[(&str, &str, bool)] = &[
     ("2.04", "a report", true),
+    ("2.03", "an image of firmware, with its ETag", true),
     ("2.05", "the list of topics", true),
     ("2.31", "the first block of a body", true),
     ("4.00", "a body that is not JSON", true),
@@ -58,7 +60,7 @@ const CODES: &[(&str, &str, bool)] = &[
 ];
 
 /// The names of [`Code`] that no device gets from us.
-const NEVER_SENT: &[&str] = &["2.01", "2.02", "2.03", "5.01", "5.02", "5.04"];
+const NEVER_SENT: &[&str] = &["2.01", "2.02", "5.01", "5.02", "5.04"];
 
 /// The codes in the body of a 2.04, and those that only the log has, with how the case causes it.
 const NUMBERS: &[(u16, &str, &str)] = &[
@@ -66,6 +68,8 @@ const NUMBERS: &[(u16, &str, &str)] = &[
     (705, "log", "a handshake of a device that nobody has registered"),
     (723, "log", "a handshake of a device that is switched off"),
     (742, "log", "a handshake with another key"),
+    (764, "reply", "progress of a device that has no upgrade"),
+    (765, "reply", "progress of a device that has not fetched the command of its upgrade"),
     (770, "log", "a device asks for its secret, and dynamic activation is off: 4.03"),
     (771, "log", "a device asks for its secret after its first login: 4.03"),
     (1008, "reply", "two attributes of 4,090 bytes; in the log also a body of more than 10 KiB: 4.13"),
@@ -86,7 +90,14 @@ type OptionRow = (&'static str, &'static str, &'static str, &'static str, &'stat
 const OPTIONS: &[OptionRow] = &[
     ("1", "If-Match", "a condition that no topic can meet", "4.12", "9 bytes", "4.02"),
     ("3", "Uri-Host", "ignored, whatever it is", "2.04", "no byte", "4.02"),
-    ("4", "ETag", "ignored; the blocks of an answer have the same one", "2.04", "9 bytes: ignored", "2.04"),
+    (
+        "4",
+        "ETag",
+        "2.03 where it is that of an image; ignored elsewhere; the blocks of an answer have the same one",
+        "2.04",
+        "9 bytes: ignored",
+        "2.04",
+    ),
     ("5", "If-None-Match", "a condition that no topic can meet", "4.12", "a byte", "4.02"),
     (
         "6",
@@ -159,6 +170,9 @@ const PATH_FAULTS: &str = "4.00 4.02 4.03 4.04 4.05 4.12 5.05";
 /// The same with a body.
 const BODY_FAULTS: &str = "4.00 4.02 4.03 4.04 4.05 4.06 4.12 4.13 4.15 5.05";
 
+/// Those of a request for an image.
+const IMAGE_FAULTS: &str = "4.00 4.02 4.03 4.04 4.05 4.06 4.12 5.05";
+
 /// The answer to what is right, and those to what is wrong.
 fn answers(topic: &Topic) -> (&'static str, String) {
     let numbers = match topic.handler {
@@ -174,6 +188,11 @@ fn answers(topic: &Topic) -> (&'static str, String) {
             "1200 1204 1206 1212 1260"
         }
         Handler::Message(MessageOf::Points(Verb::Post | Verb::Resume) | MessageOf::Event) => "1200 1204 1260",
+        Handler::Message(MessageOf::Ota(verb)) => match verb {
+            OtaVerb::Inform => "1200 1204 1260",
+            OtaVerb::Progress => "764 765 1200 1204 1260",
+            OtaVerb::GetVersion => "1200 1260",
+        },
         Handler::Message(MessageOf::Properties(PropertyKind::Attribute, verb)) => match verb {
             PropertyVerb::Update => "1008 1200 1204 1207 1260",
             PropertyVerb::Query => "1200 1208 1260",
@@ -198,6 +217,8 @@ fn answers_of_short(short: &ShortPath) -> (&'static str, String) {
         ShortHandler::Points(_) => "1200 1204 1206",
         ShortHandler::Attributes => "1008 1204 1207 1208",
         ShortHandler::Event => "1200 1204",
+        ShortHandler::Firmware => "764 765 1200 1204",
+        ShortHandler::Image => return ("2.05", IMAGE_FAULTS.replace("4.03 ", "")),
         ShortHandler::ReplyToCommand => "1200",
     };
     ("2.04", format!("{body} {numbers}"))
@@ -236,19 +257,9 @@ fn topic_rows() -> Vec<String> {
         row(method, &short.name(), "2, where switched on", (good, &bad), &name_of_short(short))
     }));
     let core = ("2.05", "4.00 4.02 4.04 4.05 4.06 4.12 5.05");
+    rows.push(row("GET", "/ota/{imageId}", "2", ("2.05", IMAGE_FAULTS), "/ota/{imageId}"));
     rows.push(row("GET", "/.well-known/core", "2, 3", core, "/.well-known/core"));
-    rows.extend(not_served().map(|name| {
-        row("any", &format!("/topic/sys/{{pk}}/{{dk}}/{name}"), "not served yet", ("4.04", "4.03"), name)
-    }));
     rows
-}
-
-/// One topic for each beginning of those that are not served.
-fn not_served() -> impl Iterator<Item = &'static str> {
-    NOT_SERVED.into_iter().map(|topic| match topic {
-        "ota/" => "ota/device/inform",
-        whole => whole,
-    })
 }
 
 fn section() -> String {
@@ -295,7 +306,8 @@ fn every_row_has_its_case() {
     for topic in &TOPICS {
         let name = name(topic);
         // The case of a reply is registered with that of its command.
-        let key = name.strip_suffix("_reply").filter(|_| topic.rest.contains(&"service")).unwrap_or(&name);
+        let is_reply = matches!(topic.handler, Handler::ReplyToCommand(_));
+        let key = name.strip_suffix("_reply").filter(|_| is_reply).unwrap_or(&name);
         let (cases, key) = match topic.rest {
             [.., last] if topic.is_of_bytes() => (CASES_OF_RAW, *last),
             _ => (CASES_OF_TOPICS, key),
@@ -306,7 +318,7 @@ fn every_row_has_its_case() {
         let is_there = has(CASES_OF_SHORT, &name) && CASES_OF_SHORT.contains("@_register(");
         assert!(is_there, "served_short.py has no case of {name}");
     }
-    for name in not_served().chain(["/.well-known/core"]) {
+    for name in ["/ota/{imageId}", "/.well-known/core"] {
         assert!(has(CASES_OF_TOPICS, name), "served_topics.py has no case of {name}");
     }
     for (code, ..) in CODES.iter().filter(|(.., is_tested)| *is_tested) {

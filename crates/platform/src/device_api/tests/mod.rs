@@ -5,6 +5,7 @@ mod authority;
 mod events;
 mod explained;
 mod guide;
+mod ota;
 mod properties;
 mod raw;
 mod short;

@@ -4,6 +4,7 @@
 use narrowgate_coap::{Code, UriPath};
 
 use super::Verb;
+use crate::firmware::ImageId;
 
 /// A short path with one of its methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,19 +30,27 @@ pub(in crate::device_api) enum ShortHandler {
     FetchCommand,
     /// Answers a command.
     ReplyToCommand,
+    /// Says something of the device's firmware.
+    Firmware,
+    /// Gets a block of an image, whose id stands in the path.
+    Image,
 }
 
 /// A placeholder: 1 to 65535, as the numbers of elements are.
 const NUMBER: &str = "{n}";
+/// Another one: the id of an image, or what is none.
+const IMAGE: &str = "{imageId}";
 
 /// Every short path.
-pub(in crate::device_api) const SHORT_PATHS: [ShortPath; 6] = [
+pub(in crate::device_api) const SHORT_PATHS: [ShortPath; 8] = [
     ShortPath::post(&["p"], ShortHandler::Points(Verb::Post)),
     ShortPath::post(&["r"], ShortHandler::Points(Verb::Resume)),
     ShortPath::post(&["a"], ShortHandler::Attributes),
     ShortPath::post(&["e", NUMBER], ShortHandler::Event),
     ShortPath { segments: &["c"], method: Code::GET, handler: ShortHandler::FetchCommand },
     ShortPath::post(&["c"], ShortHandler::ReplyToCommand),
+    ShortPath::post(&["o"], ShortHandler::Firmware),
+    ShortPath { segments: &["f", IMAGE], method: Code::GET, handler: ShortHandler::Image },
 ];
 
 impl ShortPath {
@@ -49,9 +58,18 @@ impl ShortPath {
         Self { segments, method: Code::POST, handler }
     }
 
+    fn has_placeholder(&self) -> bool {
+        self.segments.iter().any(|segment| segment.starts_with('{'))
+    }
+
     /// The path, as people write it.
     pub(in crate::device_api) fn name(&self) -> String {
         format!("/{}", self.segments.join("/"))
+    }
+
+    /// The id of the image in a path that is this one.
+    pub(in crate::device_api) fn image(path: &UriPath) -> Option<ImageId> {
+        path.segments().nth(1)?.parse().ok()
     }
 
     /// Whether a path is this one: with the number in the place of the placeholder, 0 where there is none.
@@ -62,7 +80,7 @@ impl ShortPath {
             let given = given.next()?;
             match *own == NUMBER {
                 true => number = parse_number(&given)?,
-                false if given == *own => {}
+                false if *own == IMAGE && !given.is_empty() || given == *own => {}
                 false => return None,
             }
         }
@@ -89,7 +107,7 @@ pub(in crate::device_api) fn is_one(path: &UriPath) -> bool {
 /// Each path without a placeholder, once.
 pub(in crate::device_api) fn all_paths() -> impl Iterator<Item = String> {
     let mut names: Vec<String> =
-        SHORT_PATHS.iter().filter(|short| !short.segments.contains(&NUMBER)).map(ShortPath::name).collect();
+        SHORT_PATHS.iter().filter(|short| !short.has_placeholder()).map(ShortPath::name).collect();
     names.dedup();
     names.into_iter()
 }
@@ -107,11 +125,14 @@ mod tests {
         assert_eq!(found("/p"), [("/p".to_owned(), 0)]);
         assert_eq!(found("/c"), [("/c".to_owned(), 0), ("/c".to_owned(), 0)]);
         assert_eq!(found("/e/7"), [("/e/{n}".to_owned(), 7)]);
+        assert_eq!(found("/f/Ab3dEf7h"), [("/f/{imageId}".to_owned(), 0)]);
         assert_eq!(found("/e/65535"), [("/e/{n}".to_owned(), 65_535)]);
         for path in ["/", "/P", "/p/", "/p/1", "//p", "/pp", "/e", "/e/", "/e/0", "/e/07", "/e/65536"] {
             assert_eq!(found(path), [], "{path}");
         }
-        for path in ["/e/+7", "/e/-1", "/e/7/post", "/e/tilted", "/c/c", "/topic/p", "/%70x"] {
+        for path in
+            ["/e/+7", "/e/-1", "/e/7/post", "/e/tilted", "/c/c", "/o/1", "/f", "/f/", "/f/x/y", "/topic/p"]
+        {
             assert_eq!(found(path), [], "{path}");
         }
     }

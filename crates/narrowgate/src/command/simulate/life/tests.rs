@@ -25,6 +25,8 @@ fn plan() -> Plan {
         event: None,
         content_format: format::JSON,
         reply: Reply::Code(200),
+        updates: false,
+        firmware: None,
         fault: None,
     }
 }
@@ -252,4 +254,94 @@ fn in_cbor_it_asks_answers_and_reads_the_same() {
     assert!(shown.collect::<String>().contains(r#""payload":{"id":"20","code":200,"data":{"temp":21.5}}"#));
     stage.life.stop();
     assert_eq!(stage.life.verdict(), Ok(()));
+}
+
+const UPGRADE: &str = "/topic/sys/pk/dk/ota/device/upgrade";
+
+/// An offer of these bytes.
+fn offer(image: &str, sign: &str) -> String {
+    let bytes = image.len();
+    format!(
+        r#"{{"id":"20","version":"1.0","method":"ota.device.upgrade","params":{{"version":"2.0",
+        "sign":"{sign}","signMethod":"SHA256","fileUrl":"/ota/Ab3dEf7h","fileSize":{bytes}}}}}"#
+    )
+}
+
+/// SHA-256 of `firmware`.
+const SIGN: &str = "3e2afc9d15a7f40ac1d4e0ac8ecb6c1a5ffed8b6a1ab6fa6c3b4b31a4a6b0d8e";
+
+impl Stage {
+    /// The only block of an image.
+    fn sends_image(&mut self, image: &str) -> String {
+        let response = Response::new(Code::CONTENT).option(OptionNumber::ETAG, "tag").payload(image);
+        self.meet(DeviceEvent::Answered(response.option(OptionNumber::BLOCK2, [0x06])))
+    }
+
+    /// Comes to where the image is asked for.
+    fn takes(&mut self, command: &str) -> String {
+        self.connects();
+        let fetched = self.acknowledges(Some(UPGRADE));
+        assert_eq!(fetched, format!("0.01 {UPGRADE} "));
+        let replied = self.answers(Code::CONTENT, command, None);
+        assert_eq!(replied, format!(r#"0.02 {UPGRADE}_reply {{"id":"20","code":200,"data":{{}}}}"#));
+        self.answers(Code::CHANGED, "", None)
+    }
+}
+
+#[test]
+fn an_update_is_fetched_checked_and_told_of_and_then_the_device_ends() {
+    let mut stage = Stage::new(Plan { updates: true, ..plan() });
+    let image = "firmware";
+    let sign: String = sha256(image);
+    assert_eq!(stage.takes(&offer(image, &sign)), "0.01 /ota/Ab3dEf7h ");
+    let told = stage.sends_image(image);
+    assert!(told.contains(r#"ota/device/progress"#) && told.contains(r#""step":"100""#), "{told}");
+    let informed = stage.acknowledges(None);
+    assert!(informed.contains(r#""params":{"version":"2.0"}"#), "{informed}");
+    assert_eq!(stage.acknowledges(None), "close");
+    assert!(stage.life.is_over());
+    assert_eq!(stage.life.verdict(), Ok(()));
+}
+
+#[test]
+fn an_image_that_is_another_one_fails_the_update_and_the_life() {
+    let mut stage = Stage::new(Plan { updates: true, ..plan() });
+    stage.takes(&offer("firmware", SIGN));
+    let told = stage.sends_image("firmware");
+    assert!(told.contains(r#""step":"-3""#), "{told}");
+    assert_eq!(stage.acknowledges(None), "close");
+    assert!(stage.life.verdict().is_err_and(|reason| reason.contains("failed in step -3")));
+}
+
+#[test]
+fn a_block_without_an_answer_is_asked_for_again_in_the_next_session() {
+    let mut stage = Stage::new(Plan { updates: true, count: Some(1), ..plan() });
+    stage.takes(&offer("firmware", &sha256("firmware")));
+    assert_eq!(stage.does_not_answer(FailureCause::TimedOut), "close");
+    stage.now += Duration::from_secs(60);
+    stage.life.handle_timeout(stage.now);
+    assert_eq!(stage.acts(), "connect");
+    assert!(stage.connects().starts_with("0.02 measurepoint/post"));
+    assert_eq!(stage.acknowledges(None), "0.01 /ota/Ab3dEf7h ");
+    // And after a time where the server is busy.
+    let busy = Response::new(Code::SERVICE_UNAVAILABLE).max_age(7);
+    assert_eq!(stage.meet(DeviceEvent::Answered(busy)), "");
+    stage.now += Duration::from_secs(7);
+    stage.life.handle_timeout(stage.now);
+    assert_eq!(stage.acts(), "0.01 /ota/Ab3dEf7h ");
+}
+
+#[test]
+fn without_update_an_offer_is_answered_like_any_other_command() {
+    let mut stage = Stage::new(Plan { firmware: Some("1.0".to_owned()), ..plan() });
+    assert!(stage.connects().contains("/ota/device/inform"), "it says its version first");
+    assert!(stage.acknowledges(None).starts_with("0.02 measurepoint/post"));
+    stage.acknowledges(Some(UPGRADE));
+    stage.answers(Code::CONTENT, &offer("firmware", SIGN), None);
+    assert_eq!(stage.answers(Code::CHANGED, "", None), "");
+}
+
+fn sha256(text: &str) -> String {
+    use sha2::{Digest as _, Sha256};
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }

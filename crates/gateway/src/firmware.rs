@@ -1,0 +1,322 @@
+//! Firmware: what devices say of theirs is written like a report, the versions that they ask for are read,
+//! and so is each block of an image, anew for its request. Of a transfer nothing is kept: neither here nor in
+//! the message layer (`coap::endpoint`, Blocks).
+//!
+//! That a device fetches an image is written down for people, with its first and last block and with those
+//! that cross a tenth of the image: the place of the block says that, and a block that comes again is written
+//! down again. Nobody waits for it.
+//!
+//! Limits: [`BLOCKS_MAX`] blocks are read at the same time, [`WAITING_MAX`] wait for them, and further ones
+//! are answered 5.03; a device has [`AT_ONCE_MAX`] at the same time, and gets 4.29 beyond.
+
+use std::collections::BTreeMap;
+
+use narrowgate_coap::Response;
+use narrowgate_engine::event::Ticket;
+use narrowgate_platform::{
+    device_api::{
+        self,
+        commands::COMMAND_WAITING,
+        ota::{
+            OtaMessage, OtaWanted,
+            image::{AT_ONCE_MAX, BlockWanted},
+        },
+    },
+    firmware::{Fetched, FirmwareMove, FirmwareStep, ImageId, NoUpgrade},
+    ids::{DeviceId, UnixMillis},
+    model::command::CommandSession,
+    ports::{ImagePiece, OfferedUpgrade, StoreError, Write, Written},
+    rules::{clock::Arrival, rate::Seldom},
+};
+
+use crate::{
+    ERRORS_EVERY,
+    desk::response_after,
+    effect::{Effect, Now},
+    outbox::{Line, Outbox, Pending},
+    requests::Asker,
+    shared::Shared,
+};
+
+/// Blocks that are read at the same time: fewer than look-ups of handshakes, which they must not delay.
+pub(crate) const BLOCKS_MAX: usize = 64;
+/// Blocks that wait for those: as many devices, and so much of their time out is not used up.
+pub(crate) const WAITING_MAX: usize = 4096;
+/// Questions for versions that are read at the same time, and as many times more wait.
+const VERSIONS_MAX: usize = 16;
+/// Longest value of option 2100 beside a block of 1024 bytes: a longer one would not leave its room in a
+/// message, and the block, with all that follow, would become a smaller one.
+const WAITING_BYTES_MAX: usize = 88;
+
+/// What a device says, under way.
+#[derive(Debug)]
+pub(crate) struct FirmwareTold {
+    device: DeviceId,
+    /// Who waits for the answer; `None`: nobody.
+    asked: Option<(Ticket, Asker, OtaWanted)>,
+}
+
+/// A question for versions under way.
+#[derive(Debug)]
+pub(crate) struct VersionsAsked {
+    ticket: Ticket,
+    asker: Asker,
+    wanted: OtaWanted,
+}
+
+/// A block under way.
+#[derive(Debug)]
+pub(crate) struct BlockAsked {
+    ticket: Ticket,
+    asker: Asker,
+    wanted: BlockWanted,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Firmware {
+    blocks: Line<BlockAsked>,
+    /// Blocks of each device that has some under way.
+    of_devices: BTreeMap<DeviceId, usize>,
+    versions: Line<VersionsAsked>,
+    errors: Seldom,
+}
+
+impl Firmware {
+    pub(crate) fn new() -> Self {
+        Self {
+            blocks: Line::new(BLOCKS_MAX),
+            of_devices: BTreeMap::new(),
+            versions: Line::new(VERSIONS_MAX),
+            errors: Seldom::new(ERRORS_EVERY),
+        }
+    }
+
+    fn ask(&mut self, out: &mut Outbox) {
+        while let Some(asked) = self.blocks.poll() {
+            let piece = asked.wanted.piece(asked.asker.grant.product_key());
+            out.ask(Pending::Block(Box::new(asked)), |token| Effect::ImagePiece(token, piece));
+        }
+        while let Some(asked) = self.versions.poll() {
+            let device = asked.asker.grant.device;
+            out.ask(Pending::Versions(Box::new(asked)), |token| Effect::Upgrades(token, device));
+        }
+    }
+
+    /// Whether one more block of a device may be under way: then it counts as such.
+    fn permit(&mut self, device: DeviceId) -> bool {
+        let under_way = self.of_devices.entry(device).or_default();
+        let is_permitted = *under_way < AT_ONCE_MAX;
+        *under_way += usize::from(is_permitted);
+        is_permitted
+    }
+
+    /// A block of a device is under way no more.
+    fn leave(&mut self, device: DeviceId) {
+        if let Some(under_way) = self.of_devices.get_mut(&device) {
+            *under_way -= 1;
+            if *under_way == 0 {
+                self.of_devices.remove(&device);
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Has noted what a device says, or read what it asks; the answer follows.
+    pub(crate) fn handle_ota(
+        &mut self,
+        now: Now,
+        ticket: Ticket,
+        asker: Asker,
+        wanted: OtaWanted,
+        arrived: Arrival,
+    ) {
+        if let OtaMessage::Step(step) = &wanted.message {
+            let step = step.clone();
+            return self.write_firmware(step, arrived.time, (ticket, asker, wanted));
+        }
+        if self.firmware.versions.waiting() >= VERSIONS_MAX * VERSIONS_MAX {
+            self.requests.count_unavailable();
+            return self.respond(now, ticket, &asker, device_api::unavailable());
+        }
+        self.firmware.versions.enter(VersionsAsked { ticket, asker, wanted });
+        self.firmware.ask(&mut self.out);
+    }
+
+    fn write_firmware(&mut self, step: FirmwareStep, at: UnixMillis, asked: (Ticket, Asker, OtaWanted)) {
+        let (_, asker, _) = &asked;
+        if let Some(write) = write_of(asker, step, at) {
+            let device = asker.grant.device;
+            let told = FirmwareTold { device, asked: Some(asked) };
+            self.out.write(vec![write], Pending::Firmware(Box::new(told)));
+        }
+    }
+
+    /// What a device said is durable, or the store has refused it.
+    pub(crate) fn handle_firmware_written(
+        &mut self,
+        now: Now,
+        told: FirmwareTold,
+        outcomes: Result<&[Written], &StoreError>,
+    ) {
+        if let Ok([Written::Upgrade(moved)]) = outcomes
+            && moved.commands_changed
+        {
+            self.change_commands(now, told.device);
+        }
+        let Some((ticket, asker, wanted)) = told.asked else { return };
+        let answer = match outcomes {
+            Ok([Written::Upgrade(_) | Written::Done | Written::Unchanged]) => wanted.done(),
+            Ok([Written::NoUpgrade]) => wanted.no_upgrade(NoUpgrade::None),
+            Ok([Written::UpgradeNotStarted]) => wanted.no_upgrade(NoUpgrade::NotStarted),
+            outcomes => {
+                self.note(now, &asker, outcomes);
+                let response = response_after(outcomes, device_api::unavailable());
+                return self.respond(now, ticket, &asker, response);
+            }
+        };
+        let (response, refusal) = asker.in_its_form(answer).into_parts();
+        self.respond(now, ticket, &asker, response);
+        if let Some(refusal) = refusal {
+            self.refuse(now, &asker, refusal);
+        }
+    }
+
+    /// The upgrades of a device are read, or could not be.
+    pub(crate) fn handle_upgrades(
+        &mut self,
+        now: Now,
+        asked: VersionsAsked,
+        answer: Result<Vec<OfferedUpgrade>, StoreError>,
+    ) {
+        let VersionsAsked { ticket, asker, wanted } = asked;
+        self.firmware.versions.leave();
+        self.firmware.ask(&mut self.out);
+        let Some(upgrades) = self.read_or_complain(now, &asker, answer) else {
+            return self.respond(now, ticket, &asker, device_api::unavailable());
+        };
+        let open = upgrades.iter().filter(|offered| offered.upgrade.is_open());
+        let (response, _) = wanted.versions(open.map(|offered| &*offered.image.version)).into_parts();
+        self.respond(now, ticket, &asker, response);
+    }
+
+    /// Has a block of an image read; the answer follows.
+    pub(crate) fn fetch_block(&mut self, now: Now, ticket: Ticket, asker: Asker, wanted: BlockWanted) {
+        if ticket.session.shard >= self.plain_from {
+            let (response, refusal) = BlockWanted::unprotected().into_parts();
+            self.respond(now, ticket, &asker, response);
+            if let Some(refusal) = refusal {
+                self.refuse(now, &asker, refusal);
+            }
+            return;
+        }
+        if self.firmware.blocks.waiting() >= WAITING_MAX {
+            self.requests.count_unavailable();
+            return self.respond(now, ticket, &asker, device_api::unavailable());
+        }
+        if !self.firmware.permit(asker.grant.device) {
+            return self.respond(now, ticket, &asker, BlockWanted::too_many());
+        }
+        self.firmware.blocks.enter(BlockAsked { ticket, asker, wanted });
+        self.firmware.ask(&mut self.out);
+    }
+
+    /// A block is read, or could not be.
+    pub(crate) fn handle_piece(
+        &mut self,
+        now: Now,
+        asked: BlockAsked,
+        answer: Result<Option<ImagePiece>, StoreError>,
+    ) {
+        let BlockAsked { ticket, asker, wanted } = asked;
+        self.firmware.blocks.leave();
+        self.firmware.leave(asker.grant.device);
+        self.firmware.ask(&mut self.out);
+        let Some(read) = self.read_or_complain(now, &asker, answer) else {
+            return self.respond(now, ticket, &asker, device_api::unavailable());
+        };
+        let fetched = read.as_ref().and_then(|piece| {
+            let (offset, bytes) = (wanted.block.offset() as u64, piece.bytes.len() as u64);
+            to_note(offset, bytes, piece.size)
+        });
+        let (response, refusal) = wanted.answer(read).into_parts();
+        // Who has the image already fetches nothing.
+        let fetched = fetched.filter(|_| response.is_block());
+        let response = with_room(self.marked(now, &asker, response));
+        self.out.respond(ticket, response);
+        if let Some(refusal) = refusal {
+            self.refuse(now, &asker, refusal);
+        }
+        if let Some(fetched) = fetched {
+            self.note_fetched(&asker, wanted.image, fetched);
+        }
+    }
+
+    fn note_fetched(&mut self, asker: &Asker, image: ImageId, fetched: Fetched) {
+        let at = self.clock.now().time;
+        if let Some(write) = write_of(asker, FirmwareStep::Fetching { image, fetched }, at) {
+            let told = FirmwareTold { device: asker.grant.device, asked: None };
+            self.out.write(vec![write], Pending::Firmware(Box::new(told)));
+        }
+    }
+
+    /// What was read; where it could not be, that is counted and said to operators.
+    fn read_or_complain<T>(&mut self, now: Now, asker: &Asker, answer: Result<T, StoreError>) -> Option<T> {
+        match answer {
+            Ok(read) => Some(read),
+            Err(error) => {
+                if let Some(left_out) = self.firmware.errors.permit(now.instant) {
+                    let device = asker.grant.device.0;
+                    tracing::error!(device, %error, left_out, "the store cannot read firmware for a device");
+                }
+                self.requests.count_unavailable();
+                None
+            }
+        }
+    }
+}
+
+/// A step of a device's firmware, as it is written. A session by the product's secret has none.
+fn write_of(asker: &Asker, step: FirmwareStep, at: UnixMillis) -> Option<Write> {
+    let session = CommandSession { login: asker.login()?, secret_version: asker.grant.secret_version };
+    Some(Write::Firmware(FirmwareMove { device: asker.grant.device, session, step, at }))
+}
+
+/// What is written down of a block at this place of an image of so many bytes.
+fn to_note(offset: u64, bytes: u64, size: u64) -> Option<Fetched> {
+    let tenth = |at: u64| u128::from(at) * 10 / u128::from(size.max(1));
+    match offset + bytes {
+        _ if bytes == 0 => None,
+        end if end >= size => Some(Fetched::Last),
+        end if offset == 0 || tenth(offset) < tenth(end) => Some(Fetched::First),
+        _ => None,
+    }
+}
+
+/// A block without an option that would make it a smaller one.
+fn with_room(mut response: Response) -> Response {
+    let waiting = response.options.find(COMMAND_WAITING).map_or(0, <[u8]>::len);
+    if response.is_block() && waiting > WAITING_BYTES_MAX {
+        response.options.remove(COMMAND_WAITING);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_block_the_last_one_and_ten_between_are_written_down() {
+        let size: u64 = 1_000_000;
+        let noted: Vec<Fetched> = (0..size.div_ceil(1024))
+            .filter_map(|n| to_note(n * 1024, 1024.min(size - n * 1024), size))
+            .collect();
+        assert_eq!(noted.len(), 11);
+        assert_eq!(noted.iter().filter(|fetched| **fetched == Fetched::Last).count(), 1);
+        assert_eq!(to_note(0, 10, 10), Some(Fetched::Last));
+        assert_eq!(to_note(1024, 1024, 1 << 20), None);
+        assert_eq!(to_note(2048, 0, 10), None);
+    }
+}

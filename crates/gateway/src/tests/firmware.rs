@@ -1,0 +1,191 @@
+//! Stories of firmware: what devices say of theirs, and the blocks of images.
+
+use narrowgate_coap::{Block, Request};
+use narrowgate_engine::event::{SessionId, ShardEvent};
+use narrowgate_platform::{
+    device_api::ota::image::AT_ONCE_MAX,
+    firmware::{Image, ImageId, Sha256Sum, Upgrade, UpgradeState},
+    ids::UnixMillis,
+    ports::{ImagePiece, OfferedUpgrade, StoreError, UpgradeMoved, Written},
+};
+
+use super::{
+    stage::{Kind, Stage, device_id},
+    stories::served,
+};
+use crate::{
+    Answer,
+    firmware::{BLOCKS_MAX, WAITING_MAX},
+};
+
+/// Bytes of the image: ten blocks.
+const SIZE: usize = 10 * 1024;
+const PATH: &str = "/ota/Ab3dEf7h";
+
+fn image_id() -> ImageId {
+    "Ab3dEf7h".parse().expect("8 letters and digits")
+}
+
+fn full() -> StoreError {
+    StoreError::Unavailable("the disk is full".into())
+}
+
+/// An upgrade of device d in a state.
+fn offered(version: &str, state: UpgradeState) -> OfferedUpgrade {
+    let mut upgrade = Upgrade::new(device_id("d"), image_id(), UnixMillis(0));
+    upgrade.state = state;
+    let (product_key, version, sha256) = ("p".to_owned(), version.to_owned(), Sha256Sum([7; 32]));
+    let (size, uploaded) = (SIZE as u64, UnixMillis(0));
+    let image = Image { id: image_id(), product_key, version, size, sha256, uploaded, rollout: None };
+    OfferedUpgrade { upgrade, image }
+}
+
+fn moved(commands_changed: bool) -> Written {
+    let (image, state, progress) = (image_id(), UpgradeState::Downloading, Some(5));
+    Written::Upgrade(UpgradeMoved { image, state, progress, commands_changed, paused: false })
+}
+
+impl Stage {
+    /// What a device says or asks of firmware.
+    pub(super) fn firmware_event(&mut self, session: SessionId, words: &[&str]) -> ShardEvent {
+        let request = match words {
+            ["informs", version] => told("inform", &format!(r#"{{"version":"{version}"}}"#)),
+            ["is", "at", step] => told("progress", &format!(r#"{{"step":"{step}"}}"#)),
+            ["asks", "for", "versions"] => told("getversion", "{}"),
+            ["fetches", number] => {
+                let number = number.parse().expect("a number of a block");
+                Request { block2: Block::new(number, false, 1024), ..Request::get(PATH) }
+            }
+            _ => panic!("{words:?} is no event"),
+        };
+        self.request(session, request)
+    }
+
+    /// What the store answers.
+    pub(super) fn firmware_answer(&mut self, answer: &str) {
+        match answer {
+            "moved" => self.written(&Ok(vec![moved(false)])),
+            "moved with its command" => self.written(&Ok(vec![moved(true)])),
+            "no upgrade" => self.written(&Ok(vec![Written::NoUpgrade])),
+            "not started" => self.written(&Ok(vec![Written::UpgradeNotStarted])),
+            "offers 2.0" => {
+                let states = [("2.0", UpgradeState::Offered), ("1.0", UpgradeState::Done)];
+                self.upgrades(Ok(states.map(|(version, state)| offered(version, state)).into()));
+            }
+            "offers fail" => self.upgrades(Err(full())),
+            "piece" => self.piece(Ok(Some(1024))),
+            "no piece" => self.piece(Ok(Some(0))),
+            "no image" => self.piece(Ok(None)),
+            "piece fails" => self.piece(Err(full())),
+            _ => panic!("{answer:?} is no input"),
+        }
+    }
+
+    fn upgrades(&mut self, answer: Result<Vec<OfferedUpgrade>, StoreError>) {
+        let token = self.take(Kind::Upgrades);
+        self.gateway.handle_answer(self.now, token, Answer::Upgrades(answer));
+    }
+
+    /// So many bytes of the image.
+    fn piece(&mut self, answer: Result<Option<usize>, StoreError>) {
+        let token = self.take(Kind::Piece);
+        let piece = |bytes| ImagePiece { bytes: vec![b'f'; bytes], size: SIZE as u64, etag: [7; 8] };
+        self.gateway.handle_answer(self.now, token, Answer::ImagePiece(answer.map(|it| it.map(piece))));
+    }
+}
+
+fn told(topic: &str, params: &str) -> Request {
+    let body = format!(r#"{{"id":"1","params":{params}}}"#);
+    Request::post(&format!("/topic/sys/p/d/ota/device/{topic}"), 50, body)
+}
+
+#[test]
+fn what_a_device_says_is_answered_when_it_is_durable() {
+    let mut stage = served();
+    for outcome in ["moved", "done", "unchanged"] {
+        assert_eq!(stage.play("s1 informs 2.0"), "write inform 2.0");
+        assert_eq!(stage.play(outcome), "s1 2.04", "{outcome}");
+    }
+    assert_eq!(stage.play("s1 is at -3; moved"), "write progress -3, s1 2.04");
+    for (outcome, effects) in [
+        ("no upgrade", "s1 2.04, write no_upgrade"),
+        ("not started", "s1 2.04, write no_upgrade"),
+        ("write fails", "s1 5.03"),
+        ("outrun", "write log, s1 4.03"),
+        ("refused", "write device_disabled, s1 4.03"),
+    ] {
+        let mut stage = served();
+        stage.play("s1 is at 5");
+        assert_eq!(stage.play(outcome), effects, "{outcome}");
+    }
+    assert!(stage.gateway.is_settled());
+}
+
+#[test]
+fn a_command_that_is_taken_back_with_an_upgrade_is_named_no_more() {
+    let mut stage = served();
+    stage.play("send set; commands");
+    assert_eq!(stage.play("s1 informs 2.0; moved"), "write inform 2.0, s1 2.04 (set)");
+    stage.open.clear();
+    let taken_back = stage.play("s1 informs 2.0; moved with its command");
+    assert_eq!(taken_back, "write inform 2.0, read commands, s1 2.04 (set)");
+    stage.play("commands");
+    assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04");
+}
+
+#[test]
+fn the_versions_that_a_device_may_fetch_are_those_that_are_open() {
+    let mut stage = served();
+    assert_eq!(stage.play("s1 asks for versions"), "read upgrades");
+    assert_eq!(stage.play("offers 2.0"), "s1 2.04");
+    assert_eq!(stage.play("s1 asks for versions; offers fail"), "read upgrades, s1 5.03");
+    assert!(stage.gateway.is_settled());
+}
+
+#[test]
+fn a_block_is_read_for_each_request_and_the_first_and_last_are_written_down() {
+    let mut stage = served();
+    assert_eq!(stage.play("s1 fetches 0"), "read 1024 bytes at 0");
+    assert_eq!(stage.play("piece"), "s1 2.05, write first block");
+    assert_eq!(stage.play("moved"), "");
+    // Again, after the answer was lost.
+    assert_eq!(
+        stage.play("s1 fetches 0; piece; no upgrade"),
+        "read 1024 bytes at 0, s1 2.05, write first block"
+    );
+    assert_eq!(
+        stage.play("s1 fetches 9; piece; write fails"),
+        "read 1024 bytes at 9216, s1 2.05, write last block"
+    );
+    let behind = "read 1024 bytes at 10240, s1 4.00, write option_unsupported";
+    assert_eq!(stage.play("s1 fetches 10; no piece"), behind);
+    assert_eq!(stage.play("done; s1 fetches 3; no image").rsplit(", ").nth(1), Some("s1 4.04"));
+    assert_eq!(stage.play("done; s1 fetches 3; piece fails").rsplit(", ").next(), Some("s1 5.03"));
+    // Nobody is left who could be answered.
+    stage.play("s1 fetches 3; s1 leaves; done; piece; moved");
+    assert!(stage.gateway.is_settled());
+}
+
+#[test]
+fn a_device_waits_for_few_blocks_at_once_and_others_do_not_wait_for_it() {
+    let mut stage = served();
+    (0..AT_ONCE_MAX).for_each(|_| drop(stage.play("s1 fetches 1")));
+    assert_eq!(stage.play("s1 fetches 1"), "s1 4.29");
+    assert_eq!(stage.play("piece"), "s1 2.05, write first block");
+    assert_eq!(stage.play("s1 fetches 1"), "read 1024 bytes at 1024");
+    assert_eq!(stage.count(Kind::Piece), AT_ONCE_MAX);
+    const { assert!(BLOCKS_MAX > AT_ONCE_MAX && WAITING_MAX > BLOCKS_MAX) };
+}
+
+#[test]
+fn a_long_topic_of_a_command_does_not_make_blocks_smaller() {
+    let mut stage = served();
+    stage.play("send set; commands");
+    assert_eq!(
+        stage.play("s1 fetches 2; piece"),
+        "read 1024 bytes at 2048, s1 2.05 (set), write first block"
+    );
+    let service = "s".repeat(100);
+    stage.play(&format!("cancel 1; commands; send {service}; commands; moved"));
+    assert_eq!(stage.play("s1 fetches 2; piece"), "read 1024 bytes at 2048, s1 2.05, write first block");
+}
