@@ -444,6 +444,13 @@ impl<'a> Conversation<'a> {
                 Effect::Commands(token, _) => {
                     self.server.handle_answer(self.both(), token, Answer::Commands(Ok(Vec::new())));
                 }
+                // Nobody offers any.
+                Effect::Upgrades(token, _) => {
+                    self.server.handle_answer(self.both(), token, Answer::Upgrades(Ok(Vec::new())));
+                }
+                Effect::ImagePiece(token, _) => {
+                    self.server.handle_answer(self.both(), token, Answer::ImagePiece(Ok(None)));
+                }
                 // Only of a product that is off, and none is.
                 Effect::OnlineOf(token, _) => {
                     self.server.handle_answer(self.both(), token, Answer::OnlineOf(Ok(Vec::new())));

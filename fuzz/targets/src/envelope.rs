@@ -10,9 +10,12 @@ use narrowgate_platform::{
     device_api::{
         self, Action, CommandWanted, CountWanted, ProductState,
         cbor::{self, Limits},
-        json, points,
+        json,
+        ota::{OtaMessage, OtaWanted, image::BlockWanted},
+        points,
         properties::IN_A_MESSAGE_MAX,
     },
+    firmware::{FirmwareStep, NoUpgrade, check_version},
     ids::{DeviceId, UnixMillis},
     model::{
         message::{MessageKind, read_event},
@@ -111,6 +114,8 @@ pub fn envelope(data: &[u8]) {
             Action::Unavailable(response) => panic!("the product can be read: {response:?}"),
             Action::Command(wanted) => check_command(session, &request, &wanted),
             Action::CountCommands(wanted) => check_count(session, &request, wanted),
+            Action::Ota(wanted) => check_firmware(session, &request, &wanted),
+            Action::ReadBlock(wanted) => check_block(session, &request, &wanted),
             Action::IssueSecret(_) => {
                 assert_eq!((session.mode, request.method), (SecureMode::ProductSecret, Code::GET));
                 assert_eq!(request.path, fixed.paths[4], "only on its own topic");
@@ -127,6 +132,28 @@ pub fn envelope(data: &[u8]) {
             }
         }
     });
+}
+
+/// What a device says of its firmware has its bounds.
+fn check_firmware(session: &Grant, request: &Request, wanted: &OtaWanted) {
+    assert_eq!((session.mode, request.method), (SecureMode::DeviceSecret, Code::POST));
+    match &wanted.message {
+        OtaMessage::Step(FirmwareStep::Inform { version }) => assert_eq!(check_version(version), Ok(())),
+        OtaMessage::Step(FirmwareStep::Progress { step, .. }) => assert!((-5..=100).contains(step)),
+        OtaMessage::Step(other) => panic!("no message says this: {other:?}"),
+        OtaMessage::GetVersion => return check_reply(request, wanted.versions(["1.0"]).response()),
+    }
+    check_reply(request, wanted.done().response());
+    for why in [NoUpgrade::None, NoUpgrade::NotStarted] {
+        check_reply(request, wanted.no_upgrade(why).response());
+    }
+}
+
+/// A block of an image is fetched by GET, and what does not exist is 4.04.
+fn check_block(session: &Grant, request: &Request, wanted: &BlockWanted) {
+    assert_eq!((session.mode, request.method), (SecureMode::DeviceSecret, Code::GET));
+    assert!(wanted.piece("pk").len <= 1024, "a block is not larger");
+    assert_eq!(wanted.answer(None).response().code, Code::NOT_FOUND);
 }
 
 /// How many commands wait is asked by GET alone.
