@@ -237,7 +237,7 @@ fn is_number(json: &str) -> bool {
 
 /// Fields of the JSON documents that are Unix milliseconds.
 fn is_time(field: &str) -> bool {
-    field == "time" || field.ends_with("Time") || field.ends_with("At")
+    matches!(field, "time" | "since") || field.ends_with("Time") || field.ends_with("At")
 }
 
 /// `lastSeenTime` as `last seen time`.
@@ -288,6 +288,7 @@ mod tests {
     fn a_record_has_a_line_per_field() {
         let text = Layout::Record.render(r#"{"assetId":"a","activeTime":1000,"points":{"t":1}}"#, None);
         assert_eq!(text, " asset id     a\n active time  1970-01-01T00:00:01Z\n points       {\"t\":1}");
+        assert_eq!(Layout::Record.render(r#"{"since":1000}"#, None), " since  1970-01-01T00:00:01Z");
     }
 
     const VALUE: [Column; 1] = [Column { field: "value", title: "VALUE" }];
