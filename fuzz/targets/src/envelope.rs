@@ -107,9 +107,7 @@ pub fn envelope(data: &[u8]) {
                 check_writes(&json_of(&request), &writes);
                 check_reply(&request, &response);
             }
-            action @ (Action::Edit(_) | Action::Query(_)) => {
-                check_properties(session, &request, action);
-            }
+            action @ (Action::Edit(_) | Action::Query(_)) => check_properties(session, &request, action),
             Action::ShortReply(_) | Action::Decode(_) => panic!("there are neither short paths nor bytes"),
             Action::Unavailable(response) => panic!("the product can be read: {response:?}"),
             Action::Command(wanted) => check_command(session, &request, &wanted),
