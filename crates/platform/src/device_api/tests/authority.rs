@@ -183,7 +183,15 @@ fn check_answer(action: &Action) -> Result<(), TestCaseError> {
     match action {
         Action::Respond(answer) => {
             let (response, refusal) = (answer.response(), answer.refusal());
-            let reply = serde_json::from_slice::<serde_json::Value>(&response.payload).ok();
+            let json = match response.options.find_uint(OptionNumber::CONTENT_FORMAT) {
+                Some(format) if format == u32::from(format::CBOR) => {
+                    cbor::to_json(&response.payload, cbor::Limits::BODY, None)
+                        .unwrap_or_default()
+                        .into_bytes()
+                }
+                _ => response.payload.clone(),
+            };
+            let reply = serde_json::from_slice::<serde_json::Value>(&json).ok();
             let is_fault = reply.is_some_and(|reply| reply["code"] != 200);
             prop_assert_eq!(refusal.is_some(), !response.code.is_success() || is_fault, "{:?}", action);
             prop_assert!(
