@@ -5,11 +5,11 @@
 //!   the upload says of itself. So it goes on after a restart, and its length is all that has to be known.
 //!   When all bytes are there they are made durable and compared with their SHA-256; then the file gets the
 //!   id of its image. The registry is told after that: a crash in between leaves a file without an image.
-//! * **Reading**: threads of its own, [`THREADS`], with a bounded queue. The first part of an image is given
+//! * **Reading**: threads of its own with a bounded queue. The first part of an image is given
 //!   after the whole file was compared with what the registry says, once in each process. An image that is
 //!   not as it was stored is refused for as long as the process runs; the error names its file.
 //! * **What is left over** by a crash (files without an image, uploads that nobody continued for
-//!   [`PART_AGE_MAX`]) is removed before the first upload of a process.
+//!   a week) is removed before the first upload of a process.
 //!
 //! Nothing holds a whole image in memory.
 
