@@ -29,9 +29,9 @@ use serde_json::{Map, Value, value::RawValue};
 
 use crate::script::Script;
 
-const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
+pub(crate) const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 const DAY_MS: i64 = 86_400_000;
-const MODEL: &str = r#"{"modelId":"m","measurepoints":[
+pub(crate) const MODEL: &str = r#"{"modelId":"m","measurepoints":[
     {"identifier":"a","dataType":"DOUBLE"},
     {"identifier":"b","dataType":"STRING"}
 ]}"#;
@@ -59,13 +59,17 @@ struct Fixed {
 
 impl Fixed {
     fn new() -> Self {
-        let grant = |mode| Grant::new(DeviceId(7), ["pk", "dk", "As5etId1"], mode, (60, 1));
         Self {
             grants: [grant(SecureMode::DeviceSecret), grant(SecureMode::ProductSecret)],
             paths: PATHS.map(UriPath::parse),
             model: ThingModel::parse(MODEL).expect("the model is valid"),
         }
     }
+}
+
+/// What the device pk/dk may do.
+pub(crate) fn grant(mode: SecureMode) -> Grant {
+    Grant::new(DeviceId(7), ["pk", "dk", "As5etId1"], mode, (60, 1))
 }
 
 /// Only a session of the device's secret stores, only on its own topics; what is stored is JSON, not longer
@@ -133,13 +137,16 @@ pub fn envelope(data: &[u8]) {
 }
 
 /// What a device says of its firmware has its bounds.
-fn check_firmware(session: &Grant, request: &Request, wanted: &OtaWanted) {
+pub(crate) fn check_firmware(session: &Grant, request: &Request, wanted: &OtaWanted) {
     assert_eq!((session.mode, request.method), (SecureMode::DeviceSecret, Code::POST));
     match &wanted.message {
         OtaMessage::Step(FirmwareStep::Inform { version }) => assert_eq!(check_version(version), Ok(())),
         OtaMessage::Step(FirmwareStep::Progress { step, .. }) => assert!((-5..=100).contains(step)),
         OtaMessage::Step(other) => panic!("no message says this: {other:?}"),
-        OtaMessage::GetVersion => return check_reply(request, wanted.versions(["1.0"]).response()),
+        OtaMessage::GetVersion => {
+            let reply = reply_of(wanted.versions(["1.0"]).response());
+            return assert_eq!(reply["data"], Value::from(vec!["1.0"]));
+        }
     }
     check_reply(request, wanted.done().response());
     for why in [NoUpgrade::None, NoUpgrade::NotStarted] {
@@ -161,7 +168,7 @@ fn check_count(session: &Grant, request: &Request, wanted: CountWanted) {
 }
 
 /// What an answer carries: the list of topics, a reply, or nothing.
-fn check_payload(request: &Request, response: &Response) {
+pub(crate) fn check_payload(request: &Request, response: &Response) {
     if response.code == Code::CONTENT {
         assert_eq!((request.method, request.path.as_str()), (Code::GET, "/.well-known/core"));
     } else if !response.payload.is_empty() {
@@ -188,7 +195,7 @@ fn check_command(session: &Grant, request: &Request, wanted: &CommandWanted) {
 }
 
 /// What is done with attributes and tags.
-fn check_properties(session: &Grant, request: &Request, action: Action) {
+pub(crate) fn check_properties(session: &Grant, request: &Request, action: Action) {
     assert_eq!((session.mode, request.method), (SecureMode::DeviceSecret, Code::POST));
     let wanted = match action {
         Action::Edit(wanted) => wanted,
@@ -204,7 +211,7 @@ fn check_properties(session: &Grant, request: &Request, action: Action) {
     check_reply(request, &wanted.response);
 }
 
-fn check_writes(body: &[u8], writes: &[Write]) {
+pub(crate) fn check_writes(body: &[u8], writes: &[Write]) {
     assert!(!writes.is_empty() && writes.len() <= points::BATCH_MAX);
     let sent: Value = serde_json::from_slice(body).expect("only JSON is stored");
     if let [Write::Message(message)] = writes
@@ -252,14 +259,17 @@ fn time_of(report: &Value) -> UnixMillis {
     }
 }
 
-fn check_reply(request: &Request, response: &Response) {
-    let is_cbor = response.options.find_uint(OptionNumber::CONTENT_FORMAT) == Some(format::CBOR.into());
-    let reply: Value = if is_cbor {
+/// What a response carries, as JSON.
+fn reply_of(response: &Response) -> Value {
+    if response.options.find_uint(OptionNumber::CONTENT_FORMAT) == Some(format::CBOR.into()) {
         let json = cbor::to_json(&response.payload, Limits::BODY, None).expect("a reply is CBOR");
-        serde_json::from_str(&json).expect("it is JSON")
-    } else {
-        serde_json::from_slice(&response.payload).expect("a reply is JSON")
-    };
+        return serde_json::from_str(&json).expect("it is JSON");
+    }
+    serde_json::from_slice(&response.payload).expect("a reply is JSON")
+}
+
+pub(crate) fn check_reply(request: &Request, response: &Response) {
+    let reply = reply_of(response);
     assert!(reply["code"].is_u64() && reply["data"].is_object());
     let body = json_of(request);
     let body = json::check(&body).expect("only a body that was read is answered so");

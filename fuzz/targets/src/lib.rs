@@ -10,6 +10,7 @@ mod coap;
 mod coap_blocks;
 mod coap_exchange;
 mod conversation;
+mod decoded;
 mod device;
 mod envelope;
 mod handshake;
@@ -27,6 +28,7 @@ pub use coap::coap;
 pub use coap_blocks::coap_blocks;
 pub use coap_exchange::coap_exchange;
 pub use conversation::conversation;
+pub use decoded::decoded;
 pub use envelope::envelope;
 pub use handshake::handshake;
 pub use identity::identity;
@@ -40,7 +42,7 @@ pub use short::short;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const ALL: [Target; 15] = [
+pub const ALL: [Target; 16] = [
     ("record", record),
     ("handshake", handshake),
     ("server_handshake", server_handshake),
@@ -51,6 +53,7 @@ pub const ALL: [Target; 15] = [
     ("envelope", envelope),
     ("cbor", cbor),
     ("short", short),
+    ("decoded", decoded),
     ("session_state", session_state),
     ("script_results", script_results),
     ("coap_exchange", coap_exchange),
