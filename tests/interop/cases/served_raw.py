@@ -63,8 +63,8 @@ DEEDS = 12
 class Raw(Bench):
     """A bench whose product takes bytes and everything that its script makes of them."""
 
-    def __init__(self, gateway, source=TAGGED, published=True):
-        super().__init__(gateway)
+    def __init__(self, gateway, source=TAGGED, published=True, **how):
+        super().__init__(gateway, **how)
         self.key = self.product.product_key
         gateway.json("product", "update", self.key, "--no-model", "--data-format", "custom")
         if published:

@@ -14,8 +14,8 @@ TIME = 1_700_000_000_000
 class Short(Bench):
     """A bench whose product has short paths, and the numbers of its thing model."""
 
-    def __init__(self, gateway):
-        super().__init__(gateway)
+    def __init__(self, gateway, **how):
+        super().__init__(gateway, **how)
         key = self.product.product_key
         gateway.json("product", "update", key, "--short-paths", "on")
         model = gateway.json("model", "show", key)
