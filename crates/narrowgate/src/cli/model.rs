@@ -36,11 +36,16 @@ pub(crate) enum ModelCommand {
     },
     /// Check a thing model without using it; says where its first fault is
     #[command(after_help = "Examples:\n  narrowgate model check meter.json\n  \
-                            narrowgate model infer MuGsF6W4 | narrowgate model check -")]
+                            narrowgate model infer MuGsF6W4 | narrowgate model check -\n\n  \
+                            What a device has sent, by this draft and by the model of its product:\n  \
+                            narrowgate model check meter.json --from MuGsF6W4/15bBZlRknc")]
     Check {
         /// The model (JSON); - reads standard input
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// A device: its attributes and the newest 1,000 values of its points are given to the model
+        #[arg(long, value_name = "PK/DK")]
+        from: Option<String>,
     },
     /// Draft a thing model from what the devices of a product have sent
     #[command(after_help = "The draft takes everything that was seen of the first 200 devices, and nothing \

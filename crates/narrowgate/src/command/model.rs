@@ -1,5 +1,7 @@
 //! `model …`. The models themselves are JSON in both forms of output, for people an element in each line.
 
+mod replay;
+
 use std::path::Path;
 
 use narrowgate_platform::model::thing_model::ThingModel;
@@ -22,7 +24,10 @@ const VERSIONS: &[Column] = &[
 
 pub(super) fn run(command: ModelCommand, config: &Config, output: Output) -> Result<(), Failure> {
     match command {
-        ModelCommand::Check { file } => check(&file, output),
+        ModelCommand::Check { file, from: None } => check(&file, output),
+        ModelCommand::Check { file, from: Some(device) } => {
+            replay::run(&accepted(&file)?.1, &device, config, output)
+        }
         ModelCommand::Show { product_key, version: None } => {
             let shown = Access::open(config)?.call_once(Call::show_product(&product_key))?;
             match shown.model {
@@ -72,17 +77,8 @@ fn print(model: &RawValue, output: Output) -> Result<(), Failure> {
     }
 }
 
-/// Reads a model as the service does. A file that is none is a failure with the place of its first fault.
 fn check(file: &Path, output: Output) -> Result<(), Failure> {
-    let json = read_model(file)?;
-    let model = ThingModel::accept(json.get()).map_err(|fault| {
-        let at = if fault.pointer.is_empty() { "the document" } else { &fault.pointer };
-        Failure::failed("the thing model is not acceptable")
-            .file(file.display())
-            .part("at", printable(at))
-            .reason(printable(&fault.message))
-            .hint("docs/thing-model.md lists what a model may have")
-    })?;
+    let (json, model) = accepted(file)?;
     match output {
         Output::Json => print(&json, output),
         Output::Table => output::line(&format!(
@@ -93,5 +89,21 @@ fn check(file: &Path, output: Output) -> Result<(), Failure> {
             counted(model.services.len(), "service"),
             counted(model.events.len(), "event"),
         )),
+    }
+}
+
+/// Reads a model as the service does. A file that is none is a failure with the place of its first fault.
+fn accepted(file: &Path) -> Result<(Box<RawValue>, ThingModel), Failure> {
+    let json = read_model(file)?;
+    match ThingModel::accept(json.get()) {
+        Ok(model) => Ok((json, model)),
+        Err(fault) => {
+            let at = if fault.pointer.is_empty() { "the document" } else { &fault.pointer };
+            Err(Failure::failed("the thing model is not acceptable")
+                .file(file.display())
+                .part("at", printable(at))
+                .reason(printable(&fault.message))
+                .hint("docs/thing-model.md lists what a model may have"))
+        }
     }
 }

@@ -2,6 +2,15 @@
 
 use std::{io::Write as _, process::Stdio};
 
+use narrowgate_adapters::sqlite::{SqliteOptions, SqliteStore};
+use narrowgate_platform::{
+    ids::{DeviceName, UnixMillis},
+    ports::{Journal as _, Registry as _},
+    testing::{
+        block_on,
+        store::fixtures::{append, report_arriving},
+    },
+};
 use serde_json::{Value, json};
 
 use crate::harness::program_with_device;
@@ -76,6 +85,53 @@ fn a_model_is_shown_and_drafted() {
     program
         .run(&["model", "infer", "none"])
         .failed(1, &["cannot draft a thing model", "there is no product"]);
+}
+
+/// What a device has sent is given to a draft and to the product's model, and changes nothing.
+#[test]
+fn what_a_device_has_sent_is_replayed_into_a_draft() {
+    let program = program_with_device();
+    program.json(&["device", "attributes", "dk-1", "--set", r#"{"size":7.5,"place":"roof"}"#]);
+    let store = SqliteStore::open(SqliteOptions::new(program.data())).unwrap();
+    let name = DeviceName { product_key: "pk".into(), device_key: "dk-1".into() };
+    let id = block_on(store.device(&name)).unwrap().unwrap().id;
+    let at = UnixMillis(1_767_225_600_000);
+    let points = r#"{"temp":21.5,"n":3,"q":{"value":7.5,"quality":2}}"#;
+    append(&store, vec![report_arriving(id, at, at, points)]);
+    block_on(store.close()).unwrap();
+
+    let model = |points: &str| {
+        let text = format!(
+            r#"{{"modelId":"m","attributes":[{{"identifier":"size","dataType":"DOUBLE"}},
+            {{"identifier":"place","dataType":"STRING"}}],"measurepoints":[{points}]}}"#
+        );
+        program.file("draft.json", &text)
+    };
+    let good = r#"{"identifier":"temp","dataType":"DOUBLE"},{"identifier":"n","dataType":"INT"},
+        {"identifier":"q","dataType":"DOUBLE","hasQuality":true}"#;
+    let file = model(good);
+    let right = json!({"values": 5, "refused": 0, "differing": 0, "items": []});
+    for serving in [false, true] {
+        let _server = serving.then(|| program.serve());
+        assert_eq!(program.json(&["model", "check", &file, "--from", "pk/dk-1"]), right);
+    }
+    let shown = program.run(&["model", "check", &file, "--from", "pk/dk-1"]);
+    assert!(shown.code == 0 && shown.stderr.contains("the draft refuses 0"), "{shown:?}");
+
+    program.json(&["product", "update", "pk", "--model", &file]);
+    let file = model(&good.replace(r#""n","dataType":"INT""#, r#""n","dataType":"STRING""#));
+    let ran = program.run(&["model", "check", &file, "--from", "pk/dk-1", "-o", "json"]);
+    let found: Value = serde_json::from_str(&ran.stdout).expect("it is JSON");
+    assert_eq!((ran.code, &found["refused"], &found["differing"]), (1, &json!(1), &json!(1)), "{ran:?}");
+    let item = &found["items"][0];
+    assert_eq!(
+        (&item["element"], &item["value"], &item["published"]),
+        (&json!("point n"), &json!(3), &Value::Null)
+    );
+    assert!(item["draft"].as_str().is_some_and(|why| why.contains("must be")), "{item}");
+    assert!(ran.stderr.contains("the draft refuses what the device has sent"), "{ran:?}");
+    program.run(&["model", "check", &file, "--from", "pk/none"]).failed(1, &["there is no device"]);
+    program.run(&["model", "check", "none.json", "--from", "pk/dk-1"]).failed(1, &["none.json"]);
 }
 
 /// What is shown can be given again, and changes nothing; an older version is shown and put back.
