@@ -9,7 +9,7 @@
 //! Limits: [`BLOCKS_MAX`] blocks are read at the same time, [`WAITING_MAX`] wait for them, and further ones
 //! are answered 5.03; a device has [`AT_ONCE_MAX`] at the same time, and gets 4.29 beyond.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use narrowgate_coap::Response;
 use narrowgate_engine::event::Ticket;
@@ -42,6 +42,9 @@ use crate::{
 pub(crate) const BLOCKS_MAX: usize = 64;
 /// Blocks that wait for those: as many devices, and so much of their time out is not used up.
 pub(crate) const WAITING_MAX: usize = 4096;
+/// Writes that say that a device fetches an image, under way for all devices. Further ones are left out: what the
+/// device says of its update counts, not this.
+const FETCHING_MAX: usize = 4096;
 /// Questions for versions that are read at the same time, and as many times more wait.
 const VERSIONS_MAX: usize = 16;
 /// Longest value of option 2100 beside a block of 1024 bytes: a longer one would not leave its room in a
@@ -52,8 +55,16 @@ const WAITING_BYTES_MAX: usize = 88;
 #[derive(Debug)]
 pub(crate) struct FirmwareTold {
     device: DeviceId,
-    /// Who waits for the answer; `None`: nobody.
-    asked: Option<(Ticket, Asker, OtaWanted)>,
+    told: Told,
+}
+
+/// What is written down for a device.
+#[derive(Debug)]
+enum Told {
+    /// What it said, and who waits for the answer.
+    Message(Box<(Ticket, Asker, OtaWanted)>),
+    /// That it fetches an image: nobody waits for that.
+    Fetching(Fetched),
 }
 
 /// A question for versions under way.
@@ -79,6 +90,9 @@ pub(crate) struct Firmware {
     /// Blocks of each device that has some under way.
     of_devices: BTreeMap<DeviceId, usize>,
     versions: Line<VersionsAsked>,
+    /// Of which devices it is being written down that they fetch a first or a last block. A device may ask for
+    /// one block again and again while the store is slow: there is one such write of each kind for it.
+    fetching: BTreeSet<(DeviceId, bool)>,
     errors: Seldom,
 }
 
@@ -88,6 +102,7 @@ impl Firmware {
             blocks: Line::new(BLOCKS_MAX),
             of_devices: BTreeMap::new(),
             versions: Line::new(VERSIONS_MAX),
+            fetching: BTreeSet::new(),
             errors: Seldom::new(ERRORS_EVERY),
         }
     }
@@ -148,7 +163,7 @@ impl Shared {
         let (_, asker, _) = &asked;
         if let Some(write) = write_of(asker, step, at) {
             let device = asker.grant.device;
-            let told = FirmwareTold { device, asked: Some(asked) };
+            let told = FirmwareTold { device, told: Told::Message(Box::new(asked)) };
             self.out.write(vec![write], Pending::Firmware(Box::new(told)));
         }
     }
@@ -165,7 +180,13 @@ impl Shared {
         {
             self.change_commands(now, told.device);
         }
-        let Some((ticket, asker, wanted)) = told.asked else { return };
+        let (ticket, asker, wanted) = match told.told {
+            Told::Message(asked) => *asked,
+            Told::Fetching(fetched) => {
+                self.firmware.fetching.remove(&(told.device, fetched == Fetched::Last));
+                return;
+            }
+        };
         let answer = match outcomes {
             Ok([Written::Upgrade(_) | Written::Done | Written::Unchanged]) => wanted.done(),
             Ok([Written::NoUpgrade]) => wanted.no_upgrade(NoUpgrade::None),
@@ -254,9 +275,15 @@ impl Shared {
     }
 
     fn note_fetched(&mut self, asker: &Asker, image: ImageId, fetched: Fetched) {
-        let at = self.clock.now().time;
+        let (at, device) = (self.clock.now().time, asker.grant.device);
+        let kind = (device, fetched == Fetched::Last);
+        let fetching = &mut self.firmware.fetching;
+        if fetching.contains(&kind) || fetching.len() >= FETCHING_MAX {
+            return;
+        }
         if let Some(write) = write_of(asker, FirmwareStep::Fetching { image, fetched }, at) {
-            let told = FirmwareTold { device: asker.grant.device, asked: None };
+            fetching.insert(kind);
+            let told = FirmwareTold { device, told: Told::Fetching(fetched) };
             self.out.write(vec![write], Pending::Firmware(Box::new(told)));
         }
     }

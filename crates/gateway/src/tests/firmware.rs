@@ -177,6 +177,24 @@ fn a_device_waits_for_few_blocks_at_once_and_others_do_not_wait_for_it() {
     const { assert!(BLOCKS_MAX > AT_ONCE_MAX && WAITING_MAX > BLOCKS_MAX) };
 }
 
+/// While the store is slow, however often it asks: writes for which nobody waits have a bound.
+#[test]
+fn that_a_device_fetches_is_written_down_once_at_a_time() {
+    let mut stage = served();
+    assert_eq!(stage.play("s1 fetches 0; piece"), "read 1024 bytes at 0, s1 2.05, write first block");
+    for _ in 0..3 {
+        assert_eq!(stage.play("s1 fetches 0; piece"), "read 1024 bytes at 0, s1 2.05");
+    }
+    assert_eq!(stage.play("s1 fetches 9; piece"), "read 1024 bytes at 9216, s1 2.05, write last block");
+    assert_eq!(stage.play("s1 fetches 9; piece"), "read 1024 bytes at 9216, s1 2.05");
+    stage.play("moved; write fails");
+    assert!(stage.gateway.is_settled());
+    for (number, at, kind) in [(0, 0, "first"), (9, 9216, "last")] {
+        let again = format!("read 1024 bytes at {at}, s1 2.05, write {kind} block");
+        assert_eq!(stage.play(&format!("s1 fetches {number}; piece")), again);
+    }
+}
+
 #[test]
 fn a_long_topic_of_a_command_does_not_make_blocks_smaller() {
     let mut stage = served();
