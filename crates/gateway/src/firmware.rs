@@ -42,8 +42,8 @@ use crate::{
 pub(crate) const BLOCKS_MAX: usize = 64;
 /// Blocks that wait for those: as many devices, and so much of their time out is not used up.
 pub(crate) const WAITING_MAX: usize = 4096;
-/// Writes that say that a device fetches an image, under way for all devices. Further ones are left out: what the
-/// device says of its update counts, not this.
+/// Writes that say that a device fetches an image, under way for all devices. Further ones are left out: what
+/// the device says of its update counts, not this.
 const FETCHING_MAX: usize = 4096;
 /// Questions for versions that are read at the same time, and as many times more wait.
 const VERSIONS_MAX: usize = 16;
@@ -90,8 +90,8 @@ pub(crate) struct Firmware {
     /// Blocks of each device that has some under way.
     of_devices: BTreeMap<DeviceId, usize>,
     versions: Line<VersionsAsked>,
-    /// Of which devices it is being written down that they fetch a first or a last block. A device may ask for
-    /// one block again and again while the store is slow: there is one such write of each kind for it.
+    /// Of which devices it is being written down that they fetch a first or a last block. A device may ask
+    /// for one block again and again while the store is slow: there is one such write of each kind for it.
     fetching: BTreeSet<(DeviceId, bool)>,
     errors: Seldom,
 }

@@ -150,7 +150,10 @@ impl<J> Turns<J> {
         let before = queue.paid;
         queue.running = queue.running.saturating_sub(1);
         queue.paid += if hit_limit { spent * LIMIT_PRICE } else { spent };
-        queue.pace = if hit_limit || spent >= LONG { Pace::Long } else { Pace::Quick };
+        // A call that came too late and was not run says nothing of how long others take.
+        if hit_limit || !spent.is_zero() {
+            queue.pace = if hit_limit || spent >= LONG { Pace::Long } else { Pace::Quick };
+        }
         self.ready.remove(&(before, Arc::clone(product)));
         if hit_limit {
             let end = now + (spent * REST).min(REST_MAX);
@@ -260,6 +263,21 @@ mod tests {
             }
         }
         assert_eq!(order.iter().filter(|product| *product == "modest").count(), 10, "{order:?}");
+    }
+
+    /// Else calls that waited too long behind a loop would make its product one whose calls are quick.
+    #[test]
+    fn calls_that_were_not_run_do_not_change_what_is_known_of_a_product() {
+        let mut bench = Bench::new(10, 2);
+        bench.put("bad", 0);
+        assert_eq!(bench.take(), Some(("bad".into(), 0)));
+        bench.finish("bad", LIMIT);
+        bench.now += LIMIT.spent * REST;
+        (1..5).for_each(|call| assert!(bench.put("bad", call)));
+        assert_eq!(bench.take(), Some(("bad".into(), 1)));
+        bench.finish("bad", Cost { spent: Duration::ZERO, hit_limit: false });
+        assert_eq!(bench.take(), Some(("bad".into(), 2)));
+        assert_eq!(bench.take(), None, "one of the two workers is left to the others");
     }
 
     #[test]
