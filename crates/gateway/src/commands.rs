@@ -22,6 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use foldhash::fast::RandomState;
 use narrowgate_coap::Response;
 use narrowgate_engine::event::Ticket;
 use narrowgate_platform::{
@@ -56,7 +57,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Commands {
-    devices: HashMap<DeviceId, Entry>,
+    devices: HashMap<DeviceId, Entry, RandomState>,
     /// Devices whose queues are read, and those that wait for it.
     reads: Line<DeviceId>,
     /// Exactly one for each device that has `timer`.
@@ -121,7 +122,7 @@ impl Commands {
     /// With the commands that are open in the store.
     pub(crate) fn new(open: Vec<OpenCommand>, now: Now) -> Self {
         let reads = Line::new(READS_MAX);
-        let (devices, timers, punctuality) = (HashMap::new(), BTreeSet::new(), Punctuality::default());
+        let (devices, timers, punctuality) = (HashMap::default(), BTreeSet::new(), Punctuality::default());
         let mut commands = Self { devices, reads, timers, punctuality };
         let mut known = BTreeSet::new();
         for OpenCommand { device, command } in open {

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use foldhash::fast::RandomState;
 use narrowgate_engine::shard::admission;
 use narrowgate_platform::{
     ids::DeviceId,
@@ -144,13 +145,13 @@ pub(crate) struct PerSecond {
     taken: u32,
     /// How many of these, by peers that had taken some before.
     again: u32,
-    by_source: HashMap<Source, u32>,
+    by_source: HashMap<Source, u32, RandomState>,
     second: Instant,
 }
 
 impl PerSecond {
     pub(crate) fn new(total_max: u32, per_source_max: u32, now: Instant) -> Self {
-        Self { total_max, per_source_max, taken: 0, again: 0, by_source: HashMap::new(), second: now }
+        Self { total_max, per_source_max, taken: 0, again: 0, by_source: HashMap::default(), second: now }
     }
 
     pub(crate) fn take(&mut self, origin: Origin, now: Instant) -> bool {

@@ -12,6 +12,7 @@ use std::{
     time::Instant,
 };
 
+use foldhash::fast::RandomState;
 use narrowgate_coap::ObservationEnd;
 use narrowgate_engine::event::{SessionId, ShardCommand, Ticket};
 use narrowgate_platform::{
@@ -35,7 +36,7 @@ const AT_ONCE: usize = 256;
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Observers {
-    devices: HashMap<DeviceId, Observer>,
+    devices: HashMap<DeviceId, Observer, RandomState>,
     /// Exactly one for each device.
     timers: BTreeSet<(Instant, DeviceId)>,
 }

@@ -7,6 +7,7 @@ use std::{
     time::Instant,
 };
 
+use foldhash::fast::RandomState;
 use narrowgate_engine::shard::throttle::{ByteLimit, Spent};
 use narrowgate_platform::ids::DeviceId;
 
@@ -18,14 +19,14 @@ const KEPT_MAX: usize = 1 << 16;
 pub(crate) struct SpentBytes {
     /// `None`: nothing is counted.
     limit: Option<ByteLimit>,
-    by_device: HashMap<DeviceId, (Spent, Instant)>,
+    by_device: HashMap<DeviceId, (Spent, Instant), RandomState>,
     /// In the order in which they came; a device may stand here twice.
     order: VecDeque<DeviceId>,
 }
 
 impl SpentBytes {
     pub(crate) fn new(limit: Option<ByteLimit>) -> Self {
-        Self { limit, by_device: HashMap::new(), order: VecDeque::new() }
+        Self { limit, by_device: HashMap::default(), order: VecDeque::new() }
     }
 
     /// Notes what a device spent in a session that ends.

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use foldhash::fast::RandomState;
 use narrowgate_engine::event::SessionId;
 use narrowgate_platform::ids::{DeviceId, LoginNumber};
 
@@ -22,11 +23,11 @@ pub(crate) struct Directory {
     /// Times are kept as nanoseconds from here: half the size of an `Instant`.
     base: Instant,
     /// The newest login of each device.
-    newest: HashMap<DeviceId, Login>,
+    newest: HashMap<DeviceId, Login, RandomState>,
     /// Those before it whose sessions stand, oldest first: only while the newest is not durable.
     older: BTreeMap<DeviceId, Vec<Login>>,
     /// At most [`ACTIVATIONS_MAX`] of each device.
-    activations: HashMap<DeviceId, Vec<Activation>>,
+    activations: HashMap<DeviceId, Vec<Activation>, RandomState>,
     /// Sessions that were too many of their device.
     pub(crate) too_many: u64,
     /// Alarms that two devices use one secret.
@@ -95,9 +96,9 @@ impl Directory {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             base: now,
-            newest: HashMap::new(),
+            newest: HashMap::default(),
             older: BTreeMap::new(),
-            activations: HashMap::new(),
+            activations: HashMap::default(),
             too_many: 0,
             rivals: 0,
         }

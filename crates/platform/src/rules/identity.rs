@@ -157,7 +157,7 @@ fn split(bytes: &[u8]) -> Result<[&str; 4], String> {
     let mut fields = text.split(',');
     let mut next = || fields.next().unwrap_or_default();
     let four = [next(), next(), next(), next()];
-    let count = text.split(',').count();
+    let count = 1 + bytes.iter().filter(|byte| **byte == b',').count();
     if count == 1 && percent_commas(text) == 3 {
         return Err(format!("the identity is percent-encoded (%2C for a comma); send it as it is: {FORM}"));
     }

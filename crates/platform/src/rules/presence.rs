@@ -29,6 +29,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use foldhash::fast::RandomState;
+
 use crate::{
     ids::{DeviceId, LoginNumber},
     model::device::DeviceState,
@@ -39,7 +41,7 @@ use crate::{
 pub struct Tracker {
     /// Times are kept as milliseconds from here: half the size of an `Instant`.
     base: Instant,
-    devices: HashMap<DeviceId, Entry>,
+    devices: HashMap<DeviceId, Entry, RandomState>,
     /// The timers: when, for whom. Exactly one for each device that has `timer_ms`.
     timers: BTreeSet<(u64, DeviceId)>,
 }
@@ -125,7 +127,7 @@ impl Tracker {
     /// A tracker that knows nobody. No later call may give a time before `now`; one that does counts as
     /// `now`.
     pub fn new(now: Instant) -> Self {
-        Self { base: now, devices: HashMap::new(), timers: BTreeSet::new() }
+        Self { base: now, devices: HashMap::default(), timers: BTreeSet::new() }
     }
 
     /// How many devices have logged in and not left, online and offline ones.

@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use foldhash::fast::RandomState;
+
 /// So many at once, and one more in each such time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
@@ -103,7 +105,7 @@ pub enum Taken {
 pub struct Buckets<K> {
     rate: Rate,
     kept_max: usize,
-    by_key: HashMap<K, Kept>,
+    by_key: HashMap<K, Kept, RandomState>,
     /// All keys of the table, in the order in which they are looked at: whether their bucket is full again.
     round: VecDeque<K>,
     /// Tokens that were given without a bucket.
@@ -123,7 +125,7 @@ const LOOKED_AT: usize = 2;
 impl<K: Hash + Eq + Copy> Buckets<K> {
     /// A table without buckets: all are full.
     pub fn new(rate: Rate, kept_max: usize) -> Self {
-        Self { rate, kept_max, by_key: HashMap::new(), round: VecDeque::new(), unkept: 0 }
+        Self { rate, kept_max, by_key: HashMap::default(), round: VecDeque::new(), unkept: 0 }
     }
 
     /// Takes a token.
