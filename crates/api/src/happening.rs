@@ -5,15 +5,19 @@ use serde_json::value::RawValue;
 
 use crate::{
     command::{CommandKind, CommandState},
-    firmware::PausedBy,
+    firmware::{PausedBy, UpgradeFailure, UpgradeState},
     log::Reason,
     names::{DeviceName, UnixMillis},
 };
 
+mod flat;
+
+use self::flat::Flat;
+
 /// Something that happened to a device, or to one that claimed to be one. `time` is that of its entry in the
 /// device's log. `device` is `None` if its keys are unknown, or not looked up yet.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(from = "Flat", into = "Flat")]
+#[serde(try_from = "Flat", into = "Flat")]
 pub enum Happening {
     /// The first login of a device.
     Activated(Login),
@@ -41,6 +45,8 @@ pub enum Happening {
     SecretIssued(Issue),
     /// A rollout of firmware went on, or was paused or resumed. It is told some seconds later.
     Rollout(RolloutMoved),
+    /// The upgrade of a device to an image of firmware went on, or ended.
+    Upgrade(Upgrade),
 }
 
 /// A login.
@@ -160,6 +166,7 @@ pub struct Issue {
 #[serde(rename_all = "camelCase")]
 pub struct RolloutMoved {
     /// Which image.
+    #[serde(skip)]
     pub image_id: String,
     /// Its version.
     pub version: String,
@@ -182,6 +189,29 @@ pub struct RolloutMoved {
     pub product_key: String,
 }
 
+/// The upgrade of a device as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upgrade {
+    /// When.
+    pub time: UnixMillis,
+    /// Whose.
+    pub device: Option<DeviceName>,
+    /// To which image.
+    pub image_id: String,
+    /// How far it is.
+    pub state: UpgradeState,
+    /// Why it failed.
+    pub reason: Option<UpgradeFailure>,
+    /// The device's code, where it has answered the command that offers the image.
+    pub code: Option<i64>,
+    /// The last step that the device said, -5 to 100.
+    pub progress: Option<i8>,
+    /// How much of the image the device has fetched, in percent; only where it fetches.
+    pub fetched: Option<u8>,
+    /// What the device says of it.
+    pub desc: Option<String>,
+}
+
 impl Happening {
     /// The same happening, of the device with these keys.
     pub fn with_device(mut self, name: DeviceName) -> Self {
@@ -196,6 +226,7 @@ impl Happening {
             Self::Attributes(edit) | Self::Tags(edit) => &mut edit.device,
             Self::Command(command) => &mut command.device,
             Self::SecretIssued(issue) => &mut issue.device,
+            Self::Upgrade(upgrade) => &mut upgrade.device,
         };
         *device = Some(name);
         self
@@ -217,6 +248,7 @@ impl Happening {
             Self::Command(_) => "command",
             Self::SecretIssued(_) => "secret_issued",
             Self::Rollout(_) => "rollout",
+            Self::Upgrade(_) => "upgrade",
         }
     }
 
@@ -231,6 +263,7 @@ impl Happening {
             Self::Attributes(edit) | Self::Tags(edit) => edit.device.as_ref(),
             Self::Command(command) => command.device.as_ref(),
             Self::SecretIssued(issue) => issue.device.as_ref(),
+            Self::Upgrade(upgrade) => upgrade.device.as_ref(),
             Self::Rollout(_) => None,
         }
     }
@@ -240,194 +273,6 @@ impl Happening {
         match self {
             Self::Rollout(rollout) => Some(&rollout.product_key),
             other => other.device().map(|name| &*name.product_key),
-        }
-    }
-}
-
-/// The stable names of what can happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Name {
-    Activated,
-    Login,
-    Online,
-    Offline,
-    Refused,
-    Warning,
-    Report,
-    Event,
-    Attributes,
-    Tags,
-    Command,
-    SecretIssued,
-    Rollout,
-}
-
-/// The form of a happening in JSON.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Flat {
-    time: UnixMillis,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    received_at: Option<UnixMillis>,
-    event: Name,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    product_key: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    device_key: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    identity: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<Reason>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    kind: Option<CommandKind>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    state: Option<CommandState>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    code: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    peer: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    points: Option<Box<RawValue>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    event_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    output: Option<Box<RawValue>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    set: Option<Box<RawValue>>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    deleted: Vec<String>,
-    #[serde(flatten)]
-    rollout: Option<RolloutMoved>,
-}
-
-impl Flat {
-    fn new(time: UnixMillis, event: Name, device: Option<DeviceName>) -> Self {
-        let (product_key, device_key) = device.map(|name| (name.product_key, name.device_key)).unzip();
-        Self {
-            time,
-            received_at: None,
-            event,
-            product_key,
-            device_key,
-            identity: None,
-            reason: None,
-            id: None,
-            kind: None,
-            state: None,
-            code: None,
-            peer: None,
-            detail: None,
-            points: None,
-            event_id: None,
-            output: None,
-            set: None,
-            deleted: Vec::new(),
-            rollout: None,
-        }
-    }
-}
-
-impl From<Happening> for Flat {
-    fn from(happening: Happening) -> Self {
-        let login = |event, Login { time, device, peer, detail }| Self {
-            peer,
-            detail,
-            ..Self::new(time, event, device)
-        };
-        let presence =
-            |event, Presence { time, device, detail }| Self { detail, ..Self::new(time, event, device) };
-        let refused = |event, Refused { time, device, identity, reason, code, peer, detail }| Self {
-            identity,
-            reason,
-            code: code.map(i64::from),
-            peer,
-            detail,
-            ..Self::new(time, event, device)
-        };
-        let edit = |event, Edit { time, device, set, deleted }| Self {
-            set,
-            deleted,
-            ..Self::new(time, event, device)
-        };
-        match happening {
-            Happening::Activated(it) => login(Name::Activated, it),
-            Happening::Login(it) => login(Name::Login, it),
-            Happening::Online(it) => presence(Name::Online, it),
-            Happening::Offline(it) => presence(Name::Offline, it),
-            Happening::Refused(it) => refused(Name::Refused, it),
-            Happening::Warning(it) => refused(Name::Warning, it),
-            Happening::Report(Report { time, received_at, device, points }) => {
-                Self { received_at, points, ..Self::new(time, Name::Report, device) }
-            }
-            Happening::Event(Event { time, received_at, device, event_id, output }) => {
-                let event_id = Some(event_id);
-                Self { received_at, event_id, output, ..Self::new(time, Name::Event, device) }
-            }
-            Happening::Attributes(it) => edit(Name::Attributes, it),
-            Happening::Tags(it) => edit(Name::Tags, it),
-            Happening::Command(CommandMoved { time, device, id, kind, state, code }) => Self {
-                id: Some(id),
-                kind: Some(kind),
-                state: Some(state),
-                code,
-                ..Self::new(time, Name::Command, device)
-            },
-            Happening::SecretIssued(Issue { time, device, peer }) => {
-                Self { peer, ..Self::new(time, Name::SecretIssued, device) }
-            }
-            Happening::Rollout(rollout) => Self {
-                product_key: Some(rollout.product_key.clone()),
-                rollout: Some(rollout.clone()),
-                ..Self::new(rollout.time, Name::Rollout, None)
-            },
-        }
-    }
-}
-
-impl From<Flat> for Happening {
-    fn from(flat: Flat) -> Self {
-        let Flat { time, received_at, event, identity, reason, code, peer, detail, points, .. } = flat;
-        let (event_id, output, set, deleted) = (flat.event_id, flat.output, flat.set, flat.deleted);
-        let rollout = flat.rollout.map(|rollout| {
-            let product_key = flat.product_key.clone().unwrap_or_default();
-            RolloutMoved { time, product_key, ..rollout }
-        });
-        let device = flat.product_key.zip(flat.device_key);
-        let device = device.map(|(product_key, device_key)| DeviceName { product_key, device_key });
-        let short_code = code.and_then(|code| u16::try_from(code).ok());
-        match event {
-            Name::Activated => Self::Activated(Login { time, device, peer, detail }),
-            Name::Login => Self::Login(Login { time, device, peer, detail }),
-            Name::Online => Self::Online(Presence { time, device, detail }),
-            Name::Offline => Self::Offline(Presence { time, device, detail }),
-            Name::Refused => {
-                Self::Refused(Refused { time, device, identity, reason, code: short_code, peer, detail })
-            }
-            Name::Warning => {
-                Self::Warning(Refused { time, device, identity, reason, code: short_code, peer, detail })
-            }
-            Name::Report => Self::Report(Report { time, received_at, device, points }),
-            Name::Event => {
-                let event_id = event_id.unwrap_or_default();
-                Self::Event(Event { time, received_at, device, event_id, output })
-            }
-            Name::Attributes => Self::Attributes(Edit { time, device, set, deleted }),
-            Name::Tags => Self::Tags(Edit { time, device, set, deleted }),
-            Name::Command => Self::Command(CommandMoved {
-                time,
-                device,
-                id: flat.id.unwrap_or_default(),
-                kind: flat.kind.unwrap_or(CommandKind::Set),
-                state: flat.state.unwrap_or(CommandState::Created),
-                code,
-            }),
-            Name::SecretIssued => Self::SecretIssued(Issue { time, device, peer }),
-            Name::Rollout => Self::Rollout(rollout.unwrap_or_default()),
         }
     }
 }
@@ -473,6 +318,30 @@ mod tests {
         let happening: Happening = serde_json::from_str(json).expect("it can be read");
         assert_eq!((happening.product_key(), happening.device()), (Some("p"), None));
         assert_eq!(serde_json::to_string(&happening).expect("it can be written"), json);
+    }
+
+    #[test]
+    fn a_step_of_an_upgrade_says_how_far_it_is_or_why_it_failed_and_comes_back() {
+        for json in [
+            concat!(
+                r#"{"time":7,"event":"upgrade","productKey":"p","deviceKey":"d","state":"downloading","#,
+                r#""imageId":"Ab3dEf7h","fetched":30}"#
+            ),
+            concat!(
+                r#"{"time":7,"event":"upgrade","productKey":"p","deviceKey":"d","reason":"burn","#,
+                r#""state":"failed","imageId":"Ab3dEf7h","progress":-4,"desc":"no room"}"#
+            ),
+            concat!(
+                r#"{"time":7,"event":"upgrade","productKey":"p","deviceKey":"d","reason":"refused","#,
+                r#""state":"failed","code":1102,"imageId":"Ab3dEf7h"}"#
+            ),
+        ] {
+            let happening: Happening = serde_json::from_str(json).expect("it can be read");
+            assert_eq!((happening.name(), happening.product_key()), ("upgrade", Some("p")));
+            assert_eq!(serde_json::to_string(&happening).expect("it can be written"), json);
+        }
+        let unknown = r#"{"time":7,"event":"upgrade","imageId":"Ab3dEf7h","state":"created"}"#;
+        assert!(serde_json::from_str::<Happening>(unknown).is_err(), "that is a state of a command");
     }
 
     #[test]

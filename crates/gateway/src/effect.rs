@@ -12,7 +12,10 @@ use narrowgate_platform::{
         product::{DataFormat, Product},
         property::{Properties, PropertyKind},
     },
-    ports::{Fault, ImagePiece, ImagePieceWanted, OfferedUpgrade, Registry, StoreError, Write, Written},
+    ports::{
+        Fault, ImagePiece, ImagePieceWanted, OfferedUpgrade, Registry, StoreError, UpgradeMoved, Write,
+        Written,
+    },
 };
 
 use crate::{
@@ -151,6 +154,13 @@ pub enum LiveChange {
     CommandsChanged {
         /// Whose.
         device: DeviceId,
+    },
+    /// Time has moved the upgrade of a device to an image of firmware: listeners and counters hear of it.
+    UpgradeMoved {
+        /// Whose.
+        device: DeviceId,
+        /// What became of it.
+        moved: UpgradeMoved,
     },
     /// A product's model or switches changed: it is read again, and if it is switched off or gone, its
     /// sessions end and its devices are offline. Also to be told at the start, of a product that is off.

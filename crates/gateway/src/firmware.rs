@@ -4,7 +4,7 @@
 //!
 //! That a device fetches an image is written down for people, with its first and last block and with those
 //! that cross a tenth of the image: the place of the block says that, and a block that comes again is written
-//! down again. Nobody waits for it.
+//! down again. Nobody waits for it. What listeners and counters hear of upgrades is in `upgrades`.
 //!
 //! Limits: [`BLOCKS_MAX`] blocks are read at the same time, [`WAITING_MAX`] wait for them, and further ones
 //! are answered 5.03; a device has [`AT_ONCE_MAX`] at the same time, and gets 4.29 beyond.
@@ -22,8 +22,8 @@ use narrowgate_platform::{
             image::{AT_ONCE_MAX, BlockWanted},
         },
     },
-    firmware::{Fetched, FirmwareMove, FirmwareStep, ImageId, NoUpgrade},
-    ids::{DeviceId, UnixMillis},
+    firmware::{Fetched, FirmwareMove, FirmwareStep, ImageId, NoUpgrade, cut_desc},
+    ids::{DeviceId, Position, UnixMillis},
     model::command::CommandSession,
     ports::{ImagePiece, OfferedUpgrade, StoreError, Write, Written},
     rules::{clock::Arrival, rate::Seldom},
@@ -36,6 +36,7 @@ use crate::{
     outbox::{Line, Outbox, Pending},
     requests::Asker,
     shared::Shared,
+    upgrades::Said,
 };
 
 /// Blocks that are read at the same time: fewer than look-ups of handshakes, which they must not delay.
@@ -63,8 +64,23 @@ pub(crate) struct FirmwareTold {
 enum Told {
     /// What it said, and who waits for the answer.
     Message(Box<(Ticket, Asker, OtaWanted)>),
-    /// That it fetches an image: nobody waits for that.
-    Fetching(Fetched),
+    /// That it fetches an image, and how much of it, in percent: nobody waits for that.
+    Fetching(Box<Asker>, Fetched, u8),
+}
+
+impl FirmwareTold {
+    /// Who says it, and what of it is told to people.
+    fn said(&self) -> (&Asker, Said) {
+        match &self.told {
+            Told::Fetching(asker, _, percent) => (asker, Said::Fetched(*percent)),
+            Told::Message(asked) => match &asked.2.message {
+                OtaMessage::Step(FirmwareStep::Progress { desc, .. }) => {
+                    (&asked.1, Said::Step { desc: desc.as_deref().map(cut_desc) })
+                }
+                _ => (&asked.1, Said::default()),
+            },
+        }
+    }
 }
 
 /// A question for versions under way.
@@ -173,16 +189,19 @@ impl Shared {
         &mut self,
         now: Now,
         told: FirmwareTold,
+        first: Option<Position>,
         outcomes: Result<&[Written], &StoreError>,
     ) {
-        if let Ok([Written::Upgrade(moved)]) = outcomes
-            && moved.commands_changed
-        {
-            self.change_commands(now, told.device);
+        if let Ok([Written::Upgrade(moved)]) = outcomes {
+            let (asker, said) = told.said();
+            self.note_upgrade(now, first, (told.device, Some(asker)), moved, said);
+            if moved.commands_changed {
+                self.change_commands(now, told.device);
+            }
         }
         let (ticket, asker, wanted) = match told.told {
             Told::Message(asked) => *asked,
-            Told::Fetching(fetched) => {
+            Told::Fetching(_, fetched, _) => {
                 self.firmware.fetching.remove(&(told.device, fetched == Fetched::Last));
                 return;
             }
@@ -259,11 +278,12 @@ impl Shared {
         };
         let fetched = read.as_ref().and_then(|piece| {
             let (offset, bytes) = (wanted.block.offset() as u64, piece.bytes.len() as u64);
-            to_note(offset, bytes, piece.size)
+            Some((to_note(offset, bytes, piece.size)?, percent(offset + bytes, piece.size)))
         });
         let (response, refusal) = wanted.answer(read).into_parts();
         // Who has the image already fetches nothing.
         let fetched = fetched.filter(|_| response.is_block());
+        self.upgrades.served.count_block(&response);
         let response = with_room(self.marked(now, &asker, response));
         self.out.respond(ticket, response);
         if let Some(refusal) = refusal {
@@ -274,7 +294,7 @@ impl Shared {
         }
     }
 
-    fn note_fetched(&mut self, asker: &Asker, image: ImageId, fetched: Fetched) {
+    fn note_fetched(&mut self, asker: &Asker, image: ImageId, (fetched, percent): (Fetched, u8)) {
         let (at, device) = (self.clock.now().time, asker.grant.device);
         let kind = (device, fetched == Fetched::Last);
         let fetching = &mut self.firmware.fetching;
@@ -283,7 +303,8 @@ impl Shared {
         }
         if let Some(write) = write_of(asker, FirmwareStep::Fetching { image, fetched }, at) {
             fetching.insert(kind);
-            let told = FirmwareTold { device, told: Told::Fetching(fetched) };
+            let told = Told::Fetching(Box::new(asker.clone()), fetched, percent);
+            let told = FirmwareTold { device, told };
             self.out.write(vec![write], Pending::Firmware(Box::new(told)));
         }
     }
@@ -308,6 +329,12 @@ impl Shared {
 fn write_of(asker: &Asker, step: FirmwareStep, at: UnixMillis) -> Option<Write> {
     let session = CommandSession { login: asker.login()?, secret_version: asker.grant.secret_version };
     Some(Write::Firmware(FirmwareMove { device: asker.grant.device, session, step, at }))
+}
+
+/// How much of an image so many bytes are.
+fn percent(bytes: u64, size: u64) -> u8 {
+    let percent = u128::from(bytes) * 100 / u128::from(size.max(1));
+    u8::try_from(percent.min(100)).expect("it is at most 100")
 }
 
 /// What is written down of a block at this place of an image of so many bytes.

@@ -35,6 +35,7 @@ use crate::{
     shared::Shared,
     spent::SpentBytes,
     unwritten::Unwritten,
+    upgrades::{Said, Served, Upgrades},
 };
 
 /// Slots of sessions that are looked at in one go when a product is switched off.
@@ -125,6 +126,7 @@ pub struct Counters {
     pub handshakes_uncounted: u64,
     requests: Counts,
     commands: Punctuality,
+    firmware: Served,
 }
 
 impl Counters {
@@ -136,6 +138,16 @@ impl Counters {
     /// Commands for which a time was expected, by what came of that.
     pub fn commands_expected(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.commands.labelled()
+    }
+
+    /// Upgrades to images of firmware that have ended, by how.
+    pub fn upgrades_ended(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.firmware.ended()
+    }
+
+    /// Blocks of images that devices were given, and the bytes in them.
+    pub fn image_blocks(&self) -> (u64, u64) {
+        self.firmware.blocks()
     }
 }
 
@@ -156,6 +168,7 @@ impl Gateway {
                 products: Products::new(),
                 queries: Queries::new(),
                 firmware: Firmware::new(),
+                upgrades: Upgrades::default(),
                 leaving: Leaving::new(),
                 refusals: Refusals::new(now),
                 requests: Requests::default(),
@@ -281,7 +294,7 @@ impl Gateway {
                 shared.handle_stored(now, (ticket, response), &asker, outcomes);
             }
             Pending::Edit(edited) => shared.handle_edited(now, *edited, first, outcomes),
-            Pending::Firmware(told) => shared.handle_firmware_written(now, *told, outcomes),
+            Pending::Firmware(told) => shared.handle_firmware_written(now, *told, first, outcomes),
             Pending::Login(asked) => shared.handle_login_written(now, &asked, first, outcomes),
             Pending::Presence(change, number) => {
                 let presence = &mut shared.residence.presence;
@@ -359,6 +372,9 @@ impl Gateway {
                 self.shared.change_commands_of_known(now, *device);
             }
             LiveChange::CommandsChanged { device } => self.shared.change_commands(now, *device),
+            LiveChange::UpgradeMoved { device, moved } => {
+                self.shared.note_upgrade(now, None, (*device, None), moved, Said::default());
+            }
             LiveChange::ProductChanged { product_key } => {
                 // It may be on again: what is read now decides.
                 self.changing.retain(|changing| {
@@ -450,13 +466,15 @@ impl Gateway {
 
     /// What is counted.
     pub fn counters(&self) -> Counters {
-        let Shared { residence, requests, refusals, issuing, commands, observers, .. } = &self.shared;
+        let Shared { residence, requests, refusals, issuing, commands, observers, upgrades, .. } =
+            &self.shared;
         Counters {
             online: residence.presence.online(),
             connected: residence.directory.len(),
             observing: observers.len(),
             requests: requests.counts,
             commands: commands.punctuality,
+            firmware: upgrades.served,
             refusals_unlogged: refusals.unlogged,
             refusals_folded: refusals.folded,
             activations_deferred: issuing.deferred,

@@ -20,8 +20,8 @@
 //!
 //! Inside: a `desk` for each shard (handshakes that wait, sessions, requests that wait for their product),
 //! and what all desks share: the `residence` (who is logged in where, and online), the `products`, the
-//! `properties` and the `firmware` that devices ask for, the `refusals`, the secrets to be issued
-//! (`issuing`), the `commands` that wait for devices, and the `observers` that hear of them at once.
+//! `properties` and the `firmware` that devices ask for, their `upgrades`, the `refusals`, the secrets to be
+//! issued (`issuing`), the `commands` that wait for devices, and the `observers` that hear of them at once.
 //!
 //! ```
 //! use std::time::Instant;
@@ -81,6 +81,7 @@ mod shared;
 mod spent;
 mod turns;
 mod unwritten;
+mod upgrades;
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use crate::{
     clock::Clock, commands::Commands, firmware::Firmware, issuing::Issuing, leaving::Leaving,
     observers::Observers, outbox::Outbox, pace::Pace, products::Products, properties::Queries,
     raw::ScriptErrors, refusals::Refusals, requests::Requests, residence::Residence, spent::SpentBytes,
+    upgrades::Upgrades,
 };
 
 /// See the module.
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     pub(crate) products: Products,
     pub(crate) queries: Queries,
     pub(crate) firmware: Firmware,
+    pub(crate) upgrades: Upgrades,
     pub(crate) leaving: Leaving,
     pub(crate) refusals: Refusals,
     pub(crate) requests: Requests,

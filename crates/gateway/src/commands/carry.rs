@@ -94,7 +94,7 @@ impl Shared {
                 // Decided anew, once the queue is read.
                 return entry.carries.push_front(carry);
             }
-            (Ok([Written::Done | Written::Unchanged]), Some(entry)) => {
+            (Ok([Written::Done | Written::Unchanged | Written::Upgrade(_)]), Some(entry)) => {
                 let command = id.and_then(|id| entry.queue.find(id));
                 if command.is_some_and(|command| command.is_over(now.wall)) {
                     return entry.carries.push_front(carry);

@@ -153,7 +153,7 @@ impl Shared {
         for (index, ((id, step), outcome)) in steps.iter().zip(written).enumerate() {
             match outcome {
                 // The copy follows. Where it cannot, an operator was quicker, and the queue is read again.
-                Written::Done => {
+                Written::Done | Written::Upgrade(_) => {
                     let before = entry.queue.find(*id).and_then(Command::expected_outcome);
                     if let Ok(Some(command)) = entry.queue.step(*id, step, at) {
                         known.extend(command.expected_outcome().filter(|_| before.is_none()));
@@ -174,7 +174,6 @@ impl Shared {
             entry.unsure.retain(|(known, ..)| steps.iter().all(|(id, _)| id != known));
             entry.unsure.extend(steps.iter().map(|(id, step)| (*id, step.clone(), at)));
         }
-        let is_moved = |outcome: &Written| matches!(outcome, Written::Done | Written::Unchanged);
         if asker.is_none() && !(outcomes.is_ok() && written.iter().all(is_moved)) {
             // Nobody waits for it: what cannot be written is looked at again, and tried again, later.
             (entry.read_at, entry.write_at) = (Some(now.instant + TRY_AGAIN), Some(now.instant + TRY_AGAIN));
@@ -184,6 +183,8 @@ impl Shared {
             let place = first.map(|first| first.after(index));
             self.tell_command(now, place, (device, asker.as_ref()), &command);
         }
+        let upgrades = steps.iter().map(|(_, step)| step).zip(written);
+        self.note_upgrades_of_commands(now, first, (device, asker.as_ref()), upgrades);
         let id = steps.first().map(|(id, _)| *id);
         if let Some(carry) = carry {
             self.carry(now, (device, carry), id, outcomes);
@@ -205,22 +206,23 @@ impl Shared {
         outcomes: Result<&[Written], &StoreError>,
     ) {
         let response = match (&ask.wanted, outcomes) {
-            (CommandWanted::Fetch { content_format, .. }, Ok([Written::Done | Written::Unchanged])) => {
-                match command {
-                    Some(command) if command.is_over(now.wall) => return self.decide_anew(ask),
-                    Some(command) => {
-                        let response = match ask.asker.short_model() {
-                            Some(model) => short::deliver(command, model),
-                            None => deliver(command, *content_format),
-                        };
-                        return self.hand_out(now, &ask, command.id, response);
-                    }
-                    None => device_api::unavailable(),
+            (
+                CommandWanted::Fetch { content_format, .. },
+                Ok([Written::Done | Written::Unchanged | Written::Upgrade(_)]),
+            ) => match command {
+                Some(command) if command.is_over(now.wall) => return self.decide_anew(ask),
+                Some(command) => {
+                    let response = match ask.asker.short_model() {
+                        Some(model) => short::deliver(command, model),
+                        None => deliver(command, *content_format),
+                    };
+                    return self.hand_out(now, &ask, command.id, response);
                 }
-            }
+                None => device_api::unavailable(),
+            },
             // The queue is read first.
             (CommandWanted::Fetch { .. }, Ok([Written::CommandOver])) => return self.decide_anew(ask),
-            (CommandWanted::Reply { .. }, Ok([Written::Done])) => acknowledge_reply(),
+            (CommandWanted::Reply { .. }, Ok([Written::Done | Written::Upgrade(_)])) => acknowledge_reply(),
             (CommandWanted::Reply { .. }, Ok([Written::CommandOver])) => {
                 return self.answer_without_command(now, &ask);
             }
@@ -308,6 +310,11 @@ impl Shared {
         });
         self.out.tell(place, happening, asker.is_none().then_some(device));
     }
+}
+
+/// Whether the store has a step of a command, since now or before.
+fn is_moved(outcome: &Written) -> bool {
+    matches!(outcome, Written::Done | Written::Unchanged | Written::Upgrade(_))
 }
 
 /// How a command ended that the store has open no more: by a step whose batch failed and is stored all the

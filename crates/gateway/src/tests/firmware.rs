@@ -4,7 +4,7 @@ use narrowgate_coap::{Block, Request};
 use narrowgate_engine::event::{SessionId, ShardEvent};
 use narrowgate_platform::{
     device_api::ota::image::AT_ONCE_MAX,
-    firmware::{Image, ImageId, Sha256Sum, Upgrade, UpgradeState},
+    firmware::{Image, ImageId, Sha256Sum, Upgrade, UpgradeFailure, UpgradeState},
     ids::UnixMillis,
     ports::{ImagePiece, OfferedUpgrade, StoreError, UpgradeMoved, Written},
 };
@@ -14,7 +14,7 @@ use super::{
     stories::served,
 };
 use crate::{
-    Answer,
+    Answer, LiveChange,
     firmware::{BLOCKS_MAX, WAITING_MAX},
 };
 
@@ -41,8 +41,15 @@ fn offered(version: &str, state: UpgradeState) -> OfferedUpgrade {
 }
 
 fn moved(commands_changed: bool) -> Written {
-    let (image, state, progress) = (image_id(), UpgradeState::Downloading, Some(5));
-    Written::Upgrade(UpgradeMoved { image, state, progress, commands_changed, paused: false })
+    Written::Upgrade(UpgradeMoved { commands_changed, ..upgrade_moved("downloading") })
+}
+
+/// The upgrade of device d is in this state now.
+fn upgrade_moved(state: &str) -> UpgradeMoved {
+    let state = *UpgradeState::ALL.iter().find(|known| known.name() == state).expect("the name of a state");
+    let failure = (state == UpgradeState::Failed).then_some(UpgradeFailure::Burn);
+    let (image, progress, changed) = (image_id(), Some(5), true);
+    UpgradeMoved { image, state, failure, progress, changed, commands_changed: false, paused: false }
 }
 
 impl Stage {
@@ -65,6 +72,10 @@ impl Stage {
     pub(super) fn firmware_answer(&mut self, answer: &str) {
         match answer {
             "moved" => self.written(&Ok(vec![moved(false)])),
+            "moved not" => {
+                let moved = UpgradeMoved { changed: false, ..upgrade_moved("burning") };
+                self.written(&Ok(vec![Written::Upgrade(moved)]));
+            }
             "moved with its command" => self.written(&Ok(vec![moved(true)])),
             "no upgrade" => self.written(&Ok(vec![Written::NoUpgrade])),
             "not started" => self.written(&Ok(vec![Written::UpgradeNotStarted])),
@@ -77,7 +88,10 @@ impl Stage {
             "no piece" => self.piece(Ok(Some(0))),
             "no image" => self.piece(Ok(None)),
             "piece fails" => self.piece(Err(full())),
-            _ => panic!("{answer:?} is no input"),
+            _ => match answer.strip_prefix("upgrade ") {
+                Some(state) => self.written(&Ok(vec![Written::Upgrade(upgrade_moved(state))])),
+                None => panic!("{answer:?} is no input"),
+            },
         }
     }
 
@@ -102,11 +116,16 @@ fn told(topic: &str, params: &str) -> Request {
 #[test]
 fn what_a_device_says_is_answered_when_it_is_durable() {
     let mut stage = served();
-    for outcome in ["moved", "done", "unchanged"] {
+    for (outcome, effects) in [
+        ("moved", "tell upgrade, s1 2.04"),
+        ("moved not", "s1 2.04"),
+        ("done", "s1 2.04"),
+        ("unchanged", "s1 2.04"),
+    ] {
         assert_eq!(stage.play("s1 informs 2.0"), "write inform 2.0");
-        assert_eq!(stage.play(outcome), "s1 2.04", "{outcome}");
+        assert_eq!(stage.play(outcome), effects, "{outcome}");
     }
-    assert_eq!(stage.play("s1 is at -3; moved"), "write progress -3, s1 2.04");
+    assert_eq!(stage.play("s1 is at -3; moved"), "write progress -3, tell upgrade, s1 2.04");
     for (outcome, effects) in [
         ("no upgrade", "s1 2.04, write no_upgrade"),
         ("not started", "s1 2.04, write no_upgrade"),
@@ -125,10 +144,10 @@ fn what_a_device_says_is_answered_when_it_is_durable() {
 fn a_command_that_is_taken_back_with_an_upgrade_is_named_no_more() {
     let mut stage = served();
     stage.play("send set; commands");
-    assert_eq!(stage.play("s1 informs 2.0; moved"), "write inform 2.0, s1 2.04 (set)");
+    assert_eq!(stage.play("s1 informs 2.0; moved"), "write inform 2.0, tell upgrade, s1 2.04 (set)");
     stage.open.clear();
     let taken_back = stage.play("s1 informs 2.0; moved with its command");
-    assert_eq!(taken_back, "write inform 2.0, read commands, s1 2.04 (set)");
+    assert_eq!(taken_back, "write inform 2.0, tell upgrade, read commands, s1 2.04 (set)");
     stage.play("commands");
     assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04");
 }
@@ -147,7 +166,7 @@ fn a_block_is_read_for_each_request_and_the_first_and_last_are_written_down() {
     let mut stage = served();
     assert_eq!(stage.play("s1 fetches 0"), "read 1024 bytes at 0");
     assert_eq!(stage.play("piece"), "s1 2.05, write first block");
-    assert_eq!(stage.play("moved"), "");
+    assert_eq!(stage.play("moved"), "tell upgrade");
     // Again, after the answer was lost.
     assert_eq!(
         stage.play("s1 fetches 0; piece; no upgrade"),
@@ -206,4 +225,64 @@ fn a_long_topic_of_a_command_does_not_make_blocks_smaller() {
     let service = "s".repeat(100);
     stage.play(&format!("cancel 1; commands; send {service}; commands; moved"));
     assert_eq!(stage.play("s1 fetches 2; piece"), "read 1024 bytes at 2048, s1 2.05, write first block");
+}
+
+/// What was told of upgrades since the last call, each in words.
+fn told_of(stage: &mut Stage) -> Vec<String> {
+    let told = std::mem::take(&mut stage.upgrades);
+    told.iter()
+        .map(|it| {
+            let (state, reason) = (it.state.name(), it.reason.map(UpgradeFailure::name));
+            let of = it.device.as_ref().map(|name| &*name.device_key);
+            format!(
+                "{of:?} {state} {reason:?} {:?} {:?} {:?} {:?}",
+                it.code, it.progress, it.fetched, it.desc
+            )
+        })
+        .collect()
+}
+
+/// From the offer to its end, each step with its place in the commits, and what failed with its code.
+#[test]
+fn each_step_of_an_upgrade_is_told_and_its_end_is_counted() {
+    let mut stage = served();
+    let offered = LiveChange::UpgradeMoved { device: device_id("d"), moved: upgrade_moved("offered") };
+    stage.gateway.handle_change(stage.now, &offered);
+    assert_eq!(stage.play("send upgrade; commands"), "tell upgrade, read commands, tell command");
+    assert_eq!(told_of(&mut stage), [r#"None offered None None Some(5) None None"#]);
+    stage.places.clear();
+    let fetched = stage.play("s1 gets upgrade; upgrade sent");
+    assert!(fetched.starts_with("write fetch 1, tell command, tell upgrade, s1 2.05"), "{fetched}");
+    assert!(stage.places.iter().all(|place| place.is_some_and(|at| Some(at) == stage.places[0])));
+    assert_eq!(told_of(&mut stage), [r#"Some("d") sent None None Some(5) None None"#]);
+    let answered = stage.play("s1 replies upgrade 1 1102; upgrade failed");
+    assert!(answered.ends_with("tell command, tell upgrade, s1 2.04"), "{answered}");
+    assert_eq!(told_of(&mut stage), [r#"Some("d") failed Some("burn") Some(1102) Some(5) None None"#]);
+    stage.play("s1 informs 2.0; upgrade done");
+    assert_eq!(told_of(&mut stage), [r#"Some("d") done None None Some(5) None None"#]);
+    // Without a change of it nothing ends twice.
+    stage.play("s1 informs 2.0; moved not; s1 informs 2.0; unchanged");
+    assert!(told_of(&mut stage).is_empty());
+    let silent = LiveChange::UpgradeMoved { device: device_id("d"), moved: upgrade_moved("failed") };
+    stage.gateway.set_followers(false);
+    stage.gateway.handle_change(stage.now, &silent);
+    let ended: Vec<_> = stage.gateway.counters().upgrades_ended().collect();
+    assert_eq!(ended, [("done", 1), ("failed", 2)]);
+}
+
+/// A device that fetches all blocks, some of them again.
+#[test]
+fn an_image_is_told_by_its_tenths_and_its_blocks_are_counted() {
+    let mut stage = served();
+    for number in 0..10 {
+        for _ in 0..3 {
+            stage.play(&format!("s1 fetches {number}; piece; moved"));
+        }
+    }
+    let fetched: Vec<_> = stage.upgrades.iter().map(|upgrade| upgrade.fetched).collect();
+    assert_eq!(fetched, (1..=10).map(|tenth| Some(tenth * 10)).collect::<Vec<_>>());
+    assert_eq!(stage.gateway.counters().image_blocks(), (30, 30 * 1024));
+    // What is no block is not counted as one.
+    stage.play("s1 fetches 3; no image; done; s1 fetches 3; piece fails");
+    assert_eq!(stage.gateway.counters().image_blocks().0, 30);
 }

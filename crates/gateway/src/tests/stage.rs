@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use narrowgate_api::happening::Happening;
+use narrowgate_api::happening::{self, Happening};
 use narrowgate_coap::{ObservationEnd, Request, format};
 use narrowgate_dtls::CipherSuite;
 use narrowgate_engine::{
@@ -84,6 +84,8 @@ pub(super) struct Stage {
     pub(super) places: Vec<Option<u64>>,
     /// The state of each command that was told of.
     pub(super) told: Vec<CommandState>,
+    /// What was told of upgrades.
+    pub(super) upgrades: Vec<happening::Upgrade>,
     /// The open commands of device d, as the store has them.
     pub(super) open: Vec<Command>,
     /// The steps of commands of each write without an answer.
@@ -132,6 +134,7 @@ impl Stage {
             arrivals: Vec::new(),
             places: Vec::new(),
             told: Vec::new(),
+            upgrades: Vec::new(),
             open,
             steps: BTreeMap::new(),
             runs: BTreeMap::new(),
@@ -439,8 +442,10 @@ impl Stage {
     pub(super) fn written(&mut self, answer: &Result<Vec<Written>, StoreError>) {
         let token = self.take(Kind::Write);
         let steps = self.steps.remove(&token).unwrap_or_default();
-        let is_done =
-            |index: usize| matches!(answer, Ok(written) if written.get(index) == Some(&Written::Done));
+        let is_done = |index: usize| {
+            let written = answer.as_ref().ok().and_then(|written| written.get(index));
+            matches!(written, Some(Written::Done | Written::Upgrade(_)))
+        };
         for (index, CommandMove { id, step, at, .. }) in steps.iter().enumerate() {
             let command = self.open.iter_mut().find(|command| command.id == *id);
             if let Some(command) = command.filter(|_| is_done(index)) {
@@ -452,6 +457,16 @@ impl Stage {
         let first = Position { epoch: 1, sequence: self.committed };
         let answer = Answer::Written(answer.as_ref().map(|written| Outcomes { first, written }));
         self.gateway.handle_answer(self.now, token, answer);
+    }
+
+    /// What listeners are told.
+    fn hear(&mut self, position: Option<Position>, happening: &Happening) {
+        self.places.push(position.map(|position| position.sequence));
+        match happening {
+            Happening::Command(moved) => self.told.push(moved.state),
+            Happening::Upgrade(upgrade) => self.upgrades.push(upgrade.clone()),
+            _ => {}
+        }
     }
 
     pub(super) fn effects(&mut self) -> String {
@@ -485,10 +500,7 @@ impl Stage {
                 self.arrivals.extend(writes.iter().filter_map(arrival_of));
             }
             if let Effect::Tell(position, happening, _) = &effect {
-                self.places.push(position.map(|position| position.sequence));
-                if let Happening::Command(moved) = happening {
-                    self.told.push(moved.state);
-                }
+                self.hear(*position, happening);
             }
             let asked = match effect {
                 Effect::Lookup(token, _) => (Kind::Lookup, token),
@@ -555,6 +567,7 @@ pub(super) fn command(id: u32, topic: &str, created: UnixMillis) -> Command {
         "set" => CommandTopic::Set,
         "get" => CommandTopic::Get,
         "raw" => CommandTopic::Raw,
+        "upgrade" => CommandTopic::Upgrade,
         service => CommandTopic::Service(service.into()),
     };
     let raw = (topic == CommandTopic::Raw).then(|| format!("raw{id}").into_bytes().into());
@@ -563,6 +576,9 @@ pub(super) fn command(id: u32, topic: &str, created: UnixMillis) -> Command {
 }
 
 fn command_path(topic: &str) -> String {
+    if topic == "upgrade" {
+        return "/topic/sys/p/d/ota/device/upgrade".to_owned();
+    }
     let group = if matches!(topic, "set" | "get") { "measurepoint/" } else { "" };
     format!("/topic/sys/p/d/thing/service/{group}{topic}")
 }

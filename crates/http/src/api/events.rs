@@ -141,7 +141,9 @@ fn event(position: Option<Position>, happening: &Happening) -> Event {
         Happening::Refused(_) | Happening::Warning(_) => "refusal",
         Happening::Attributes(_) | Happening::Tags(_) => "report",
         Happening::Command(_) => "command",
-        Happening::Event(_) | Happening::SecretIssued(_) | Happening::Rollout(_) => "event",
+        Happening::Event(_) | Happening::SecretIssued(_) | Happening::Rollout(_) | Happening::Upgrade(_) => {
+            "event"
+        }
     };
     // A happening can always be serialised: keys are text, and points are already JSON.
     let event = Event::default().event(kind).data(serde_json::to_string(happening).unwrap_or_default());

@@ -77,6 +77,46 @@ struct Shown<'a> {
     kind: Option<String>,
     state: Option<String>,
     code: Option<i64>,
+    /// Of an upgrade or a rollout, as what follows.
+    image_id: Option<String>,
+    progress: Option<i64>,
+    fetched: Option<u64>,
+    desc: Option<String>,
+    version: Option<String>,
+    paused_by: Option<String>,
+    waiting: u64,
+    under_way: u64,
+    done: u64,
+    failed: u64,
+}
+
+impl Shown<'_> {
+    /// How far the upgrade of a device is, or a rollout; `None`: it is another event.
+    fn firmware(&self) -> Option<String> {
+        let Self { image_id: Some(image), waiting, under_way, done, failed, .. } = self else { return None };
+        let Some(state) = &self.state else {
+            let version = self.version.as_deref().unwrap_or_default();
+            let counts = format!("{waiting} waiting, {under_way} under way, {done} done, {failed} failed");
+            let paused = self.paused_by.as_deref().map(|by| format!("  paused by {by}"));
+            return Some(format!("{image}  {version}  {counts}{}", paused.unwrap_or_default()));
+        };
+        let mut line = format!("{image}  {state}");
+        if let Some(reason) = &self.reason {
+            line += &format!(": {reason}");
+        }
+        if let Some(code) = self.code {
+            line += &format!("  code {code}");
+        }
+        if let Some(fetched) = self.fetched {
+            line += &format!("  {fetched} % fetched");
+        } else if let Some(progress) = self.progress {
+            line += &format!("  step {progress}");
+        }
+        if let Some(desc) = &self.desc {
+            line += &format!("  {desc}");
+        }
+        Some(line)
+    }
 }
 
 /// An event as a line for people. It begins with the server's time; the device's time follows if it differs.
@@ -95,7 +135,10 @@ pub(super) fn readable(json: &str) -> String {
         (Some(product), None, None) => add(product),
         _ => {}
     }
-    for text in [&event.reason, &event.detail, &event.peer].into_iter().flatten() {
+    let firmware = event.firmware();
+    let reason = event.reason.as_ref().filter(|_| firmware.is_none());
+    for text in [reason, event.detail.as_ref(), event.peer.as_ref(), firmware.as_ref()].into_iter().flatten()
+    {
         add(text);
     }
     if event.time != received {
@@ -164,5 +207,27 @@ mod tests {
             )),
             "1970-01-01T00:00:00Z  command  p/d  20  set  failed with code 1102"
         );
+    }
+
+    #[test]
+    fn steps_of_upgrades_and_rollouts_read_as_lines() {
+        for (of, words) in [
+            (r#""state":"downloading","fetched":30,"progress":25"#, "downloading  30 % fetched"),
+            (r#""state":"burning","progress":90,"desc":"a\u001bb""#, "burning  step 90  a\\u{1b}b"),
+            (r#""state":"failed","reason":"burn","progress":-4"#, "failed: burn  step -4"),
+            (r#""state":"failed","reason":"refused","code":1102"#, "failed: refused  code 1102"),
+            (r#""state":"done""#, "done"),
+        ] {
+            let json = format!(
+                r#"{{"time":0,"event":"upgrade","productKey":"p","deviceKey":"d","imageId":"i",{of}}}"#
+            );
+            assert_eq!(readable(&json), format!("1970-01-01T00:00:00Z  upgrade  p/d  i  {words}"));
+        }
+        let json = concat!(
+            r#"{"time":0,"event":"rollout","productKey":"p","imageId":"i","version":"2.1","#,
+            r#""pausedBy":"failures","waiting":1,"underWay":2,"done":3,"failed":4}"#
+        );
+        let words = "i  2.1  1 waiting, 2 under way, 3 done, 4 failed  paused by failures";
+        assert_eq!(readable(json), format!("1970-01-01T00:00:00Z  rollout  p  {words}"));
     }
 }

@@ -1,7 +1,7 @@
 //! Operators' changes that affect sessions, on their way to the task.
 //!
 //! Adding a change never blocks and no change is lost, so this is a set and not a queue: it holds at most one
-//! change for each device and each product.
+//! change for each device and each product, and for each upgrade of a device.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,8 +13,9 @@ use std::{
 
 use narrowgate_gateway::LiveChange;
 use narrowgate_platform::{
+    firmware::ImageId,
     ids::DeviceId,
-    ports::{LiveSessions, PortFuture, RawBody},
+    ports::{LiveSessions, PortFuture, RawBody, UpgradeMoved},
 };
 use tokio::{sync::oneshot, time::timeout};
 
@@ -31,6 +32,8 @@ pub(super) struct Changes(Mutex<Waiting>, Arc<Recent>);
 #[derive(Debug, Default)]
 struct Waiting {
     devices: BTreeMap<DeviceId, &'static str>,
+    /// Upgrades that moved.
+    upgrades: BTreeMap<(DeviceId, ImageId), UpgradeMoved>,
     /// Devices whose commands changed.
     commands: BTreeSet<DeviceId>,
     products: BTreeSet<String>,
@@ -54,7 +57,10 @@ impl Changes {
         let replaced = secrets.map(|product_key| LiveChange::ProductSecretReplaced { product_key });
         let commands = mem::take(&mut waiting.commands).into_iter();
         let commands = commands.map(|device| LiveChange::CommandsChanged { device });
-        let changes: Vec<_> = closed.chain(changed).chain(replaced).chain(commands).collect();
+        let upgrades = mem::take(&mut waiting.upgrades).into_iter();
+        let upgrades = upgrades.map(|((device, _), moved)| LiveChange::UpgradeMoved { device, moved });
+        // An offer is told before the command that makes it.
+        let changes: Vec<_> = closed.chain(changed).chain(replaced).chain(upgrades).chain(commands).collect();
         if changes.is_empty() {
             match &mut waiting.waker {
                 Some(waker) => waker.clone_from(context.waker()),
@@ -115,6 +121,12 @@ impl LiveSessions for Changes {
     fn commands_changed(&self, device: DeviceId) {
         self.change(|waiting| {
             waiting.commands.insert(device);
+        });
+    }
+
+    fn upgrade_moved(&self, device: DeviceId, moved: UpgradeMoved) {
+        self.change(|waiting| {
+            waiting.upgrades.insert((device, moved.image), moved);
         });
     }
 

@@ -86,6 +86,12 @@ const COMMANDS_EXPECTED: Metric = Metric::counter(
 )
 .by("outcome");
 
+const UPGRADES: Metric = Metric::counter(
+    "narrowgate_firmware_upgrades_total",
+    "Upgrades of devices to an image of firmware that have ended, by outcome.",
+)
+.by("outcome");
+
 /// Reads a gauge of a shard.
 type GaugeOf = fn(&Gauges) -> usize;
 
@@ -117,7 +123,7 @@ const SHARD_GAUGES: [(Metric, GaugeOf); 6] = [
 type ValueOf = fn(&State) -> u64;
 
 /// Metrics of the machine and its batches.
-const MACHINE: [(Metric, ValueOf); 12] = [
+const MACHINE: [(Metric, ValueOf); 14] = [
     (Metric::gauge("narrowgate_devices_online", "Devices online."), |state| state.counters.online as u64),
     (Metric::gauge("narrowgate_devices_connected", "Devices with a session."), |state| {
         state.counters.connected as u64
@@ -175,6 +181,20 @@ const MACHINE: [(Metric, ValueOf); 12] = [
     ),
     (
         Metric::counter(
+            "narrowgate_firmware_blocks_total",
+            "Blocks of images of firmware that devices were given.",
+        ),
+        |state| state.counters.image_blocks().0,
+    ),
+    (
+        Metric::counter(
+            "narrowgate_firmware_bytes_total",
+            "Bytes of images in those blocks, without what carries them.",
+        ),
+        |state| state.counters.image_blocks().1,
+    ),
+    (
+        Metric::counter(
             "narrowgate_handshakes_uncounted_total",
             "Handshakes not counted for limits.device_handshakes, as too many pairs are: none is held back.",
         ),
@@ -216,6 +236,7 @@ pub(super) fn collect(shards: &[ShardHandle], published: &Published, now: Now) -
     metrics.extend(MACHINE.map(|(metric, of)| metric.is(of(&state))));
     metrics.push(REQUESTS_REFUSED.are(state.counters.requests_refused()));
     metrics.push(COMMANDS_EXPECTED.are(state.counters.commands_expected()));
+    metrics.push(UPGRADES.are(state.counters.upgrades_ended()));
     metrics
 }
 

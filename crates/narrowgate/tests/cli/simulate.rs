@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_testkit::program::{Program, Ran, Server, signal};
+use narrowgate_testkit::program::{Listener, Program, Ran, Server, signal};
 use serde_json::{Value, json};
 
 use crate::harness::{program, program_with_device};
@@ -393,6 +393,7 @@ fn gone() -> ChildStdout {
 fn a_simulated_device_takes_the_update_that_it_is_offered() {
     let program = program_with_device();
     let (server, secret) = (program.serve(), secret(&program));
+    let listener = program.listen(&["--device", "pk/dk-1"]);
     for (version, format, loss) in [("2.0", "json", "0"), ("3.0", "cbor", "10")] {
         let file = program.file("image", &format!("{version} ").repeat(5_000));
         let upload = ["firmware", "upload", &file, "--product", "pk", "--version", version];
@@ -410,5 +411,45 @@ fn a_simulated_device_takes_the_update_that_it_is_offered() {
         assert!(!lines.iter().any(|line| line["what"] == "block"), "blocks are not shown one by one");
         let status = program.json(&["firmware", "status", &image]);
         assert_eq!(status["done"], 1, "{status}");
+        let told = told_until_done(&listener, &image);
+        let states = ["offered", "sent", "accepted", "downloading", "verifying", "burning", "done"];
+        let mut first =
+            told.iter().map(|it| it["state"].as_str().expect("it has a state")).collect::<Vec<_>>();
+        first.dedup();
+        first.retain(|state| states.contains(state));
+        let places = first.iter().map(|state| states.iter().position(|known| known == state));
+        assert!(places.is_sorted() && first.len() >= 5, "{first:?}");
+        let fetched = told.iter().filter(|it| it["fetched"].is_u64()).count();
+        assert!((1..=11).contains(&fetched), "one event for a tenth of the image: {told:?}");
+    }
+    let metrics = crate::server::get(&server.address("http"), "/metrics");
+    for line in [
+        "narrowgate_firmware_upgrades_total{outcome=\"done\"} 2",
+        "narrowgate_firmware_upgrades_total{outcome=\"failed\"} 0",
+    ] {
+        assert!(metrics.contains(&format!("{line}\n")), "{metrics}");
+    }
+    let value = |name: &str| {
+        let found = metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        found.unwrap_or_else(|| panic!("{name} in {metrics}"))
+    };
+    assert!(value("narrowgate_firmware_blocks_total ") >= 2 * 20_000 / 1024);
+    assert!(value("narrowgate_firmware_bytes_total ") >= 2 * 20_000);
+}
+
+/// The events of the upgrade to this image, up to its end; the others are left out.
+fn told_until_done(listener: &Listener, image: &str) -> Vec<Value> {
+    let mut told = Vec::new();
+    loop {
+        let event = listener.next_event();
+        if event["event"] != "upgrade" {
+            continue;
+        }
+        assert_eq!((&event["imageId"], &event["deviceKey"]), (&image.into(), &"dk-1".into()), "{event}");
+        let is_done = event["state"] == "done";
+        told.push(event);
+        if is_done {
+            return told;
+        }
     }
 }

@@ -52,6 +52,6 @@ pub use self::{
     rollout::{FAILED_MIN, FAILED_PERCENT_MAX, Rollout, is_in_share},
     upgrade::{
         DESC_BYTES_MAX, Ended, Fetched, FirmwareMove, FirmwareStep, Moved, NoUpgrade, NotQueued,
-        OFFER_TIMEOUT_S, OFFER_TTL_S, SILENT_MAX, SendUpgrade, Upgrade, UpgradeStep,
+        OFFER_TIMEOUT_S, OFFER_TTL_S, SILENT_MAX, SendUpgrade, Upgrade, UpgradeStep, cut_desc,
     },
 };

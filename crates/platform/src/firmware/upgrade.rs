@@ -283,7 +283,7 @@ impl Upgrade {
             (T::CommandFetched, S::Offered) => Ok(self.to(S::Sent, at)),
             (T::CommandAnswered { success: true, .. }, S::Offered | S::Sent) => Ok(self.to(S::Accepted, at)),
             (T::CommandAnswered { success: false, message }, S::Offered | S::Sent | S::Accepted) => {
-                self.desc = message.map(cut);
+                self.desc = message.map(cut_desc);
                 Ok(self.fail(UpgradeFailure::Refused, at))
             }
             (T::CommandOver(CommandState::Cancelled), S::Offered | S::Sent) => Ok(self.to(S::Cancelled, at)),
@@ -322,7 +322,7 @@ impl Upgrade {
     }
 
     fn progress(&mut self, step: i8, desc: Option<&str>, at: UnixMillis) -> Moved {
-        (self.progress, self.desc) = (Some(step), desc.map(cut));
+        (self.progress, self.desc) = (Some(step), desc.map(cut_desc));
         if let Some(failure) = UpgradeFailure::of_step(step) {
             return self.fail(failure, at);
         }
@@ -361,8 +361,8 @@ fn after(at: UnixMillis, time: Duration) -> UnixMillis {
     UnixMillis(at.0.saturating_add(time.as_millis() as i64))
 }
 
-/// The first part of what a device says.
-fn cut(said: &str) -> Box<str> {
+/// What is kept of what a device says: the first [`DESC_BYTES_MAX`] bytes.
+pub fn cut_desc(said: &str) -> Box<str> {
     let end = (0..=DESC_BYTES_MAX.min(said.len())).rev().find(|end| said.is_char_boundary(*end));
     said[..end.unwrap_or(0)].into()
 }

@@ -163,8 +163,8 @@ impl Model {
         match command.step(&wanted.step, wanted.at) {
             Ok(true) => {
                 let moved = command.clone();
-                self.commands_moved(wanted.device, &[moved], wanted.at);
-                Written::Done
+                let upgrade = self.commands_moved(wanted.device, &[moved], wanted.at);
+                upgrade.map_or(Written::Done, Written::Upgrade)
             }
             Ok(false) => Written::Unchanged,
             Err(_) => Written::CommandOver,

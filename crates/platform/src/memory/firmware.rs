@@ -287,24 +287,34 @@ impl Model {
         at: UnixMillis,
     ) -> Result<UpgradeMoved, NoUpgrade> {
         let upgrade = self.firmware.upgrades.get_mut(&key).ok_or(NoUpgrade::None)?;
-        let Moved { cancel, ended, .. } = upgrade.step(step, at)?;
-        let (state, progress) = (upgrade.state, upgrade.progress);
+        let Moved { changed, cancel, ended } = upgrade.step(step, at)?;
+        let Upgrade { state, failure, progress, .. } = *upgrade;
         let rollout = self.firmware.rollout_mut(key.1);
         let paused = rollout.zip(ended).is_some_and(|(rollout, ended)| rollout.note(ended));
         let row = self.row_mut(key.0).filter(|_| cancel.is_some());
         let cancelled = row.map_or_else(Vec::new, |row| row.commands.cancel(cancel, at));
-        Ok(UpgradeMoved { image: key.1, state, progress, commands_changed: !cancelled.is_empty(), paused })
+        let commands_changed = !cancelled.is_empty();
+        Ok(UpgradeMoved { image: key.1, state, failure, progress, changed, commands_changed, paused })
     }
 
-    /// What devices and operators do to a command moves the upgrade that it offers.
-    pub(super) fn commands_moved(&mut self, device: DeviceId, moved: &[Command], at: UnixMillis) {
+    /// What devices and operators do to a command moves the upgrade that it offers. Returns what has become
+    /// of the last one.
+    pub(super) fn commands_moved(
+        &mut self,
+        device: DeviceId,
+        moved: &[Command],
+        at: UnixMillis,
+    ) -> Option<UpgradeMoved> {
+        let mut last = None;
         for command in moved.iter().filter(|command| command.order.topic == CommandTopic::Upgrade) {
             let offers = |upgrade: &Upgrade| upgrade.command == Some(command.id);
             let found = self.firmware.of_device(device).find(|(_, upgrade)| offers(upgrade));
             let Some(image) = found.map(|(image, _)| image.id) else { continue };
             // Ignored: what a command does is never refused.
-            let _ = self.step_upgrade((device, image), UpgradeStep::of_command(command), at);
+            let moved = self.step_upgrade((device, image), UpgradeStep::of_command(command), at);
+            last = moved.ok().filter(|moved| moved.changed).or(last);
         }
+        last
     }
 
     pub(super) fn move_firmware(&mut self, wanted: &FirmwareMove) -> Written {
@@ -370,6 +380,9 @@ impl Model {
                 _ => self.step_upgrade(key, UpgradeStep::TimePasses, at),
             };
             let Ok(moved) = moved else { continue };
+            if moved.state != state {
+                advanced.moved.push((key.0, moved));
+            }
             if moved.commands_changed && !advanced.devices.contains(&key.0) {
                 advanced.devices.push(key.0);
             }

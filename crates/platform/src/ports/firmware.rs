@@ -1,7 +1,7 @@
 //! What firmware needs of the outside: rows of images, rollouts and upgrades in the registry, and the bytes
 //! of images beside them.
 
-use super::{PortFuture, Registry, StoreError};
+use super::{PortFuture, Registry, StoreError, UpgradeMoved};
 use crate::{
     firmware::{ETAG_BYTES, IMAGES_PER_PRODUCT_MAX, Image, ImageId, Sha256Sum, Upgrade, UpgradeState},
     ids::{DeviceId, DeviceName, UnixMillis},
@@ -273,6 +273,8 @@ pub struct Offered {
 pub struct Advanced {
     /// Devices whose queue of commands is another now.
     pub devices: Vec<DeviceId>,
+    /// Upgrades that are further, or ended, or are offered no more, with their devices.
+    pub moved: Vec<(DeviceId, UpgradeMoved)>,
     /// Rollouts that paused by themselves.
     pub paused: Vec<ImageId>,
     /// More is due at this time.

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use super::{PortFuture, StoreError};
 use crate::{
-    firmware::{FirmwareMove, ImageId, NoUpgrade, UpgradeState},
+    firmware::{FirmwareMove, ImageId, NoUpgrade, UpgradeFailure, UpgradeState},
     ids::{DeviceId, LoginNumber, Position, UnixMillis},
     model::{
         command::{CommandMove, OpenCommand},
@@ -247,7 +247,8 @@ pub enum Written {
     LoginUnknown,
     /// The command is gone or has ended; nothing was written.
     CommandOver,
-    /// The device's upgrade moved, and with it perhaps its rollout and its queue of commands.
+    /// The device's upgrade moved, and with it perhaps its rollout and its queue of commands. Also of a step
+    /// of a command that was written as asked, where that command offers an upgrade and has moved it.
     Upgrade(UpgradeMoved),
     /// The device has no upgrade that has not ended; nothing was written (code 764).
     NoUpgrade,
@@ -281,8 +282,12 @@ pub struct UpgradeMoved {
     pub image: ImageId,
     /// How far it is now.
     pub state: UpgradeState,
+    /// Why it failed; only of those that have.
+    pub failure: Option<UpgradeFailure>,
     /// The last step that the device said, -5 to 100.
     pub progress: Option<i8>,
+    /// Something of it is other than it was. Where that is its end, it ended by this.
+    pub changed: bool,
     /// A command of the device was taken back with it: its queue is to be read again.
     pub commands_changed: bool,
     /// The rollout paused by itself because of it.

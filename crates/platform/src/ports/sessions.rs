@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::PortFuture;
+use super::{PortFuture, UpgradeMoved};
 use crate::ids::{DeviceId, UnixMillis};
 
 /// How the operator's service ends sessions and has a product read anew, so that no caller of the service has
@@ -17,6 +17,11 @@ pub trait LiveSessions: Send + Sync + 'static {
     /// Commands of a device were sent or taken back: they are read again. Called once it is known what
     /// became of the change.
     fn commands_changed(&self, device: DeviceId);
+    /// Time, or an operator, has moved the upgrade of a device to an image of firmware. To be said before
+    /// [`Self::commands_changed`] of the same change.
+    fn upgrade_moved(&self, device: DeviceId, moved: UpgradeMoved) {
+        let _ = (device, moved);
+    }
     /// Waits, for a bounded time, until every answer to the device is given with what
     /// [`Self::commands_changed`] said before this call.
     fn commands_known(&self, device: DeviceId) -> PortFuture<'static, ()> {

@@ -236,8 +236,8 @@ impl Registry {
             Err(_) => return Ok(Written::CommandOver),
         }
         self.put_command(row.clone(), &command)?;
-        self.commands_moved(row.device, &[command], at)?;
-        Ok(Written::Done)
+        let upgrade = self.commands_moved(row.device, &[command], at)?;
+        Ok(upgrade.map_or(Written::Done, Written::Upgrade))
     }
 
     /// Writes what has become of a command.

@@ -168,6 +168,7 @@ impl Operator {
 
     async fn step_upgrades(&self) -> Result<UpgradesAdvanced, ServiceError> {
         let advanced = self.registrar.advance_upgrades().await?;
+        advanced.moved.iter().for_each(|(device, moved)| self.sessions.upgrade_moved(*device, *moved));
         self.queues_changed(&advanced.devices);
         Ok(UpgradesAdvanced { more: advanced.more, paused: advanced.paused })
     }

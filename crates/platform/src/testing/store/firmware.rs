@@ -136,20 +136,24 @@ pub fn an_offer_goes_all_the_way_through_the_queue_of_commands(store: &dyn Store
     let id = add(store, 1, "2.0");
     assert_eq!(offer(store, id, OfferTo::Device(device), 10).devices, 1);
     assert!(block_on(store.upgrades_due(at(10))).expect("the store reads"));
-    assert_eq!(advance(store, 10), Advanced { devices: vec![device], paused: vec![], more: false });
+    let advanced = advance(store, 10);
+    assert_eq!((advanced.devices, advanced.paused, advanced.more), (vec![device], vec![], false));
+    let told: Vec<_> = advanced.moved.iter().map(|(of, moved)| (*of, moved.image, moved.state)).collect();
+    assert_eq!(told, [(device, id, UpgradeState::Offered)]);
     let commands = open(store, device);
     let [command] = &commands[..] else { panic!("{commands:?}") };
     assert_eq!(command.order.topic, CommandTopic::Upgrade);
     assert!(command.order.params_json.contains("/ota/IMG00001"), "{command:?}");
     assert_eq!(progress(store, device, 5, 11), Written::UpgradeNotStarted);
-    assert_eq!(command_step(store, device, CommandStep::Fetch, 12), Written::Done);
-    assert_eq!(state(store, device), UpgradeState::Sent);
-    assert_eq!(command_step(store, device, reply(200), 13), Written::Done);
-    assert_eq!(state(store, device), UpgradeState::Accepted);
     let moved = |written: Written| match written {
-        Written::Upgrade(moved) => (moved.state, moved.progress),
+        Written::Upgrade(moved) if moved.changed && moved.image == id => (moved.state, moved.progress),
         other => panic!("{other:?}"),
     };
+    let fetched = command_step(store, device, CommandStep::Fetch, 12);
+    assert_eq!(moved(fetched), (UpgradeState::Sent, None));
+    assert_eq!(state(store, device), UpgradeState::Sent);
+    assert_eq!(moved(command_step(store, device, reply(200), 13)), (UpgradeState::Accepted, None));
+    assert_eq!(state(store, device), UpgradeState::Accepted);
     let fetching = |fetched| FirmwareStep::Fetching { image: id, fetched };
     let first = step(store, device, fetching(Fetched::First), 14);
     assert_eq!(moved(first), (UpgradeState::Downloading, None));
@@ -231,6 +235,7 @@ pub fn a_rollout_pauses_itself_and_takes_back_what_nobody_has_fetched(store: &dy
     for (index, device) in all[..3].iter().enumerate() {
         let Written::Upgrade(moved) = progress(store, *device, -3, 12) else { panic!("it is under way") };
         assert_eq!((moved.state, moved.paused), (UpgradeState::Failed, index == 2));
+        assert_eq!((moved.failure, moved.changed), (Some(UpgradeFailure::Verify), true));
     }
     let failed = &upgrades(store, all[0])[0].upgrade;
     assert_eq!((failed.failure, failed.desc.as_deref()), (Some(UpgradeFailure::Verify), Some("so")));
@@ -258,13 +263,17 @@ pub fn a_command_that_is_over_is_sent_again_and_one_that_is_taken_back_is_not(st
     advance(store, 10);
     const TWO_DAYS: i64 = 172_800;
     let over = 10 + TWO_DAYS;
-    assert_eq!(command_step(store, all[0], CommandStep::TimePasses, over), Written::Done);
-    assert_eq!(state(store, all[0]), UpgradeState::Waiting);
+    let Written::Upgrade(moved) = command_step(store, all[0], CommandStep::TimePasses, over) else {
+        panic!("it waits again");
+    };
+    assert_eq!((moved.state, state(store, all[0])), (UpgradeState::Waiting, UpgradeState::Waiting));
     block_on(store.cancel_commands(all[1], None, at(over - 1))).unwrap();
     assert_eq!(state(store, all[1]), UpgradeState::Cancelled);
     assert_eq!(advance(store, over).devices, all[..1]);
     command_step(store, all[0], CommandStep::Fetch, over + 1);
-    command_step(store, all[0], reply(7), over + 2);
+    let answered = command_step(store, all[0], reply(7), over + 2);
+    let Written::Upgrade(moved) = answered else { panic!("{answered:?}") };
+    assert_eq!((moved.state, moved.failure), (UpgradeState::Failed, Some(UpgradeFailure::Refused)));
     let upgrade = &upgrades(store, all[0])[0].upgrade;
     let refused = (UpgradeState::Failed, Some(UpgradeFailure::Refused), Some("words"));
     assert_eq!((upgrade.state, upgrade.failure, upgrade.desc.as_deref()), refused);
@@ -317,7 +326,9 @@ pub fn who_begins_and_is_silent_has_failed(store: &dyn Store) {
     command_step(store, device, CommandStep::Fetch, 11);
     assert_eq!(advance(store, 86_410), Advanced::default());
     assert_eq!(state(store, device), UpgradeState::Sent);
-    advance(store, 86_411);
+    let [(of, moved)] = advance(store, 86_411).moved[..] else { panic!("one has failed") };
+    let silent = (device, UpgradeState::Failed, Some(UpgradeFailure::Silent));
+    assert_eq!((of, moved.state, moved.failure), silent);
     assert_eq!(upgrades(store, device)[0].upgrade.failure, Some(UpgradeFailure::Silent));
 }
 
@@ -379,7 +390,7 @@ pub fn fill(store: &dyn Store, product_key: &str, [first, second]: [DeviceId; 2]
     let upgrade = upgrades(store, first).remove(0).upgrade;
     let (id, session) = (upgrade.command.expect("it was offered"), None);
     let fetch = CommandMove { device: first, id, session, step: CommandStep::Fetch, at: at(DAY + 31) };
-    assert_eq!(write(store, Write::Command(fetch)), Written::Done);
+    assert!(matches!(write(store, Write::Command(fetch)), Written::Upgrade(_)));
     // The fixture's number of its login is its time.
     let session = CommandSession { login: LoginNumber(at(1).0.unsigned_abs()), secret_version: 1 };
     for (second, step) in [

@@ -173,25 +173,28 @@ impl Registry {
             self.put_rollout(image, rollout)?;
         }
         let commands_changed = cancel.is_some() && !self.cancel_open_commands(device, cancel, at)?.is_empty();
-        let (state, progress) = (upgrade.state, upgrade.progress);
-        Ok(Ok(UpgradeMoved { image: image_id, state, progress, commands_changed, paused }))
+        let (image, Upgrade { state, failure, progress, .. }) = (image_id, upgrade);
+        Ok(Ok(UpgradeMoved { image, state, failure, progress, changed, commands_changed, paused }))
     }
 
-    /// What devices, operators and time do to commands moves the upgrades that they offer.
+    /// What devices, operators and time do to commands moves the upgrades that they offer. Returns what has
+    /// become of the last one.
     pub(in crate::sqlite) fn commands_moved(
         &mut self,
         device: DeviceId,
         moved: &[Command],
         at: UnixMillis,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<Option<UpgradeMoved>> {
+        let mut last = None;
         for command in moved.iter().filter(|command| command.order.topic == CommandTopic::Upgrade) {
             let offers = |row: &UpgradeRow| row.command == Some(command.id.0);
             if let Some(row) = self.upgrades_of(device)?.into_iter().find(offers) {
                 // Ignored: what a command does is never refused.
-                let _ = self.step_upgrade(&row, UpgradeStep::of_command(command), at)?;
+                let moved = self.step_upgrade(&row, UpgradeStep::of_command(command), at)?;
+                last = moved.ok().filter(|moved| moved.changed).or(last);
             }
         }
-        Ok(())
+        Ok(last)
     }
 
     /// An upgrade is due now that was to be looked at later: its device is there.

@@ -140,6 +140,9 @@ impl Registry {
                 _ => self.step_upgrade(&row, UpgradeStep::TimePasses, at)?,
             };
             let Ok(moved) = moved else { continue };
+            if moved.state != row.state {
+                advanced.moved.push((device, moved));
+            }
             if moved.commands_changed && !advanced.devices.contains(&device) {
                 advanced.devices.push(device);
             }
