@@ -6,8 +6,10 @@
 //! that cross a tenth of the image: the place of the block says that, and a block that comes again is written
 //! down again. Nobody waits for it. What listeners and counters hear of upgrades is in `upgrades`.
 //!
-//! Limits: [`BLOCKS_MAX`] blocks are read at the same time, [`WAITING_MAX`] wait for them, and further ones
-//! are answered 5.03; a device has [`AT_ONCE_MAX`] at the same time, and gets 4.29 beyond.
+//! Limits: [`BLOCKS_MAX`] blocks are read at the same time, and [`FIRST_BLOCKS_MAX`] of images of which none
+//! was read yet, since such an image is compared first, and blocks of others do not wait for that;
+//! [`WAITING_MAX`] wait for each, and further ones are answered 5.03; a device has [`AT_ONCE_MAX`] at the same
+//! time, and gets 4.29 beyond.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,7 +42,11 @@ use crate::{
 };
 
 /// Blocks that are read at the same time: fewer than look-ups of handshakes, which they must not delay.
-pub(crate) const BLOCKS_MAX: usize = 64;
+pub(crate) const BLOCKS_MAX: usize = 48;
+/// … and beside them of images of which none was read yet.
+pub(crate) const FIRST_BLOCKS_MAX: usize = 16;
+/// Images that are known to have been read. Beyond that, one is forgotten for each that comes.
+const IMAGES_MAX: usize = 1024;
 /// Blocks that wait for those: as many devices, and so much of their time out is not used up.
 pub(crate) const WAITING_MAX: usize = 4096;
 /// Writes that say that a device fetches an image, under way for all devices. Further ones are left out: what
@@ -57,6 +63,13 @@ const WAITING_BYTES_MAX: usize = 88;
 pub(crate) struct FirmwareTold {
     device: DeviceId,
     told: Told,
+}
+
+impl FirmwareTold {
+    /// Whether it is a request, which is answered.
+    pub(crate) fn is_request(&self) -> bool {
+        matches!(self.told, Told::Message(_))
+    }
 }
 
 /// What is written down for a device.
@@ -97,12 +110,18 @@ pub(crate) struct BlockAsked {
     ticket: Ticket,
     asker: Asker,
     wanted: BlockWanted,
+    /// No block of the image was read when it came.
+    is_first: bool,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Firmware {
     blocks: Line<BlockAsked>,
+    /// Those of images of which none was read yet.
+    first_blocks: Line<BlockAsked>,
+    /// Images of which a block was read.
+    read: BTreeSet<ImageId>,
     /// Blocks of each device that has some under way.
     of_devices: BTreeMap<DeviceId, usize>,
     versions: Line<VersionsAsked>,
@@ -116,6 +135,8 @@ impl Firmware {
     pub(crate) fn new() -> Self {
         Self {
             blocks: Line::new(BLOCKS_MAX),
+            first_blocks: Line::new(FIRST_BLOCKS_MAX),
+            read: BTreeSet::new(),
             of_devices: BTreeMap::new(),
             versions: Line::new(VERSIONS_MAX),
             fetching: BTreeSet::new(),
@@ -124,13 +145,34 @@ impl Firmware {
     }
 
     fn ask(&mut self, out: &mut Outbox) {
-        while let Some(asked) = self.blocks.poll() {
+        while let Some(asked) = self.blocks.poll().or_else(|| self.first_blocks.poll()) {
             let piece = asked.wanted.piece(asked.asker.grant.product_key());
             out.ask(Pending::Block(Box::new(asked)), |token| Effect::ImagePiece(token, piece));
         }
         while let Some(asked) = self.versions.poll() {
             let device = asked.asker.grant.device;
             out.ask(Pending::Versions(Box::new(asked)), |token| Effect::Upgrades(token, device));
+        }
+    }
+
+    /// The line of blocks in which this one waits.
+    fn line(&mut self, is_first: bool) -> &mut Line<BlockAsked> {
+        if is_first { &mut self.first_blocks } else { &mut self.blocks }
+    }
+
+    /// What was read of an image.
+    fn note_read(&mut self, image: ImageId, read: &Result<Option<ImagePiece>, StoreError>) {
+        match read {
+            Ok(Some(_)) => {
+                if self.read.len() >= IMAGES_MAX && !self.read.contains(&image) {
+                    self.read.pop_first();
+                }
+                self.read.insert(image);
+            }
+            // Its file may be put back, and is compared again then.
+            Err(StoreError::Damaged(_)) => drop(self.read.remove(&image)),
+            // Of another product, or the disk is slow.
+            Ok(None) | Err(_) => {}
         }
     }
 
@@ -251,14 +293,15 @@ impl Shared {
             }
             return;
         }
-        if self.firmware.blocks.waiting() >= WAITING_MAX {
+        let is_first = !self.firmware.read.contains(&wanted.image);
+        if self.firmware.line(is_first).waiting() >= WAITING_MAX {
             self.requests.count_unavailable();
             return self.respond(now, ticket, &asker, device_api::unavailable());
         }
         if !self.firmware.permit(asker.grant.device) {
             return self.respond(now, ticket, &asker, BlockWanted::too_many());
         }
-        self.firmware.blocks.enter(BlockAsked { ticket, asker, wanted });
+        self.firmware.line(is_first).enter(BlockAsked { ticket, asker, wanted, is_first });
         self.firmware.ask(&mut self.out);
     }
 
@@ -269,8 +312,9 @@ impl Shared {
         asked: BlockAsked,
         answer: Result<Option<ImagePiece>, StoreError>,
     ) {
-        let BlockAsked { ticket, asker, wanted } = asked;
-        self.firmware.blocks.leave();
+        let BlockAsked { ticket, asker, wanted, is_first } = asked;
+        self.firmware.line(is_first).leave();
+        self.firmware.note_read(wanted.image, &answer);
         self.firmware.leave(asker.grant.device);
         self.firmware.ask(&mut self.out);
         let Some(read) = self.read_or_complain(now, &asker, answer) else {

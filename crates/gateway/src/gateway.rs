@@ -286,7 +286,11 @@ impl Gateway {
         let shared = &mut self.shared;
         let first = outcomes.ok().map(|outcomes| outcomes.first);
         let outcomes = outcomes.map(|outcomes| outcomes.written);
-        let is_report = matches!(pending, Pending::Report { .. } | Pending::Edit(_) | Pending::Firmware(_));
+        let is_report = match &pending {
+            Pending::Report { .. } | Pending::Edit(_) => true,
+            Pending::Firmware(told) => told.is_request(),
+            _ => false,
+        };
         shared.requests.note_outcome(now, is_report, outcomes);
         match pending {
             Pending::Report { ticket, response, asker, happenings } => {

@@ -10,12 +10,12 @@ use narrowgate_platform::{
 };
 
 use super::{
-    stage::{Kind, Stage, device_id},
+    stage::{Kind, Stage, device_id, found},
     stories::served,
 };
 use crate::{
     Answer, LiveChange,
-    firmware::{BLOCKS_MAX, WAITING_MAX},
+    firmware::{BLOCKS_MAX, FIRST_BLOCKS_MAX, WAITING_MAX},
 };
 
 /// Bytes of the image: ten blocks.
@@ -59,10 +59,8 @@ impl Stage {
             ["informs", version] => told("inform", &format!(r#"{{"version":"{version}"}}"#)),
             ["is", "at", step] => told("progress", &format!(r#"{{"step":"{step}"}}"#)),
             ["asks", "for", "versions"] => told("getversion", "{}"),
-            ["fetches", number] => {
-                let number = number.parse().expect("a number of a block");
-                Request { block2: Block::new(number, false, 1024), ..Request::get(PATH) }
-            }
+            ["fetches", number] => block(number, PATH),
+            ["fetches", number, "of", image] => block(number, &format!("/ota/{image}")),
             _ => panic!("{words:?} is no event"),
         };
         self.request(session, request)
@@ -88,6 +86,8 @@ impl Stage {
             "no piece" => self.piece(Ok(Some(0))),
             "no image" => self.piece(Ok(None)),
             "piece fails" => self.piece(Err(full())),
+            "piece is damaged" => self.piece(Err(StoreError::Damaged("its file is missing".into()))),
+            _ if answer.starts_with("found ") => self.lookup(Ok(found(&answer[6..], true, true))),
             _ => match answer.strip_prefix("upgrade ") {
                 Some(state) => self.written(&Ok(vec![Written::Upgrade(upgrade_moved(state))])),
                 None => panic!("{answer:?} is no input"),
@@ -106,6 +106,11 @@ impl Stage {
         let piece = |bytes| ImagePiece { bytes: vec![b'f'; bytes], size: SIZE as u64, etag: [7; 8] };
         self.gateway.handle_answer(self.now, token, Answer::ImagePiece(answer.map(|it| it.map(piece))));
     }
+}
+
+fn block(number: &str, path: &str) -> Request {
+    let number = number.parse().expect("a number of a block");
+    Request { block2: Block::new(number, false, 1024), ..Request::get(path) }
 }
 
 fn told(topic: &str, params: &str) -> Request {
@@ -196,6 +201,30 @@ fn a_device_waits_for_few_blocks_at_once_and_others_do_not_wait_for_it() {
     const { assert!(BLOCKS_MAX > AT_ONCE_MAX && WAITING_MAX > BLOCKS_MAX) };
 }
 
+/// An image is compared before its first block is given, however many devices wait for that.
+#[test]
+fn blocks_of_an_image_that_was_read_do_not_wait_for_those_of_one_that_was_not() {
+    let mut stage = served();
+    stage.play("s1 fetches 1; piece; moved");
+    for (number, letter) in (2..18).zip('f'..) {
+        let logs_in = format!("h{number} wants p,{letter},2,60; found {letter}; h{number} connects; done");
+        stage.play(&logs_in);
+        (0..AT_ONCE_MAX).for_each(|_| drop(stage.play(&format!("s{number} fetches 1 of IMAGE002"))));
+    }
+    assert_eq!(stage.count(Kind::Piece), FIRST_BLOCKS_MAX);
+    assert_eq!(stage.play("s1 fetches 2"), "read 1024 bytes at 2048");
+    // Once a block of it was read, those that come wait no more.
+    stage.play("piece; moved");
+    assert_eq!(stage.count(Kind::Piece), FIRST_BLOCKS_MAX + 1);
+    assert_eq!(stage.play("s2 fetches 3 of IMAGE002"), "read 1024 bytes at 3072");
+    // … until its file is not as it was.
+    for _ in 0..16 * AT_ONCE_MAX + 1 {
+        stage.play("piece is damaged");
+    }
+    (0..=FIRST_BLOCKS_MAX).for_each(|n| drop(stage.play(&format!("s{} fetches 1 of IMAGE002", n % 16 + 2))));
+    assert_eq!(stage.count(Kind::Piece), FIRST_BLOCKS_MAX);
+}
+
 /// While the store is slow, however often it asks: writes for which nobody waits have a bound.
 #[test]
 fn that_a_device_fetches_is_written_down_once_at_a_time() {
@@ -212,6 +241,21 @@ fn that_a_device_fetches_is_written_down_once_at_a_time() {
         let again = format!("read 1024 bytes at {at}, s1 2.05, write {kind} block");
         assert_eq!(stage.play(&format!("s1 fetches {number}; piece")), again);
     }
+}
+
+/// `status` counts requests that were answered 5.03, and nobody waits for what is written down of a block.
+#[test]
+fn a_block_that_cannot_be_written_down_counts_as_no_request_that_was_refused() {
+    let mut stage = served();
+    let refused = |stage: &Stage| {
+        let shown = stage.gateway.unwritten().shown(stage.now.wall);
+        shown.map(|shown| shown.last_minute)
+    };
+    stage.play("s1 fetches 0; piece");
+    assert_eq!(stage.play("write fails"), "");
+    assert_eq!(refused(&stage), Some(0));
+    assert_eq!(stage.play("s1 informs 2.0; write fails"), "write inform 2.0, s1 5.03");
+    assert_eq!(refused(&stage), Some(1));
 }
 
 #[test]

@@ -407,7 +407,7 @@ impl Stage {
         self.asked.remove(index).expect("it is there").1
     }
 
-    fn lookup(&mut self, answer: Result<CredentialLookup, StoreError>) {
+    pub(super) fn lookup(&mut self, answer: Result<CredentialLookup, StoreError>) {
         let token = self.take(Kind::Lookup);
         self.gateway.handle_answer(self.now, token, Answer::Lookup(answer));
     }
@@ -584,10 +584,15 @@ fn command_path(topic: &str) -> String {
 }
 
 pub(super) fn device_id(device: &str) -> DeviceId {
-    DeviceId(if device == "d" { 1 } else { 2 })
+    match device.as_bytes() {
+        b"d" => DeviceId(1),
+        b"e" => DeviceId(2),
+        [letter] => DeviceId(i64::from(*letter)),
+        _ => panic!("{device:?} is no device"),
+    }
 }
 
-fn found(device: &str, device_enabled: bool, product_enabled: bool) -> CredentialLookup {
+pub(super) fn found(device: &str, device_enabled: bool, product_enabled: bool) -> CredentialLookup {
     CredentialLookup::Found(Box::new(Credentials {
         device: device_id(device),
         asset_id: "asset".into(),
