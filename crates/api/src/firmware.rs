@@ -126,6 +126,20 @@ pub enum PausedBy {
     Failures,
 }
 
+/// How the file of an image is. Names are stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageFile {
+    /// It is there.
+    Stored,
+    /// It is not there: no device gets the image. The same bytes uploaded again put it back.
+    Missing,
+    /// It is not as it was stored: the same.
+    Damaged,
+    /// It cannot be read now.
+    Unreadable,
+}
+
 /// A file of firmware that is to be uploaded. The same one again is the same upload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -182,6 +196,8 @@ pub struct ImageView {
     pub sha256: String,
     /// When all of it was there.
     pub uploaded_at: UnixMillis,
+    /// How its file is.
+    pub file: ImageFile,
     /// Who gets it; null: it was not offered to anybody.
     pub rollout: Option<RolloutShown>,
 }
@@ -249,6 +265,8 @@ pub struct RolloutView {
     pub product_key: String,
     /// Its version.
     pub version: String,
+    /// How the image's file is.
+    pub file: ImageFile,
     /// The share of the product's devices that get it, percent; null: only devices that were named.
     pub share: Option<u8>,
     /// Nothing is offered now.

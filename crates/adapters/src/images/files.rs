@@ -3,13 +3,13 @@
 use std::{
     fs::{self, DirBuilder, File},
     io::{self, Read as _},
-    os::unix::fs::{DirBuilderExt as _, FileExt as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use narrowgate_platform::{
-    firmware::{Image, ImageId, Sha256Sum},
+    firmware::{ImageId, Sha256Sum},
     ports::StoreError,
 };
 use nix::sys::statvfs::statvfs;
@@ -21,17 +21,12 @@ pub(crate) const FOLDER: &str = "firmware";
 const PIECE_BYTES: usize = 1 << 20;
 /// What the end of the name of an upload is.
 const PART: &str = ".part";
+/// An upload that nobody continued for so long is removed.
+const PART_AGE_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 /// `firmware/` in a data directory.
 #[derive(Debug)]
 pub(super) struct Folder {
-    path: PathBuf,
-}
-
-/// An image whose file was compared with what is known of it.
-#[derive(Debug)]
-pub(super) struct OpenImage {
-    file: File,
     path: PathBuf,
 }
 
@@ -89,14 +84,14 @@ impl Folder {
         }
     }
 
-    /// Removes all but these images, and uploads that nobody continued for so long. What has another name is
+    /// Removes images that are over, and uploads that nobody continued for too long. What has another name is
     /// left alone.
-    pub(super) fn sweep(&self, images: &[ImageId], age_max: Duration) -> Result<(), StoreError> {
+    pub(super) fn sweep(&self, is_over: impl Fn(ImageId) -> bool) -> Result<(), StoreError> {
         for path in self.entries()? {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             let is_over = match name.parse::<ImageId>() {
-                Ok(image) => !images.contains(&image),
-                Err(_) => name.ends_with(PART) && is_older(&path, age_max),
+                Ok(image) => is_over(image),
+                Err(_) => name.ends_with(PART) && is_older(&path, PART_AGE_MAX),
             };
             if is_over {
                 tracing::info!(file = %path.display(), "what is left of an upload is removed");
@@ -108,50 +103,6 @@ impl Folder {
 
     pub(super) fn remove(&self, image: ImageId) -> Result<(), StoreError> {
         remove(&self.image(image))
-    }
-
-    /// Opens an image, where its file is as it was stored.
-    ///
-    /// # Errors
-    /// What is wrong with the file, which it names.
-    pub(super) fn open(&self, image: &Image) -> Result<OpenImage, String> {
-        let path = self.image(image.id);
-        let wrong = |what: String| {
-            let Image { id, version, product_key, .. } = image;
-            let path = path.display();
-            format!("firmware image {id} (version {version} of product {product_key}): {path} {what}")
-        };
-        let unreadable = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => wrong("is missing".to_owned()),
-            _ => wrong(format!("cannot be read: {error}")),
-        };
-        let file = File::open(&path).map_err(unreadable)?;
-        let (bytes, sum) = sum_of(&file).map_err(unreadable)?;
-        if bytes != image.size {
-            return Err(wrong(format!("has {bytes} bytes and had {}", image.size)));
-        }
-        if sum != image.sha256 {
-            return Err(wrong(format!("is not as it was stored: its SHA-256 is {sum}")));
-        }
-        Ok(OpenImage { file, path })
-    }
-}
-
-impl OpenImage {
-    /// At most so many bytes from this one on; fewer at the end.
-    pub(super) fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
-        let mut bytes = vec![0; len];
-        let mut filled = 0;
-        while filled < len {
-            match self.file.read_at(&mut bytes[filled..], offset.saturating_add(filled as u64)) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(failed(&self.path, "cannot be read", &error)),
-            }
-        }
-        bytes.truncate(filled);
-        Ok(bytes)
     }
 }
 

@@ -5,15 +5,18 @@
 //!   the upload says of itself. So it goes on after a restart, and its length is all that has to be known.
 //!   When all bytes are there they are made durable and compared with their SHA-256; then the file gets the
 //!   id of its image. The registry is told after that: a crash in between leaves a file without an image.
-//! * **Reading**: threads of its own with a bounded queue. The first part of an image is given
-//!   after the whole file was compared with what the registry says, once in each process. An image that is
-//!   not as it was stored is refused for as long as the process runs; the error names its file.
+//!   One thread does that, so an upload sees all that another one has done.
+//! * **Reading**: threads of their own, which read blocks and do nothing else. The first part of an image is
+//!   given after the whole file was compared with what the registry says, once in each process, and again
+//!   where the file is another one since (`stored`). A thread of its own compares: so nobody waits for that
+//!   but who wants that image. An image that is not as it was stored is refused; the error names its file.
 //! * **What is left over** by a crash (files without an image, uploads that nobody continued for
 //!   a week) is removed before the first upload of a process.
 //!
 //! Nothing holds a whole image in memory.
 
 mod files;
+mod stored;
 mod threads;
 mod uploads;
 
@@ -21,17 +24,15 @@ mod uploads;
 mod tests;
 
 use std::{
-    collections::BTreeMap,
     path::Path,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use narrowgate_platform::{
-    firmware::{Image, ImageId},
+    firmware::{Image, ImageFile, ImageId},
     ports::{
         FirmwareReads as _, ImagePiece, ImagePieceWanted, Images, PieceTaken, PortFuture, Registry,
         StoreError, Upload,
@@ -39,28 +40,24 @@ use narrowgate_platform::{
 };
 
 pub(crate) use self::files::FOLDER;
-use self::{
-    files::{Folder, OpenImage},
-    threads::Threads,
-    uploads::Uploads,
-};
+use self::{files::Folder, stored::Stored, threads::Threads, uploads::Uploads};
 
-/// Threads that read and write images.
-const THREADS: usize = 2;
+/// Threads that read blocks.
+const READERS: usize = 2;
 /// Images that are open at once; the one that was read longest ago is closed first.
 const OPEN_MAX: usize = 64;
-/// Uploads that have begun and are not complete.
-const PARTS_MAX: usize = 16;
-/// An upload that nobody continued for so long is removed.
-const PART_AGE_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// Comparisons after which a read of a file that changes all the time fails.
+const COMPARISONS_MAX: usize = 3;
 
 /// The images of a data directory.
 pub struct ImageFiles {
     registry: Arc<dyn Registry>,
     shared: Arc<Shared>,
-    threads: Threads,
-    /// What an earlier process left over was removed.
-    swept: AtomicBool,
+    /// Nothing that takes longer than a block runs here.
+    readers: Threads,
+    comparing: Threads,
+    uploading: Threads,
+    looking: Threads,
 }
 
 /// What the callers and the threads use together.
@@ -68,102 +65,83 @@ struct Shared {
     folder: Folder,
     /// One piece is taken at a time.
     uploads: Mutex<Uploads>,
-    known: Mutex<Known>,
-}
-
-/// Images that were read.
-#[derive(Default)]
-struct Known {
-    images: BTreeMap<ImageId, Entry>,
-    reads: u64,
-}
-
-/// The file of an image once it was compared, or why it is refused.
-type Compared = OnceLock<Result<OpenImage, String>>;
-
-struct Entry {
-    image: Arc<Image>,
-    file: Arc<Compared>,
-    /// The number of the last read of it.
-    read: u64,
+    /// What an earlier process left over was removed.
+    swept: AtomicBool,
+    stored: Stored,
 }
 
 impl ImageFiles {
     /// Those beside the store of this registry. Makes and reads nothing yet.
     pub fn new(data: &Path, registry: Arc<dyn Registry>) -> Self {
-        let folder = Folder::of(data);
-        let shared = Shared { uploads: Mutex::default(), known: Mutex::default(), folder };
+        let (folder, stored) = (Folder::of(data), Stored::default());
+        let shared = Shared { folder, uploads: Mutex::default(), swept: AtomicBool::new(false), stored };
         Self {
             registry,
             shared: Arc::new(shared),
-            threads: Threads::default(),
-            swept: AtomicBool::new(false),
+            readers: Threads::new("firmware-read", READERS),
+            comparing: Threads::new("firmware-sum", 1),
+            uploading: Threads::new("firmware-load", 1),
+            looking: Threads::new("firmware-look", 1),
         }
     }
 
     fn run<T: Send + 'static>(
         &self,
+        threads: &Threads,
         job: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> PortFuture<'static, Result<T, StoreError>> {
         let shared = Arc::clone(&self.shared);
-        self.threads.run(move || job(&shared))
+        threads.run(move || job(&shared))
     }
 
-    /// Removes what an earlier process left over, before this one adds to it.
-    async fn sweep(&self) -> Result<(), StoreError> {
-        if self.swept.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        let registered = self.registry.images(None).await?;
-        if registered.damaged.count > 0 {
-            // A file whose row is damaged may be needed when that is repaired.
-            return Ok(());
-        }
-        let images: Vec<ImageId> = registered.items.into_iter().map(|image| image.id).collect();
-        self.run(move |shared| shared.folder.sweep(&images, PART_AGE_MAX)).await
-    }
-}
-
-impl Shared {
-    /// An image that was read before; notes that it is read again.
-    fn known(&self, image: ImageId) -> Option<(Arc<Image>, Arc<Compared>)> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.reads += 1;
-        let read = known.reads;
-        let entry = known.images.get_mut(&image)?;
-        entry.read = read;
-        Some((Arc::clone(&entry.image), Arc::clone(&entry.file)))
-    }
-
-    fn note(&self, image: Image) -> (Arc<Image>, Arc<Compared>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.images.len() >= OPEN_MAX {
-            let oldest = known.images.iter().min_by_key(|(_, entry)| entry.read).map(|(id, _)| *id);
-            oldest.and_then(|oldest| known.images.remove(&oldest));
-        }
-        let read = known.reads;
-        let id = image.id;
-        let entry = known.images.entry(id).or_insert_with(|| Entry {
-            image: Arc::new(image),
-            file: Arc::default(),
-            read,
+    /// Does a step of an upload, once all is removed that an earlier process left over. The thread of uploads
+    /// does both, in this order: so what it removes was there before this process added anything.
+    async fn upload<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&mut Uploads, &Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let registered = match self.shared.swept.load(Ordering::Acquire) {
+            true => None,
+            false => Some(self.registry.images(None).await?),
+        };
+        let work = self.run(&self.uploading, move |shared| {
+            let mut uploads = shared.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(registered) = registered
+                && !shared.swept.load(Ordering::Acquire)
+            {
+                let is_registered = |id| registered.items.iter().any(|image| image.id == id);
+                // A file whose row is damaged may be needed when that is repaired.
+                let is_known = registered.damaged.count == 0;
+                shared.folder.sweep(|id| is_known && !is_registered(id))?;
+                shared.swept.store(true, Ordering::Release);
+            }
+            step(&mut uploads, shared)
         });
-        (Arc::clone(&entry.image), Arc::clone(&entry.file))
+        work.await
     }
 
-    fn forget(&self, image: ImageId) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).images.remove(&image);
+    /// A part of an image that was offered; compares its file first where that was not done.
+    async fn part(&self, image: &Arc<Image>, at: (u64, usize)) -> Result<Vec<u8>, StoreError> {
+        for _ in 0..COMPARISONS_MAX {
+            let wanted = Arc::clone(image);
+            let read = self.run(&self.readers, move |shared| shared.stored.read(&shared.folder, &wanted, at));
+            if let Some(bytes) = read.await? {
+                return Ok(bytes);
+            }
+            self.compare(Image::clone(image)).await?;
+        }
+        Err(StoreError::Unavailable(format!("the file of firmware image {} changes all the time", image.id)))
     }
 }
 
 impl Images for ImageFiles {
     fn read(&self, wanted: ImagePieceWanted) -> PortFuture<'_, Result<Option<ImagePiece>, StoreError>> {
         Box::pin(async move {
-            let (image, file) = match self.shared.known(wanted.image) {
-                Some(known) => known,
+            let image = match self.shared.stored.known(wanted.image) {
+                Ok(known) => known,
                 // One that was offered stays so until it is removed, so what is known needs no second look.
-                None => match self.registry.image(wanted.image).await? {
-                    Some(image) if image.rollout.is_some() => self.shared.note(image),
+                Err(asked) => match self.registry.image(wanted.image).await? {
+                    Some(image) if image.rollout.is_some() => self.shared.stored.note(image, asked),
                     _ => return Ok(None),
                 },
             };
@@ -172,29 +150,31 @@ impl Images for ImageFiles {
             }
             // Nothing stands behind the end, however far behind it is.
             let left = usize::try_from(image.size.saturating_sub(wanted.offset)).unwrap_or(usize::MAX);
-            let len = wanted.len.min(left);
-            let piece = self.run(move |shared| {
-                let open = file.get_or_init(|| {
-                    let opened = shared.folder.open(&image);
-                    opened.inspect_err(|reason| tracing::error!(%reason, "an image of firmware is refused"))
-                });
-                let open = open.as_ref().map_err(|reason| StoreError::Damaged(reason.clone()))?;
-                let bytes = if len == 0 { Vec::new() } else { open.read(wanted.offset, len)? };
-                Ok(ImagePiece { bytes, size: image.size, etag: image.etag() })
-            });
-            piece.await.map(Some)
+            match self.part(&image, (wanted.offset, wanted.len.min(left))).await {
+                Ok(bytes) => Ok(Some(ImagePiece { bytes, size: image.size, etag: image.etag() })),
+                // It was removed meanwhile, and its file with it.
+                Err(StoreError::Damaged(_)) if self.registry.image(wanted.image).await?.is_none() => Ok(None),
+                Err(error) => Err(error),
+            }
         })
     }
 
-    fn begin(&self, upload: Upload) -> PortFuture<'_, Result<PieceTaken, StoreError>> {
-        Box::pin(async move {
-            self.sweep().await?;
-            self.run(move |shared| {
-                let mut uploads = shared.uploads.lock().unwrap_or_else(PoisonError::into_inner);
-                uploads.begin(&shared.folder, &upload).map(PieceTaken::Received)
-            })
-            .await
+    fn glance(&self, images: Vec<Image>) -> PortFuture<'_, Result<Vec<ImageFile>, StoreError>> {
+        self.run(&self.looking, move |shared| {
+            Ok(images.iter().map(|image| shared.stored.glance(&shared.folder, image)).collect())
         })
+    }
+
+    fn compare(&self, image: Image) -> PortFuture<'_, Result<(), StoreError>> {
+        self.run(&self.comparing, move |shared| shared.stored.compare(&shared.folder, &image))
+    }
+
+    fn begin(&self, upload: Upload) -> PortFuture<'_, Result<PieceTaken, StoreError>> {
+        Box::pin(
+            self.upload(move |uploads, shared| {
+                uploads.begin(&shared.folder, &upload).map(PieceTaken::Received)
+            }),
+        )
     }
 
     fn take(
@@ -204,20 +184,17 @@ impl Images for ImageFiles {
         bytes: Vec<u8>,
         id: ImageId,
     ) -> PortFuture<'_, Result<PieceTaken, StoreError>> {
-        Box::pin(async move {
-            self.sweep().await?;
-            self.run(move |shared| {
-                let mut uploads = shared.uploads.lock().unwrap_or_else(PoisonError::into_inner);
-                uploads.take(&shared.folder, &upload, (offset, &bytes), id)
-            })
-            .await
-        })
+        Box::pin(self.upload(move |uploads, shared| {
+            let taken = uploads.take(&shared.folder, &upload, (offset, &bytes), id)?;
+            if let PieceTaken::Complete(id) = taken {
+                shared.stored.forget_file(id);
+            }
+            Ok(taken)
+        }))
     }
 
     fn remove(&self, image: ImageId) -> PortFuture<'_, Result<(), StoreError>> {
-        self.run(move |shared| {
-            shared.forget(image);
-            shared.folder.remove(image)
-        })
+        self.shared.stored.forget(image);
+        self.run(&self.uploading, move |shared| shared.folder.remove(image))
     }
 }

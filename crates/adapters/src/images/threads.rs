@@ -8,7 +8,6 @@ use std::{
 
 use narrowgate_platform::ports::{PortFuture, StoreError};
 
-use super::THREADS;
 use crate::reply::reply;
 
 /// Jobs that wait; more are refused. A device has one block on its way at a time.
@@ -17,8 +16,9 @@ const WAITING_MAX: usize = 4096;
 type Job = Box<dyn FnOnce() + Send>;
 
 /// They begin with the first job, and end when this is dropped.
-#[derive(Default)]
 pub(super) struct Threads {
+    name: &'static str,
+    count: usize,
     queue: Arc<Queue>,
     running: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -36,6 +36,11 @@ struct Jobs {
 }
 
 impl Threads {
+    /// At most so many of this name.
+    pub(super) fn new(name: &'static str, count: usize) -> Self {
+        Self { name, count, queue: Arc::default(), running: Mutex::default() }
+    }
+
     /// Has one of them do a job.
     pub(super) fn run<T: Send + 'static>(
         &self,
@@ -59,7 +64,7 @@ impl Threads {
         let mut jobs = self.queue.lock();
         if jobs.waiting.len() >= WAITING_MAX {
             return Err(StoreError::Unavailable(
-                "too many blocks of images wait to be read already".to_owned(),
+                "too much work with images of firmware waits already".to_owned(),
             ));
         }
         jobs.waiting.push_back(job);
@@ -70,9 +75,9 @@ impl Threads {
 
     fn begin(&self) -> Result<(), StoreError> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        while running.len() < THREADS {
+        while running.len() < self.count {
             let queue = Arc::clone(&self.queue);
-            let spawned = thread::Builder::new().name("firmware".to_owned()).spawn(move || queue.work());
+            let spawned = thread::Builder::new().name(self.name.to_owned()).spawn(move || queue.work());
             match spawned {
                 Ok(thread) => running.push(thread),
                 // Fewer do it, more slowly.

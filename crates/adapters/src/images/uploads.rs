@@ -13,10 +13,10 @@ use narrowgate_platform::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    PARTS_MAX,
-    files::{Folder, failed, remove, sum_of},
-};
+use super::files::{Folder, failed, remove, sum_of};
+
+/// Uploads that have begun and are not complete.
+pub(super) const PARTS_MAX: usize = 16;
 
 /// Room that an upload leaves on the disk: the store must go on.
 const ROOM_BYTES: u64 = 16 << 20;

@@ -9,7 +9,7 @@ use std::{
 
 use narrowgate_adapters::sqlite::{
     OpenError,
-    backup::{Alone, BackupError, BackupOptions, Copied, Quiet, RestoreOptions, restore, take},
+    backup::{Alone, BackupError, BackupOptions, Copied, Lacking, Quiet, RestoreOptions, restore, take},
 };
 use narrowgate_platform::ports::Clock as _;
 use serde::Serialize;
@@ -33,10 +33,14 @@ const SHOW_EVERY: Duration = Duration::from_millis(200);
 
 /// What was done.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Done {
     files: usize,
     bytes: u64,
     batch: i64,
+    /// Images of firmware whose files are missing or damaged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    images_without_file: Vec<String>,
 }
 
 /// `narrowgate backup DIR`.
@@ -61,7 +65,7 @@ pub(super) fn back_up(arguments: &BackupArgs, config: &Config, output: Output) -
     let taken = take(&options, &mut *quiet, &mut |done, all| progress.show(done, all));
     progress.end();
     let taken = taken.map_err(|error| failure(headline, config, &error))?;
-    show(taken, output)?;
+    show(&taken, output)?;
     if !arguments.without_key {
         let key = arguments.directory.join("data.key");
         output::note(format_args!(
@@ -71,7 +75,24 @@ pub(super) fn back_up(arguments: &BackupArgs, config: &Config, output: Output) -
     }
     // Nothing is acknowledged before what was printed: only now the server continues.
     drop(quiet);
-    Ok(())
+    match &*taken.lacking {
+        [] => Ok(()),
+        lacking => Err(incomplete(lacking)),
+    }
+}
+
+/// There is a backup, and some images of firmware are not whole in it.
+fn incomplete(lacking: &[Lacking]) -> Failure {
+    let images = if lacking.len() == 1 { "image of firmware has" } else { "images of firmware have" };
+    let headline = format!("{} {images} no whole file; everything else is backed up", lacking.len());
+    let named = lacking.iter().fold(Failure::failed(headline), |failure, lacking| {
+        let Lacking { image, product_key, version, reason } = lacking;
+        failure.part("image", format_args!("{image} (version {version} of {product_key}): {reason}"))
+    });
+    named.hint(
+        "upload the same files again (narrowgate firmware upload FILE --product PK --version V) and back up \
+         again; or delete the images",
+    )
 }
 
 /// `narrowgate restore BACKUP`.
@@ -88,7 +109,7 @@ pub(super) fn bring_back(arguments: &RestoreArgs, config: &Config, output: Outpu
     let restored = restore(&options, &mut |done, all| progress.show(done, all));
     progress.end();
     let restored = restored.map_err(|error| failure("cannot restore the backup", config, &error))?;
-    show(restored, output)?;
+    show(&restored, output)?;
     let data = config.data.display();
     output::note(format_args!(
         "start it: narrowgate serve --data {data}; and do not start the original again"
@@ -96,9 +117,10 @@ pub(super) fn bring_back(arguments: &RestoreArgs, config: &Config, output: Outpu
     Ok(())
 }
 
-fn show(copied: Copied, output: Output) -> Result<(), Failure> {
-    let Copied { files, bytes, batch } = copied;
-    output::print(output, &Done { files, bytes, batch }, Layout::Record)
+fn show(copied: &Copied, output: Output) -> Result<(), Failure> {
+    let Copied { files, bytes, batch, ref lacking } = *copied;
+    let images_without_file = lacking.iter().map(|lacking| lacking.image.clone()).collect();
+    output::print(output, &Done { files, bytes, batch, images_without_file }, Layout::Record)
 }
 
 /// Who stops the one who writes: the running server, or nobody, as long as this process has the lock.

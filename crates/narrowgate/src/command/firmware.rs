@@ -7,7 +7,7 @@ use std::{
 };
 
 use narrowgate_api::{
-    firmware::{ImagePieceQuery, ImageView, NewImage, NewRollout, UpgradeView, UploadView},
+    firmware::{ImageFile, ImagePieceQuery, ImageView, NewImage, NewRollout, UpgradeView, UploadView},
     query::Paging,
 };
 use serde::Serialize;
@@ -35,6 +35,7 @@ const IMAGES: &[Column] = &[
     Column { field: "version", title: "VERSION" },
     Column { field: "size", title: "BYTES" },
     Column { field: "uploadedAt", title: "UPLOADED" },
+    Column { field: "file", title: "FILE" },
     Column { field: "rollout", title: "ROLLOUT" },
 ];
 
@@ -81,6 +82,7 @@ pub(super) fn run(command: FirmwareCommand, config: &Config, output: Output) -> 
             damage.note(&page);
             output::print(output, &page.items, Layout::Rows(IMAGES))?;
             damage.warn();
+            warn_of_files(&page.items);
             Ok(())
         }
         FirmwareCommand::Offer(arguments) => offer(arguments, config, output),
@@ -104,6 +106,20 @@ pub(super) fn run(command: FirmwareCommand, config: &Config, output: Output) -> 
             output::print(output, &deleted, Layout::Record)
         }
     }
+}
+
+/// Says which images no device gets.
+fn warn_of_files(images: &[ImageView]) {
+    let lacking: Vec<&ImageView> = images.iter().filter(|image| image.file != ImageFile::Stored).collect();
+    let Some(first) = lacking.first() else { return };
+    let images = if lacking.len() == 1 { "image has" } else { "images have" };
+    let [id, product_key, version] =
+        [&first.image_id, &first.product_key, &first.version].map(|text| printable(text));
+    output::note(format_args!(
+        "warning: {} {images} no whole file, and no device gets it; first: {id}, version {version} of \
+         {product_key}. Upload the same file again: narrowgate firmware upload FILE --product PK --version V",
+        lacking.len(),
+    ));
 }
 
 fn upload(arguments: UploadArgs, config: &Config, output: Output) -> Result<(), Failure> {

@@ -2,13 +2,13 @@
 //! listeners, to the log where one pauses by itself, and to the metrics.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
 use narrowgate_api::{
-    firmware::{ImageView, PausedBy, RolloutView},
+    firmware::{ImageFile, ImageView, PausedBy, RolloutView},
     happening::{Happening, RolloutMoved},
     problem::Problem,
 };
@@ -38,7 +38,7 @@ pub(super) fn counted() -> [(&'static str, u64); 3] {
 
 /// Begins; until the task is aborted.
 pub(super) fn begin(operator: Operator, feed: Feed) -> AbortHandle {
-    tokio::spawn(Rollouts { operator, feed, known: None }.run()).abort_handle()
+    tokio::spawn(Rollouts { operator, feed, known: None, lacking: BTreeSet::new() }.run()).abort_handle()
 }
 
 struct Rollouts {
@@ -46,6 +46,8 @@ struct Rollouts {
     feed: Feed,
     /// What was told last; `None` before the first telling, which says nothing new.
     known: Option<BTreeMap<String, RolloutMoved>>,
+    /// Images without a whole file that were told.
+    lacking: BTreeSet<String>,
 }
 
 impl Rollouts {
@@ -85,6 +87,7 @@ impl Rollouts {
     /// Tells what has changed of rollouts since the last time.
     async fn tell(&mut self) -> Result<(), Problem> {
         let images = self.operator.list_images(None).await?.items;
+        self.tell_files(&images);
         let mut now = BTreeMap::new();
         let mut counts = [0; 3];
         for image in images.iter().filter(|image| image.rollout.is_some()) {
@@ -112,6 +115,18 @@ impl Rollouts {
             self.feed.publish(None, Happening::Rollout(moved), None);
         }
         Ok(())
+    }
+}
+
+impl Rollouts {
+    /// Says in the log which images no device gets, each once.
+    fn tell_files(&mut self, images: &[ImageView]) {
+        let lacking = images.iter().filter(|image| image.file != ImageFile::Stored);
+        let lacking: BTreeSet<String> = lacking.map(|image| image.image_id.clone()).collect();
+        for image in lacking.difference(&self.lacking) {
+            tracing::error!(image, "a firmware image has no whole file: upload the same file again");
+        }
+        self.lacking = lacking;
     }
 }
 

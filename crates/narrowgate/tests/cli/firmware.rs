@@ -102,6 +102,52 @@ fn what_is_no_upload_is_refused_and_leaves_nothing() {
 }
 
 #[test]
+fn an_image_without_its_file_is_shown_named_by_a_backup_and_put_back_by_the_same_upload() {
+    let program = program_with_device();
+    let text = image(100_000);
+    let file = program.file("a.bin", &text);
+    let uploaded = program.json(&upload(&file, "2.1"));
+    let id = id_of(&uploaded);
+    let stored = program.data().join("firmware").join(&id);
+    let other_text = text.replace('7', "8");
+    let damage = [
+        ("missing", "is missing", None),
+        ("damaged", "has 5 bytes and had 100000", Some("short")),
+        // That it is another one shows when it is read.
+        ("stored", "is not as it was stored: its SHA-256", Some(&*other_text)),
+    ];
+    for (number, (state, words, bytes)) in damage.into_iter().enumerate() {
+        bytes.map_or_else(|| fs::remove_file(&stored), |bytes| fs::write(&stored, bytes)).unwrap();
+        let server = (number > 0).then(|| program.serve());
+        let listed = program.run(&["firmware", "list", "-o", "json"]);
+        assert_eq!(listed.json()[0]["file"], state);
+        let is_warned = listed.stderr.contains("1 image has no whole file, and no device gets it; first: ");
+        assert_eq!(is_warned, state != "stored", "{listed:?}");
+        assert_eq!(program.json(&["firmware", "status", &id])["file"], state);
+        let backup = program.data().with_file_name(format!("backup-{number}"));
+        let ran = program.run(&["backup", &backup.display().to_string(), "-o", "json"]);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(report["imagesWithoutFile"], json!([id]));
+        for words in [words, &*id, "everything else is backed up", "upload the same files again"] {
+            assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
+        }
+        assert_eq!(program.json(&upload(&file, "2.1")), uploaded);
+        assert_eq!(fs::read_to_string(&stored).unwrap(), text);
+        assert_eq!(program.json(&["firmware", "list"])[0]["file"], "stored");
+        drop(server);
+    }
+    // What is left of the others is backed up, and restores.
+    let other = crate::harness::program();
+    let backup = program.data().with_file_name("backup-0");
+    other.json(&["restore", &backup.display().to_string()]);
+    assert_eq!(other.json(&["firmware", "list"])[0]["file"], "missing");
+    other.json(&["firmware", "upload", &file, "--product", "pk", "--version", "2.1"]);
+    assert_eq!(other.json(&["firmware", "list"])[0]["file"], "stored");
+    assert_eq!(names(&program.data().join("firmware")), [id]);
+}
+
+#[test]
 fn a_rollout_is_offered_paused_resumed_and_deleted() {
     let program = program_with_device();
     for key in ["dk-2", "dk-3"] {

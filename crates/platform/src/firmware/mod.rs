@@ -42,7 +42,7 @@ mod image;
 mod rollout;
 mod upgrade;
 
-pub use narrowgate_api::firmware::{PausedBy, UpgradeFailure, UpgradeState};
+pub use narrowgate_api::firmware::{ImageFile, PausedBy, UpgradeFailure, UpgradeState};
 
 pub use self::{
     image::{

@@ -9,7 +9,7 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    firmware::{ImageId, Sha256Sum},
+    firmware::{Image, ImageFile, ImageId, Sha256Sum},
     ports::{
         FirmwareReads as _, ImagePiece, ImagePieceWanted, Images, PieceTaken, PortFuture, Registry,
         StoreError, Upload,
@@ -89,9 +89,8 @@ impl Images for MemoryImages {
     fn read(&self, wanted: ImagePieceWanted) -> PortFuture<'_, Result<Option<ImagePiece>, StoreError>> {
         Box::pin(async move {
             let found = self.registry.image(wanted.image).await?;
-            let is_offered = |image: &crate::firmware::Image| {
-                image.product_key == wanted.product_key && image.rollout.is_some()
-            };
+            let is_offered =
+                |image: &Image| image.product_key == wanted.product_key && image.rollout.is_some();
             let Some(image) = found.filter(is_offered) else { return Ok(None) };
             let Some(bytes) = self.with(|bytes| bytes.images.get(&wanted.image).cloned()) else {
                 return Err(StoreError::Damaged(format!("firmware image {} has no file", wanted.image)));
@@ -101,6 +100,19 @@ impl Images for MemoryImages {
             let piece = bytes[from..to].to_vec();
             Ok(Some(ImagePiece { bytes: piece, size: image.size, etag: image.etag() }))
         })
+    }
+
+    fn glance(&self, images: Vec<Image>) -> PortFuture<'_, Result<Vec<ImageFile>, StoreError>> {
+        let is_there = |bytes: &Bytes, image: &Image| bytes.images.contains_key(&image.id);
+        let state = |is_there| if is_there { ImageFile::Stored } else { ImageFile::Missing };
+        let files = self.with(|bytes| images.iter().map(|image| state(is_there(bytes, image))).collect());
+        Box::pin(ready(Ok(files)))
+    }
+
+    fn compare(&self, image: Image) -> PortFuture<'_, Result<(), StoreError>> {
+        let is_there = self.with(|bytes| bytes.images.contains_key(&image.id));
+        let has_none = || StoreError::Damaged(format!("firmware image {} has no file", image.id));
+        Box::pin(ready(is_there.then_some(()).ok_or_else(has_none)))
     }
 
     fn begin(&self, upload: Upload) -> PortFuture<'_, Result<PieceTaken, StoreError>> {

@@ -3,7 +3,9 @@
 
 use super::{PortFuture, Registry, StoreError, UpgradeMoved};
 use crate::{
-    firmware::{ETAG_BYTES, IMAGES_PER_PRODUCT_MAX, Image, ImageId, Sha256Sum, Upgrade, UpgradeState},
+    firmware::{
+        ETAG_BYTES, IMAGES_PER_PRODUCT_MAX, Image, ImageFile, ImageId, Sha256Sum, Upgrade, UpgradeState,
+    },
     ids::{DeviceId, DeviceName, UnixMillis},
     paging::{Page, Part},
 };
@@ -347,12 +349,20 @@ pub trait Images: Send + Sync + 'static {
     /// Never holds a whole image in memory, and waits for the disk in a thread of its own.
     fn read(&self, wanted: ImagePieceWanted) -> PortFuture<'_, Result<Option<ImagePiece>, StoreError>>;
 
+    /// How the files of these images are, in their order: whether they are there and have their sizes, and
+    /// what comparisons have found. Reads no bytes of them.
+    fn glance(&self, images: Vec<Image>) -> PortFuture<'_, Result<Vec<ImageFile>, StoreError>>;
+
+    /// Compares the file of an image with its SHA-256, unless that was done already. `Damaged` where it is
+    /// missing or other bytes.
+    fn compare(&self, image: Image) -> PortFuture<'_, Result<(), StoreError>>;
+
     /// How far an upload is; begins it where there is none. `Conflict` where too many have begun.
     fn begin(&self, upload: Upload) -> PortFuture<'_, Result<PieceTaken, StoreError>>;
 
     /// Takes a piece of an upload that has begun, at this byte of it. What is there already is ignored, a
     /// piece that would leave a gap is refused with `Conflict`. The last one completes it: the image gets the
-    /// id, where its bytes are what the upload said.
+    /// id, where its bytes are what the upload said. A file that the image of that id has is replaced.
     fn take(
         &self,
         upload: Upload,

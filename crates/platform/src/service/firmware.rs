@@ -14,7 +14,9 @@ use narrowgate_api::{
 
 use super::{cursor::List, error::ServiceError, history::shown, registrar::Registrar, view};
 use crate::{
-    firmware::{IMAGES_PER_PRODUCT_MAX, Image, ImageId, Sha256Sum, Upgrade, UpgradeState, check_version},
+    firmware::{
+        IMAGES_PER_PRODUCT_MAX, Image, ImageFile, ImageId, Sha256Sum, Upgrade, UpgradeState, check_version,
+    },
     ids::{DeviceId, DeviceName},
     model::device::Device,
     paging::Place,
@@ -50,14 +52,17 @@ impl Registrar {
     pub(super) async fn begin_image(&self, new: NewImage) -> Result<UploadView, ServiceError> {
         let upload = self.checked_upload(new)?;
         self.existing_product(&upload.product_key).await?;
-        if let Some(there) = self.image_there(&upload).await? {
-            return Ok(there);
-        }
+        let becomes = match self.image_there(&upload).await? {
+            There::Whole(there) => return Ok(*there),
+            There::Becomes(becomes) => becomes,
+        };
         match self.images.begin(upload.clone()).await? {
             // What came last was cut off before it became an image.
-            PieceTaken::Received(all) if all == upload.size => self.take(upload, all, Vec::new()).await,
+            PieceTaken::Received(all) if all == upload.size => {
+                self.take(upload, (all, Vec::new()), becomes).await
+            }
             PieceTaken::Received(received) => Ok(UploadView { received, image: None }),
-            other => self.taken(upload, other).await,
+            other => self.taken(upload, other, becomes).await,
         }
     }
 
@@ -75,18 +80,28 @@ impl Registrar {
         let upload = self.checked_upload(NewImage { product_key, version, size, sha256 })?;
         // The answer to the last piece may have been lost.
         match self.image_there(&upload).await? {
-            Some(there) => Ok(there),
-            None => self.take(upload, offset, bytes).await,
+            There::Whole(there) => Ok(*there),
+            There::Becomes(becomes) => self.take(upload, (offset, bytes), becomes).await,
         }
     }
 
-    async fn take(&self, upload: Upload, offset: u64, bytes: Vec<u8>) -> Result<UploadView, ServiceError> {
-        let id = ImageId::draw(&*self.entropy);
+    async fn take(
+        &self,
+        upload: Upload,
+        (offset, bytes): (u64, Vec<u8>),
+        becomes: Becomes,
+    ) -> Result<UploadView, ServiceError> {
+        let (Becomes::Another(id) | Becomes::File(id)) = becomes;
         let taken = self.images.take(upload.clone(), offset, bytes, id).await?;
-        self.taken(upload, taken).await
+        self.taken(upload, taken, becomes).await
     }
 
-    async fn taken(&self, upload: Upload, taken: PieceTaken) -> Result<UploadView, ServiceError> {
+    async fn taken(
+        &self,
+        upload: Upload,
+        taken: PieceTaken,
+        becomes: Becomes,
+    ) -> Result<UploadView, ServiceError> {
         match taken {
             PieceTaken::Received(received) => Ok(UploadView { received, image: None }),
             PieceTaken::AnotherSum(sum) => Err(invalid(
@@ -97,25 +112,31 @@ impl Registrar {
                     upload.sha256
                 ),
             )),
-            PieceTaken::Complete(id) => self.register(upload, id).await,
+            PieceTaken::Complete(id) => self.register(upload, id, becomes).await,
         }
     }
 
     /// The bytes are there, under this id.
-    async fn register(&self, upload: Upload, id: ImageId) -> Result<UploadView, ServiceError> {
+    async fn register(
+        &self,
+        upload: Upload,
+        id: ImageId,
+        becomes: Becomes,
+    ) -> Result<UploadView, ServiceError> {
         let Upload { product_key, version, size, sha256 } = upload;
         let uploaded = self.clock.now();
         let image = Image { id, product_key, version, size, sha256, uploaded, rollout: None };
         let added = self.registry.add_image(image).await;
-        if added.as_ref().map_or(true, |image| image.id != id) {
+        let is_another = matches!(becomes, Becomes::Another(_));
+        if is_another && added.as_ref().map_or(true, |image| image.id != id) {
             // Where it is not known whether the image was registered, this line is not reached.
             self.images.remove(id).await?;
         }
-        Ok(UploadView { received: size, image: Some(view_of(&added?)) })
+        Ok(UploadView { received: size, image: Some(view_of(&added?, ImageFile::Stored)) })
     }
 
-    /// The image that an upload is, where the product has it already.
-    async fn image_there(&self, upload: &Upload) -> Result<Option<UploadView>, ServiceError> {
+    /// The image that an upload is, where the product has it already with its file; or what becomes of it.
+    async fn image_there(&self, upload: &Upload) -> Result<There, ServiceError> {
         let images = self.registry.images(Some(upload.product_key.clone())).await?.items;
         let Some(image) = images.iter().find(|image| image.version == upload.version) else {
             return if images.len() >= IMAGES_PER_PRODUCT_MAX {
@@ -124,13 +145,18 @@ impl Registrar {
                     upload.product_key
                 )))
             } else {
-                Ok(None)
+                Ok(There::Becomes(Becomes::Another(ImageId::draw(&*self.entropy))))
             };
         };
         if (image.size, image.sha256) != (upload.size, upload.sha256) {
             return Err(image.is_another().into());
         }
-        Ok(Some(UploadView { received: image.size, image: Some(view_of(image)) }))
+        // A file that cannot be read is put back too: that harms nothing.
+        if self.images.compare(image.clone()).await.is_err() {
+            return Ok(There::Becomes(Becomes::File(image.id)));
+        }
+        let there = UploadView { received: image.size, image: Some(view_of(image, ImageFile::Stored)) };
+        Ok(There::Whole(Box::new(there)))
     }
 
     fn checked_upload(&self, new: NewImage) -> Result<Upload, ServiceError> {
@@ -158,7 +184,9 @@ impl Registrar {
         }
         let page = self.registry.images(product_key.map(str::to_owned)).await?;
         let damaged = view::left_out(page.damaged);
-        Ok(ShownPage { items: page.items.iter().map(view_of).collect(), next_cursor: None, damaged })
+        let files = self.images.glance(page.items.clone()).await?;
+        let items = page.items.iter().zip(files).map(|(image, file)| view_of(image, file)).collect();
+        Ok(ShownPage { items, next_cursor: None, damaged })
     }
 
     /// One image.
@@ -166,7 +194,13 @@ impl Registrar {
     /// # Errors
     /// `Missing`.
     pub(super) async fn image(&self, id: &str) -> Result<ImageView, ServiceError> {
-        Ok(view_of(&self.existing_image(id).await?))
+        let image = self.existing_image(id).await?;
+        Ok(view_of(&image, self.file_of(&image).await?))
+    }
+
+    async fn file_of(&self, image: &Image) -> Result<ImageFile, ServiceError> {
+        let files = self.images.glance(vec![image.clone()]).await?;
+        Ok(files.first().copied().unwrap_or(ImageFile::Missing))
     }
 
     async fn existing_image(&self, id: &str) -> Result<Image, ServiceError> {
@@ -183,6 +217,7 @@ impl Registrar {
     /// `Missing`; `Conflict` while devices need it.
     pub(super) async fn delete_image(&self, id: &str) -> Result<ImageView, ServiceError> {
         let image = self.existing_image(id).await?;
+        let file = self.file_of(&image).await?;
         match self.registry.delete_image(image.id).await? {
             Ok(()) => {}
             Err(NotDeleted::RolloutGoesOn(devices)) => {
@@ -195,9 +230,9 @@ impl Registrar {
                 return Err(conflict(format!("{devices} devices are at work with image {id}")));
             }
         }
-        // A file that stays is removed before the next upload.
+        // A file that stays is removed before the next upload of another process.
         self.images.remove(image.id).await?;
-        Ok(view_of(&image))
+        Ok(view_of(&image, file))
     }
 
     /// The images of a product.
@@ -289,11 +324,13 @@ impl Registrar {
         let counted: BTreeMap<UpgradeState, u64> =
             self.registry.upgrade_counts(image.id).await?.into_iter().collect();
         let count = |state| counted.get(&state).copied().unwrap_or_default();
-        let ImageView { image_id, product_key, version, rollout, .. } = view_of(image);
+        let file = self.file_of(image).await?;
+        let ImageView { image_id, product_key, version, rollout, .. } = view_of(image, file);
         Ok(RolloutView {
             image_id,
             product_key,
             version,
+            file,
             share: rollout.and_then(|rollout| rollout.share),
             paused: rollout.is_some_and(|rollout| rollout.paused_by.is_some()),
             paused_by: rollout.and_then(|rollout| rollout.paused_by),
@@ -354,7 +391,24 @@ fn told(id: &str, offered: Offered) -> (RolloutOffered, Vec<DeviceId>) {
     (RolloutOffered { image_id: id.to_owned(), devices, have_it, next_cursor: None }, queues)
 }
 
-fn view_of(image: &Image) -> ImageView {
+/// What an upload is to its product.
+enum There {
+    /// The product has it, with its file.
+    Whole(Box<UploadView>),
+    /// It does not.
+    Becomes(Becomes),
+}
+
+/// What an upload becomes.
+#[derive(Debug, Clone, Copy)]
+enum Becomes {
+    /// An image of this id, which is not registered.
+    Another(ImageId),
+    /// The file of an image that is registered, and has none or a damaged one.
+    File(ImageId),
+}
+
+fn view_of(image: &Image, file: ImageFile) -> ImageView {
     ImageView {
         image_id: image.id.to_string(),
         product_key: image.product_key.clone(),
@@ -362,6 +416,7 @@ fn view_of(image: &Image) -> ImageView {
         size: image.size,
         sha256: image.sha256.to_string(),
         uploaded_at: image.uploaded,
+        file,
         rollout: image.rollout.map(|rollout| RolloutShown {
             share: rollout.share,
             paused_by: rollout.paused,

@@ -105,7 +105,7 @@ impl Quiet for Alone {
 pub type Progress<'a> = dyn FnMut(u64, u64) + 'a;
 
 /// What was copied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copied {
     /// Files.
     pub files: usize,
@@ -113,6 +113,21 @@ pub struct Copied {
     pub bytes: u64,
     /// The store's last batch in them.
     pub batch: i64,
+    /// Images of firmware that are registered, and whose files are not whole in the backup.
+    pub lacking: Vec<Lacking>,
+}
+
+/// An image of firmware whose file is missing, or not as it was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacking {
+    /// Its id.
+    pub image: String,
+    /// For the devices of which product.
+    pub product_key: String,
+    /// Its version.
+    pub version: String,
+    /// Its file, and what is wrong with it.
+    pub reason: String,
 }
 
 /// Why there is no backup, or nothing was restored. [`BackupError::advice`] says what to try.

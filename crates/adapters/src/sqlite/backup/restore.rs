@@ -82,7 +82,12 @@ pub fn restore(options: &RestoreOptions, progress: &mut Progress<'_>) -> Result<
         let _ = fs::remove_dir_all(&draft.data);
     }
     lock.undo();
-    restored.map(|()| Copied { files: manifest.files.len(), bytes: manifest.bytes(), batch: manifest.batch })
+    restored.map(|()| Copied {
+        files: manifest.files.len(),
+        bytes: manifest.bytes(),
+        batch: manifest.batch,
+        lacking: Vec::new(),
+    })
 }
 
 /// Refuses a directory that has data, unless a restore that was cut off left it.

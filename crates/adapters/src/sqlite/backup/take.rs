@@ -44,7 +44,8 @@ pub struct BackupOptions {
     pub clock: fn() -> UnixMillis,
 }
 
-/// Copies a store as it is at the end of this call. Who uses the data directory is stopped by `quiet` for the
+/// Copies a store as it is at the end of this call; the answer names images of firmware whose files are
+/// missing or damaged. Who uses the data directory is stopped by `quiet` for the
 /// last part, and continues when the caller releases it: nothing is acknowledged in between.
 ///
 /// # Errors
@@ -194,7 +195,8 @@ impl<'a, 'b> Taking<'a, 'b> {
         if !self.layout.volumes()?.iter().all(is_copied) {
             return Ok(None);
         }
-        let Some(images) = self.images.entries(&self.layout, &self.options.target)? else { return Ok(None) };
+        let images = self.images.entries(&self.layout, &self.options.target)?;
+        let Some((images, lacking)) = images else { return Ok(None) };
         self.follow()?;
         let mut manifest = self.describe()?;
         manifest.files.extend(images);
@@ -212,7 +214,12 @@ impl<'a, 'b> Taking<'a, 'b> {
             return Ok(None);
         }
         manifest::publish(target)?;
-        Ok(Some(Copied { files: manifest.files.len(), bytes: manifest.bytes(), batch: manifest.batch }))
+        Ok(Some(Copied {
+            files: manifest.files.len(),
+            bytes: manifest.bytes(),
+            batch: manifest.batch,
+            lacking,
+        }))
     }
 
     /// Messages that were deleted meanwhile after their retention time do not belong to the backup.

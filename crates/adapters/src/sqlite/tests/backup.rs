@@ -366,7 +366,7 @@ fn a_store_that_is_held_continues_by_itself_when_its_time_is_over() {
 }
 
 #[test]
-fn images_of_firmware_are_in_a_backup_and_one_that_is_gone_is_not() {
+fn images_of_firmware_are_in_a_backup_and_one_that_is_gone_is_named() {
     let (folder, data) = lived();
     let registry: Arc<SqliteStore> = Arc::new(open(&data));
     let images = ImageFiles::new(&data, registry.clone());
@@ -387,7 +387,9 @@ fn images_of_firmware_are_in_a_backup_and_one_that_is_gone_is_not() {
     block_on(registry.close()).unwrap();
     drop((images, registry));
     let backup = folder.path().join("backup");
-    take_still(&data, &backup);
+    let [lacking] = take_still(&data, &backup).lacking.try_into().unwrap();
+    assert_eq!((&*lacking.image, &*lacking.version), ("IMAGE002", "IMAGE002"));
+    assert!(lacking.reason.ends_with("firmware/IMAGE002 is missing"), "{lacking:?}");
     let copy = folder.path().join("copy");
     let store = restored(&backup, &copy);
     assert_eq!(fs::read(copy.join("firmware/IMAGE001")).unwrap(), b"the first");

@@ -1,4 +1,12 @@
-use std::{fs, sync::Arc};
+mod late;
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    task::{Context, Waker},
+};
 
 use narrowgate_platform::{
     firmware::{Image, Sha256Sum},
@@ -12,7 +20,8 @@ use narrowgate_platform::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::*;
+use self::late::Late;
+use super::{uploads::PARTS_MAX, *};
 
 /// A data directory with product `pk` in a registry.
 struct Bench {
@@ -27,6 +36,10 @@ impl Bench {
         add_product(&*store, "pk");
         let images = ImageFiles::new(data.path(), store.clone());
         Self { data, store, images }
+    }
+
+    fn file(&self, image: ImageId) -> PathBuf {
+        self.data.path().join("firmware").join(image.as_str())
     }
 
     /// As another process that opens the directory.
@@ -60,8 +73,31 @@ impl Bench {
     }
 
     fn read(&self, image: ImageId, offset: u64, len: usize) -> Result<Option<ImagePiece>, StoreError> {
-        let product_key = "pk".to_owned();
-        block_on(self.images.read(ImagePieceWanted { image, product_key, offset, len }))
+        block_on(self.images.read(self.wanted(image, offset, len)))
+    }
+
+    fn wanted(&self, image: ImageId, offset: u64, len: usize) -> ImagePieceWanted {
+        ImagePieceWanted { image, product_key: "pk".to_owned(), offset, len }
+    }
+
+    fn image(&self, image: ImageId) -> Image {
+        block_on(self.store.image(image)).unwrap().unwrap()
+    }
+
+    fn glance(&self, image: ImageId) -> ImageFile {
+        block_on(self.images.glance(vec![self.image(image)])).unwrap()[0]
+    }
+
+    /// Whether its file is compared and as it was stored.
+    fn compare(&self, image: ImageId) -> bool {
+        block_on(self.images.compare(self.image(image))).is_ok()
+    }
+
+    /// Keeps the thread of comparisons busy until the answer is dropped.
+    fn compare_nothing(&self) -> impl Sized + use<> {
+        let (end, over) = mpsc::channel::<()>();
+        let job = self.images.run(&self.images.comparing, move |_| Ok(over.recv().is_err()));
+        (end, job)
     }
 
     fn names(&self) -> Vec<String> {
@@ -223,12 +259,127 @@ fn what_a_crash_left_over_is_removed_before_the_next_upload() {
 }
 
 #[test]
-fn images_that_were_read_longest_ago_are_closed() {
+fn images_that_were_read_longest_ago_are_closed_and_opened_again_without_another_comparison() {
     let bench = Bench::new();
     for n in 0..OPEN_MAX + 3 {
         let image = bench.offered(&format!("IMAGE{n:03}"), &firmware(n + 1));
         assert!(bench.read(image, 0, 4).unwrap().is_some());
     }
-    assert_eq!(bench.images.shared.known.lock().unwrap().images.len(), OPEN_MAX);
-    assert!(bench.read(id("IMAGE000"), 0, 4).unwrap().is_some());
+    assert_eq!(bench.images.shared.stored.images().len(), OPEN_MAX);
+    let _busy = bench.compare_nothing();
+    for n in 0..OPEN_MAX + 3 {
+        assert!(bench.read(id(&format!("IMAGE{n:03}")), 0, 4).unwrap().is_some());
+    }
+}
+
+#[test]
+fn a_comparison_and_an_upload_hold_up_no_block_of_another_image() {
+    let bench = Bench::new();
+    let [known, other] = ["IMAGE001", "IMAGE002"].map(|name| bench.offered(name, &firmware(2000)));
+    bench.read(known, 0, 16).unwrap();
+    let busy = bench.compare_nothing();
+    let (_end, over) = mpsc::channel::<()>();
+    let uploading = bench.images.run(&bench.images.uploading, move |_| Ok(over.recv().is_err()));
+    let reads: Vec<_> = (0..8).map(|_| bench.wanted(other, 0, 16)).collect();
+    let mut waiting: Vec<_> = reads.into_iter().map(|wanted| bench.images.read(wanted)).collect();
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(waiting.iter_mut().all(|read| read.as_mut().poll(&mut context).is_pending()));
+    assert!(bench.read(known, 1000, 16).unwrap().is_some());
+    drop((busy, _end));
+    assert!(waiting.into_iter().all(|read| block_on(read).unwrap().is_some()));
+    assert!(block_on(uploading).unwrap());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_now_is_asked_again() {
+    let (bench, bytes) = (Bench::new(), firmware(2500));
+    let image = bench.offered("IMAGE001", &bytes);
+    let (file, aside) = (bench.file(image), bench.data.path().join("aside"));
+    fs::rename(&file, &aside).unwrap();
+    // A link to itself: the system cannot follow it.
+    symlink(&file, &file).unwrap();
+    for _ in 0..2 {
+        let error = bench.read(image, 0, 16).unwrap_err();
+        assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("IMAGE001")), "{error}");
+    }
+    assert_eq!(bench.glance(image), ImageFile::Unreadable);
+    fs::rename(&aside, &file).unwrap();
+    assert_eq!(bench.read(image, 0, 16).unwrap().unwrap().bytes, bytes[..16]);
+}
+
+#[test]
+fn a_file_that_is_put_back_is_read_and_one_that_changes_is_compared_again() {
+    let (bench, bytes) = (Bench::new(), firmware(2500));
+    let image = bench.offered("IMAGE001", &bytes);
+    let (file, aside) = (bench.file(image), bench.data.path().join("aside"));
+    assert!(bench.read(image, 0, 16).unwrap().is_some());
+    fs::rename(&file, &aside).unwrap();
+    assert_eq!((bench.glance(image), bench.compare(image)), (ImageFile::Missing, false));
+    fs::write(&file, vec![0; 2500]).unwrap();
+    assert_eq!(bench.glance(image), ImageFile::Stored, "its bytes were not read");
+    assert!(matches!(bench.read(image, 0, 16), Err(StoreError::Damaged(_))));
+    assert_eq!((bench.glance(image), bench.compare(image)), (ImageFile::Damaged, false));
+    fs::write(&file, "short").unwrap();
+    assert_eq!(bench.glance(image), ImageFile::Damaged);
+    fs::rename(&aside, &file).unwrap();
+    assert_eq!((bench.glance(image), bench.compare(image)), (ImageFile::Stored, true));
+    assert_eq!(bench.read(image, 1024, 16).unwrap().unwrap().bytes, bytes[1024..1040]);
+}
+
+#[test]
+fn an_upload_of_the_same_bytes_takes_the_place_of_a_damaged_file() {
+    let (bench, bytes) = (Bench::new(), firmware(2500));
+    let image = bench.offered("AAAAAAAA", &bytes);
+    fs::write(bench.file(image), vec![0; 2500]).unwrap();
+    assert!(matches!(bench.read(image, 0, 16), Err(StoreError::Damaged(_))));
+    let upload = upload(&bytes, "AAAAAAAA");
+    assert_eq!(bench.take(&upload, 0, &bytes).unwrap(), PieceTaken::Complete(image));
+    assert_eq!(bench.read(image, 0, 16).unwrap().unwrap().bytes, bytes[..16]);
+    assert_eq!(bench.names(), ["AAAAAAAA"]);
+}
+
+#[test]
+fn an_image_that_is_removed_while_it_is_read_stays_removed() {
+    let bench = Bench::new();
+    let image = bench.offered("IMAGE001", &firmware(2500));
+    let is_late = AtomicBool::new(true);
+    let images = ImageFiles::new(bench.data.path(), Arc::new(Late { memory: bench.store.clone(), is_late }));
+    let mut read = images.read(bench.wanted(image, 0, 16));
+    assert!(read.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    block_on(bench.store.switch_rollout(image, false)).unwrap();
+    block_on(bench.store.delete_image(image)).unwrap().unwrap();
+    block_on(images.remove(image)).unwrap();
+    // The registry was asked before that.
+    assert_eq!(block_on(read).unwrap(), None);
+    assert_eq!(block_on(images.read(bench.wanted(image, 0, 16))).unwrap(), None);
+    assert!(images.shared.stored.images().is_empty());
+}
+
+#[test]
+fn what_was_uploaded_meanwhile_is_nothing_that_an_earlier_process_left_over() {
+    let (bench, bytes) = (Bench::new(), firmware(100));
+    let is_late = AtomicBool::new(true);
+    let images = ImageFiles::new(bench.data.path(), Arc::new(Late { memory: bench.store.clone(), is_late }));
+    let mut slow = images.begin(upload(&firmware(20), "2"));
+    assert!(slow.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let taken = block_on(images.take(upload(&bytes, "1"), 0, bytes.clone(), id("AAAAAAAA"))).unwrap();
+    assert_eq!(taken, PieceTaken::Complete(id("AAAAAAAA")));
+    block_on(slow).unwrap();
+    assert!(bench.names().contains(&"AAAAAAAA".to_owned()), "{:?}", bench.names());
+}
+
+#[test]
+fn what_is_left_over_is_removed_at_the_next_upload_where_the_first_one_could_not() {
+    let bench = Bench::new();
+    let orphan = |name| bench.data.path().join("firmware").join(name);
+    fs::create_dir_all(orphan("ORPHAN01")).unwrap();
+    let begin = || block_on(bench.images.begin(upload(&firmware(20), "2")));
+    for _ in 0..2 {
+        let refused = begin().unwrap_err().to_string();
+        assert!(refused.contains("ORPHAN01 cannot be removed"), "{refused}");
+    }
+    fs::remove_dir(orphan("ORPHAN01")).unwrap();
+    fs::write(orphan("ORPHAN02"), "x").unwrap();
+    begin().unwrap();
+    assert!(!orphan("ORPHAN02").exists());
 }
