@@ -35,6 +35,10 @@ impl Folder {
         Self { path: data.join(FOLDER) }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn image(&self, image: ImageId) -> PathBuf {
         self.path.join(image.as_str())
     }
@@ -91,7 +95,7 @@ impl Folder {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             let is_over = match name.parse::<ImageId>() {
                 Ok(image) => is_over(image),
-                Err(_) => name.ends_with(PART) && is_older(&path, PART_AGE_MAX),
+                Err(_) => name.ends_with(PART) && age_of(&path) > PART_AGE_MAX,
             };
             if is_over {
                 tracing::info!(file = %path.display(), "what is left of an upload is removed");
@@ -143,8 +147,8 @@ fn sync(folder: &Path) -> Result<(), StoreError> {
     synced.map_err(|error| failed(folder, "cannot be made durable", &error))
 }
 
-/// Whether it was changed longer ago than this. One whose time lies ahead, or cannot be read, was not.
-fn is_older(path: &Path, age: Duration) -> bool {
+/// How long ago it was changed; no time where that lies ahead, or cannot be read.
+pub(super) fn age_of(path: &Path) -> Duration {
     let changed = fs::metadata(path).and_then(|file| file.modified());
-    changed.ok().and_then(|changed| changed.elapsed().ok()).is_some_and(|elapsed| elapsed > age)
+    changed.ok().and_then(|changed| changed.elapsed().ok()).unwrap_or_default()
 }

@@ -9,9 +9,10 @@
 //! * **Reading**: threads of their own, which read blocks and do nothing else. The first part of an image is
 //!   given after the whole file was compared with what the registry says, once in each process, and again
 //!   where the file is another one since (`stored`). A thread of its own compares: so nobody waits for that
-//!   but who wants that image. An image that is not as it was stored is refused; the error names its file.
-//! * **What is left over** by a crash (files without an image, uploads that nobody continued for
-//!   a week) is removed before the first upload of a process.
+//!   but who wants an image that is to be compared. An image that is not as it was stored is refused; the error names its file.
+//! * **What is left over** by a crash (files without an image) is removed before the first upload of a
+//!   process; an upload that nobody continued for a week before another one begins, or earlier where there
+//!   are too many; those of a product go with it.
 //!
 //! Nothing holds a whole image in memory.
 
@@ -191,6 +192,13 @@ impl Images for ImageFiles {
             }
             Ok(taken)
         }))
+    }
+
+    fn remove_uploads(&self, product_key: String) -> PortFuture<'_, Result<(), StoreError>> {
+        self.run(&self.uploading, move |shared| {
+            let mut uploads = shared.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+            uploads.remove(&shared.folder, &product_key)
+        })
     }
 
     fn remove(&self, image: ImageId) -> PortFuture<'_, Result<(), StoreError>> {

@@ -65,7 +65,7 @@ pub(crate) enum FirmwareCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct UploadArgs {
-    /// The image, as devices get it
+    /// The image, as devices get it; - for a file on standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// For the devices of this product

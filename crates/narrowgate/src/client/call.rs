@@ -56,6 +56,8 @@ pub(crate) struct Call<T> {
     media_type: &'static str,
     /// It changes nothing.
     pub(super) reads_only: bool,
+    /// What to do where a change got no answer.
+    pub(super) afterwards: &'static str,
     answer: PhantomData<fn() -> T>,
 }
 
@@ -81,7 +83,13 @@ impl<T> Call<T> {
 
     pub(super) fn change(method: Method, path: String) -> Self {
         let media_type = "application/json";
-        Self { method, path, body: None, media_type, reads_only: false, answer: PhantomData }
+        let afterwards = "check the present state (product show, device show), then try again";
+        Self { method, path, body: None, media_type, reads_only: false, afterwards, answer: PhantomData }
+    }
+
+    /// What to do where this change got no answer.
+    pub(super) fn afterwards(self, afterwards: &'static str) -> Self {
+        Self { afterwards, ..self }
     }
 
     pub(super) fn query(mut self, query: &impl Serialize) -> Self {

@@ -80,7 +80,7 @@ impl Client {
                 Err(error) if no_server(&error) => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     // Nothing is sent yet, so nothing can have been changed.
-                    let patience = patience.get_or_insert_with(|| Patience::new(&server(), true));
+                    let patience = patience.get_or_insert_with(|| Patience::new(&server(), true, ""));
                     patience.check()?;
                     std::thread::sleep(CONNECT_STEP);
                 }
@@ -102,15 +102,15 @@ impl Client {
     /// # Errors
     /// The server's problem, or that it stopped or does not answer.
     pub(crate) fn call<T: DeserializeOwned>(&mut self, call: Call<T>) -> Result<T, Failure> {
-        let reads_only = call.reads_only;
-        let mut patience = Patience::new(&self.server, reads_only);
+        let (reads_only, afterwards) = (call.reads_only, call.afterwards);
+        let mut patience = Patience::new(&self.server, reads_only, afterwards);
         let request = call.into_request()?;
         let open = self.open()?;
         let answered = open.runtime.block_on(async {
             let answer = answer(&mut open.sender, request);
             patiently(answer, &open.moved, &mut patience).await
         })?;
-        let (status, body) = answered.map_err(|error| error.into_failure(reads_only))?;
+        let (status, body) = answered.map_err(|error| error.into_failure(reads_only, afterwards))?;
         let read = problem::read(status, &body);
         wipe(body);
         read
@@ -121,14 +121,14 @@ impl Client {
     /// # Errors
     /// The server's problem, or that it stopped or does not answer.
     pub(crate) fn listen(&mut self, call: Call<()>) -> Result<(), Failure> {
-        let mut patience = Patience::new(&self.server, true);
+        let mut patience = Patience::new(&self.server, true, "");
         let request = call.into_request()?;
         let open = self.open()?;
         let begun = open.runtime.block_on(async {
             let begin = begin(&mut open.sender, request);
             patiently(begin, &open.moved, &mut patience).await
         })?;
-        match begun.map_err(|error| error.into_failure(true))? {
+        match begun.map_err(|error| error.into_failure(true, ""))? {
             Ok(stream) => {
                 open.following = Some((stream, Events::default()));
                 Ok(())
@@ -182,7 +182,7 @@ impl Client {
         if let Some(stream) = self.stream.take() {
             self.open = Some(Open::begin(stream)?);
         }
-        self.open.as_mut().ok_or_else(|| stopped(true))
+        self.open.as_mut().ok_or_else(|| stopped(true, ""))
     }
 }
 
@@ -212,9 +212,9 @@ enum Unanswered {
 }
 
 impl Unanswered {
-    fn into_failure(self, reads_only: bool) -> Failure {
+    fn into_failure(self, reads_only: bool, afterwards: &str) -> Failure {
         match self {
-            Self::Stopped => stopped(reads_only),
+            Self::Stopped => stopped(reads_only, afterwards),
             Self::Failed(failure) => failure,
         }
     }
@@ -325,15 +325,13 @@ impl AsyncWrite for Counted {
     }
 }
 
-fn stopped(reads_only: bool) -> Failure {
+fn stopped(reads_only: bool, afterwards: &str) -> Failure {
     let failure = Failure::failed("the server stopped before it answered");
     match reads_only {
         true => failure
             .reason("it closed the connection")
             .hint("check whether it is running again, then try again"),
-        false => failure
-            .reason(patience::CHANGE_UNKNOWN)
-            .hint("check the present state (product show, device show), then try again"),
+        false => failure.reason(patience::CHANGE_UNKNOWN).hint(afterwards),
     }
 }
 

@@ -15,13 +15,21 @@ use super::call::{Call, segment};
 const IMAGES: &str = "/api/v1/firmware";
 const ROLLOUTS: &str = "/api/v1/rollouts";
 
+/// What to do where a change got no answer.
+const UPLOAD_AGAIN: &str = "upload the same file again: it goes on where it stopped";
+const LOOK_AT_IMAGES: &str = "look whether it is there (firmware list), then try again";
+const LOOK_AT_ROLLOUT: &str = "look how far it is (firmware status IMAGE), then try again";
+
 impl Call<UploadView> {
     pub(crate) fn begin_image(new: &NewImage) -> Self {
-        Self::change(Method::POST, IMAGES.into()).body(new)
+        Self::change(Method::POST, IMAGES.into()).body(new).afterwards(UPLOAD_AGAIN)
     }
 
     pub(crate) fn take_image_piece(piece: &ImagePieceQuery, bytes: Vec<u8>) -> Self {
-        Self::change(Method::PUT, format!("{IMAGES}:content")).query(piece).octets(bytes)
+        Self::change(Method::PUT, format!("{IMAGES}:content"))
+            .query(piece)
+            .octets(bytes)
+            .afterwards(UPLOAD_AGAIN)
     }
 }
 
@@ -37,14 +45,14 @@ impl Call<ImageView> {
     }
 
     pub(crate) fn delete_image(image: &str) -> Self {
-        Self::change(Method::DELETE, format!("{IMAGES}/{}", segment(image)))
+        Self::change(Method::DELETE, format!("{IMAGES}/{}", segment(image))).afterwards(LOOK_AT_IMAGES)
     }
 }
 
 impl Call<RolloutOffered> {
     /// A part of an offer; to be asked again with the cursor of its answer.
     pub(crate) fn offer_image(new: &NewRollout) -> Self {
-        Self::change(Method::POST, ROLLOUTS.into()).body(new)
+        Self::change(Method::POST, ROLLOUTS.into()).body(new).afterwards(LOOK_AT_ROLLOUT)
     }
 }
 
@@ -54,11 +62,12 @@ impl Call<RolloutView> {
     }
 
     pub(crate) fn pause_rollout(image: &str) -> Self {
-        Self::change(Method::POST, format!("{ROLLOUTS}/{}:pause", segment(image)))
+        Self::change(Method::POST, format!("{ROLLOUTS}/{}:pause", segment(image))).afterwards(LOOK_AT_ROLLOUT)
     }
 
     pub(crate) fn resume_rollout(image: &str) -> Self {
         Self::change(Method::POST, format!("{ROLLOUTS}/{}:resume", segment(image)))
+            .afterwards(LOOK_AT_ROLLOUT)
     }
 }
 

@@ -23,13 +23,16 @@ pub(super) struct Patience {
     server: String,
     /// The request changes nothing.
     reads_only: bool,
+    /// What to do where a change got no answer.
+    afterwards: &'static str,
     last_byte: Instant,
     has_noted: bool,
 }
 
 impl Patience {
-    pub(super) fn new(server: &str, reads_only: bool) -> Self {
-        Self { server: server.to_owned(), reads_only, last_byte: Instant::now(), has_noted: false }
+    pub(super) fn new(server: &str, reads_only: bool, afterwards: &'static str) -> Self {
+        let (server, last_byte) = (server.to_owned(), Instant::now());
+        Self { server, reads_only, afterwards, last_byte, has_noted: false }
     }
 
     /// Restarts the time: a byte was sent or received.
@@ -54,7 +57,7 @@ impl Patience {
     }
 
     fn gave_up(&self) -> Failure {
-        let Self { server, reads_only, .. } = self;
+        let Self { server, reads_only, afterwards, .. } = self;
         let failure = Failure::failed("the running server does not answer")
             .reason(format_args!("{server} holds the control socket but does not answer"));
         let look = match server.strip_prefix("process ") {
@@ -63,9 +66,9 @@ impl Patience {
         };
         match reads_only {
             true => failure.hint(format_args!("{look}; let it continue, or stop it and start it again")),
-            false => failure.part("change", CHANGE_UNKNOWN).hint(format_args!(
-                "{look}; when it answers again, check the present state (product show, device show)"
-            )),
+            false => failure
+                .part("change", CHANGE_UNKNOWN)
+                .hint(format_args!("{look}; when it answers again, {afterwards}")),
         }
     }
 }

@@ -127,10 +127,7 @@ fn upload(arguments: UploadArgs, config: &Config, output: Output) -> Result<(), 
     let unreadable = |error: io::Error| {
         Failure::failed("cannot read the image").file(path.display()).reason(error).hint("check its name")
     };
-    let mut file = File::open(&path).map_err(unreadable)?;
-    if !file.metadata().map_err(unreadable)?.is_file() {
-        return Err(Failure::failed("cannot read the image").file(path.display()).reason("it is no file"));
-    }
+    let mut file = open(&path, unreadable)?;
     let (size, sha256) = sum_of(&mut file).map_err(unreadable)?;
     file.rewind().map_err(unreadable)?;
     let new = NewImage { product_key, version, size, sha256 };
@@ -139,6 +136,25 @@ fn upload(arguments: UploadArgs, config: &Config, output: Output) -> Result<(), 
     let closed = access.close();
     let ImageView { image_id, version, size, sha256, .. } = sent.and_then(|image| closed.map(|()| image))?;
     output::print(output, &Uploaded { image_id, version, size, sha256 }, Layout::Record)
+}
+
+/// Opens the file of an image; `-`: the one on standard input.
+fn open(path: &Path, unreadable: impl Fn(io::Error) -> Failure) -> Result<File, Failure> {
+    let is_file = |file: &File| file.metadata().is_ok_and(|found| found.is_file());
+    if path.as_os_str() == "-" {
+        let opened = File::open("/dev/stdin").ok().filter(is_file);
+        return opened.ok_or_else(|| {
+            Failure::failed("cannot read the image")
+                .file("standard input")
+                .reason("it is no file: an upload says the size and the SHA-256 before it sends the bytes")
+                .hint("write them to a file, and name that; or redirect one: firmware upload - <FILE")
+        });
+    }
+    let file = File::open(path).map_err(unreadable)?;
+    match is_file(&file) {
+        true => Ok(file),
+        false => Err(Failure::failed("cannot read the image").file(path.display()).reason("it is no file")),
+    }
 }
 
 /// Sends the file from where an earlier upload of it stopped.

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -214,6 +214,14 @@ fn a_product_without_devices_is_offered_nothing_and_takes_its_images_with_it() {
     program
         .run(&["firmware", "offer", &id, "--share", "10"])
         .failed(1, &["product empty has no devices", "cannot offer"]);
+    // So does what an upload has left.
+    let large = program.file("large.bin", &image(40 << 20));
+    let mut command =
+        begin(&program, &["firmware", "upload", &large, "--product", "empty", "--version", "2"]);
+    wait_until(|| names(&program.data().join("firmware")).len() == 2);
+    command.kill().unwrap();
+    command.wait().unwrap();
+    assert_eq!(names(&program.data().join("firmware")).len(), 2);
     program.json(&["product", "delete", "empty", "--yes"]);
     program.run(&["firmware", "status", &id]).failed(1, &["no firmware image"]);
     assert!(names(&program.data().join("firmware")).is_empty());
@@ -266,14 +274,17 @@ fn an_upload_goes_on_where_a_killed_server_or_a_killed_command_left_it() {
     let mut had = 0;
     for round in 0..2 {
         let mut server = program.serve();
-        let mut command = begin(&program, &upload(&file, "2.1"));
+        let mut command = program.command(&upload(&file, "2.1"));
+        let mut command = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         wait_until(|| part_bytes().is_some_and(|bytes| bytes > had));
         if round == 0 {
             server.kill();
         } else {
             command.kill().unwrap();
         }
-        let _ = command.wait();
+        let said = String::from_utf8(command.wait_with_output().unwrap().stderr).unwrap();
+        let advice = "try     upload the same file again: it goes on where it stopped";
+        assert_eq!(said.contains(advice), round == 0, "{said}");
         drop(server);
         let left = part_bytes().expect("the part stays");
         assert!(left >= had, "{left} {had}");
@@ -312,4 +323,27 @@ fn an_offer_that_a_killed_server_cut_off_is_made_whole_by_the_next_one() {
     }
     program.json(&["firmware", "offer", &id, "--share", "100"]);
     assert_eq!(counts(&program.json(&["firmware", "status", &id])), [("waiting", 3001)]);
+}
+
+#[test]
+fn an_upload_from_standard_input_is_one_of_a_file() {
+    let program = program_with_device();
+    let file = program.file("a.bin", "the first");
+    let from = |stdin: Stdio| {
+        let mut command = program.command(&upload("-", "2.1"));
+        command.stdin(stdin).output().unwrap()
+    };
+    let mut pipe = Command::new("echo").stdout(Stdio::piped()).spawn().unwrap();
+    for stdin in [Stdio::null(), pipe.stdout.take().unwrap().into()] {
+        let ran = from(stdin);
+        let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert_eq!(ran.status.code(), Some(1), "{said}");
+        for words in ["cannot read the image", "standard input", "it is no file", "firmware upload - <FILE"] {
+            assert!(said.contains(words), "{said}");
+        }
+    }
+    pipe.wait().unwrap();
+    let ran = from(fs::File::open(&file).unwrap().into());
+    assert!(ran.status.success(), "{ran:?}");
+    assert_eq!(program.json(&["firmware", "list"])[0]["version"], "2.1");
 }

@@ -134,6 +134,11 @@ impl Images for MemoryImages {
         Box::pin(ready(taken))
     }
 
+    fn remove_uploads(&self, product_key: String) -> PortFuture<'_, Result<(), StoreError>> {
+        self.with(|bytes| bytes.uploads.retain(|(upload, _)| upload.product_key != product_key));
+        Box::pin(ready(Ok(())))
+    }
+
     fn remove(&self, image: ImageId) -> PortFuture<'_, Result<(), StoreError>> {
         self.with(|bytes| bytes.images.remove(&image));
         Box::pin(ready(Ok(())))

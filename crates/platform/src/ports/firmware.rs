@@ -371,6 +371,9 @@ pub trait Images: Send + Sync + 'static {
         id: ImageId,
     ) -> PortFuture<'_, Result<PieceTaken, StoreError>>;
 
+    /// Removes the uploads of a product that have begun.
+    fn remove_uploads(&self, product_key: String) -> PortFuture<'_, Result<(), StoreError>>;
+
     /// Removes the bytes of an image that is not registered (any more).
     fn remove(&self, image: ImageId) -> PortFuture<'_, Result<(), StoreError>>;
 }

@@ -78,6 +78,7 @@ impl Registrar {
     ) -> Result<UploadView, ServiceError> {
         let ImagePieceQuery { product_key, version, size, sha256, offset } = piece;
         let upload = self.checked_upload(NewImage { product_key, version, size, sha256 })?;
+        self.existing_product(&upload.product_key).await?;
         // The answer to the last piece may have been lost.
         match self.image_there(&upload).await? {
             There::Whole(there) => Ok(*there),

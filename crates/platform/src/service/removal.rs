@@ -100,6 +100,8 @@ impl Registrar {
                 // Ignored: a file that stays is removed before the next upload.
                 let _ = self.images.remove(image).await;
             }
+            // Ignored: an upload that stays is removed once nobody has continued it for a week.
+            let _ = self.images.remove_uploads(product_key.to_owned()).await;
         }
         let step = ProductDeleted {
             product_key: product_key.to_owned(),

@@ -383,3 +383,61 @@ fn what_is_left_over_is_removed_at_the_next_upload_where_the_first_one_could_not
     begin().unwrap();
     assert!(!orphan("ORPHAN02").exists());
 }
+
+#[test]
+fn what_a_full_disk_refuses_is_said_so_and_goes_on_later() {
+    let (bench, bytes) = (Bench::new(), firmware(3000));
+    let upload = upload(&bytes, "1.0");
+    assert_eq!(bench.take(&upload, 0, &bytes[..1000]).unwrap(), PieceTaken::Received(1000));
+    let part = bench.data.path().join("firmware").join(&bench.names()[0]);
+    let aside = bench.data.path().join("aside");
+    fs::rename(&part, &aside).unwrap();
+    // What is written there finds no room.
+    symlink("/dev/full", &part).unwrap();
+    let refused = bench.take(&upload, 0, &bytes[..1000]).unwrap_err().to_string();
+    let folder = bench.data.path().join("firmware");
+    for words in
+        [&*format!("the disk is full: {} has ", folder.display()), "bytes free", "goes on once there"]
+    {
+        assert!(refused.contains(words), "{refused}");
+    }
+    fs::rename(&aside, &part).unwrap();
+    assert_eq!(block_on(bench.images.begin(upload.clone())).unwrap(), PieceTaken::Received(1000));
+    assert_eq!(bench.take(&upload, 1000, &bytes[1000..]).unwrap(), PieceTaken::Complete(id("AAAAAAAA")));
+}
+
+#[test]
+fn an_upload_that_nobody_continued_for_a_day_makes_room_for_another() {
+    let bench = Bench::new();
+    let begin = |n: usize| block_on(bench.images.begin(upload(&firmware(n + 1), "1.0")));
+    assert!((0..PARTS_MAX).all(|n| begin(n).is_ok()));
+    let refused = begin(PARTS_MAX).unwrap_err().to_string();
+    assert!(refused.contains("finish one of them") && refused.contains("in 24 h"), "{refused}");
+    let before = bench.names();
+    let hours = |hours: u64| std::time::SystemTime::now() - std::time::Duration::from_secs(hours * 3600);
+    for (part, age) in before.iter().zip([25, 26, 23]) {
+        let path = bench.data.path().join("firmware").join(part);
+        fs::File::options().write(true).open(path).unwrap().set_modified(hours(age)).unwrap();
+    }
+    // The oldest first, and none that is younger than a day.
+    for gone in [&before[1], &before[0]] {
+        assert!(bench.names().contains(gone));
+        begin(if *gone == before[1] { PARTS_MAX } else { PARTS_MAX + 1 }).unwrap();
+        assert!(!bench.names().contains(gone));
+    }
+    assert!(begin(PARTS_MAX + 2).unwrap_err().to_string().contains("in 1 h"));
+}
+
+#[test]
+fn the_uploads_of_a_product_go_with_it_and_no_others() {
+    let bench = Bench::new();
+    let of = |product_key: &str| Upload { product_key: product_key.to_owned(), ..upload(b"firmware", "1.0") };
+    for product_key in ["pk", "pk2"] {
+        block_on(bench.images.begin(of(product_key))).unwrap();
+    }
+    assert_eq!(bench.names().len(), 2);
+    block_on(bench.images.remove_uploads("pk".to_owned())).unwrap();
+    assert_eq!(bench.names().len(), 1);
+    block_on(bench.images.begin(of("pk2"))).unwrap();
+    assert_eq!(bench.names().len(), 1);
+}

@@ -41,6 +41,9 @@ struct Registered {
     sha256: Vec<u8>,
 }
 
+/// Lines of the manifest, and what is wrong with images.
+pub(super) type Described = (Vec<Entry>, Vec<Lacking>);
+
 /// What tells a file from the one that takes its place.
 type Stamp = (u64, u64, i64, i64);
 
@@ -83,7 +86,7 @@ impl ImageCopies {
         &mut self,
         layout: &Layout,
         target: &Path,
-    ) -> Result<Option<(Vec<Entry>, Vec<Lacking>)>, BackupError> {
+    ) -> Result<Option<Described>, BackupError> {
         let images = registered(layout)?;
         if !images.iter().all(|image| self.is_settled(layout, image.id)) {
             return Ok(None);
