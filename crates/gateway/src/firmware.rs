@@ -8,8 +8,8 @@
 //!
 //! Limits: [`BLOCKS_MAX`] blocks are read at the same time, and [`FIRST_BLOCKS_MAX`] of images of which none
 //! was read yet, since such an image is compared first, and blocks of others do not wait for that;
-//! [`WAITING_MAX`] wait for each, and further ones are answered 5.03; a device has [`AT_ONCE_MAX`] at the same
-//! time, and gets 4.29 beyond.
+//! [`WAITING_MAX`] wait for each, and further ones are answered 5.03; a device has [`AT_ONCE_MAX`] at the
+//! same time, and gets 4.29 beyond.
 
 use std::collections::{BTreeMap, BTreeSet};
 

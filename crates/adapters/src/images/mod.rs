@@ -9,7 +9,8 @@
 //! * **Reading**: threads of their own, which read blocks and do nothing else. The first part of an image is
 //!   given after the whole file was compared with what the registry says, once in each process, and again
 //!   where the file is another one since (`stored`). A thread of its own compares: so nobody waits for that
-//!   but who wants an image that is to be compared. An image that is not as it was stored is refused; the error names its file.
+//!   but who wants an image that is to be compared. An image that is not as it was stored is refused; the
+//!   error names its file.
 //! * **What is left over** by a crash (files without an image) is removed before the first upload of a
 //!   process; an upload that nobody continued for a week before another one begins, or earlier where there
 //!   are too many; those of a product go with it.

@@ -118,8 +118,8 @@ fn make_way(folder: &Folder) -> Result<(), StoreError> {
                 let hours = |age: Duration| age.as_secs().div_ceil(3600);
                 let left = oldest.map_or(PART_AGE_MIN, |(age, _)| PART_AGE_MIN.saturating_sub(age));
                 return Err(StoreError::Conflict(format!(
-                    "{PARTS_MAX} uploads have begun and are not complete: finish one of them; one that nobody \
-                     has continued for a day makes room for another, the first of them in {} h",
+                    "{PARTS_MAX} uploads have begun and are not complete: finish one of them; one that \
+                     nobody has continued for a day makes room for another, the first of them in {} h",
                     hours(left)
                 )));
             }
