@@ -1,7 +1,8 @@
 //! The parts of products that every report needs: kept in memory, read again after a change.
 //!
-//! A product that is being read is read once, however many requests wait for it. Limits: [`READS_MAX`] at the
-//! same time; [`READ_AGAIN`] until a product that changed and could not be read is read again.
+//! A product that is being read is read once, however many requests wait for it. One whose script could not be
+//! read stays in memory, for all that needs no script, and is read again beside that. Limits: [`READS_MAX`] at
+//! the same time; [`READ_AGAIN`] until what could not be read is read again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,7 +30,7 @@ use crate::{
 
 /// Products that are read at the same time. The others wait in their order, no more than there are products.
 const READS_MAX: usize = 64;
-/// A product that changed and could not be read is read again after this time.
+/// A product that changed and could not be read, or whose script could not be, is read again after this time.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// A product as the data path sees it.
@@ -62,9 +63,32 @@ pub(crate) struct Products {
     known: BTreeMap<String, Arc<CachedProduct>>,
     reading: BTreeMap<String, Reading>,
     reads: Line<String>,
-    /// Changed products that could not be read, with the time of the next attempt.
-    again: BTreeSet<(Instant, String)>,
-    errors: Seldom,
+    later: Later,
+    errors: Errors,
+}
+
+/// Products that are to be read again, each once.
+#[derive(Debug, Default)]
+struct Later {
+    due: BTreeSet<(Instant, String)>,
+    of: BTreeMap<String, (Instant, Again)>,
+}
+
+/// Why a product is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Again {
+    /// Its script could not be read; the rest of it is in use.
+    Script,
+    /// It changed, and could not be read.
+    Change,
+}
+
+/// Seldom, each: a product that cannot be read is read every second.
+#[derive(Debug)]
+struct Errors {
+    product: Seldom,
+    script: Seldom,
+    model: Seldom,
 }
 
 /// A product that is being read.
@@ -97,8 +121,8 @@ impl Products {
             known: BTreeMap::new(),
             reading: BTreeMap::new(),
             reads: Line::new(READS_MAX),
-            again: BTreeSet::new(),
-            errors: Seldom::new(ERRORS_EVERY),
+            later: Later::default(),
+            errors: Errors::new(),
         }
     }
 
@@ -155,7 +179,10 @@ impl Products {
         let Reading { closing, waiting, profile, .. } = reading;
         match answer {
             Ok(product) => {
-                let product = Arc::new(cached(product_key, product));
+                let product = Arc::new(self.errors.cached(now, product_key, product));
+                if product.lacks_script() {
+                    self.later.put(now + READ_AGAIN, product_key, Again::Script);
+                }
                 self.known.insert(product_key.to_owned(), Arc::clone(&product));
                 let reach = match () {
                     () if !closing => None,
@@ -166,13 +193,15 @@ impl Products {
                 Read { product: Some(product), waiting, reach }
             }
             Err(error) => {
-                if let Some(left_out) = self.errors.permit(now) {
+                if let Some(left_out) = self.errors.product.permit(now) {
                     tracing::error!(product_key, %error, left_out, "the store cannot read a product");
                 }
                 if closing {
                     // Nobody is disconnected on a guess: requests read the product again, and this is tried
                     // again.
-                    self.again.insert((now + READ_AGAIN, product_key.to_owned()));
+                    self.later.put(now + READ_AGAIN, product_key, Again::Change);
+                } else if self.known.get(product_key).is_some_and(|known| known.lacks_script()) {
+                    self.later.put(now + READ_AGAIN, product_key, Again::Script);
                 }
                 Read { product: None, waiting, reach: None }
             }
@@ -181,14 +210,18 @@ impl Products {
 
     /// When [`Self::handle_timeout`] is due next.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.again.first().map(|(at, _)| *at)
+        self.later.due.first().map(|(at, _)| *at)
     }
 
-    /// Reads again what changed and could not be read.
+    /// Reads again what could not be read.
     pub(crate) fn handle_timeout(&mut self, out: &mut Outbox, now: Instant) {
-        while self.again.first().is_some_and(|(at, _)| *at <= now) {
-            if let Some((_, product_key)) = self.again.pop_first() {
-                self.change(out, &product_key);
+        while let Some((product_key, why)) = self.later.take(now) {
+            match why {
+                Again::Change => self.change(out, &product_key),
+                // What is in memory serves on until then, and no session ends: nothing has changed.
+                Again::Script => {
+                    self.read_once(out, &product_key);
+                }
             }
         }
     }
@@ -210,36 +243,76 @@ impl Products {
     }
 }
 
-/// A product that is gone, or whose model cannot be read, counts as switched off.
-fn cached(product_key: &str, read: Option<ProductRead>) -> CachedProduct {
-    let mut cached = CachedProduct {
-        model: None,
-        enabled: false,
-        retention: RetentionClass::STANDARD,
-        profile: Profile::Default,
-        short_paths: false,
-        custom: None,
-    };
-    let Some(ProductRead { product, script }) = read else { return cached };
-    if product.data_format == DataFormat::Custom {
-        let script = script.map(|source| source.map(|source| Script::new(product_key, source)));
-        let script = script.map_err(|error| {
-            tracing::error!(product_key, %error, "the script of a product cannot be read: bytes get 5.03");
-        });
-        cached.custom = Some(Custom { script });
+impl CachedProduct {
+    /// Whether its script could not be read.
+    fn lacks_script(&self) -> bool {
+        self.custom.as_ref().is_some_and(|custom| custom.script.is_err())
     }
-    cached.enabled = product.enabled;
-    cached.retention = product.retention;
-    cached.profile = product.profile;
-    cached.short_paths = product.short_paths;
-    if let Some(json) = &product.model_json {
-        match ThingModel::parse(json) {
-            Ok(model) => cached.model = Some(model),
-            Err(error) => {
-                tracing::error!(product_key, %error, "the stored thing model cannot be read");
-                cached.enabled = false;
+}
+
+impl Later {
+    /// Notes a product. One that is noted already keeps its time, and the stronger reason.
+    fn put(&mut self, at: Instant, product_key: &str, why: Again) {
+        match self.of.get_mut(product_key) {
+            Some((_, noted)) => *noted = why.max(*noted),
+            None => {
+                self.due.insert((at, product_key.to_owned()));
+                self.of.insert(product_key.to_owned(), (at, why));
             }
         }
     }
-    cached
+
+    /// The next one whose time has come.
+    fn take(&mut self, now: Instant) -> Option<(String, Again)> {
+        self.due.first().filter(|(at, _)| *at <= now)?;
+        let (_, product_key) = self.due.pop_first()?;
+        let (_, why) = self.of.remove(&product_key)?;
+        Some((product_key, why))
+    }
+}
+
+impl Errors {
+    fn new() -> Self {
+        let seldom = || Seldom::new(ERRORS_EVERY);
+        Self { product: seldom(), script: seldom(), model: seldom() }
+    }
+
+    /// What is kept of a product. One that is gone, or whose model cannot be read, counts as switched off.
+    fn cached(&mut self, now: Instant, product_key: &str, read: Option<ProductRead>) -> CachedProduct {
+        let mut cached = CachedProduct {
+            model: None,
+            enabled: false,
+            retention: RetentionClass::STANDARD,
+            profile: Profile::Default,
+            short_paths: false,
+            custom: None,
+        };
+        let Some(ProductRead { product, script }) = read else { return cached };
+        if product.data_format == DataFormat::Custom {
+            let script = script.map(|source| source.map(|source| Script::new(product_key, source)));
+            let script = script.map_err(|error| {
+                if let Some(left_out) = self.script.permit(now) {
+                    let said = "the script of a product cannot be read: until it can, bytes get 5.03";
+                    tracing::error!(product_key, %error, left_out, "{said}");
+                }
+            });
+            cached.custom = Some(Custom { script });
+        }
+        cached.enabled = product.enabled;
+        cached.retention = product.retention;
+        cached.profile = product.profile;
+        cached.short_paths = product.short_paths;
+        if let Some(json) = &product.model_json {
+            match ThingModel::parse(json) {
+                Ok(model) => cached.model = Some(model),
+                Err(error) => {
+                    if let Some(left_out) = self.model.permit(now) {
+                        tracing::error!(product_key, %error, left_out, "the stored thing model cannot be read");
+                    }
+                    cached.enabled = false;
+                }
+            }
+        }
+        cached
+    }
 }

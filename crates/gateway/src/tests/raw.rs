@@ -1,7 +1,7 @@
 //! Bytes of devices: what a script makes of them goes the way of its message, and the reply comes back as
 //! bytes. The script `copy` returns what it is given.
 
-use super::stage::Stage;
+use super::stage::{Kind, Stage};
 
 const REPORT: &str = r#"{"id":"7","method":"thing.measurepoint.post","params":{"measurepoints":{"a":1}}}"#;
 
@@ -58,6 +58,38 @@ fn who_cannot_be_served_now_is_to_come_again() {
         stage.play(&format!("s1 sends {REPORT}; runs"));
         assert_eq!(stage.play(&format!("fails {word}")), "s1 5.03");
     }
+}
+
+/// Once it could not be read; JSON and the sessions of the product go on meanwhile.
+#[test]
+fn a_script_that_could_not_be_read_is_read_again_beside_all_else() {
+    let mut stage = with_script("unreadable");
+    assert_eq!(stage.play("s1 sends x"), "keep 1 bytes, s1 5.03");
+    assert_eq!(stage.play("wait 1"), "read p");
+    // The read is under way.
+    assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04");
+    assert_eq!(stage.play("s1 sends x"), "keep 1 bytes, s1 5.03");
+    assert_eq!(stage.play("custom unreadable"), "", "nobody is disconnected");
+    // The store cannot read the product at all: what is known of it stays.
+    assert_eq!(stage.play("wait 1"), "read p");
+    assert_eq!(stage.play("read fails; s1 posts; done"), "write report, tell report, s1 2.04");
+    assert_eq!(stage.play("wait 1"), "read p");
+    assert_eq!(stage.play("custom copy; s1 sends x"), "keep 1 bytes, decode 78");
+    assert_eq!(stage.play("wait 5"), "");
+}
+
+/// Also where operators change the product again and again meanwhile.
+#[test]
+fn a_script_that_cannot_be_read_is_asked_for_once_a_second() {
+    let mut stage = with_script("unreadable");
+    for _ in 0..5 {
+        stage.play("change p; custom unreadable");
+    }
+    assert_eq!(stage.play("wait 1"), "read p");
+    assert_eq!(stage.count(Kind::Product), 1);
+    // A change that comes while it is read again counts: what is read then is not used.
+    assert_eq!(stage.play("change p; custom copy"), "read p");
+    assert_eq!(stage.play("off"), "s1 close, write offline, list p");
 }
 
 #[test]

@@ -370,12 +370,17 @@ impl Stage {
         }
     }
 
-    /// A product whose script is the given word, or `none`; a call that fails in the given way.
+    /// A product whose script is the given word, or `none`, or cannot be read (`unreadable`); a call that fails in the given way.
     fn script_answer(&mut self, answer: &str) {
         match answer.split_once(' ') {
             Some(("custom", word)) => {
                 self.script = (word != "none").then(|| word.into());
-                self.product(Ok(Some(Product { data_format: DataFormat::Custom, ..product(true) })));
+                let script = match word {
+                    "unreadable" => Err(StoreError::Unavailable("the disk is full".into())),
+                    _ => Ok(self.script.clone()),
+                };
+                let product = Product { data_format: DataFormat::Custom, ..product(true) };
+                self.product_read(Ok(Some(product)), script);
             }
             Some(("fails", word)) => {
                 let kind = FaultKind::ALL.into_iter().find(|kind| kind.word() == word);
@@ -413,9 +418,17 @@ impl Stage {
     }
 
     fn product(&mut self, answer: Result<Option<Product>, StoreError>) {
-        let token = self.take(Kind::Product);
         let script = self.script.clone();
-        let read = answer.map(|found| found.map(|product| ProductRead { product, script: Ok(script) }));
+        self.product_read(answer, Ok(script));
+    }
+
+    fn product_read(
+        &mut self,
+        answer: Result<Option<Product>, StoreError>,
+        script: Result<Option<Arc<str>>, StoreError>,
+    ) {
+        let token = self.take(Kind::Product);
+        let read = answer.map(|found| found.map(|product| ProductRead { product, script }));
         self.gateway.handle_answer(self.now, token, Answer::Product(read));
     }
 
