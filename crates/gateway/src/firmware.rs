@@ -36,6 +36,7 @@ use crate::{
     desk::response_after,
     effect::{Effect, Now},
     outbox::{Line, Outbox, Pending},
+    raw::Then,
     requests::Asker,
     shared::Shared,
     upgrades::Said,
@@ -76,7 +77,7 @@ impl FirmwareTold {
 #[derive(Debug)]
 enum Told {
     /// What it said, and who waits for the answer.
-    Message(Box<(Ticket, Asker, OtaWanted)>),
+    Message(Box<Message>),
     /// That it fetches an image, and how much of it, in percent: nobody waits for that.
     Fetching(Box<Asker>, Fetched, u8),
 }
@@ -86,14 +87,31 @@ impl FirmwareTold {
     fn said(&self) -> (&Asker, Said) {
         match &self.told {
             Told::Fetching(asker, _, percent) => (asker, Said::Fetched(*percent)),
-            Told::Message(asked) => match &asked.2.message {
+            Told::Message(message) => match &message.wanted.message {
                 OtaMessage::Step(FirmwareStep::Progress { desc, .. }) => {
-                    (&asked.1, Said::Step { desc: desc.as_deref().map(cut_desc) })
+                    (&message.asker, Said::Step { desc: desc.as_deref().map(cut_desc) })
                 }
-                _ => (&asked.1, Said::default()),
+                _ => (&message.asker, Said::default()),
             },
         }
     }
+}
+
+/// What a device says of its firmware, and the reply to be sent once that is durable.
+#[derive(Debug)]
+pub(crate) struct Message {
+    ticket: Ticket,
+    asker: Asker,
+    wanted: OtaWanted,
+    done: Response,
+}
+
+/// A step that a message reports, until it is written.
+#[derive(Debug)]
+pub(crate) struct Step {
+    step: FirmwareStep,
+    at: UnixMillis,
+    wanted: OtaWanted,
 }
 
 /// A question for versions under way.
@@ -206,8 +224,8 @@ impl Shared {
         arrived: Arrival,
     ) {
         if let OtaMessage::Step(step) = &wanted.message {
-            let step = step.clone();
-            return self.write_firmware(step, arrived.time, (ticket, asker, wanted));
+            let step = Step { step: step.clone(), at: arrived.time, wanted };
+            return self.write_with_reply(ticket, asker, step);
         }
         if self.firmware.versions.waiting() >= VERSIONS_MAX * VERSIONS_MAX {
             self.requests.count_unavailable();
@@ -217,12 +235,22 @@ impl Shared {
         self.firmware.ask(&mut self.out);
     }
 
-    fn write_firmware(&mut self, step: FirmwareStep, at: UnixMillis, asked: (Ticket, Asker, OtaWanted)) {
-        let (_, asker, _) = &asked;
-        if let Some(write) = write_of(asker, step, at) {
+    /// Has a step written; where it came as bytes, once the reply to it is made.
+    fn write_with_reply(&mut self, ticket: Ticket, asker: Asker, step: Step) {
+        let (done, _) = asker.in_its_form(step.wanted.done()).into_parts();
+        match asker.to_encode(&done) {
+            Some(encode) => self.encode(ticket, asker, (done, encode), Then::Note(Box::new(step))),
+            None => self.write_firmware(ticket, asker, step, done),
+        }
+    }
+
+    /// Has a step written; `done` is sent once it is durable.
+    pub(crate) fn write_firmware(&mut self, ticket: Ticket, asker: Asker, step: Step, done: Response) {
+        let Step { step, at, wanted } = step;
+        if let Some(write) = write_of(&asker, step, at) {
             let device = asker.grant.device;
-            let told = FirmwareTold { device, told: Told::Message(Box::new(asked)) };
-            self.out.write(vec![write], Pending::Firmware(Box::new(told)));
+            let told = Told::Message(Box::new(Message { ticket, asker, wanted, done }));
+            self.out.write(vec![write], Pending::Firmware(Box::new(FirmwareTold { device, told })));
         }
     }
 
@@ -241,15 +269,17 @@ impl Shared {
                 self.change_commands(now, told.device);
             }
         }
-        let (ticket, asker, wanted) = match told.told {
-            Told::Message(asked) => *asked,
+        let Message { ticket, asker, wanted, done } = match told.told {
+            Told::Message(message) => *message,
             Told::Fetching(_, fetched, _) => {
                 self.firmware.fetching.remove(&(told.device, fetched == Fetched::Last));
                 return;
             }
         };
         let answer = match outcomes {
-            Ok([Written::Upgrade(_) | Written::Done | Written::Unchanged]) => wanted.done(),
+            Ok([Written::Upgrade(_) | Written::Done | Written::Unchanged]) => {
+                return self.respond(now, ticket, &asker, done);
+            }
             Ok([Written::NoUpgrade]) => wanted.no_upgrade(NoUpgrade::None),
             Ok([Written::UpgradeNotStarted]) => wanted.no_upgrade(NoUpgrade::NotStarted),
             outcomes => {

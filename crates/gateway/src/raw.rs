@@ -22,6 +22,7 @@ use crate::{
     ERRORS_EVERY,
     desk::Desk,
     effect::{Effect, Now},
+    firmware::Step,
     outbox::Pending,
     products::CachedProduct,
     requests::Asker,
@@ -93,6 +94,8 @@ pub(crate) enum Then {
     Store(RetentionClass, Vec<Write>),
     /// This is changed, and it is sent.
     Edit(Box<EditWanted>, Arrival),
+    /// This is noted of the device's firmware, and it is sent.
+    Note(Box<Step>),
 }
 
 /// What is said in the program's own log, seldom.
@@ -210,6 +213,7 @@ impl Shared {
                 wanted.response = response;
                 self.edit(ticket, asker, *wanted, arrived);
             }
+            Then::Note(step) => self.write_firmware(ticket, asker, *step, response),
         }
     }
 

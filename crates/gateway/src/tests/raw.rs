@@ -124,6 +124,52 @@ fn of_a_session_that_has_ended_nothing_is_stored() {
     assert_eq!(stage.play("runs"), "");
 }
 
+const INFORM: &str = r#"{"id":"7","method":"ota.device.inform","params":{"version":"2.0"}}"#;
+const PROGRESS: &str = r#"{"id":"7","method":"ota.device.progress","params":{"step":"50"}}"#;
+
+#[test]
+fn what_a_device_says_of_its_firmware_is_stored_once_its_reply_can_be_written() {
+    let reply = r#"{"id":"7","code":200,"data":""}"#;
+    for (message, written) in [(INFORM, "write inform 2.0"), (PROGRESS, "write progress 50")] {
+        let mut stage = with_script("copy");
+        let played = stage.play(&format!("s1 sends {message}; runs"));
+        assert!(played.ends_with(&format!("encode {reply}")), "{played}");
+        assert_eq!(stage.play("runs"), written);
+        assert_eq!(stage.play("moved"), format!("s1 2.04 {reply}"));
+        assert!(stage.gateway.is_settled());
+        // Where the reply cannot be written, nothing is.
+        for (word, answer) in [("throws", "s1 4.00, write body_malformed"), ("busy", "s1 5.03")] {
+            let mut stage = with_script("copy");
+            stage.play(&format!("s1 sends {message}; runs"));
+            assert_eq!(stage.play(&format!("fails {word}")), answer, "{message}");
+        }
+    }
+    // What the store says decides the reply where nothing is stored.
+    let mut stage = with_script("copy");
+    stage.play(&format!("s1 sends {PROGRESS}; runs; runs"));
+    let played = stage.play("no upgrade");
+    assert!(
+        played.contains(r#"encode {"id":"7","code":764"#) && played.contains("write no_upgrade"),
+        "{played}"
+    );
+    let played = stage.play("runs");
+    assert!(played.starts_with(r#"s1 2.04 {"id":"7","code":764"#), "{played}");
+    let mut stage = with_script("copy");
+    stage.play(&format!("s1 sends {INFORM}; runs; runs"));
+    assert_eq!(stage.play("write fails"), "s1 5.03");
+}
+
+/// Nothing is stored, so the reply is made of what is read.
+#[test]
+fn versions_are_told_in_bytes() {
+    let mut stage = with_script("copy");
+    let message = r#"{"id":"7","method":"ota.device.getversion"}"#;
+    assert!(stage.play(&format!("s1 sends {message}; runs")).ends_with("read upgrades"));
+    let reply = r#"{"id":"7","code":200,"data":["2.0"]}"#;
+    assert_eq!(stage.play("offers 2.0"), format!("encode {reply}"));
+    assert_eq!(stage.play("runs"), format!("s1 2.04 {reply}"));
+}
+
 #[test]
 fn a_command_in_bytes_is_fetched_at_its_topic_and_answered_through_the_script() {
     let mut stage = with_script("copy");
