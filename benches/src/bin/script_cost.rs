@@ -16,8 +16,8 @@ use std::{
 
 use narrowgate_adapters::script::{Command, Limits, Options, Pool, engine::Engine, run_worker};
 use narrowgate_platform::{
-    ids::UnixMillis,
-    ports::{Circumstances, Fault, Script, Scripts},
+    ids::{DeviceId, UnixMillis},
+    ports::{Caller, Circumstances, Fault, Script, Scripts},
     testing::block_on,
 };
 
@@ -27,6 +27,7 @@ const REPORT: &[u8] =
     \x3d\x04\0\x14\0\0\0\x01\0\0\0\x03\0\0\0\x05\0\0\0\x07\0\0\0\x09\x05\0\x05\0\0\x01\xa7\x03";
 const ANSWER: &str = r#"{"id":"20","code":200,"data":""}"#;
 const AT: Circumstances = Circumstances { arrival: UnixMillis(1_700_000_000_000), seed: 1 };
+const DEVICE: Caller = Caller::Device(DeviceId(1));
 /// The argument with which this program is a process of the pool.
 const WORKER: &str = "script-worker";
 /// Threads that ask, so that the pool always has something to do.
@@ -69,7 +70,7 @@ fn measure() -> Result<(), Box<dyn Error>> {
         let command = Command::this_program(WORKER);
         let options = Options { limits: Limits::default(), workers, waiting_max: 2 * CALLERS, command };
         let pool = Arc::new(Pool::start(options)?);
-        block_on(pool.decode(&script, REPORT, AT))?;
+        block_on(pool.decode(&script, REPORT, AT, DEVICE))?;
         row(&format!("decode, pool of {workers}"), calls, through(&pool, &script, calls)?)?;
     }
     Ok(())
@@ -90,7 +91,8 @@ fn through(pool: &Arc<Pool>, script: &Script, calls: usize) -> Result<Duration, 
         .map(|_| {
             let (pool, script) = (Arc::clone(pool), script.clone());
             thread::spawn(move || {
-                (0..calls / CALLERS).try_for_each(|_| block_on(pool.decode(&script, REPORT, AT)).map(drop))
+                let decode = || block_on(pool.decode(&script, REPORT, AT, DEVICE));
+                (0..calls / CALLERS).try_for_each(|_| decode().map(drop))
             })
         })
         .collect();

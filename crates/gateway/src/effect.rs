@@ -70,6 +70,8 @@ pub enum Effect {
     Decode(Token, Box<Decode>),
     /// A reply that a script is to make bytes of. Answered by [`Answer::Encoded`].
     Encode(Token, Box<Encode>),
+    /// What this names need not be decoded any more. No answer is due.
+    GiveUp(Token),
     /// Bytes of a device, for trials: to be kept within limits, or not.
     Received(Received),
     /// For listeners, with its place if it was committed. With a device if the sender still has to look up

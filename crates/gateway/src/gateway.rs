@@ -28,7 +28,7 @@ use crate::{
     pace::Pace,
     products::{Products, Read},
     properties::Queries,
-    raw::ScriptErrors,
+    raw::ScriptCalls,
     refusals::Refusals,
     requests::{Counts, Requests},
     residence::{Residence, presence::Presence},
@@ -179,7 +179,7 @@ impl Gateway {
                 plain_pace: Pace::new(limits.device_handshakes, seed),
                 spent: SpentBytes::new(limits.device_bytes),
                 lookup_errors: Seldom::new(ERRORS_EVERY),
-                script_errors: ScriptErrors::new(),
+                script_calls: ScriptCalls::new(),
             },
             changing: VecDeque::new(),
             settles_at: None,
@@ -206,6 +206,15 @@ impl Gateway {
     pub fn handle_answer(&mut self, now: Now, token: Token, answer: Answer<'_>) {
         let now = self.shared.clock.stamp(now);
         if let Some(pending) = self.shared.out.take(token) {
+            match &pending {
+                Pending::Decode(decoding) => {
+                    self.shared.script_calls.leave(decoding.asker.grant.device, token);
+                }
+                Pending::Encode(encoding) => {
+                    self.shared.script_calls.leave(encoding.asker.grant.device, token);
+                }
+                _ => {}
+            }
             self.take_answer(now, pending, answer);
             self.shared.go_on_leaving(now);
         }

@@ -217,6 +217,13 @@ impl Outbox {
         (*number == token.number).then(|| self.pending.remove(slot).1)
     }
 
+    /// Gives up a question: an answer to it is ignored.
+    pub(crate) fn give_up(&mut self, token: Token) {
+        if self.take(token).is_some() {
+            self.effects.push_back(Effect::GiveUp(token));
+        }
+    }
+
     /// Whether every question is answered.
     pub(crate) fn is_settled(&self) -> bool {
         self.pending.is_empty() && self.lookups.is_empty()

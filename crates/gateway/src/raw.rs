@@ -3,13 +3,16 @@
 //!
 //! Scripts are run by who carries out effects. A request waits for them under its token, as it does for the
 //! store; its duplicates are the endpoint's. The reply to what is to be stored is made first: where the
-//! script cannot make it, nothing is stored. How many calls of a product may wait is decided where scripts
-//! are run, and the requests beyond that are answered 5.03.
+//! script cannot make it, nothing is stored.
+//!
+//! Limits: [`AT_ONCE_MAX`] calls of a device, beyond which bytes of it are answered 4.29. How many calls of a
+//! product may wait is decided where scripts are run, and the requests beyond that are answered 5.03. What a
+//! session has sent is not read any more once it has ended.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use narrowgate_coap::Response;
-use narrowgate_engine::event::Ticket;
+use narrowgate_engine::event::{SessionId, Ticket};
 use narrowgate_platform::{
     device_api::{self, Action, EditWanted, raw},
     ids::DeviceId,
@@ -21,17 +24,23 @@ use narrowgate_platform::{
 use crate::{
     ERRORS_EVERY,
     desk::Desk,
-    effect::{Effect, Now},
+    effect::{Effect, Now, Token},
     firmware::Step,
-    outbox::Pending,
+    outbox::{Outbox, Pending},
     products::CachedProduct,
     requests::Asker,
     shared::Shared,
 };
 
+/// Calls of scripts that are under way for a device: then further bytes of it are answered 4.29, as further
+/// blocks of an image are.
+pub(crate) const AT_ONCE_MAX: usize = 4;
+
 /// What a script is to make a message of.
 #[derive(Debug)]
 pub struct Decode {
+    /// Whose bytes.
+    pub device: DeviceId,
     /// The script.
     pub script: Script,
     /// What the device sent.
@@ -43,6 +52,8 @@ pub struct Decode {
 /// What a script is to make bytes of.
 #[derive(Debug)]
 pub struct Encode {
+    /// For whom.
+    pub device: DeviceId,
     /// The script.
     pub script: Script,
     /// The reply.
@@ -72,7 +83,7 @@ pub(crate) struct Conversation {
 #[derive(Debug)]
 pub(crate) struct Decoding {
     pub(crate) ticket: Ticket,
-    asker: Asker,
+    pub(crate) asker: Asker,
     arrived: Arrival,
 }
 
@@ -80,7 +91,7 @@ pub(crate) struct Decoding {
 #[derive(Debug)]
 pub(crate) struct Encoding {
     ticket: Ticket,
-    asker: Asker,
+    pub(crate) asker: Asker,
     response: Response,
     then: Then,
 }
@@ -98,13 +109,54 @@ pub(crate) enum Then {
     Note(Box<Step>),
 }
 
-/// What is said in the program's own log, seldom.
+/// Calls of scripts that are under way, of each device that has some.
 #[derive(Debug)]
-pub(crate) struct ScriptErrors(Seldom);
+pub(crate) struct ScriptCalls {
+    of_devices: BTreeMap<DeviceId, Vec<UnderWay>>,
+    /// What is said in the program's own log, seldom.
+    errors: Seldom,
+}
 
-impl ScriptErrors {
+#[derive(Debug)]
+struct UnderWay {
+    token: Token,
+    session: SessionId,
+    is_decoding: bool,
+}
+
+impl ScriptCalls {
     pub(crate) fn new() -> Self {
-        Self(Seldom::new(ERRORS_EVERY))
+        Self { of_devices: BTreeMap::new(), errors: Seldom::new(ERRORS_EVERY) }
+    }
+
+    fn is_full(&self, device: DeviceId) -> bool {
+        self.of_devices.get(&device).is_some_and(|calls| calls.len() >= AT_ONCE_MAX)
+    }
+
+    fn enter(&mut self, device: DeviceId, call: UnderWay) {
+        self.of_devices.entry(device).or_default().push(call);
+    }
+
+    /// A call is answered.
+    pub(crate) fn leave(&mut self, device: DeviceId, token: Token) {
+        self.drop_of(device, |call| call.token == token);
+    }
+
+    /// A session has ended: what it has sent need not be read. The replies that are being made of what was
+    /// read are, because that is then stored.
+    pub(crate) fn end_session(&mut self, out: &mut Outbox, device: DeviceId, session: SessionId) {
+        for call in self.drop_of(device, |call| call.session == session && call.is_decoding) {
+            out.give_up(call.token);
+        }
+    }
+
+    fn drop_of(&mut self, device: DeviceId, is_over: impl Fn(&UnderWay) -> bool) -> Vec<UnderWay> {
+        let Some(calls) = self.of_devices.get_mut(&device) else { return Vec::new() };
+        let over = calls.extract_if(.., |call| is_over(call)).collect();
+        if calls.is_empty() {
+            self.of_devices.remove(&device);
+        }
+        over
     }
 }
 
@@ -113,7 +165,7 @@ impl Asker {
     pub(crate) fn to_encode(&self, response: &Response) -> Option<Encode> {
         let Conversation { script, at, .. } = &**self.conversation()?;
         let json = raw::reply_for_script(response)?;
-        Some(Encode { script: script.clone(), json, at: *at })
+        Some(Encode { device: self.grant.device, script: script.clone(), json, at: *at })
     }
 }
 
@@ -147,11 +199,22 @@ impl Shared {
                 return;
             }
         };
+        if self.script_calls.is_full(device) {
+            let (response, refusal) = raw::too_many(AT_ONCE_MAX).into_parts();
+            self.respond(now, ticket, &asker, response);
+            if let Some(refusal) = refusal {
+                self.refuse(now, &asker, refusal);
+            }
+            return;
+        }
         let at = Circumstances::of(&body, arrived.time);
         let conversation = Conversation { script: script.clone(), product: Arc::clone(product), at };
         let asker = asker.of_bytes(Arc::new(conversation));
         let pending = Pending::Decode(Box::new(Decoding { ticket, asker, arrived }));
-        self.out.ask(pending, |token| Effect::Decode(token, Box::new(Decode { script, body, at })));
+        let decode = Box::new(Decode { device, script, body, at });
+        let token = self.out.ask(pending, |token| Effect::Decode(token, decode));
+        let call = UnderWay { token, session: ticket.session, is_decoding: true };
+        self.script_calls.enter(device, call);
     }
 
     /// Has a reply written by the product's script.
@@ -162,8 +225,10 @@ impl Shared {
         (response, encode): (Response, Encode),
         then: Then,
     ) {
-        let encoding = Encoding { ticket, asker, response, then };
-        self.out.ask(Pending::Encode(Box::new(encoding)), |token| Effect::Encode(token, Box::new(encode)));
+        let (device, session) = (asker.grant.device, ticket.session);
+        let pending = Pending::Encode(Box::new(Encoding { ticket, asker, response, then }));
+        let token = self.out.ask(pending, |token| Effect::Encode(token, Box::new(encode)));
+        self.script_calls.enter(device, UnderWay { token, session, is_decoding: false });
     }
 
     /// Has reports written; where they came as bytes, once the reply to them is made.
@@ -228,7 +293,7 @@ impl Shared {
                 }
             }
             Err(response) => {
-                if let Some(left_out) = self.script_errors.0.permit(now.instant) {
+                if let Some(left_out) = self.script_calls.errors.permit(now.instant) {
                     let product_key = asker.grant.product_key();
                     tracing::warn!(product_key, %fault, left_out, "a script was not run; devices wait");
                 }

@@ -5,7 +5,7 @@ use narrowgate_platform::rules::rate::Seldom;
 use crate::{
     clock::Clock, commands::Commands, firmware::Firmware, issuing::Issuing, leaving::Leaving,
     observers::Observers, outbox::Outbox, pace::Pace, products::Products, properties::Queries,
-    raw::ScriptErrors, refusals::Refusals, requests::Requests, residence::Residence, spent::SpentBytes,
+    raw::ScriptCalls, refusals::Refusals, requests::Requests, residence::Residence, spent::SpentBytes,
     upgrades::Upgrades,
 };
 
@@ -34,5 +34,5 @@ pub(crate) struct Shared {
     pub(crate) spent: SpentBytes,
     /// Of look-ups that the store cannot answer.
     pub(crate) lookup_errors: Seldom,
-    pub(crate) script_errors: ScriptErrors,
+    pub(crate) script_calls: ScriptCalls,
 }

@@ -9,19 +9,23 @@ use std::{
 
 use narrowgate_platform::{
     ids::UnixMillis,
-    ports::{Circumstances, Fault, FaultKind, PortFuture, Script, Scripts},
+    ports::{Caller, Circumstances, Fault, FaultKind, PortFuture, Script, Scripts},
 };
 
 use super::{
     engine::Limits,
     frame::Task,
     process::{Call, Command, Hello, Outcome, Process},
-    turns::{Cost, Next, Turns},
+    turns::{Account, Cost, Next, REST_MAX, Turns},
 };
 use crate::reply::{Reply, reply};
 
 /// A call that waited longer is refused: its device has sent the request again by then, or given up.
 const WAIT_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// A trial may wait for longer than trials rest: a person waits for it.
+const TRIAL_WAIT_TIME_MAX: Duration = Duration::from_secs(6);
+const _: () = assert!(TRIAL_WAIT_TIME_MAX.as_nanos() > REST_MAX.as_nanos());
 
 /// Compiled scripts of a process.
 const KEPT_MAX: usize = 64;
@@ -42,7 +46,7 @@ pub struct Options {
     pub limits: Limits,
     /// Processes, each of which runs one call at a time; at least one.
     pub workers: usize,
-    /// Calls of a product that may wait; more are refused as busy.
+    /// Calls of a product that may wait, and as many trials of its scripts; more are refused as busy.
     pub waiting_max: usize,
     /// How a process is started.
     pub command: Command,
@@ -68,6 +72,7 @@ struct State {
 
 struct Job {
     task: Task,
+    caller: Caller,
     script: Script,
     argument: Vec<u8>,
     circumstances: Circumstances,
@@ -78,7 +83,11 @@ struct Job {
 impl Job {
     /// Whether somebody still waits for it who has not waited too long.
     fn is_wanted(&self) -> bool {
-        self.reply.is_waited_for() && self.since.elapsed() <= WAIT_TIME_MAX
+        self.reply.is_waited_for() && self.since.elapsed() <= self.wait_time_max()
+    }
+
+    fn wait_time_max(&self) -> Duration {
+        if self.caller == Caller::Trial { TRIAL_WAIT_TIME_MAX } else { WAIT_TIME_MAX }
     }
 
     fn call(&self) -> Call<'_> {
@@ -105,11 +114,30 @@ impl Pool {
         Ok(pool)
     }
 
-    async fn call(&self, task: Task, script: Script, argument: Vec<u8>, at: Circumstances) -> Answered {
+    async fn call(
+        &self,
+        (task, caller): (Task, Caller),
+        script: Script,
+        argument: Vec<u8>,
+        at: Circumstances,
+    ) -> Answered {
         let (reply, answer) = reply();
         let since = Instant::now();
-        self.shared.put(Job { task, script, argument, circumstances: at, since, reply });
+        self.shared.put(Job { task, caller, script, argument, circumstances: at, since, reply });
         answer.await.unwrap_or_else(|_| Err(ended()))
+    }
+}
+
+#[cfg(test)]
+impl Pool {
+    /// How many calls wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.shared.lock().turns.waiting()
+    }
+
+    /// Whether the calls of a caller rest.
+    pub(super) fn rests(&self, script: &Script, caller: Caller) -> bool {
+        self.shared.lock().turns.rests_until(&Account::of(script.product(), caller)).is_some()
     }
 }
 
@@ -119,7 +147,9 @@ impl Scripts for Pool {
     fn check(&self, script: &Script) -> PortFuture<'_, Result<(), Fault>> {
         let script = script.clone();
         let at = Circumstances { arrival: UnixMillis(0), seed: 0 };
-        Box::pin(async move { self.call(Task::Check, script, Vec::new(), at).await.map(drop) })
+        Box::pin(
+            async move { self.call((Task::Check, Caller::Trial), script, Vec::new(), at).await.map(drop) },
+        )
     }
 
     fn decode(
@@ -127,10 +157,11 @@ impl Scripts for Pool {
         script: &Script,
         bytes: &[u8],
         circumstances: Circumstances,
+        caller: Caller,
     ) -> PortFuture<'_, Result<String, Fault>> {
         let (script, bytes) = (script.clone(), bytes.to_vec());
         Box::pin(async move {
-            let text = self.call(Task::Decode, script, bytes, circumstances).await?;
+            let text = self.call((Task::Decode, caller), script, bytes, circumstances).await?;
             String::from_utf8(text).map_err(|_| Fault::new(FaultKind::Unavailable, "the engine gave no text"))
         })
     }
@@ -140,9 +171,10 @@ impl Scripts for Pool {
         script: &Script,
         json: &str,
         circumstances: Circumstances,
+        caller: Caller,
     ) -> PortFuture<'_, Result<Vec<u8>, Fault>> {
         let (script, json) = (script.clone(), json.as_bytes().to_vec());
-        Box::pin(async move { self.call(Task::Encode, script, json, circumstances).await })
+        Box::pin(async move { self.call((Task::Encode, caller), script, json, circumstances).await })
     }
 }
 
@@ -153,12 +185,25 @@ impl Shared {
             drop(state);
             return job.reply.send(Ok(Err(ended())));
         }
-        let product = Arc::clone(job.script.product());
-        let refused = state.turns.put(&product, job);
+        let account = Account::of(job.script.product(), job.caller);
+        let rest = state.turns.rests_until(&account);
+        if rest.is_some_and(|end| end > job.since + job.wait_time_max()) {
+            drop(state);
+            return job.reply.send(Ok(Err(resting(&account))));
+        }
+        let caller = job.caller;
+        let (mut unwanted, mut put) = (Vec::new(), state.turns.put(&account, caller, job));
+        if let Err(job) = put {
+            unwanted = state.turns.drop_unwanted(&account, Job::is_wanted);
+            put = state.turns.put(&account, caller, job);
+        }
         drop(state);
-        match refused {
+        for job in unwanted {
+            job.reply.send(Ok(Err(late(&account))));
+        }
+        match put {
             Ok(()) => self.changed.notify_one(),
-            Err(job) => job.reply.send(Ok(Err(busy()))),
+            Err(job) => job.reply.send(Ok(Err(full(&account)))),
         }
     }
 
@@ -166,43 +211,45 @@ impl Shared {
     fn work(&self) {
         let mut process = None;
         while let Some(turn) = self.next() {
-            let (turn, late): (Vec<_>, _) = turn.into_iter().partition(|(_, job)| job.is_wanted());
-            for (product, job) in late {
-                job.reply.send(Ok(Err(busy())));
-                self.finish(&product, Cost { spent: Duration::ZERO, hit_limit: false });
+            let (turn, unwanted): (Vec<_>, _) = turn.into_iter().partition(|(_, job)| job.is_wanted());
+            for (account, job) in unwanted {
+                let has_rested = self.lock().turns.has_rested_since(&account, job.since);
+                let fault = if has_rested { resting(&account) } else { late(&account) };
+                job.reply.send(Ok(Err(fault)));
+                self.finish(&account, Cost { spent: Duration::ZERO, hit_limit: false });
             }
             let together = if turn.len() > 1 { self.run_all(&mut process, &turn) } else { Vec::new() };
             let mut together = together.into_iter();
-            for (product, job) in turn {
+            for (account, job) in turn {
                 let outcome = together.next().flatten();
                 let Outcome { result, spent } = outcome.unwrap_or_else(|| self.run(&mut process, &job));
                 let hit_limit = result.as_ref().is_err_and(|fault| fault.kind.is_limit());
+                self.finish(&account, Cost { spent, hit_limit });
                 job.reply.send(Ok(result));
-                self.finish(&product, Cost { spent, hit_limit });
             }
         }
     }
 
-    fn finish(&self, product: &Arc<str>, cost: Cost) {
-        self.lock().turns.finish(product, cost, Instant::now());
+    fn finish(&self, account: &Account, cost: Cost) {
+        self.lock().turns.finish(account, cost, Instant::now());
         // What was kept back by it may go to another thread.
         self.changed.notify_one();
     }
 
     /// The call whose turn it is, and those that go along with it.
-    fn next(&self) -> Option<Vec<(Arc<str>, Job)>> {
+    fn next(&self) -> Option<Vec<(Account, Job)>> {
         let mut state = self.lock();
         while !state.is_closed {
             let now = Instant::now();
             state = match state.turns.take(now) {
-                Next::Run(product, job) => {
+                Next::Run(account, job) => {
                     let mut bytes = job.argument.len();
-                    let mut turn = vec![(product, job)];
+                    let mut turn = vec![(account, job)];
                     let share = state.turns.share().min(TOGETHER_MAX);
                     while turn.len() < share && bytes < TOGETHER_BYTES_MAX {
-                        let Some((product, job)) = state.turns.take_along() else { break };
+                        let Some((account, job)) = state.turns.take_along() else { break };
                         bytes += job.argument.len();
-                        turn.push((product, job));
+                        turn.push((account, job));
                     }
                     return Some(turn);
                 }
@@ -217,7 +264,7 @@ impl Shared {
     }
 
     /// Runs calls together; what has no outcome is to be run alone.
-    fn run_all(&self, process: &mut Option<Process>, turn: &[(Arc<str>, Job)]) -> Vec<Option<Outcome>> {
+    fn run_all(&self, process: &mut Option<Process>, turn: &[(Account, Job)]) -> Vec<Option<Outcome>> {
         let calls: Vec<_> = turn.iter().map(|(_, job)| job.call()).collect();
         match process.as_mut().filter(|_| calls.iter().all(|call| call.task != Task::Check)) {
             Some(process) => process.call_all(&calls),
@@ -277,8 +324,18 @@ impl fmt::Debug for Pool {
     }
 }
 
-fn busy() -> Fault {
-    Fault::new(FaultKind::Busy, "too many calls of scripts of this product wait")
+fn full(account: &Account) -> Fault {
+    Fault::new(FaultKind::Busy, format!("too many {} wait", account.calls()))
+}
+
+fn late(account: &Account) -> Fault {
+    Fault::new(FaultKind::Busy, format!("it has waited too long for its turn among {}", account.calls()))
+}
+
+fn resting(account: &Account) -> Fault {
+    let rest_s = REST_MAX.as_secs();
+    let said = format!("{} rest for up to {rest_s} s, since one of them ran into a limit", account.calls());
+    Fault::new(FaultKind::Busy, said)
 }
 
 fn ended() -> Fault {

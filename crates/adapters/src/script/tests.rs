@@ -1,13 +1,14 @@
 use std::{
     env, fs,
-    sync::Arc,
+    sync::{Arc, Mutex},
+    task::{Context, Waker},
     thread,
     time::{Duration, Instant},
 };
 
 use narrowgate_platform::{
-    ids::UnixMillis,
-    ports::{Circumstances, Fault, FaultKind, Script, Scripts},
+    ids::{DeviceId, UnixMillis},
+    ports::{Caller, Circumstances, Fault, FaultKind, Script, Scripts},
     testing::block_on,
 };
 use nix::{
@@ -18,6 +19,8 @@ use nix::{
 use super::*;
 
 const AT: Circumstances = Circumstances { arrival: UnixMillis(1_700_000_000_123), seed: 7 };
+const DEVICE: Caller = Caller::Device(DeviceId(1));
+const SIBLING: Caller = Caller::Device(DeviceId(2));
 /// Set in the processes that these tests start.
 const IS_WORKER: &str = "NARROWGATE_TEST_SCRIPT_WORKER";
 
@@ -49,7 +52,7 @@ fn script(product: &str, body: &str) -> Script {
 }
 
 fn decode(pool: &Pool, script: &Script) -> Result<String, Fault> {
-    block_on(pool.decode(script, &[1, 2, 3], AT))
+    block_on(pool.decode(script, &[1, 2, 3], AT, DEVICE))
 }
 
 #[test]
@@ -60,7 +63,7 @@ fn calls_go_through_a_process() {
     for _ in 0..3 {
         assert_eq!(decode(&pool, &sum).as_deref(), Ok("61700000000123"));
     }
-    assert_eq!(block_on(pool.encode(&sum, "{}é", AT)).as_deref(), Ok(&[3][..]));
+    assert_eq!(block_on(pool.encode(&sum, "{}é", AT, DEVICE)).as_deref(), Ok(&[3][..]));
     let fault = decode(&pool, &script("p", "throw new Error('no')")).unwrap_err();
     assert_eq!(fault, Fault::at(FaultKind::Throws, "Error: no", Some(1)));
     let fault = block_on(pool.check(&Script::new("p", "function"))).unwrap_err();
@@ -116,6 +119,80 @@ fn a_product_whose_scripts_loop_cannot_take_the_pool() {
     assert!(kinds.iter().all(|kind| matches!(kind, FaultKind::Time | FaultKind::Busy)), "{kinds:?}");
 }
 
+/// Counted in calls, whatever time they take.
+#[test]
+fn a_device_that_floods_keeps_a_sibling_waiting_for_a_call_or_two() {
+    let pool = pool(1);
+    let slowish = script("p", "for (var end = 600000; end > 0; end--); return String(b[0])");
+    assert_eq!(decode(&pool, &slowish).as_deref(), Ok("1"));
+    let mut context = Context::from_waker(Waker::noop());
+    let mut put = |n: u8, caller| {
+        let mut call = pool.decode(&slowish, &[n], AT, caller);
+        assert!(call.as_mut().poll(&mut context).is_pending());
+        (n, call)
+    };
+    let mut calls: Vec<_> = (0..12).map(|n| put(n, DEVICE)).collect();
+    calls.push(put(100, SIBLING));
+    let order = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for (n, call) in calls {
+            let order = &order;
+            scope.spawn(move || {
+                assert_eq!(block_on(call), Ok(n.to_string()));
+                order.lock().unwrap().push(n);
+            });
+        }
+    });
+    let order = order.into_inner().unwrap();
+    // One may run already, and the next one of the flood may be ahead.
+    let place = order.iter().position(|n| *n == 100).unwrap();
+    assert!(order.len() == 13 && place <= 3, "{order:?}");
+}
+
+#[test]
+fn a_call_that_nobody_waits_for_is_not_run() {
+    let mut options = options(1);
+    options.limits.time = Duration::from_secs(2);
+    let pool = Pool::start(options).unwrap();
+    let long = script("p", "for (var end = 5000000; end > 0; end--); return String(b[0])");
+    let mut context = Context::from_waker(Waker::noop());
+    let mut first = pool.decode(&long, &[1], AT, DEVICE);
+    assert!(first.as_mut().poll(&mut context).is_pending());
+    // They would run into their limit, and their product would rest.
+    let looping = script("p", "for (;;);");
+    let mut dropped: Vec<_> = (0..5).map(|_| pool.decode(&looping, b"", AT, SIBLING)).collect();
+    for call in &mut dropped {
+        assert!(call.as_mut().poll(&mut context).is_pending());
+    }
+    drop(dropped);
+    assert_eq!(block_on(first).as_deref(), Ok("1"));
+    let good = script("p", "return 'fine'");
+    assert_eq!(block_on(pool.decode(&good, &[2], AT, SIBLING)).as_deref(), Ok("fine"));
+    assert!(pool.waiting() == 0 && !pool.rests(&good, SIBLING));
+}
+
+/// After these the others would rest for longer than a device may wait.
+#[test]
+fn a_trial_that_runs_into_a_limit_keeps_no_device_waiting() {
+    let mut options = options(1);
+    options.limits.time = Duration::from_millis(400);
+    let pool = Pool::start(options).unwrap();
+    let good = script("p", "return 'fine'");
+    decode(&pool, &good).unwrap();
+    let looping = script("p", "for (;;);");
+    let attempt = |script| block_on(pool.decode(script, &[], AT, Caller::Trial));
+    assert_eq!(attempt(&looping).unwrap_err().kind, FaultKind::Time);
+    assert_eq!(decode(&pool, &good).as_deref(), Ok("fine"));
+    assert!(!pool.rests(&good, DEVICE));
+    assert!(pool.rests(&good, Caller::Trial));
+    // The other way round: the device hears at once why its next call is not run.
+    assert_eq!(decode(&pool, &looping).unwrap_err().kind, FaultKind::Time);
+    let fault = decode(&pool, &good).unwrap_err();
+    let said = "calls of the script of this product rest for up to 5 s, since one of them ran into a limit";
+    assert_eq!((fault.kind, &*fault.message), (FaultKind::Busy, said));
+    assert_eq!(attempt(&good).as_deref(), Ok("fine"));
+}
+
 #[test]
 fn one_call_that_ends_a_process_costs_none_of_those_beside_it() {
     let mut options = options(1);
@@ -123,8 +200,8 @@ fn one_call_that_ends_a_process_costs_none_of_those_beside_it() {
     let pool = Pool::start(options).unwrap();
     let script =
         script("p", "if (b[0] === 9) [].indexOf.call({ length: 2 ** 53 - 1 }, 1); return 'r' + b[0]");
-    block_on(pool.decode(&script, &[0], AT)).unwrap();
-    let call = &|n: u8| block_on(pool.decode(&script, &[n], AT));
+    block_on(pool.decode(&script, &[0], AT, DEVICE)).unwrap();
+    let call = &|n: u8| block_on(pool.decode(&script, &[n], AT, DEVICE));
     let outcomes: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = (0..16).map(|n| (n, scope.spawn(move || call(n)))).collect();
         threads.into_iter().map(|(n, thread)| (n, thread.join().unwrap())).collect()
@@ -191,7 +268,7 @@ fn an_engine_that_cannot_be_started_is_unavailable() {
 fn calls_that_wait_are_refused_when_the_pool_ends() {
     let pool = pool(1);
     let looping = script("p", "for (;;);");
-    let calls: Vec<_> = (0..5).map(|_| pool.decode(&looping, b"", AT)).collect();
+    let calls: Vec<_> = (0..5).map(|_| pool.decode(&looping, b"", AT, DEVICE)).collect();
     drop(calls);
     drop(pool);
 }

@@ -124,8 +124,9 @@ impl Desk {
         if known.asker.login().is_none() {
             shared.out.drop_look_up(Waiter::Session(session));
         }
-        shared.observers.remove(known.asker.grant.device, session);
         let (device, by_peer) = (known.asker.grant.device, cause == CloseCause::ByPeer);
+        shared.script_calls.end_session(&mut shared.out, device, session);
+        shared.observers.remove(device, session);
         shared.residence.end_session(&mut shared.out, now, device, session, by_peer);
     }
 

@@ -2,6 +2,7 @@
 //! bytes. The script `copy` returns what it is given.
 
 use super::stage::{Kind, Stage};
+use crate::raw::AT_ONCE_MAX;
 
 const REPORT: &str = r#"{"id":"7","method":"thing.measurepoint.post","params":{"measurepoints":{"a":1}}}"#;
 
@@ -119,9 +120,44 @@ fn a_refused_message_is_answered_in_bytes_too() {
 #[test]
 fn of_a_session_that_has_ended_nothing_is_stored() {
     let mut stage = with_script("copy");
-    stage.play(&format!("s1 sends {REPORT}"));
-    stage.play("s1 leaves");
-    assert_eq!(stage.play("runs"), "");
+    stage.play(&format!("s1 sends {REPORT}; s1 sends {REPORT}"));
+    let played = stage.play("s1 leaves");
+    assert!(played.starts_with("give up, give up"), "{played}");
+    assert_eq!(stage.play("runs; runs"), "");
+    stage.play("done");
+    assert!(stage.gateway.is_settled());
+}
+
+/// What was read is stored: its reply, which nobody gets, is made all the same.
+#[test]
+fn a_report_that_was_read_when_its_session_ended_is_stored() {
+    let mut stage = with_script("copy");
+    stage.play(&format!("s1 sends {REPORT}; runs"));
+    let played = stage.play("s1 leaves");
+    assert!(!played.contains("give up"), "{played}");
+    assert_eq!(stage.play("runs"), "write report");
+}
+
+#[test]
+fn a_device_has_four_messages_with_its_script_at_once() {
+    let mut stage = with_script("copy");
+    for _ in 0..AT_ONCE_MAX {
+        assert!(stage.play(&format!("s1 sends {REPORT}")).contains("decode"));
+    }
+    let (kept, refused) = (format!("keep {} bytes", REPORT.len()), "s1 4.29, write rate_limited");
+    assert_eq!(stage.play(&format!("s1 sends {REPORT}")), format!("{kept}, {refused}"));
+    // A reply that is being made counts too; JSON does not.
+    stage.play("runs");
+    assert!(stage.play(&format!("s1 sends {REPORT}")).contains("4.29"));
+    assert_eq!(stage.play("newest done; s1 posts"), "tell refused, write report");
+    // A sibling has its own four.
+    stage.play("h2 wants p,e,2,60; found e; h2 connects");
+    assert!(stage.play(&format!("s2 sends to e {REPORT}")).contains("decode"));
+    // Once a message is answered there is room for another one, and again after the session.
+    stage.play("runs; runs; runs; runs");
+    assert!(stage.play(&format!("s1 sends {REPORT}")).contains("decode"));
+    stage.play("s1 leaves; h3 wants p,d,2,60; found; h3 connects");
+    assert!(stage.play(&format!("s3 sends {REPORT}")).contains("decode"));
 }
 
 const INFORM: &str = r#"{"id":"7","method":"ota.device.inform","params":{"version":"2.0"}}"#;

@@ -40,6 +40,7 @@ pub(super) fn said(effect: &Effect) -> String {
         },
         Effect::Decode(_, decode) => format!("decode {}", hex::write(&decode.body)),
         Effect::Encode(_, encode) => format!("encode {}", encode.json),
+        Effect::GiveUp(_) => "give up".to_owned(),
         Effect::Received(received) => format!("keep {} bytes", received.body.bytes.len()),
         Effect::Tell(_, happening, _) => format!("tell {}", happening.name()),
     }

@@ -26,7 +26,7 @@ use narrowgate_platform::{
         property::Properties,
         retention::RetentionClass,
     },
-    ports::{Fault, FaultKind, Issued, OnlineDevice, Scripts as _, StoreError, Write, Written},
+    ports::{Caller, Fault, FaultKind, Issued, OnlineDevice, Scripts as _, StoreError, Write, Written},
     rules::{issuing::NotIssued, rate::Rate},
     secret::Secret,
     testing::block_on,
@@ -243,6 +243,8 @@ impl Stage {
             ["deletes", names] => self.property(session, "delete", &format!("[{names}]")),
             ["queries"] => self.property(session, "query", "[]"),
             ["queries", names] => self.property(session, "query", &format!("[{names}]")),
+            ["sends", "to", "e", text] => self
+                .request(session, Request::post(&UP_RAW.replace("/d/", "/e/"), format::OCTET_STREAM, *text)),
             ["sends", text] => self.request(session, Request::post(UP_RAW, format::OCTET_STREAM, *text)),
             ["GET", path] => self.request(session, Request::get(path)),
             ["GET", path, "quietly"] => self.quiet(session, path),
@@ -397,10 +399,12 @@ impl Stage {
             (Run::Decode(_), Some(fault)) => Answer::Decoded(Err(fault)),
             (Run::Encode(_), Some(fault)) => Answer::Encoded(Err(fault)),
             (Run::Decode(decode), None) => {
-                Answer::Decoded(block_on(PlainScripts.decode(&decode.script, &decode.body, decode.at)))
+                let Decode { device, script, body, at } = *decode;
+                Answer::Decoded(block_on(PlainScripts.decode(&script, &body, at, Caller::Device(device))))
             }
             (Run::Encode(encode), None) => {
-                Answer::Encoded(block_on(PlainScripts.encode(&encode.script, &encode.json, encode.at)))
+                let Encode { device, script, json, at } = *encode;
+                Answer::Encoded(block_on(PlainScripts.encode(&script, &json, at, Caller::Device(device))))
             }
         };
         self.gateway.handle_answer(self.now, token, answer);
@@ -533,6 +537,8 @@ impl Stage {
                     self.runs.insert(token, Run::Encode(encode));
                     (Kind::Script, token)
                 }
+                // What is given up stands, as if its answer were on its way.
+                Effect::GiveUp(_) => continue,
                 Effect::Command(..) | Effect::Tell(..) | Effect::Entropy | Effect::Received(_) => continue,
             };
             self.asked.push_back(asked);

@@ -19,8 +19,8 @@ use narrowgate_platform::{
         property::{Properties, PropertyKind},
     },
     ports::{
-        Fault, FirmwareReads as _, ImagePiece, ImagePieceWanted, Images, NoScripts, OfferedUpgrade, Registry,
-        Scripts, StoreError,
+        Caller, Fault, FirmwareReads as _, ImagePiece, ImagePieceWanted, Images, NoScripts, OfferedUpgrade,
+        Registry, Scripts, StoreError,
     },
 };
 use tokio::{runtime::Handle, task::JoinSet};
@@ -66,7 +66,7 @@ pub(super) struct Reads {
     images: Arc<dyn Images>,
     /// Where computations run.
     runtime: Handle,
-    questions: Together<(Token, Read)>,
+    questions: Together<Token, (Token, Read)>,
     computations: JoinSet<(Token, Read)>,
 }
 
@@ -81,30 +81,39 @@ impl Reads {
         let question = async move {
             (token, Read::Lookup(registry.credentials(&name.product_key, &name.device_key).await))
         };
-        self.questions.push(question);
+        self.questions.push(token, question);
     }
 
     pub(super) fn read_product(&mut self, token: Token, product_key: String) {
         let registry = Arc::clone(&self.registry);
         let question = async move { (token, Read::Product(ProductRead::of(&*registry, &product_key).await)) };
-        self.questions.push(question);
+        self.questions.push(token, question);
     }
 
     /// A script waits for its turn and runs in a process of its own.
-    pub(super) fn decode(&mut self, token: Token, Decode { script, body, at }: Decode) {
-        let scripts = Arc::clone(&self.scripts);
-        self.questions.push(async move { (token, Read::Decoded(scripts.decode(&script, &body, at).await)) });
+    pub(super) fn decode(&mut self, token: Token, Decode { device, script, body, at }: Decode) {
+        let (scripts, caller) = (Arc::clone(&self.scripts), Caller::Device(device));
+        let question =
+            async move { (token, Read::Decoded(scripts.decode(&script, &body, at, caller).await)) };
+        self.questions.push(token, question);
     }
 
-    pub(super) fn encode(&mut self, token: Token, Encode { script, json, at }: Encode) {
-        let scripts = Arc::clone(&self.scripts);
-        self.questions.push(async move { (token, Read::Encoded(scripts.encode(&script, &json, at).await)) });
+    pub(super) fn encode(&mut self, token: Token, Encode { device, script, json, at }: Encode) {
+        let (scripts, caller) = (Arc::clone(&self.scripts), Caller::Device(device));
+        let question =
+            async move { (token, Read::Encoded(scripts.encode(&script, &json, at, caller).await)) };
+        self.questions.push(token, question);
+    }
+
+    /// Drops a question. A script whose turn has not come is then not run.
+    pub(super) fn give_up(&mut self, token: Token) {
+        self.questions.remove(&token);
     }
 
     pub(super) fn read_properties(&mut self, token: Token, device: DeviceId, kind: PropertyKind) {
         let registry = Arc::clone(&self.registry);
         let question = async move { (token, Read::Properties(registry.properties(device, kind).await)) };
-        self.questions.push(question);
+        self.questions.push(token, question);
     }
 
     /// A page of a list, like those that operators read: it may wait for a reader.
@@ -119,20 +128,20 @@ impl Reads {
     pub(super) fn read_commands(&mut self, token: Token, device: DeviceId) {
         let registry = Arc::clone(&self.registry);
         let question = async move { (token, Read::Commands(registry.open_commands(device).await)) };
-        self.questions.push(question);
+        self.questions.push(token, question);
     }
 
     pub(super) fn read_upgrades(&mut self, token: Token, device: DeviceId) {
         let registry = Arc::clone(&self.registry);
         let question = async move { (token, Read::Upgrades(registry.upgrades_of(device).await)) };
-        self.questions.push(question);
+        self.questions.push(token, question);
     }
 
     /// A block of an image, which the disk may have to be waited for: the store does that elsewhere.
     pub(super) fn read_piece(&mut self, token: Token, wanted: ImagePieceWanted) {
         let images = Arc::clone(&self.images);
         let question = async move { (token, Read::ImagePiece(images.read(wanted).await)) };
-        self.questions.push(question);
+        self.questions.push(token, question);
     }
 
     /// Some hundred hashes, which may take milliseconds, on a thread where they delay nothing.

@@ -327,6 +327,7 @@ impl Task {
                 Effect::Diagnose(token, diagnosis) => self.reads.diagnose(token, *diagnosis),
                 Effect::Decode(token, decode) => self.reads.decode(token, *decode),
                 Effect::Encode(token, encode) => self.reads.encode(token, *encode),
+                Effect::GiveUp(token) => self.reads.give_up(token),
                 Effect::Received(received) => self.recent.keep(received),
                 Effect::Tell(position, happening, device) => self.feed.publish(position, happening, device),
             }

@@ -10,14 +10,16 @@ use std::{
 };
 
 /// See the module. Each wake-up polls all of them, so they are meant to be some hundred at most.
-pub(super) struct Together<T> {
-    pending: Vec<Pin<Box<dyn Future<Output = T> + Send>>>,
+pub(super) struct Together<K, T> {
+    pending: Vec<(K, Pending<T>)>,
     ready: VecDeque<T>,
     /// Some were never polled.
     has_new: bool,
     bell: Arc<Bell>,
     waker: Waker,
 }
+
+type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The waker of all.
 #[derive(Debug, Default)]
@@ -59,7 +61,7 @@ impl Bell {
     }
 }
 
-impl<T> Together<T> {
+impl<K: PartialEq, T> Together<K, T> {
     pub(super) fn new() -> Self {
         let bell = Arc::new(Bell::default());
         let waker = Waker::from(Arc::clone(&bell));
@@ -67,9 +69,14 @@ impl<T> Together<T> {
     }
 
     /// Adds one. It is polled with the next [`poll`](Self::poll), which has to follow.
-    pub(super) fn push(&mut self, future: impl Future<Output = T> + Send + 'static) {
-        self.pending.push(Box::pin(future));
+    pub(super) fn push(&mut self, key: K, future: impl Future<Output = T> + Send + 'static) {
+        self.pending.push((key, Box::pin(future)));
         self.has_new = true;
+    }
+
+    /// Drops the one of this key, if it is not complete.
+    pub(super) fn remove(&mut self, key: &K) {
+        self.pending.retain(|(other, _)| other != key);
     }
 
     /// The next one that is complete. `None`: the task is woken when there is one.
@@ -86,7 +93,7 @@ impl<T> Together<T> {
     fn poll_all(&mut self) {
         let mut context = Context::from_waker(&self.waker);
         let ready = &mut self.ready;
-        self.pending.retain_mut(|future| match future.as_mut().poll(&mut context) {
+        self.pending.retain_mut(|(_, future)| match future.as_mut().poll(&mut context) {
             Poll::Ready(result) => {
                 ready.push_back(result);
                 false
@@ -122,7 +129,7 @@ mod tests {
         let ends: Vec<_> = (0..5)
             .map(|_| {
                 let (end, ended) = oneshot::channel::<u32>();
-                together.push(ended);
+                together.push((), ended);
                 end
             })
             .collect();
@@ -133,9 +140,27 @@ mod tests {
         assert_eq!(counter.0.load(Ordering::Relaxed), 1);
         let all: Vec<_> = std::iter::from_fn(|| together.poll(&context)).map(Result::unwrap).collect();
         assert_eq!(all, [0, 1, 2, 3, 4]);
-        together.push(async { Ok(5) });
+        together.push((), async { Ok(5) });
         assert_eq!(together.poll(&context), Some(Ok(5)), "one that is complete at once");
         assert!(together.poll(&context).is_none());
         assert_eq!(counter.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn one_that_is_dropped_is_never_complete() {
+        let context = Context::from_waker(Waker::noop());
+        let mut together = Together::new();
+        let (ends, ended): (Vec<_>, Vec<_>) = (0..3).map(|_| oneshot::channel::<u32>()).unzip();
+        for (number, ended) in ended.into_iter().enumerate() {
+            together.push(number, ended);
+        }
+        assert!(together.poll(&context).is_none());
+        together.remove(&1);
+        assert!(ends[1].is_closed());
+        for (number, end) in ends.into_iter().enumerate() {
+            assert_eq!(end.send(number as u32).is_ok(), number != 1);
+        }
+        let all: Vec<_> = std::iter::from_fn(|| together.poll(&context)).map(Result::unwrap).collect();
+        assert_eq!(all, [0, 2]);
     }
 }

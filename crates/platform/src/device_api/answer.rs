@@ -71,6 +71,12 @@ impl Answer {
         self
     }
 
+    /// The same, for so many seconds.
+    pub(super) fn max_age(mut self, seconds: u32) -> Self {
+        self.response = self.response.max_age(seconds);
+        self
+    }
+
     /// The response to the device.
     pub fn response(&self) -> &Response {
         &self.response

@@ -15,6 +15,7 @@
 //! | the body is empty, or longer than 10 KiB | 4.00, 4.13 |
 //! | the script throws, runs over its limits, or returns no JSON object | 4.00, nothing is stored |
 //! | the script cannot make bytes of the reply | 4.00, nothing is stored |
+//! | the script has as many messages of this device under way as it may | 4.29 with Max-Age |
 //! | too many calls of the product's script wait, or scripts cannot be run now | 5.03 with Max-Age |
 //! | the message has a `method` that no topic has | 2.04 with 1260, as bytes |
 //! | the message has neither a `method` nor `id` and `code` | 4.00 |
@@ -43,6 +44,9 @@ use crate::{
 /// Seconds after which a device may send again what too many calls of its product's script have kept waiting:
 /// Max-Age of 5.03. A product whose script runs into its limits rests no longer.
 const BUSY_MAX_AGE_S: u32 = 5;
+
+/// Seconds after which a device may send again what it has sent before the script took what was sent earlier.
+const TOO_MANY_MAX_AGE_S: u32 = 1;
 
 /// What a success says to the script in the place of `{}`: `"data":""` (EnOS).
 const NO_DATA: (&[u8], &[u8]) = (b"\"data\":{}}", b"\"data\":\"\"}");
@@ -85,6 +89,16 @@ pub fn not_published() -> Answer {
     let detail = "the product's data format is custom, and no script is published for it: script publish";
     let refusal = Refusal::new(Reason::TopicForeign, detail).with_number(super::number::TOPIC);
     Answer::refused(Code::FORBIDDEN, refusal)
+}
+
+/// Refuses bytes of a device of which so many messages wait for the script already.
+pub fn too_many(under_way: usize) -> Answer {
+    let detail = format!(
+        "{under_way} messages of the device are with the product's script already: it sends faster than the \
+         script takes them, and is to wait for its answers"
+    );
+    let refusal = Refusal::new(Reason::RateLimited, detail);
+    Answer::refused(Code::TOO_MANY_REQUESTS, refusal).max_age(TOO_MANY_MAX_AGE_S)
 }
 
 /// The answer where the script did not do its part; `Err`: by no fault of its own, a 5.03 that is written to

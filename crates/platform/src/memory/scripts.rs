@@ -2,7 +2,7 @@
 
 use std::future::ready;
 
-use crate::ports::{Circumstances, Fault, FaultKind, PortFuture, Script, Scripts};
+use crate::ports::{Caller, Circumstances, Fault, FaultKind, PortFuture, Script, Scripts};
 
 /// Runs no JavaScript: the source is one word that says what every call does.
 ///
@@ -34,6 +34,7 @@ impl Scripts for PlainScripts {
         script: &Script,
         bytes: &[u8],
         _: Circumstances,
+        _: Caller,
     ) -> PortFuture<'_, Result<String, Fault>> {
         let text = || {
             let text = String::from_utf8(bytes.to_vec());
@@ -47,6 +48,7 @@ impl Scripts for PlainScripts {
         script: &Script,
         json: &str,
         _: Circumstances,
+        _: Caller,
     ) -> PortFuture<'_, Result<Vec<u8>, Fault>> {
         Box::pin(ready(run(script).map(|()| json.as_bytes().to_vec())))
     }
@@ -60,7 +62,9 @@ mod tests {
     #[test]
     fn a_word_says_what_a_call_does() {
         let at = Circumstances { arrival: UnixMillis(0), seed: 0 };
-        let call = |word: &'static str| block_on(PlainScripts.decode(&Script::new("p", word), b"{}", at));
+        let call = |word: &'static str| {
+            block_on(PlainScripts.decode(&Script::new("p", word), b"{}", at, Caller::Trial))
+        };
         assert_eq!(call("copy").as_deref(), Ok("{}"));
         for kind in FaultKind::ALL {
             assert_eq!(call(kind.word()).map_err(|fault| fault.kind), Err(kind));

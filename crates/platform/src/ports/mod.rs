@@ -35,8 +35,8 @@ pub use self::{
     lookups::{DeviceQuery, FORMER_SECRETS_MAX, SimilarNames},
     registry::{Change, Registry, RegistryChanges},
     scripts::{
-        Circumstances, FAULT_MESSAGE_BYTES_MAX, Fault, FaultKind, NoScripts, SCRIPT_BYTES_MAX, Script,
-        Scripts,
+        Caller, Circumstances, FAULT_MESSAGE_BYTES_MAX, Fault, FaultKind, NoScripts, SCRIPT_BYTES_MAX,
+        Script, Scripts,
     },
     sessions::{LiveSessions, NobodyConnected, RawBody},
 };

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::PortFuture;
-use crate::ids::UnixMillis;
+use crate::ids::{DeviceId, UnixMillis};
 
 /// Bytes of the longest source that is run.
 pub const SCRIPT_BYTES_MAX: usize = 64 << 10;
@@ -79,10 +79,23 @@ impl Circumstances {
     }
 }
 
-/// Runs scripts. No call waits for a script of another product longer than a turn takes.
+/// For whom a script is run. Those of a product take turns, each with its oldest call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Caller {
+    /// A device: what it sent, or the reply to that.
+    Device(DeviceId),
+    /// Who sends commands to devices of the product.
+    Commands,
+    /// An operator who tries a script, or has one checked. Trials of a product are apart from all else: what
+    /// they take, and the limits that they run into, count for trials alone.
+    Trial,
+}
+
+/// Runs scripts. No call waits for a script of another product longer than a turn takes, nor for another
+/// caller of its product longer than a call.
 pub trait Scripts: Send + Sync + 'static {
     /// Compiles a script, runs its top level once, and looks whether both functions are there: before a
-    /// source is kept as a draft or published.
+    /// source is kept as a draft or published. A trial, see [`Caller::Trial`].
     ///
     /// # Errors
     /// What is wrong with it, with its line.
@@ -91,12 +104,14 @@ pub trait Scripts: Send + Sync + 'static {
     /// `rawDataToJsonStr`: the string that it returned, which may be anything, JSON or not.
     ///
     /// # Errors
-    /// How the script failed, or why it was not run.
+    /// How the script failed, or why it was not run. A call whose future is dropped before its turn is not
+    /// run at all.
     fn decode(
         &self,
         script: &Script,
         bytes: &[u8],
         circumstances: Circumstances,
+        caller: Caller,
     ) -> PortFuture<'_, Result<String, Fault>>;
 
     /// `jsonStrToRawData`: the bytes that it returned.
@@ -108,6 +123,7 @@ pub trait Scripts: Send + Sync + 'static {
         script: &Script,
         json: &str,
         circumstances: Circumstances,
+        caller: Caller,
     ) -> PortFuture<'_, Result<Vec<u8>, Fault>>;
 }
 
@@ -125,11 +141,23 @@ impl Scripts for NoScripts {
         none()
     }
 
-    fn decode(&self, _: &Script, _: &[u8], _: Circumstances) -> PortFuture<'_, Result<String, Fault>> {
+    fn decode(
+        &self,
+        _: &Script,
+        _: &[u8],
+        _: Circumstances,
+        _: Caller,
+    ) -> PortFuture<'_, Result<String, Fault>> {
         none()
     }
 
-    fn encode(&self, _: &Script, _: &str, _: Circumstances) -> PortFuture<'_, Result<Vec<u8>, Fault>> {
+    fn encode(
+        &self,
+        _: &Script,
+        _: &str,
+        _: Circumstances,
+        _: Caller,
+    ) -> PortFuture<'_, Result<Vec<u8>, Fault>> {
         none()
     }
 }
@@ -190,7 +218,8 @@ pub enum FaultKind {
     Crashed,
     /// What it returned is neither a string nor bytes, whichever it had to be.
     ReturnType,
-    /// Not run: too many calls of this product wait already. The same call may succeed later.
+    /// Not run: too many calls of this product wait, or they rest after one that ran into a limit. The same
+    /// call may succeed later.
     Busy,
     /// Not run, or not to its end, by no fault of the script: the engine is not there. The same call may
     /// succeed later.

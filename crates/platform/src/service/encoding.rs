@@ -8,7 +8,7 @@ use crate::{
         command::{Command, Expected, Order},
         device::Device,
     },
-    ports::{Circumstances, Fault, FaultKind, RegistryChanges as _, Script},
+    ports::{Caller, Circumstances, Fault, FaultKind, RegistryChanges as _, Script},
     rules::commands::{MESSAGE_BYTES_MAX, NotSent, next_id},
 };
 
@@ -45,7 +45,7 @@ impl Registrar {
     async fn encode(&self, script: &Script, command: &Command) -> Result<Vec<u8>, ServiceError> {
         let json = String::from_utf8(message_as_json(command)).unwrap_or_default();
         let at = Circumstances::of(json.as_bytes(), command.created);
-        let bytes = match self.scripts.encode(script, &json, at).await {
+        let bytes = match self.scripts.encode(script, &json, at, Caller::Commands).await {
             Ok(bytes) => bytes,
             Err(fault) if fault.kind.is_of_script() => return Err(ServiceError::NotEncoded { fault }),
             Err(fault) => return Err(ServiceError::NotRun { fault }),

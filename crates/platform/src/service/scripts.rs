@@ -22,7 +22,7 @@ use crate::{
     hex,
     ids::UnixMillis,
     model::{device::Device, product::Product},
-    ports::{Circumstances, Fault, RawBody, RegistryChanges as _, Script},
+    ports::{Caller, Circumstances, Fault, RawBody, RegistryChanges as _, Script},
     rules::scripts::{
         NotChanged, ProductScript, ScriptDraft, ScriptPut, ScriptStands, ScriptVersion, VersionedScript,
     },
@@ -233,7 +233,8 @@ impl Registrar {
         bytes: &[u8],
         at: UnixMillis,
     ) -> Result<TriedOnce, ServiceError> {
-        let decoded = self.scripts.decode(script, bytes, Circumstances::of(bytes, at)).await;
+        let at = Circumstances::of(bytes, at);
+        let decoded = self.scripts.decode(script, bytes, at, Caller::Trial).await;
         let text = match decoded {
             Ok(text) => text,
             Err(fault) => return failed(fault),
@@ -256,7 +257,8 @@ impl Registrar {
                 format!("has {} bytes; at most {JSON_BYTES_MAX} are tried", json.len()),
             ));
         }
-        match self.scripts.encode(script, json, Circumstances::of(json.as_bytes(), at)).await {
+        let at = Circumstances::of(json.as_bytes(), at);
+        match self.scripts.encode(script, json, at, Caller::Trial).await {
             Ok(bytes) => Ok(TriedOnce::Hex(hex::write(&bytes))),
             Err(fault) => failed(fault),
         }

@@ -11,7 +11,7 @@ use narrowgate_engine::shard::{Shard, ShardConfig};
 use narrowgate_gateway::{Answer, Decode, Effect, Encode, Limits, LiveChange, Now, Options, Outcomes, Token};
 use narrowgate_platform::{
     memory::PlainScripts,
-    ports::{Batch, Recovered, Scripts as _, Write},
+    ports::{Batch, Caller, Recovered, Scripts as _, Write},
     testing::block_on,
 };
 
@@ -114,15 +114,17 @@ impl Process {
                 self.server.handle_answer(now, token, Answer::Diagnosed(found));
             }
             Effect::Decode(token, decode) => {
-                let Decode { script, body, at } = *decode;
-                let decoded = block_on(PlainScripts.decode(&script, &body, at));
+                let Decode { device, script, body, at } = *decode;
+                let decoded = block_on(PlainScripts.decode(&script, &body, at, Caller::Device(device)));
                 self.server.handle_answer(now, token, Answer::Decoded(decoded));
             }
             Effect::Encode(token, encode) => {
-                let Encode { script, json, at } = *encode;
-                let encoded = block_on(PlainScripts.encode(&script, &json, at));
+                let Encode { device, script, json, at } = *encode;
+                let encoded = block_on(PlainScripts.encode(&script, &json, at, Caller::Device(device)));
                 self.server.handle_answer(now, token, Answer::Encoded(encoded));
             }
+            // It was answered at once.
+            Effect::GiveUp(_) => {}
             Effect::Command(..) | Effect::Tell(..) | Effect::Entropy | Effect::Received(_) => {}
         }
     }

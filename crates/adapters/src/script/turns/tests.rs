@@ -1,0 +1,245 @@
+use narrowgate_platform::ids::DeviceId;
+
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+const CHEAP: Cost = Cost { spent: Duration::from_micros(50), hit_limit: false };
+const LIMIT: Cost = Cost { spent: Duration::from_millis(50), hit_limit: true };
+
+const SLOWISH: Cost = Cost { spent: Duration::from_millis(20), hit_limit: false };
+const DEVICE: Caller = Caller::Device(DeviceId(1));
+const SIBLING: Caller = Caller::Device(DeviceId(2));
+
+struct Bench {
+    turns: Turns<u32>,
+    now: Instant,
+}
+
+impl Bench {
+    fn new(waiting_max: usize, workers: usize) -> Self {
+        Self { turns: Turns::new(waiting_max, workers), now: Instant::now() }
+    }
+
+    fn put(&mut self, product: &str, call: u32) -> bool {
+        self.put_of(product, DEVICE, call)
+    }
+
+    fn put_of(&mut self, product: &str, caller: Caller, call: u32) -> bool {
+        self.turns.put(&Account::of(&product.into(), caller), caller, call).is_ok()
+    }
+
+    /// The product and call whose turn it is.
+    fn take(&mut self) -> Option<(String, u32)> {
+        match self.turns.take(self.now) {
+            Next::Run(account, call) => Some((account.product.to_string(), call)),
+            Next::Wait(_) => None,
+        }
+    }
+
+    fn finish(&mut self, product: &str, cost: Cost) {
+        self.finish_of(product, DEVICE, cost);
+    }
+
+    fn finish_of(&mut self, product: &str, caller: Caller, cost: Cost) {
+        self.turns.finish(&Account::of(&product.into(), caller), cost, self.now);
+    }
+
+    /// Takes calls of one product and runs each to its end; returns them in their order.
+    fn run_all(&mut self, cost: Cost) -> Vec<u32> {
+        let mut calls = Vec::new();
+        while let Some((product, call)) = self.take() {
+            self.finish(&product, cost);
+            calls.push(call);
+        }
+        calls
+    }
+}
+
+#[test]
+fn products_take_turns_however_much_one_of_them_wants() {
+    let mut bench = Bench::new(100, 1);
+    for call in 0..50 {
+        assert!(bench.put("greedy", call));
+    }
+    let mut order = Vec::new();
+    for call in 0..10 {
+        bench.put("modest", call);
+        for _ in 0..2 {
+            let (product, _) = bench.take().unwrap();
+            bench.finish(&product, CHEAP);
+            order.push(product);
+        }
+    }
+    assert_eq!(order.iter().filter(|product| *product == "modest").count(), 10, "{order:?}");
+}
+
+/// Else calls that waited too long behind a loop would make its product one whose calls are quick.
+#[test]
+fn calls_that_were_not_run_do_not_change_what_is_known_of_a_product() {
+    let mut bench = Bench::new(10, 2);
+    bench.put("bad", 0);
+    assert_eq!(bench.take(), Some(("bad".into(), 0)));
+    bench.finish("bad", LIMIT);
+    bench.now += LIMIT.spent * REST;
+    (1..5).for_each(|call| assert!(bench.put("bad", call)));
+    assert_eq!(bench.take(), Some(("bad".into(), 1)));
+    bench.finish("bad", Cost { spent: Duration::ZERO, hit_limit: false });
+    assert_eq!(bench.take(), Some(("bad".into(), 2)));
+    assert_eq!(bench.take(), None, "one of the two workers is left to the others");
+}
+
+#[test]
+fn a_full_queue_refuses_its_own_product_alone() {
+    let mut bench = Bench::new(2, 1);
+    assert!(bench.put("a", 1) && bench.put("a", 2) && !bench.put("a", 3) && bench.put("b", 1));
+    assert_eq!(bench.take(), Some(("a".into(), 1)));
+    assert!(bench.put("a", 4), "what runs does not wait");
+}
+
+/// One device fills the queue of its product with calls that take long; a sibling has one.
+#[test]
+fn a_device_keeps_its_siblings_waiting_for_no_more_than_one_call() {
+    let mut bench = Bench::new(100, 1);
+    for call in 0..50 {
+        assert!(bench.put_of("p", DEVICE, call));
+    }
+    let (_, begun) = bench.take().unwrap();
+    assert!(bench.put_of("p", SIBLING, 100) && bench.put_of("p", Caller::Commands, 200));
+    bench.finish("p", SLOWISH);
+    let order = bench.run_all(SLOWISH);
+    assert_eq!((begun, &order[..4]), (0, &[1, 100, 200, 2][..]), "each its own, in turn");
+    assert_eq!(order.len(), 51);
+    assert!(order[3..].is_sorted());
+}
+
+#[test]
+fn calls_that_nobody_waits_for_make_room() {
+    let mut bench = Bench::new(3, 1);
+    assert!(bench.put("p", 1) && bench.put("p", 2) && bench.put_of("p", SIBLING, 3));
+    assert!(!bench.put("p", 4));
+    let account = Account::of(&"p".into(), DEVICE);
+    assert_eq!(bench.turns.drop_unwanted(&account, |call| *call == 2), [1, 3]);
+    assert!(bench.put("p", 4));
+    assert_eq!(bench.run_all(CHEAP), [2, 4]);
+    assert!(bench.put("p", 5));
+    assert_eq!(bench.turns.drop_unwanted(&account, |_| false), [5]);
+    assert_eq!((bench.take(), bench.turns.ready.len(), bench.turns.waiting), (None, 0, 0));
+}
+
+#[test]
+fn trials_and_what_devices_need_do_not_rest_for_each_other() {
+    for (bad, good) in [(Caller::Trial, DEVICE), (DEVICE, Caller::Trial), (Caller::Trial, Caller::Commands)] {
+        let mut bench = Bench::new(10, 2);
+        bench.put_of("p", bad, 0);
+        bench.take().unwrap();
+        bench.finish_of("p", bad, LIMIT);
+        bench.put_of("p", bad, 1);
+        assert_eq!(bench.take(), None, "{bad:?} rest among themselves");
+        bench.put_of("p", good, 2);
+        assert_eq!(bench.take(), Some(("p".into(), 2)), "{good:?}");
+        bench.finish_of("p", good, CHEAP);
+        let (bad, good) = (Account::of(&"p".into(), bad), Account::of(&"p".into(), good));
+        assert!(bench.turns.rests_until(&bad).is_some() && bench.turns.rests_until(&good).is_none());
+        let since = bench.now;
+        bench.now += LIMIT.spent * REST;
+        assert!(matches!(bench.turns.take(bench.now), Next::Run(_, 1)));
+        assert!(bench.turns.has_rested_since(&bad, since) && !bench.turns.has_rested_since(&bad, bench.now));
+        assert!(!bench.turns.has_rested_since(&good, since));
+    }
+}
+
+/// Else a product would hold the last process by trials of its script.
+#[test]
+fn trials_of_a_product_share_its_processes() {
+    let mut bench = Bench::new(10, 3);
+    for call in 0..3 {
+        bench.put("p", call);
+        bench.put_of("p", Caller::Trial, 10 + call);
+    }
+    assert_eq!(bench.take(), Some(("p".into(), 0)));
+    bench.finish("p", SLOWISH);
+    assert!(bench.take().is_some() && bench.take().is_some());
+    assert_eq!(bench.take(), None, "the third process is for others");
+    bench.put("q", 5);
+    assert_eq!(bench.take(), Some(("q".into(), 5)));
+}
+
+#[test]
+fn who_runs_into_a_limit_rests_and_waits_behind_the_others() {
+    let mut bench = Bench::new(10, 2);
+    for call in 0..4 {
+        bench.put("bad", call);
+    }
+    assert_eq!(bench.take(), Some(("bad".into(), 0)));
+    bench.finish("bad", LIMIT);
+    assert_eq!(bench.take(), None, "it rests");
+    assert_eq!(bench.turns.take(bench.now), Next::Wait(Some(bench.now + LIMIT.spent * REST)));
+    bench.now += LIMIT.spent * REST;
+    for call in 0..3 {
+        bench.put("good", call);
+    }
+    // One of the two workers is left to the others, and they go first.
+    assert_eq!(bench.take(), Some(("good".into(), 0)));
+    bench.finish("good", CHEAP);
+    assert_eq!(bench.take(), Some(("good".into(), 1)));
+    assert_eq!(bench.take(), Some(("good".into(), 2)));
+    bench.finish("good", CHEAP);
+    assert_eq!(bench.take(), Some(("bad".into(), 1)));
+    assert_eq!(bench.take(), None, "it holds no second worker");
+    bench.finish("bad", CHEAP);
+    assert_eq!(bench.take(), Some(("bad".into(), 2)));
+}
+
+#[test]
+fn rests_end_and_one_with_one_worker_is_served() {
+    let mut bench = Bench::new(10, 1);
+    let dear = Cost { spent: 3600 * 1000 * MS, hit_limit: true };
+    bench.put("bad", 0);
+    bench.put("bad", 1);
+    bench.take();
+    bench.finish("bad", dear);
+    bench.now += REST_MAX - MS;
+    assert_eq!(bench.take(), None);
+    bench.now += MS;
+    assert_eq!(bench.take(), Some(("bad".into(), 1)));
+    bench.finish("bad", CHEAP);
+    assert!(bench.put("bad", 2));
+    assert_eq!(bench.take(), Some(("bad".into(), 2)));
+}
+
+#[test]
+fn nothing_is_lost_or_twice_in_any_order() {
+    let mut bench = Bench::new(5, 3);
+    let (mut running, mut put, mut done) = (Vec::new(), 0u32, Vec::new());
+    let mut seed = 1u64;
+    for step in 0..50_000 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let choice = seed >> 33;
+        bench.now += MS * (choice % 7) as u32;
+        match choice % 3 {
+            0 => put += u32::from(bench.put(["a", "b", "c", "d"][choice as usize / 3 % 4], put)),
+            1 if running.len() < 3 => running.extend(bench.take()),
+            _ if !running.is_empty() => {
+                let (product, call) = running.swap_remove(choice as usize / 3 % running.len());
+                let cost = if step % 5 == 0 { LIMIT } else { CHEAP };
+                bench.finish(&product, cost);
+                done.push(call);
+            }
+            _ => {}
+        }
+    }
+    loop {
+        for (product, call) in running.drain(..) {
+            bench.finish(&product, CHEAP);
+            done.push(call);
+        }
+        bench.now += REST_MAX;
+        match bench.take() {
+            Some(next) => running.push(next),
+            None => break,
+        }
+    }
+    done.sort_unstable();
+    assert_eq!(done, (0..put).collect::<Vec<_>>());
+    assert!(put > 5000 && bench.turns.ready.is_empty() && bench.turns.resting.is_empty());
+}
