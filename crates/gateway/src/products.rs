@@ -1,8 +1,8 @@
 //! The parts of products that every report needs: kept in memory, read again after a change.
 //!
-//! A product that is being read is read once, however many requests wait for it. One whose script could not be
-//! read stays in memory, for all that needs no script, and is read again beside that. Limits: [`READS_MAX`] at
-//! the same time; [`READ_AGAIN`] until what could not be read is read again.
+//! A product that is being read is read once, however many requests wait for it. One whose script could not
+//! be read stays in memory, for all that needs no script, and is read again beside that. Limits:
+//! [`READS_MAX`] at the same time; [`READ_AGAIN`] until what could not be read is read again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -307,7 +307,8 @@ impl Errors {
                 Ok(model) => cached.model = Some(model),
                 Err(error) => {
                     if let Some(left_out) = self.model.permit(now) {
-                        tracing::error!(product_key, %error, left_out, "the stored thing model cannot be read");
+                        let said = "the stored thing model cannot be read";
+                        tracing::error!(product_key, %error, left_out, "{said}");
                     }
                     cached.enabled = false;
                 }

@@ -372,7 +372,8 @@ impl Stage {
         }
     }
 
-    /// A product whose script is the given word, or `none`, or cannot be read (`unreadable`); a call that fails in the given way.
+    /// A product whose script is the given word, or `none`, or cannot be read (`unreadable`); a call that
+    /// fails in the given way.
     fn script_answer(&mut self, answer: &str) {
         match answer.split_once(' ') {
             Some(("custom", word)) => {
@@ -537,9 +538,8 @@ impl Stage {
                     self.runs.insert(token, Run::Encode(encode));
                     (Kind::Script, token)
                 }
-                // What is given up stands, as if its answer were on its way.
-                Effect::GiveUp(_) => continue,
-                Effect::Command(..) | Effect::Tell(..) | Effect::Entropy | Effect::Received(_) => continue,
+                // What is given up stands, as if its answer were on its way. The others ask nothing.
+                _ => continue,
             };
             self.asked.push_back(asked);
         }
