@@ -171,7 +171,7 @@ fn what_a_device_says_of_its_firmware_is_stored_once_its_reply_can_be_written() 
         let played = stage.play(&format!("s1 sends {message}; runs"));
         assert!(played.ends_with(&format!("encode {reply}")), "{played}");
         assert_eq!(stage.play("runs"), written);
-        assert_eq!(stage.play("moved"), format!("s1 2.04 {reply}"));
+        assert_eq!(stage.play("moved"), format!("tell upgrade, s1 2.04 {reply}"));
         assert!(stage.gateway.is_settled());
         // Where the reply cannot be written, nothing is.
         for (word, answer) in [("throws", "s1 4.00, write body_malformed"), ("busy", "s1 5.03")] {
