@@ -37,7 +37,7 @@ const REASONS: [(Reason, &str); 14] = [
 ];
 /// A reason that has no label of its own.
 const OTHER: usize = REASONS.len();
-/// Not the device's fault: 5.03 because the store is not available.
+/// Not the device's fault: 5.03 because the store, or what runs scripts, is not available or is too busy.
 const UNAVAILABLE: usize = REASONS.len() + 1;
 const LABELS: usize = REASONS.len() + 2;
 
@@ -165,7 +165,7 @@ impl Requests {
         self.counts.0[label.unwrap_or(OTHER)] += 1;
     }
 
-    /// Counts a request that is answered 5.03 because the store cannot read or write.
+    /// Counts a request that is answered 5.03: the store cannot read or write, or a script is not run.
     pub(crate) fn count_unavailable(&mut self) {
         self.counts.0[UNAVAILABLE] += 1;
     }

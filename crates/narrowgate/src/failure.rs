@@ -69,6 +69,16 @@ impl Failure {
         self.part("reason", reason)
     }
 
+    /// Names another option at the beginning of its reasons.
+    pub(crate) fn naming(mut self, option: &str, typed: &str) -> Self {
+        for (_, text) in &mut self.parts {
+            if let Some(rest) = text.strip_prefix(option).filter(|rest| rest.starts_with(' ')) {
+                *text = format!("{typed}{rest}");
+            }
+        }
+        self
+    }
+
     /// What to try.
     pub(crate) fn hint(self, hint: impl Display) -> Self {
         self.part("try", hint)

@@ -82,6 +82,8 @@ fn send(arguments: SendArgs, config: &Config, output: Output) -> Result<(), Fail
     }
     let created = access.call(Call::send_command(&device, &new));
     let closed = access.close();
+    // Trials of scripts have the same field under another name.
+    let created = created.map_err(|failure| failure.naming("--hex", "--raw"));
     let created = created.and_then(|created| closed.map(|()| created))?;
     if !wait {
         return output::print(output, &created, Layout::Record);

@@ -60,7 +60,6 @@ pub(super) fn run(command: ScriptCommand, config: &Config, output: Output) -> Re
         ScriptCommand::Rollback { product_key, version } => {
             let call = Call::roll_back_script(&product_key, &RollBackScript { version });
             let published = Access::open(config)?.call_once(call)?;
-            warn(&published.warnings);
             output::print(output, &published, Layout::Record)
         }
     }
@@ -70,16 +69,13 @@ fn publish(product_key: &str, file: &Path, config: &Config, output: Output) -> R
     let source = Some(read(file, SCRIPT_BYTES_MAX, "script")?);
     let call = Call::publish_script(product_key, &PublishScript { source });
     match Access::open(config)?.call_once(call) {
-        Ok(published) => {
-            warn(&published.warnings);
-            output::print(output, &published, Layout::Record)
-        }
+        Ok(published) => output::print(output, &published, Layout::Record),
         Err(failure) => {
             // The one document on standard output, for programs.
             if let (Output::Json, Some(error)) = (output, refused(&failure)) {
                 output::print(output, &Failed { error }, Layout::Record)?;
             }
-            Err(failure.file(file.display()))
+            Err(failure.file(name_of(file)))
         }
     }
 }
@@ -93,12 +89,6 @@ fn refused(failure: &Failure) -> Option<ScriptError> {
     let line: Option<u32> = part("line").and_then(|line| line.parse().ok());
     let end = line.map(|line| format!(" (line {line})")).unwrap_or_default();
     Some(ScriptError { message: said.strip_suffix(&*end).unwrap_or(said).to_owned(), line })
-}
-
-fn warn(warnings: &[String]) {
-    for warning in warnings {
-        output::note(format_args!("warning: {}", printable(warning)));
-    }
 }
 
 fn show(product_key: &str, version: Option<u32>, config: &Config, output: Output) -> Result<(), Failure> {
@@ -178,13 +168,12 @@ fn print_replayed(replayed: &Replayed, is_own: bool, output: Output) -> Result<(
 
 /// Reads a text file, or standard input where the path is `-`.
 fn read(path: &Path, bytes_max: usize, what: &str) -> Result<String, Failure> {
-    let is_input = path.as_os_str() == "-";
-    let name = if is_input { "standard input".to_owned() } else { path.display().to_string() };
-    let cannot =
-        |reason: String| Failure::failed(format_args!("cannot read the {what}")).file(&name).reason(reason);
+    let cannot = |reason: String| {
+        Failure::failed(format_args!("cannot read the {what}")).file(name_of(path)).reason(reason)
+    };
     let mut text = String::new();
     let limit = bytes_max as u64 + 1;
-    let read = match is_input {
+    let read = match is_input(path) {
         true => io::stdin().lock().take(limit).read_to_string(&mut text),
         false => File::open(path).and_then(|file| file.take(limit).read_to_string(&mut text)),
     };
@@ -192,14 +181,27 @@ fn read(path: &Path, bytes_max: usize, what: &str) -> Result<String, Failure> {
     if text.len() > bytes_max {
         return Err(cannot(format!("it is longer than {bytes_max} bytes")));
     }
-    Ok(text)
+    match text.is_empty() {
+        true if is_input(path) => Err(cannot("standard input was empty".to_owned())),
+        true => Err(cannot("it is empty".to_owned())),
+        false => Ok(text),
+    }
+}
+
+fn is_input(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// What is read, for people.
+fn name_of(path: &Path) -> String {
+    if is_input(path) { "standard input".to_owned() } else { path.display().to_string() }
 }
 
 fn read_json(path: &Path) -> Result<Box<RawValue>, Failure> {
     let text = read(path, SCRIPT_BYTES_MAX, "message")?;
     serde_json::from_str(&text).map_err(|error| {
         Failure::failed("cannot read the message")
-            .file(path.display())
+            .file(name_of(path))
             .reason(format_args!("it is not JSON: {error}"))
     })
 }

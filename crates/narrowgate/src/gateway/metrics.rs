@@ -76,7 +76,8 @@ const COAP_DISCARDS: Metric =
 
 const REQUESTS_REFUSED: Metric = Metric::counter(
     "narrowgate_requests_refused_total",
-    "Requests not served, by reason; unavailable: the store could not read or write.",
+    "Requests not served, by reason; unavailable: the store could not read or write, or too much waited for \
+     it, or a script could not be run.",
 )
 .by("reason");
 

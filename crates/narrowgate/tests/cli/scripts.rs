@@ -1,5 +1,7 @@
 //! Scripts of products: published, tried, listed, rolled back. The vectors are in `vectors/raw`.
 
+use std::{io::Write as _, process::Stdio};
+
 use narrowgate_testkit::program::{Program, Ran};
 use serde_json::{Value, json};
 
@@ -37,6 +39,15 @@ fn error_of(ran: &Ran, words: &[&str]) -> Value {
         assert!(ran.stderr.contains(word), "{word:?} is missing: {ran:?}");
     }
     serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
+}
+
+/// Runs a command that reads this from standard input.
+fn with_input(program: &Program, arguments: &[&str], input: &str) -> Ran {
+    let mut command = program.command(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap().into()
 }
 
 #[test]
@@ -206,8 +217,35 @@ fn a_product_that_speaks_json_gets_its_script_with_a_warning() {
     let program = program();
     program.json(&["product", "create", "meters", "--product-key", "pk"]);
     let file = program.file("tagged.js", TAGGED);
-    let published = program.run(&["script", "publish", "pk", &file, "-o", "json"]);
-    assert!(published.stderr.contains("data format is json"), "{}", published.stderr);
-    let version: Value = serde_json::from_str(&published.stdout).unwrap();
-    assert_eq!(version["version"], 1);
+    for form in ["json", "table"] {
+        let published = program.run(&["script", "publish", "pk", &file, "-o", form]);
+        let said = format!("{}{}", published.stdout, published.stderr);
+        assert_eq!(said.matches("data format is json").count(), 1, "once: {said}");
+    }
+    let rolled_back = program.json(&["script", "rollback", "pk", "1"]);
+    assert_eq!((&rolled_back["version"], rolled_back["warnings"].as_array().unwrap().len()), (&json!(1), 1));
+}
+
+#[test]
+fn empty_standard_input_is_called_so() {
+    let program = with_product();
+    let empty = ["cannot read the script", "standard input was empty"];
+    with_input(&program, &["script", "publish", "pk", "-"], "").failed(1, &empty);
+    with_input(&program, &["script", "try", "pk", "--file", "-", "--hex", "00"], "").failed(1, &empty);
+    let file = program.file("empty.js", "");
+    program.run(&["script", "publish", "pk", &file]).failed(1, &["empty.js", "it is empty"]);
+    let refused = with_input(&program, &["script", "publish", "pk", "-"], "function");
+    refused.failed(1, &["cannot publish the script", "standard input", "SyntaxError"]);
+}
+
+/// `--hex` is an option of trials.
+#[test]
+fn a_command_in_bytes_is_refused_by_the_name_of_its_option() {
+    let program = with_product();
+    program.json(&["device", "create", "--product", "pk", "--device-key", "dk-1"]);
+    let send = |bytes| program.run(&["command", "send", "pk/dk-1", "--raw", bytes]);
+    send("0g").failed(64, &["--raw has 'g'"]);
+    send("").failed(64, &["--raw has no bytes"]);
+    program.json(&["product", "update", "pk", "--data-format", "json"]);
+    send("00").failed(64, &["--raw does not go with a product whose data format is json"]);
 }
