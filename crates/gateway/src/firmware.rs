@@ -24,7 +24,7 @@ use narrowgate_platform::{
             image::{AT_ONCE_MAX, BlockWanted},
         },
     },
-    firmware::{Fetched, FirmwareMove, FirmwareStep, ImageId, NoUpgrade, cut_desc},
+    firmware::{Fetched, FirmwareMove, FirmwareStep, ImageId, NoUpgrade, ServerName, UpgradeOffer, cut_desc},
     ids::{DeviceId, Position, UnixMillis},
     model::command::CommandSession,
     ports::{ImagePiece, OfferedUpgrade, StoreError, Write, Written},
@@ -146,12 +146,15 @@ pub(crate) struct Firmware {
     /// Of which devices it is being written down that they fetch a first or a last block. A device may ask
     /// for one block again and again while the store is slow: there is one such write of each kind for it.
     fetching: BTreeSet<(DeviceId, bool)>,
+    /// Which a device may fetch images from.
+    server: ServerName,
     errors: Seldom,
 }
 
 impl Firmware {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(server: ServerName) -> Self {
         Self {
+            server,
             blocks: Line::new(BLOCKS_MAX),
             first_blocks: Line::new(FIRST_BLOCKS_MAX),
             read: BTreeSet::new(),
@@ -309,7 +312,8 @@ impl Shared {
             return self.respond(now, ticket, &asker, device_api::unavailable());
         };
         let open = upgrades.iter().filter(|offered| offered.upgrade.is_open());
-        let (response, _) = wanted.versions(open.map(|offered| &*offered.image.version)).into_parts();
+        let offers = open.map(|offered| UpgradeOffer::of(&offered.image, &self.firmware.server));
+        let (response, _) = wanted.versions(offers).into_parts();
         self.respond(now, ticket, &asker, response);
     }
 

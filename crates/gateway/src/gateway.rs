@@ -4,6 +4,7 @@ use std::{collections::VecDeque, time::Instant};
 
 use narrowgate_engine::{event::ShardEvent, shard::throttle::ByteLimit};
 use narrowgate_platform::{
+    firmware::ServerName,
     ids::{DeviceId, UnixMillis},
     model::command::OpenCommand,
     ports::{OnlineDevice, StoreError},
@@ -59,6 +60,8 @@ pub struct Options {
     pub newest_arrival: Option<UnixMillis>,
     /// What a device may take.
     pub limits: Limits,
+    /// What devices call this server.
+    pub server: ServerName,
 }
 
 /// What a device may take (device protocol, section 12). Nothing is limited by default.
@@ -72,8 +75,7 @@ pub struct Limits {
 
 impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { shards, plain_shards: _, seed: _, online, commands: _, epoch, newest_arrival: _, limits } =
-            self;
+        let Self { shards, online, epoch, limits, .. } = self;
         let mut shown = f.debug_struct("Options");
         shown.field("shards", shards).field("online", online).field("epoch", epoch).field("limits", limits);
         shown.finish_non_exhaustive()
@@ -154,7 +156,8 @@ impl Counters {
 impl Gateway {
     /// A gateway that serves nobody yet.
     pub fn new(options: Options, now: Now) -> Self {
-        let Options { shards, plain_shards, seed, online, commands, epoch, newest_arrival, limits } = options;
+        let Options { shards, plain_shards, seed, online, commands, epoch, newest_arrival, limits, server } =
+            options;
         let presence = Presence::new(online, now.instant);
         let mut clock = Clock::new(ArrivalClock::new(newest_arrival), now);
         let now = clock.stamp(now);
@@ -167,7 +170,7 @@ impl Gateway {
                 residence: Residence::new(presence, epoch, now.instant),
                 products: Products::new(),
                 queries: Queries::new(),
-                firmware: Firmware::new(),
+                firmware: Firmware::new(server),
                 upgrades: Upgrades::default(),
                 leaving: Leaving::new(),
                 refusals: Refusals::new(now),

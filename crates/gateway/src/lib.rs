@@ -28,14 +28,15 @@
 //!
 //! use narrowgate_engine::event::{HandshakeId, ShardCommand, ShardEvent};
 //! use narrowgate_gateway::{Answer, Effect, Gateway, Limits, Now, Options};
-//! use narrowgate_platform::{ids::UnixMillis, model::credential::CredentialLookup};
+//! use narrowgate_platform::{firmware::ServerName, ids::UnixMillis, model::credential::CredentialLookup};
 //!
 //! let now = Now { instant: Instant::now(), wall: UnixMillis(1_700_000_000_000) };
 //! let limits = Limits::default();
 //! let (online, commands, newest_arrival) = (Vec::new(), Vec::new(), None);
+//! let server = ServerName::default();
 //! let (shards, plain_shards, seed, epoch) = (1, 0, [3; 32], 0);
 //! let options =
-//!     Options { shards, plain_shards, seed, online, commands, epoch, newest_arrival, limits };
+//!     Options { shards, plain_shards, seed, online, commands, epoch, newest_arrival, limits, server };
 //! let mut gateway = Gateway::new(options, now);
 //!
 //! // A handshake asks for the key of an identity, so the gateway asks the store.

@@ -21,6 +21,7 @@ use narrowgate_engine::{
 };
 use narrowgate_gateway::{Answer, Effect, Limits, LiveChange, Now, Options, Outcomes, ProductRead, Token};
 use narrowgate_platform::{
+    firmware::ServerName,
     ids::{DEFAULT_OU, DeviceId, DeviceName, Position, UnixMillis},
     model::{
         credential::{CredentialLookup, Credentials},
@@ -153,7 +154,9 @@ impl<'a> Conversation<'a> {
         let (online, newest_arrival, limits) = (Vec::new(), None, Limits::default());
         let (seed, commands) = ([6; 32], Vec::new());
         let (shards, plain_shards, epoch) = (1, 0, 1);
-        let options = Options { shards, plain_shards, seed, online, commands, epoch, newest_arrival, limits };
+        let server = ServerName::default();
+        let options =
+            Options { shards, plain_shards, seed, online, commands, epoch, newest_arrival, limits, server };
         let now = WallClock::new(start()).at(start());
         let mut conversation = Self {
             fixed,

@@ -299,10 +299,11 @@ def _versions(world):
         request = message(bench.device, "ota/device/getversion", {})
         bench.tell("ota/device/inform", {"version": "1.0"})
         check_success(bench.ask(request), [])
-        bench.offer()
+        bench.image, _ = bench.offer(b"2.0" * 100)
+        offers = [_offer_of(bench)]
         response = bench.ask(request)
-        check_success(response, ["2.0"])
-        check_success(bench.ask(in_cbor(request)), ["2.0"], CBOR)
+        check_success(response, offers)
+        check_success(bench.ask(in_cbor(request)), offers, CBOR)
         faults = (([], 1200, "/params: must be an object"), (7, 1200, "/params: must be an object"))
         return response.code, [bench.refuse(bad) for bad in _bad_messages(bench, request, faults, False)]
 
@@ -430,7 +431,8 @@ def _offered(version):
 def _offer_of(bench):
     content_of = b"2.0" * 100
     sign = {"sign": hashlib.sha256(content_of).hexdigest(), "signMethod": "SHA256"}
-    return {"version": "2.0", **sign, "fileUrl": f"/ota/{bench.image}", "fileSize": len(content_of)}
+    url = f"coaps://127.0.0.1:{bench.gateway.dtls_port}/ota/{bench.image}"
+    return {"version": "2.0", **sign, "fileUrl": url, "fileSize": len(content_of)}
 
 
 _register_command("ota/device/upgrade", _offered("2.0"), _offer_of, _offered("3.0"))

@@ -17,6 +17,7 @@ use narrowgate_engine::{
     shard::throttle::{ByteLimit, Spent},
 };
 use narrowgate_platform::{
+    firmware::ServerName,
     ids::{DEFAULT_OU, DeviceId, Position, UnixMillis},
     memory::PlainScripts,
     model::{
@@ -120,7 +121,9 @@ impl Stage {
         let commands = open.iter().map(of_d).collect();
         let (seed, newest_arrival) = ([3; 32], None);
         let (shards, plain_shards, epoch) = (2, 1, 0);
-        let options = Options { shards, plain_shards, seed, online, commands, epoch, newest_arrival, limits };
+        let server = ServerName::new("gateway.example", 5684);
+        let options =
+            Options { shards, plain_shards, seed, online, commands, epoch, newest_arrival, limits, server };
         let mut gateway = Gateway::new(options, now);
         gateway.set_followers(true);
         Self {

@@ -148,7 +148,8 @@ impl OwnStore {
         let operator = Operator::new(stores.clone(), clock, entropy, Arc::new(NobodyConnected))
             .with_retention_classes(config.store.classes())
             .with_scripts(scripts::of_command())
-            .with_image_bytes_max(config.store.firmware_bytes);
+            .with_image_bytes_max(config.store.firmware_bytes)
+            .with_server_name(config.dtls.server_name(config.dtls.listen));
         let host = Host { since: None, data: config.data.clone(), refused_by_store: Box::new(|| None) };
         let router = narrowgate_http::api_router(Api { operator, host: host.source(), events: None });
         Ok(Self { router, journal: stores.journal, runtime })

@@ -3,9 +3,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use narrowgate_dtls::{CipherSuite, ExtendedMasterSecretPolicy, ServerConfig};
+use narrowgate_platform::firmware::ServerName;
 
 use super::{
-    accept::{Address, CountOrCores, Number, OneOf, SomeOf, Switch, Time},
+    accept::{Address, CountOrCores, HostOrAuto, Number, OneOf, SomeOf, Switch, Time, name_of_listener},
     key::{Key, Setting},
     values::Values,
 };
@@ -16,6 +17,14 @@ pub(crate) static LISTEN: Key<Address> = Key {
     default: "0.0.0.0:5684",
     accepts: Address { examples: "0.0.0.0:5684 or [::]:5684" },
     help: "UDP address and port for CoAP over DTLS",
+};
+
+static PUBLIC_ADDRESS: Key<HostOrAuto> = Key {
+    name: "dtls.public_address",
+    default: "auto",
+    accepts: HostOrAuto,
+    help: "host and port in the URI of an image of firmware, {accepted}; auto: dtls.listen, or this \
+           machine's name where that is no address of one machine",
 };
 
 pub(crate) static SHARDS: Key<CountOrCores> = Key {
@@ -69,6 +78,7 @@ pub(super) static REQUIRE_ENCRYPT_THEN_MAC: Key<Switch> = Key {
 /// In the order in which they are shown.
 pub(super) static KEYS: &[&dyn Setting] = &[
     &LISTEN,
+    &PUBLIC_ADDRESS,
     &SHARDS,
     &SUITES,
     &RETRANSMIT_INITIAL,
@@ -81,6 +91,8 @@ pub(super) static KEYS: &[&dyn Setting] = &[
 #[derive(Debug, Clone)]
 pub(crate) struct Dtls {
     pub(crate) listen: SocketAddr,
+    /// `None`: by where it listens.
+    pub(crate) public_address: Option<ServerName>,
     /// At least 1: "one per core" is resolved.
     pub(crate) shards: u16,
     pub(crate) suites: Vec<CipherSuite>,
@@ -98,6 +110,7 @@ impl Dtls {
         values.set_default(&HANDSHAKE_LIFETIME, format!("{}s", lifetime.as_secs()));
         Ok(Self {
             listen: values.read(&LISTEN)?,
+            public_address: values.read(&PUBLIC_ADDRESS)?,
             shards: values.read(&SHARDS)?,
             suites: values.read(&SUITES)?,
             retransmit_initial,
@@ -105,5 +118,10 @@ impl Dtls {
             extended_master_secret: values.read(&EXTENDED_MASTER_SECRET)?,
             require_encrypt_then_mac: values.read(&REQUIRE_ENCRYPT_THEN_MAC)?,
         })
+    }
+
+    /// What devices call a server that listens here.
+    pub(crate) fn server_name(&self, listener: SocketAddr) -> ServerName {
+        self.public_address.clone().unwrap_or_else(|| name_of_listener(listener))
     }
 }

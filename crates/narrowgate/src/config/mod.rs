@@ -30,6 +30,7 @@ use std::{
 
 use narrowgate_coap::SlowRadio;
 
+pub(crate) use accept::name_of_listener;
 pub(crate) use key::Setting;
 pub(crate) use keys::suggested;
 pub(crate) use store::StoreKind;

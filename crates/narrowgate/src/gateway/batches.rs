@@ -226,6 +226,7 @@ mod tests {
     use narrowgate_engine::event::{HandshakeId, ShardEvent};
     use narrowgate_gateway::{Effect, Gateway, Limits, Now, Options};
     use narrowgate_platform::{
+        firmware::ServerName,
         ids::{DeviceId, UnixMillis},
         memory::MemoryStore,
         ports::Written,
@@ -257,6 +258,7 @@ mod tests {
             epoch: 0,
             newest_arrival: None,
             limits,
+            server: ServerName::default(),
         };
         let mut machine = Gateway::new(options, now);
         let handshake = HandshakeId { shard: 0, slot: 1, generation: 1 };

@@ -40,6 +40,7 @@ use narrowgate_gateway::{self as machine, Now};
 use narrowgate_http::metrics::Samples;
 use narrowgate_platform::{
     device_api::login::LOGIN_PATH,
+    firmware::ServerName,
     ports::{Clock, Entropy, LiveSessions, Recovered, Scripts, StoreError, Stores},
 };
 use tokio::{
@@ -55,13 +56,15 @@ use self::{
     sink::Sink,
     task::{Ask, Ends, Shard, Task},
 };
-use crate::feed::Feed;
+use crate::{config::name_of_listener, feed::Feed};
 
 /// Options of the gateway.
 #[derive(Debug, Clone)]
 pub(crate) struct GatewayOptions {
     /// Where devices connect; port 0 takes a free one.
     pub(crate) dtls_listen: SocketAddr,
+    /// What devices call this server; `None`: by where it listens.
+    pub(crate) public_address: Option<ServerName>,
     /// Where devices connect without DTLS, if anywhere.
     pub(crate) plain: Option<PlainOptions>,
     /// Threads that serve devices; as many more serve plain CoAP.
@@ -143,8 +146,18 @@ impl Gateway {
         let Recovered { online, commands, epoch, newest_arrival, .. } = stores.journal.recover().await?;
         let (shards, limits, seed) = (sockets.len() as u16, options.limits, seed(&*entropy));
         let plain_shards = shards - options.shards;
-        let machine =
-            machine::Options { shards, plain_shards, seed, online, commands, epoch, newest_arrival, limits };
+        let server = options.public_address.clone().unwrap_or_else(|| name_of_listener(address));
+        let machine = machine::Options {
+            shards,
+            plain_shards,
+            seed,
+            online,
+            commands,
+            epoch,
+            newest_arrival,
+            limits,
+            server,
+        };
         let machine = machine::Gateway::new(machine, now(&*clock));
         let (shards, events) = start_shards(&options, sockets, &*entropy)?;
         let handles: Vec<_> = shards.iter().map(|shard| shard.handle().clone()).collect();

@@ -134,14 +134,14 @@ impl Server {
         let gateway = gateway.map_err(|error| cannot_serve_devices(config, &error))?;
         let (dtls, sessions, liveness) =
             (gateway.dtls_address(), gateway.live_sessions(), gateway.liveness());
-        let coap = gateway.plain_address();
         let http = http_listener.as_ref().and_then(|listener| listener.local_addr().ok());
-        let arrivals = gateway.arrival_clock();
+        let (coap, arrivals) = (gateway.plain_address(), gateway.arrival_clock());
         let gateway: SharedGateway = Arc::new(RwLock::new(Some(gateway)));
         let operator = Operator::new(stores.clone(), arrivals, entropy, sessions)
             .with_retention_classes(config.store.classes())
             .with_scripts(scripts)
-            .with_image_bytes_max(config.store.firmware_bytes);
+            .with_image_bytes_max(config.store.firmware_bytes)
+            .with_server_name(config.dtls.server_name(dtls));
         let (stopping, stop) = watched::channel(false);
         let events = Arc::new(Followed { feed: feed.clone(), operator: operator.clone() });
         let refused_by_store = refused_by_store(gateway.clone());

@@ -50,5 +50,6 @@ pub(super) fn gateway_options(config: &Config, decoy: [u8; 32]) -> GatewayOption
     let logins_max = config.coap.logins_max;
     let plain = config.coap.listen.map(|listen| PlainOptions { listen, logins_max });
     let (dtls_listen, shards) = (config.dtls.listen, config.dtls.shards);
-    GatewayOptions { dtls_listen, plain, shards, dtls, shard, limits }
+    let public_address = config.dtls.public_address.clone();
+    GatewayOptions { dtls_listen, public_address, plain, shards, dtls, shard, limits }
 }

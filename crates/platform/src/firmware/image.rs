@@ -1,6 +1,6 @@
 //! An image of firmware, and how it is offered to a device.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, net::SocketAddr, str::FromStr, sync::Arc};
 
 use serde::Serialize;
 use thiserror::Error;
@@ -15,6 +15,9 @@ pub const IMAGE_ID_LEN: usize = 8;
 pub const ETAG_BYTES: usize = 8;
 /// Bytes of the longest version, of an image and of a device.
 pub const VERSION_BYTES_MAX: usize = 64;
+
+/// The port that a `coaps` URI means where it names none (RFC 7252, 6.2).
+const COAPS_PORT: u16 = 5684;
 
 /// Bytes of the largest image, where nothing else is set.
 pub const IMAGE_BYTES_MAX: u64 = 64 << 20;
@@ -127,6 +130,43 @@ impl Image {
     }
 }
 
+/// The server as its devices name it in a URI: `HOST[:PORT]`. A device fetches an image in the session that it
+/// has; the name is for clients that take nothing but a whole URI.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerName(Arc<str>);
+
+impl ServerName {
+    /// Of a host and its port, which is left out where it is that of `coaps`. An IPv6 address stands in
+    /// brackets.
+    pub fn new(host: &str, port: u16) -> Self {
+        let is_bare = host.contains(':') && !host.starts_with('[');
+        let host = if is_bare { format!("[{host}]") } else { host.to_owned() };
+        Self(if port == COAPS_PORT { host.into() } else { format!("{host}:{port}").into() })
+    }
+
+    /// Of an address.
+    pub fn of(address: SocketAddr) -> Self {
+        Self::new(&address.ip().to_string(), address.port())
+    }
+
+    /// The port where a text names none.
+    pub const fn default_port() -> u16 {
+        COAPS_PORT
+    }
+}
+
+impl Default for ServerName {
+    fn default() -> Self {
+        Self("localhost".into())
+    }
+}
+
+impl fmt::Display for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// What an upgrade command says, and one entry of the list of versions that a device may fetch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -137,20 +177,20 @@ pub struct UpgradeOffer {
     pub sign: String,
     /// `SHA256`
     pub sign_method: &'static str,
-    /// The path of the image in the session of the device: `/ota/{imageId}`.
+    /// Where the image is, in the session of the device: `coaps://HOST[:PORT]/ota/{imageId}`.
     pub file_url: String,
     /// Bytes of the image.
     pub file_size: u64,
 }
 
 impl UpgradeOffer {
-    /// How an image is offered.
-    pub fn of(image: &Image) -> Self {
+    /// How an image is offered by a server of this name.
+    pub fn of(image: &Image, server: &ServerName) -> Self {
         Self {
             version: image.version.clone(),
             sign: image.sha256.to_string(),
             sign_method: "SHA256",
-            file_url: format!("/ota/{}", image.id),
+            file_url: format!("coaps://{server}/ota/{}", image.id),
             file_size: image.size,
         }
     }
@@ -250,10 +290,26 @@ mod tests {
         let expected = [
             r#"{"version":"2.0","sign":""#,
             &sign,
-            r#"","signMethod":"SHA256","fileUrl":"/ota/Ab3dEf7h","fileSize":9}"#,
+            r#"","signMethod":"SHA256","fileUrl":"coaps://gateway.example/ota/Ab3dEf7h","fileSize":9}"#,
         ]
         .concat();
-        assert_eq!(UpgradeOffer::of(&image).params_json(), expected);
+        let server = ServerName::new("gateway.example", 5684);
+        assert_eq!(UpgradeOffer::of(&image, &server).params_json(), expected);
         assert_eq!(image.etag(), [0xab; 8]);
+    }
+
+    #[test]
+    fn a_server_is_named_as_in_a_uri() {
+        for (host, port, name) in [
+            ("gateway.example", 5684, "gateway.example"),
+            ("gateway.example", 5685, "gateway.example:5685"),
+            ("192.0.2.1", 5684, "192.0.2.1"),
+            ("2001:db8::1", 5684, "[2001:db8::1]"),
+            ("[2001:db8::1]", 40_000, "[2001:db8::1]:40000"),
+        ] {
+            assert_eq!(ServerName::new(host, port).to_string(), name);
+        }
+        let of = |address: &str| ServerName::of(address.parse().unwrap()).to_string();
+        assert_eq!([of("127.0.0.1:5684"), of("[::1]:9")], ["127.0.0.1", "[::1]:9"]);
     }
 }

@@ -25,7 +25,10 @@
 //!
 //! * A device has at most one upgrade that was offered to it or is under way. A newer offer cancels those
 //!   that the device does not know of yet, and waits for the one that is under way.
-//! * A command that nobody fetched or answered in its time is sent again, as often as it takes.
+//! * A command that nobody fetched or answered in its time is sent again, as often as it takes. The end of an
+//!   upgrade takes its command back, where the device has not answered it.
+//! * A device that is reset or switched off has no upgrade under way any more: what it was told of is
+//!   cancelled.
 //! * Only the version that a device says ends an upgrade well, in whatever state it is.
 //! * A rollout pauses by itself where too many fail ([`Rollout::note`]): then nothing is offered any more,
 //!   and what no device has fetched is taken back. What is under way goes on.
@@ -47,7 +50,7 @@ pub use narrowgate_api::firmware::{ImageFile, PausedBy, UpgradeFailure, UpgradeS
 pub use self::{
     image::{
         ETAG_BYTES, IMAGE_BYTES_MAX, IMAGE_ID_LEN, IMAGES_PER_PRODUCT_MAX, Image, ImageId, NoImageId,
-        Sha256Sum, UpgradeOffer, VERSION_BYTES_MAX, VersionFault, check_version,
+        ServerName, Sha256Sum, UpgradeOffer, VERSION_BYTES_MAX, VersionFault, check_version,
     },
     rollout::{FAILED_MIN, FAILED_PERCENT_MAX, Rollout, is_in_share},
     upgrade::{

@@ -6,7 +6,7 @@ use super::model::{Model, missing};
 use crate::{
     firmware::{
         FirmwareMove, FirmwareStep, IMAGES_PER_PRODUCT_MAX, Image, ImageId, Moved, NoUpgrade, OFFER_TTL_S,
-        Rollout, SendUpgrade, Upgrade, UpgradeOffer, UpgradeState, UpgradeStep, is_in_share,
+        Rollout, SendUpgrade, ServerName, Upgrade, UpgradeOffer, UpgradeState, UpgradeStep, is_in_share,
     },
     ids::{DeviceId, DeviceName, UnixMillis},
     model::{
@@ -151,7 +151,9 @@ impl Model {
             FirmwareChange::Delete { image } => self.delete_image(image).map(Changed::ImageDeleted),
             FirmwareChange::Offer { image, to, at } => self.offer_image(image, to, at).map(Changed::Offered),
             FirmwareChange::Switch { image: id, on } => self.switch_rollout(id, on).map(image),
-            FirmwareChange::Advance { limit, at } => Ok(Changed::Advanced(self.advance_upgrades(limit, at))),
+            FirmwareChange::Advance { limit, server, at } => {
+                Ok(Changed::Advanced(self.advance_upgrades(limit, &server, at)))
+            }
         }
     }
 
@@ -369,13 +371,13 @@ impl Model {
         }
     }
 
-    fn advance_upgrades(&mut self, limit: usize, at: UnixMillis) -> Advanced {
+    fn advance_upgrades(&mut self, limit: usize, server: &ServerName, at: UnixMillis) -> Advanced {
         let mut advanced = Advanced::default();
         for key in self.firmware.due(at).into_iter().take(limit) {
             // What is before it in the list may have paused its rollout.
             let state = self.firmware.upgrades[&key].state;
             let moved = match state {
-                UpgradeState::Waiting => self.send_upgrade(key, at),
+                UpgradeState::Waiting => self.send_upgrade(key, server, at),
                 UpgradeState::Offered => self.step_upgrade(key, UpgradeStep::Withdrawn, at),
                 _ => self.step_upgrade(key, UpgradeStep::TimePasses, at),
             };
@@ -395,7 +397,12 @@ impl Model {
     }
 
     /// Queues the command that offers it, where that is permitted.
-    fn send_upgrade(&mut self, key: (DeviceId, ImageId), at: UnixMillis) -> Result<UpgradeMoved, NoUpgrade> {
+    fn send_upgrade(
+        &mut self,
+        key: (DeviceId, ImageId),
+        server: &ServerName,
+        at: UnixMillis,
+    ) -> Result<UpgradeMoved, NoUpgrade> {
         let (device, image) = key;
         let enabled = self.enabled_row_mut(device).is_some();
         let is_there = |state: UpgradeState| state == UpgradeState::Offered || state.is_under_way();
@@ -412,7 +419,7 @@ impl Model {
             pending_ttl_s: OFFER_TTL_S,
         };
         let queued: Result<CommandId, _> = SendUpgrade { enabled, has_another, case }.permit().map(|()| {
-            let sent = self.send_command(device, (UpgradeOffer::of(&image).order(), None), None, at);
+            let sent = self.send_command(device, (UpgradeOffer::of(&image, server).order(), None), None, at);
             sent.expect("the device is there").expect("it is permitted").id
         });
         let step = queued.map_or_else(UpgradeStep::NotQueued, UpgradeStep::Queued);

@@ -4,7 +4,8 @@
 use super::{PortFuture, Registry, StoreError, UpgradeMoved};
 use crate::{
     firmware::{
-        ETAG_BYTES, IMAGES_PER_PRODUCT_MAX, Image, ImageFile, ImageId, Sha256Sum, Upgrade, UpgradeState,
+        ETAG_BYTES, IMAGES_PER_PRODUCT_MAX, Image, ImageFile, ImageId, ServerName, Sha256Sum, Upgrade,
+        UpgradeState,
     },
     ids::{DeviceId, DeviceName, UnixMillis},
     paging::{Page, Part},
@@ -236,6 +237,8 @@ pub enum FirmwareChange {
     Advance {
         /// At most this many.
         limit: usize,
+        /// What the commands call this server.
+        server: ServerName,
         /// When.
         at: UnixMillis,
     },

@@ -5,7 +5,7 @@ use super::{
     OfferTo, Offered, PortFuture, Purged, SimilarNames, StoreError,
 };
 use crate::{
-    firmware::{Image, ImageId},
+    firmware::{Image, ImageId, ServerName},
     ids::{DeviceId, DeviceName, UnixMillis},
     model::{
         command::{Command, CommandId, Expected, Order},
@@ -453,9 +453,10 @@ pub trait RegistryChanges: Registry {
     fn advance_upgrades(
         &self,
         limit: usize,
+        server: ServerName,
         at: UnixMillis,
     ) -> PortFuture<'static, Result<Advanced, StoreError>> {
-        make(self, Change::Firmware(FirmwareChange::Advance { limit, at }), Changed::advanced)
+        make(self, Change::Firmware(FirmwareChange::Advance { limit, server, at }), Changed::advanced)
     }
 
     /// See [`Change::NoteSecretShown`].

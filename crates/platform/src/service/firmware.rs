@@ -383,7 +383,7 @@ impl Registrar {
         if !self.registry.upgrades_due(now).await? {
             return Ok(Advanced::default());
         }
-        Ok(self.registry.advance_upgrades(ADVANCE_CHUNK, now).await?)
+        Ok(self.registry.advance_upgrades(ADVANCE_CHUNK, self.server.clone(), now).await?)
     }
 }
 

@@ -7,7 +7,7 @@ use narrowgate_api::{query::LIMIT_DEFAULT, secret::SecretText};
 
 use super::error::ServiceError;
 use crate::{
-    firmware::IMAGE_BYTES_MAX,
+    firmware::{IMAGE_BYTES_MAX, ServerName},
     ids::{DeviceId, DeviceName},
     model::{product::Product, retention::RetentionClass},
     ports::{Clock, Entropy, History, Images, Journal, NoScripts, Registry, Scripts, StoreError, Stores},
@@ -32,6 +32,8 @@ pub(super) struct Registrar {
     pub(super) images: Arc<dyn Images>,
     /// Bytes of the largest one.
     pub(super) image_bytes_max: u64,
+    /// What devices call this server.
+    pub(super) server: ServerName,
     /// Those that products may name.
     pub(super) retention_classes: Arc<[RetentionClass]>,
 }
@@ -53,6 +55,7 @@ impl Registrar {
             scripts,
             retention_classes,
             image_bytes_max,
+            server: ServerName::default(),
         }
     }
 

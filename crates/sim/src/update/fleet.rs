@@ -11,7 +11,7 @@ use narrowgate_coap::format;
 use narrowgate_engine::shard::{ShardConfig, throttle::ByteLimit};
 use narrowgate_gateway::LiveChange;
 use narrowgate_platform::{
-    firmware::{Image, ImageId, PausedBy, Sha256Sum, UpgradeState},
+    firmware::{Image, ImageId, PausedBy, ServerName, Sha256Sum, UpgradeState},
     ids::{DEFAULT_OU, DeviceId},
     model::{
         device::NewDevice,
@@ -321,7 +321,8 @@ impl Fleet {
         let (durable, at) = (self.store.durable(), self.clock.at(self.now));
         let mut goes_on = block_on(durable.upgrades_due(at.wall)).expect("the store is open");
         while goes_on {
-            let advanced = block_on(durable.advance_upgrades(1000, at.wall)).expect("the store is open");
+            let advanced = block_on(durable.advance_upgrades(1000, ServerName::default(), at.wall))
+                .expect("the store is open");
             for device in advanced.devices {
                 self.process.handle_change(at, &LiveChange::CommandsChanged { device });
             }

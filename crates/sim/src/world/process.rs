@@ -10,6 +10,7 @@ use narrowgate_dtls::Random as _;
 use narrowgate_engine::shard::{Shard, ShardConfig};
 use narrowgate_gateway::{Answer, Decode, Effect, Encode, Limits, LiveChange, Now, Options, Outcomes, Token};
 use narrowgate_platform::{
+    firmware::ServerName,
     memory::PlainScripts,
     ports::{Batch, Caller, Recovered, Scripts as _, Write},
     testing::block_on,
@@ -61,9 +62,18 @@ impl Process {
             plain_seed[0] = plain_seed[0].wrapping_add(1);
             shards.push(Shard::new(config, now.instant, plain_seed));
         }
-        let (count, limits) = (shards.len() as u16, Limits::default());
-        let options =
-            Options { shards: count, plain_shards, seed, online, commands, epoch, newest_arrival, limits };
+        let (shards_count, limits, server) = (shards.len() as u16, Limits::default(), ServerName::default());
+        let options = Options {
+            shards: shards_count,
+            plain_shards,
+            seed,
+            online,
+            commands,
+            epoch,
+            newest_arrival,
+            limits,
+            server,
+        };
         Self {
             server: Server::new(shards, options, now),
             waiting: VecDeque::new(),

@@ -2,6 +2,7 @@
 //! and documents print that. Every error is the sentence that an operator reads behind "reason".
 
 mod classes;
+mod host;
 mod memory;
 mod rates;
 mod units;
@@ -15,6 +16,7 @@ use std::{
 };
 
 pub(crate) use classes::Classes;
+pub(crate) use host::{HostOrAuto, name_of_listener};
 pub(crate) use memory::SizeOrAuto;
 pub(crate) use rates::{Bytes, Times};
 pub(in crate::config) use units::show_duration;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use narrowgate_engine::event::{HandshakeId, SessionId, ShardEvent};
 use narrowgate_gateway::{Limits, Options};
-use narrowgate_platform::{ids::DeviceId, memory::MemoryStore, ports::OnlineDevice};
+use narrowgate_platform::{firmware::ServerName, ids::DeviceId, memory::MemoryStore, ports::OnlineDevice};
 
 use super::*;
 use crate::system::{SystemClock, SystemEntropy};
@@ -31,6 +31,7 @@ fn played(queue: Queue, online: Vec<OnlineDevice>) -> Played {
         epoch: 0,
         newest_arrival: None,
         limits,
+        server: ServerName::default(),
     };
     let machine = Gateway::new(options, now(&*clock));
     let stores = Stores::from(Arc::new(MemoryStore::default()));

@@ -6,7 +6,8 @@
 //! {"id":"7","version":"1.0","params":{"version":"2.1"},"method":"ota.device.inform"}
 //! {"id":"8","version":"1.0","params":{"step":"50","desc":"on its way"},"method":"ota.device.progress"}
 //! {"id":"9","version":"1.0","params":{},"method":"ota.device.getversion"}
-//! {"id":"9","code":200,"data":["2.1","2.2"]}
+//! {"id":"9","code":200,"data":[{"version":"2.1","sign":"5feceb66…","signMethod":"SHA256",
+//!   "fileUrl":"coaps://gateway.example/ota/Ab3dEf7h","fileSize":1000000}]}
 //! ```
 //!
 //! | fault | code |
@@ -30,7 +31,7 @@ use super::{
     envelope::{self, Envelope, MessageFault},
 };
 use crate::{
-    firmware::{FirmwareStep, NoUpgrade, check_version},
+    firmware::{FirmwareStep, NoUpgrade, UpgradeOffer, check_version},
     model::json_piece::Piece,
 };
 
@@ -87,11 +88,10 @@ impl OtaWanted {
         body::refusal(self.content_format, self.id.as_deref(), fault)
     }
 
-    /// The answer to a question for versions.
-    pub fn versions<'a>(&self, versions: impl IntoIterator<Item = &'a str>) -> Answer {
-        let versions: Vec<String> =
-            versions.into_iter().map(|version| serde_json::Value::from(version).to_string()).collect();
-        let data = format!("[{}]", versions.join(","));
+    /// The answer to a question for versions: each as the command says it that offers it.
+    pub fn versions(&self, offers: impl IntoIterator<Item = UpgradeOffer>) -> Answer {
+        let offers: Vec<String> = offers.into_iter().map(|offer| offer.params_json()).collect();
+        let data = format!("[{}]", offers.join(","));
         Answer::reply(self.content_format, envelope::reply_with(self.id.as_deref(), &data), None)
     }
 }

@@ -54,8 +54,7 @@ pub fn deliver(command: &Command, model: Option<&ThingModel>) -> Response {
         // Its bytes were delivered above.
         CommandTopic::Raw => (format!("[{id},0,null]"), points),
         CommandTopic::Upgrade => {
-            // Both paths lead to the image.
-            let params = params.replace(r#""fileUrl":"/ota/"#, r#""fileUrl":"/f/"#);
+            let params = with_short_url(params);
             (format!("[{id},{},{params}]", kind::UPGRADE), Names::None)
         }
         CommandTopic::Service(service) => {
@@ -68,6 +67,22 @@ pub fn deliver(command: &Command, model: Option<&ThingModel>) -> Response {
     };
     let cbor = from_json_with_numbers(json.as_bytes(), &|depth, name| names.number_of(depth, name));
     Response::new(Code::CONTENT).content_format(format::CBOR).max_age(0).payload(cbor)
+}
+
+/// What offers an image, with the short path to it: `/f/{imageId}` and `coaps://…/ota/{imageId}` lead to the
+/// same one.
+fn with_short_url(params: &str) -> Cow<'_, str> {
+    const NAME: &str = r#""fileUrl":""#;
+    // Inside of a text each quotation mark has a backslash.
+    let found = params.find(NAME).map(|at| at + NAME.len());
+    let Some((head, (url, _))) =
+        found.map(|at| (&params[..at], params[at..].split_once('"').unwrap_or_default()))
+    else {
+        return Cow::Borrowed(params);
+    };
+    let Some((_, image)) = url.rsplit_once("/ota/") else { return Cow::Borrowed(params) };
+    let tail = &params[head.len() + url.len()..];
+    Cow::Owned([head, "/f/", image, tail].concat())
 }
 
 /// A point that is asked for, as its number where it has one.

@@ -5,7 +5,7 @@ use narrowgate_coap::{Block, format};
 use super::*;
 use crate::{
     device_api::ota::{OtaMessage, OtaWanted, image::BlockWanted},
-    firmware::{FirmwareStep, NoUpgrade},
+    firmware::{FirmwareStep, NoUpgrade, UpgradeOffer},
     ports::ImagePiece,
 };
 
@@ -57,7 +57,20 @@ fn the_answers_say_what_there_is() {
     let asked = || wanted(told("getversion", "{}"));
     let shown = |answer: Answer| String::from_utf8(answer.response().payload.clone()).expect("text");
     assert_eq!(shown(asked().versions([])), r#"{"id":"1","code":200,"data":[]}"#);
-    assert_eq!(shown(asked().versions(["1", "a\"b"])), r#"{"id":"1","code":200,"data":["1","a\"b"]}"#);
+    let offer = |version: &str| UpgradeOffer {
+        version: version.to_owned(),
+        sign: "5f".to_owned(),
+        sign_method: "SHA256",
+        file_url: "coaps://h/ota/Ab3dEf7h".to_owned(),
+        file_size: 9,
+    };
+    let entry = |version: &str| {
+        let rest = r#""sign":"5f","signMethod":"SHA256","fileUrl":"coaps://h/ota/Ab3dEf7h","fileSize":9}"#;
+        format!("{{\"version\":{version},{rest}")
+    };
+    let data = [entry(r#""1""#), entry(r#""a\"b""#)].join(",");
+    let expected = format!(r#"{{"id":"1","code":200,"data":[{data}]}}"#);
+    assert_eq!(shown(asked().versions([offer("1"), offer("a\"b")])), expected);
     for (why, code) in [(NoUpgrade::None, 764), (NoUpgrade::NotStarted, 765)] {
         let answer = wanted(told("progress", r#"{"step":"1"}"#)).no_upgrade(why);
         assert_eq!(fault(Action::Respond(answer)).0, code);

@@ -27,6 +27,7 @@ use super::{error::ServiceError, find::Found, registrar::Registrar};
 #[cfg(doc)]
 use crate::firmware::IMAGE_BYTES_MAX;
 use crate::{
+    firmware::ServerName,
     ids::{DeviceId, DeviceName},
     model::{device::Device, retention::RetentionClass},
     ports::{Clock, Entropy, LiveSessions, Scripts, Stores},
@@ -68,6 +69,13 @@ impl Operator {
     #[must_use]
     pub fn with_image_bytes_max(mut self, bytes: u64) -> Self {
         self.registrar.image_bytes_max = bytes;
+        self
+    }
+
+    /// Offers of firmware name this server as the host of images. Without it, `localhost`.
+    #[must_use]
+    pub fn with_server_name(mut self, server: ServerName) -> Self {
+        self.registrar.server = server;
         self
     }
 

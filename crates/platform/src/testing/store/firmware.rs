@@ -3,8 +3,8 @@
 use super::fixtures::{add_device, add_product, at, login, write};
 use crate::{
     firmware::{
-        Fetched, FirmwareMove, FirmwareStep, IMAGES_PER_PRODUCT_MAX, Image, ImageId, PausedBy, Sha256Sum,
-        UpgradeFailure, UpgradeState,
+        Fetched, FirmwareMove, FirmwareStep, IMAGES_PER_PRODUCT_MAX, Image, ImageId, PausedBy, ServerName,
+        Sha256Sum, UpgradeFailure, UpgradeState,
     },
     ids::{DeviceId, LoginNumber},
     model::command::{Command, CommandMove, CommandSession, CommandStep, CommandTopic},
@@ -56,7 +56,7 @@ fn share(percent: u8) -> OfferTo {
 }
 
 fn advance(store: &dyn Store, second: i64) -> Advanced {
-    block_on(store.advance_upgrades(1000, at(second))).expect("the store writes")
+    block_on(store.advance_upgrades(1000, ServerName::new("h", 9), at(second))).expect("the store writes")
 }
 
 fn step(store: &dyn Store, device: DeviceId, step: FirmwareStep, second: i64) -> Written {
@@ -143,7 +143,7 @@ pub fn an_offer_goes_all_the_way_through_the_queue_of_commands(store: &dyn Store
     let commands = open(store, device);
     let [command] = &commands[..] else { panic!("{commands:?}") };
     assert_eq!(command.order.topic, CommandTopic::Upgrade);
-    assert!(command.order.params_json.contains("/ota/IMG00001"), "{command:?}");
+    assert!(command.order.params_json.contains(r#""coaps://h:9/ota/IMG00001""#), "{command:?}");
     assert_eq!(progress(store, device, 5, 11), Written::UpgradeNotStarted);
     let moved = |written: Written| match written {
         Written::Upgrade(moved) if moved.changed && moved.image == id => (moved.state, moved.progress),
@@ -386,7 +386,7 @@ pub fn fill(store: &dyn Store, product_key: &str, [first, second]: [DeviceId; 2]
     for device in [first, second] {
         offer(store, image_id(1), OfferTo::Device(device), DAY + 30);
     }
-    block_on(store.advance_upgrades(1, at(DAY + 30))).expect("the store writes");
+    block_on(store.advance_upgrades(1, ServerName::new("h", 9), at(DAY + 30))).expect("the store writes");
     let upgrade = upgrades(store, first).remove(0).upgrade;
     let (id, session) = (upgrade.command.expect("it was offered"), None);
     let fetch = CommandMove { device: first, id, session, step: CommandStep::Fetch, at: at(DAY + 31) };

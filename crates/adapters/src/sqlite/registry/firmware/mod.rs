@@ -45,7 +45,9 @@ impl Registry {
             FirmwareChange::Delete { image } => self.delete_image(image)?.map(Changed::ImageDeleted),
             FirmwareChange::Offer { image, to, at } => self.offer_image(image, to, at)?.map(Changed::Offered),
             FirmwareChange::Switch { image: id, on } => self.switch_rollout(id, on)?.map(image),
-            FirmwareChange::Advance { limit, at } => Ok(Changed::Advanced(self.advance_upgrades(limit, at)?)),
+            FirmwareChange::Advance { limit, ref server, at } => {
+                Ok(Changed::Advanced(self.advance_upgrades(limit, server, at)?))
+            }
         })
     }
 

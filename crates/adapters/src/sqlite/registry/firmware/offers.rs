@@ -2,7 +2,7 @@
 
 use narrowgate_platform::{
     firmware::{
-        ImageId, NoUpgrade, NotQueued, OFFER_TTL_S, Rollout, SendUpgrade, Upgrade, UpgradeOffer,
+        ImageId, NoUpgrade, NotQueued, OFFER_TTL_S, Rollout, SendUpgrade, ServerName, Upgrade, UpgradeOffer,
         UpgradeState, UpgradeStep, is_in_share,
     },
     ids::{DeviceId, UnixMillis},
@@ -129,13 +129,18 @@ impl Registry {
         Ok(())
     }
 
-    pub(super) fn advance_upgrades(&mut self, limit: usize, at: UnixMillis) -> rusqlite::Result<Advanced> {
+    pub(super) fn advance_upgrades(
+        &mut self,
+        limit: usize,
+        server: &ServerName,
+        at: UnixMillis,
+    ) -> rusqlite::Result<Advanced> {
         let mut advanced = Advanced::default();
         for (device, image) in self.upgrades_due(limit, at)? {
             // What is before it in the list may have changed it.
             let Some(row) = self.upgrade_row(device, image)? else { continue };
             let moved = match row.state {
-                UpgradeState::Waiting => self.send_upgrade(&row, at)?,
+                UpgradeState::Waiting => self.send_upgrade(&row, server, at)?,
                 UpgradeState::Offered => self.step_upgrade(&row, UpgradeStep::Withdrawn, at)?,
                 _ => self.step_upgrade(&row, UpgradeStep::TimePasses, at)?,
             };
@@ -188,6 +193,7 @@ impl Registry {
     fn send_upgrade(
         &mut self,
         row: &UpgradeRow,
+        server: &ServerName,
         at: UnixMillis,
     ) -> rusqlite::Result<Result<UpgradeMoved, NoUpgrade>> {
         let device = row.device;
@@ -216,7 +222,7 @@ impl Registry {
         let step = match permitted {
             Err(why) => UpgradeStep::NotQueued(why),
             Ok(()) => {
-                let order = UpgradeOffer::of(&image_of(&image)).order();
+                let order = UpgradeOffer::of(&image_of(&image), server).order();
                 match self.send_command(device, (&order, None), None, at)? {
                     Ok(Ok(command)) => UpgradeStep::Queued(command.id),
                     // A row among its commands is damaged, so that they are more than they seem.

@@ -263,7 +263,7 @@ fn offer(image: &str, sign: &str) -> String {
     let bytes = image.len();
     format!(
         r#"{{"id":"20","version":"1.0","method":"ota.device.upgrade","params":{{"version":"2.0",
-        "sign":"{sign}","signMethod":"SHA256","fileUrl":"/ota/Ab3dEf7h","fileSize":{bytes}}}}}"#
+        "sign":"{sign}","signMethod":"SHA256","fileUrl":"coaps://h:5685/ota/Ab3dEf7h","fileSize":{bytes}}}}}"#
     )
 }
 

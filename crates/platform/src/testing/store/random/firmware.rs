@@ -2,7 +2,7 @@
 
 use super::{dice::Dice, operation::DEVICES};
 use crate::{
-    firmware::{Fetched, FirmwareMove, FirmwareStep, Image, ImageId, Sha256Sum},
+    firmware::{Fetched, FirmwareMove, FirmwareStep, Image, ImageId, ServerName, Sha256Sum},
     ids::{DeviceId, UnixMillis},
     model::command::CommandSession,
     paging::Part,
@@ -84,7 +84,9 @@ pub(super) fn change(wanted: FirmwareChange, id: impl Fn(u8) -> DeviceId, at: Un
             ports::FirmwareChange::Offer { image: image_id(image), to, at }
         }
         FirmwareChange::Switch { image, on } => ports::FirmwareChange::Switch { image: image_id(image), on },
-        FirmwareChange::Advance { limit } => ports::FirmwareChange::Advance { limit, at },
+        FirmwareChange::Advance { limit } => {
+            ports::FirmwareChange::Advance { limit, server: ServerName::default(), at }
+        }
     })
 }
 
