@@ -129,6 +129,8 @@ pub enum UpgradeStep<'a> {
     Withdrawn,
     /// An operator, or an offer of another image, takes it back where the device does not know of it.
     Cancelled,
+    /// The device is reset or switched off, and its commands with it: what it was told of is over.
+    Stopped,
     /// An operator offers it once more.
     OfferedAgain,
     /// It may be time for something.
@@ -298,21 +300,14 @@ impl Upgrade {
             (T::Fetching(Fetched::Last), S::Burning) => Ok(Moved::default()),
             (T::Fetching(Fetched::Last), _) => Ok(self.to(S::Verifying, at)),
             (T::Installed, S::Done) => Ok(Moved::default()),
-            (T::Installed, _) => {
-                let moved = self.to(S::Done, at);
-                Ok(Moved { cancel: self.open_command(was), ended: Some(Ended::Done), ..moved })
-            }
-            (T::Withdrawn, S::Offered) => {
-                let moved = self.to(S::Waiting, at);
-                Ok(Moved { cancel: self.open_command(was), ..moved })
-            }
-            (T::Cancelled, S::Waiting | S::Offered) => {
-                let moved = self.to(S::Cancelled, at);
-                Ok(Moved { cancel: self.open_command(was), ..moved })
-            }
+            (T::Installed, _) => Ok(Moved { ended: Some(Ended::Done), ..self.without_command(S::Done, at) }),
+            (T::Withdrawn, S::Offered) => Ok(self.without_command(S::Waiting, at)),
+            (T::Cancelled, S::Waiting | S::Offered) => Ok(self.without_command(S::Cancelled, at)),
+            (T::Stopped, S::Offered) => Ok(self.without_command(S::Cancelled, at)),
+            (T::Stopped, _) if was.is_under_way() => Ok(self.without_command(S::Cancelled, at)),
             (T::OfferedAgain, S::Done | S::Failed | S::Cancelled) => {
                 (self.failure, self.progress, self.desc, self.since) = (None, None, None, at);
-                Ok(self.to(S::Waiting, at))
+                Ok(self.without_command(S::Waiting, at))
             }
             (T::TimePasses, _) if was.is_under_way() && self.due.is_some_and(|due| due <= at) => {
                 Ok(self.fail(UpgradeFailure::Silent, at))
@@ -332,9 +327,15 @@ impl Upgrade {
     }
 
     fn fail(&mut self, failure: UpgradeFailure, at: UnixMillis) -> Moved {
-        let moved = self.to(UpgradeState::Failed, at);
+        let moved = self.without_command(UpgradeState::Failed, at);
         self.failure = Some(failure);
         Moved { ended: Some(Ended::Failed), ..moved }
+    }
+
+    /// Moves to a state in which no command may offer it any more. A device need not answer the command before
+    /// it fetches the image, so the command may be open in whatever state that was.
+    fn without_command(&mut self, state: UpgradeState, at: UnixMillis) -> Moved {
+        Moved { cancel: self.command, ..self.to(state, at) }
     }
 
     /// Moves to a state, with the time at which that is looked at again.
@@ -349,11 +350,6 @@ impl Upgrade {
             _ => None,
         };
         Moved { changed: true, ..Moved::default() }
-    }
-
-    /// The command that the device may still fetch or answer.
-    fn open_command(&self, was: UpgradeState) -> Option<CommandId> {
-        matches!(was, UpgradeState::Offered | UpgradeState::Sent).then_some(self.command).flatten()
     }
 }
 

@@ -216,10 +216,12 @@ impl Model {
         }
         let row = self.row_mut(device).ok_or_else(|| missing(device))?;
         row.life.enabled = enabled;
-        let cancelled = if enabled { Vec::new() } else { row.commands.cancel(None, at) };
         let event = if enabled { LogEvent::Enabled } else { LogEvent::Disabled };
         row.note(LogEntry::new(device, at, event));
-        self.commands_moved(device, &cancelled, at);
+        if !enabled {
+            row.commands.cancel(None, at);
+            self.stop_upgrades(device, at);
+        }
         self.device_by_id(device).ok_or_else(|| missing(device))
     }
 
@@ -234,10 +236,10 @@ impl Model {
             row.note_presence(at, DeviceState::Inactive, "reset".to_owned());
         }
         row.life.reset();
-        let cancelled = row.commands.cancel(None, at);
+        row.commands.cancel(None, at);
         let replaced = mem::replace(&mut row.secret, secret);
         row.note(LogEntry::new(device, at, LogEvent::Reset));
-        self.commands_moved(device, &cancelled, at);
+        self.stop_upgrades(device, at);
         self.former.note(device, replaced);
         self.device_by_id(device).ok_or_else(|| missing(device))
     }

@@ -319,6 +319,15 @@ impl Model {
         last
     }
 
+    /// The device is reset or switched off.
+    pub(super) fn stop_upgrades(&mut self, device: DeviceId, at: UnixMillis) {
+        let images: Vec<ImageId> = self.firmware.of_device(device).map(|(image, _)| image.id).collect();
+        for image in images {
+            // Ignored: an operator's step is never refused.
+            let _ = self.step_upgrade((device, image), UpgradeStep::Stopped, at);
+        }
+    }
+
     pub(super) fn move_firmware(&mut self, wanted: &FirmwareMove) -> Written {
         let FirmwareMove { device, session, step, at } = wanted;
         let Some(row) = self.enabled_row_mut(*device) else { return Written::DeviceUnavailable };

@@ -91,8 +91,8 @@ impl Registry {
         // In one transaction, so that no crash leaves a device online that may not be.
         if !enabled {
             self.presence(device, None, DeviceState::Offline, at, SWITCHED_OFF)?;
-            let cancelled = self.cancel_open_commands(device, None, at)?;
-            self.commands_moved(device, &cancelled, at)?;
+            self.cancel_open_commands(device, None, at)?;
+            self.stop_upgrades(device, at)?;
         }
         let Some((row, _)) = self.device_and_product(device)? else { return Ok(Err(missing(device))) };
         DEVICES.update(&["enabled"]).run(&self.connection, &DeviceRow { enabled, ..row })?;
@@ -133,8 +133,8 @@ impl Registry {
         let row = self.put_life(row, &life)?;
         self.replace_secret(row, secret)?;
         self.forget_last_seen(device)?;
-        let cancelled = self.cancel_open_commands(device, None, at)?;
-        self.commands_moved(device, &cancelled, at)?;
+        self.cancel_open_commands(device, None, at)?;
+        self.stop_upgrades(device, at)?;
         self.note(LogEntry::new(device, at, LogEvent::Reset))?;
         self.shown(device)
     }

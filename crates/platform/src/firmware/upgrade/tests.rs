@@ -17,7 +17,7 @@ fn upgrade(state: UpgradeState) -> Upgrade {
     upgrade
 }
 
-const TO_ALL: [UpgradeStep<'static>; 14] = [
+const TO_ALL: [UpgradeStep<'static>; 15] = [
     T::Queued(CommandId(8)),
     T::CommandFetched,
     T::CommandAnswered { success: true, message: None },
@@ -31,6 +31,7 @@ const TO_ALL: [UpgradeStep<'static>; 14] = [
     T::Installed,
     T::Withdrawn,
     T::Cancelled,
+    T::Stopped,
     T::OfferedAgain,
 ];
 
@@ -39,17 +40,17 @@ const TO_ALL: [UpgradeStep<'static>; 14] = [
 #[test]
 fn every_state_meets_every_step() {
     let table = [
-        // queued fetched yes no expired cancelled 5 % failed first last installed withdrawn cancel again
-        (S::Waiting, "o.....55dvD.C."),
-        (S::Offered, ".saFwC55dvDwC."),
-        (S::Sent, "..aFwCdFdvD..."),
-        (S::Accepted, "...F..dFdvD..."),
-        (S::Downloading, "......dFdvD..."),
-        (S::Verifying, "......bFdvD..."),
-        (S::Burning, "......bFd.D..."),
-        (S::Done, "......4444...w"),
-        (S::Failed, "......4444D..w"),
-        (S::Cancelled, "......4444D..w"),
+        // queued fetched yes no expired cancelled 5 % failed first last installed withdrawn cancel stop again
+        (S::Waiting, "o.....55dvD.C.."),
+        (S::Offered, ".saFwC55dvDwCC."),
+        (S::Sent, "..aFwCdFdvD..C."),
+        (S::Accepted, "...F..dFdvD..C."),
+        (S::Downloading, "......dFdvD..C."),
+        (S::Verifying, "......bFdvD..C."),
+        (S::Burning, "......bFd.D..C."),
+        (S::Done, "......4444....w"),
+        (S::Failed, "......4444D...w"),
+        (S::Cancelled, "......4444D...w"),
     ];
     for (state, row) in table {
         for (step, wanted) in TO_ALL.into_iter().zip(row.chars()) {
@@ -120,14 +121,23 @@ fn who_begins_and_says_nothing_has_failed_a_day_later() {
     }
 }
 
+/// A device that never replies to the command, but does what it says: the command would be offered again.
 #[test]
-fn a_version_that_the_device_says_takes_back_the_command_that_offers_it() {
-    for (state, command) in
-        [(S::Waiting, None), (S::Offered, Some(7)), (S::Sent, Some(7)), (S::Burning, None)]
-    {
-        let moved = upgrade(state).step(T::Installed, at(1)).expect("it is never refused");
-        assert_eq!(moved.cancel, command.map(CommandId), "{state:?}");
+fn each_end_takes_back_the_command_that_offers_it() {
+    for state in S::ALL.into_iter().filter(|state| state.is_under_way()) {
+        for step in [T::Installed, T::Progress { step: -2, desc: None }, T::TimePasses, T::Stopped] {
+            let mut it = upgrade(state);
+            let moved = it.step(step, at(24 * 7)).expect("it is under way");
+            assert!(it.state.has_ended() && moved.cancel == Some(CommandId(7)), "{state:?} {step:?}");
+        }
     }
+    for (state, step) in [(S::Offered, T::Installed), (S::Offered, T::Withdrawn), (S::Failed, T::Installed)] {
+        assert_eq!(upgrade(state).step(step, at(1)).expect("it may").cancel, Some(CommandId(7)), "{state:?}");
+    }
+    assert_eq!(upgrade(S::Waiting).step(T::Installed, at(1)).expect("it may").cancel, None);
+    // What goes on needs no command less.
+    let on = upgrade(S::Sent).step(T::Progress { step: 5, desc: None }, at(1)).expect("it is under way");
+    assert_eq!(on.cancel, None);
 }
 
 #[test]

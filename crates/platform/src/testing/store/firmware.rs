@@ -13,6 +13,7 @@ use crate::{
         Advanced, FirmwareReads as _, NotDeleted, OfferTo, Offered, OfferedUpgrade, Store, StoreError, Write,
         Written,
     },
+    secret::Secret,
     testing::block_on,
 };
 
@@ -297,6 +298,57 @@ pub fn a_newer_offer_takes_back_an_older_one_and_waits_for_one_under_way(store: 
     progress(store, all[1], -1, 13);
     inform(store, all[1], "1.0", 14);
     assert_eq!(advance(store, 14).devices, all[1..]);
+}
+
+/// A device that never answers the command, but does what it says: it is offered nothing any more at the end.
+pub fn the_end_of_an_upgrade_takes_back_a_command_that_was_not_answered(store: &dyn Store) {
+    let all = devices(store, 2);
+    let id = add(store, 1, "2.0");
+    offer(store, id, share(100), 10);
+    advance(store, 10);
+    for device in &all {
+        command_step(store, *device, CommandStep::Fetch, 11);
+        progress(store, *device, 5, 12);
+        assert_eq!(open(store, *device).len(), 1);
+    }
+    let ends = [progress(store, all[0], -2, 13), inform(store, all[1], "2.0", 13)];
+    for (device, end) in all.iter().zip(ends) {
+        let Written::Upgrade(moved) = end else { panic!("{end:?}") };
+        assert!(moved.state.has_ended() && moved.commands_changed, "{moved:?}");
+        assert_eq!(open(store, *device), []);
+    }
+    // Nor is what was answered taken back.
+    offer(store, id, OfferTo::Device(all[0]), 20);
+    advance(store, 20);
+    command_step(store, all[0], CommandStep::Fetch, 21);
+    command_step(store, all[0], reply(200), 22);
+    let Written::Upgrade(moved) = progress(store, all[0], -3, 23) else { panic!("it is under way") };
+    assert!(!moved.commands_changed);
+}
+
+/// A device that is switched off, and one that is reset: both are offered the next image, and none has failed.
+pub fn a_device_that_is_stopped_has_no_upgrade_under_way(store: &dyn Store) {
+    let all = devices(store, 3);
+    let id = add(store, 1, "2.0");
+    offer(store, id, share(100), 10);
+    advance(store, 10);
+    for device in &all[..2] {
+        command_step(store, *device, CommandStep::Fetch, 11);
+        command_step(store, *device, reply(200), 12);
+        progress(store, *device, 5, 13);
+    }
+    block_on(store.set_device_enabled(all[0], false, at(14))).unwrap();
+    block_on(store.reset_device(all[1], Secret::new("another".into()), at(14))).unwrap();
+    block_on(store.reset_device(all[2], Secret::new("another".into()), at(14))).unwrap();
+    assert!(all.iter().all(|device| open(store, *device).is_empty()));
+    assert_eq!(counts(store, id), [(UpgradeState::Cancelled, 3)]);
+    assert_eq!(advance(store, 14 + 30 * 86_400), Advanced::default());
+    let rollout = block_on(store.image(id)).unwrap().unwrap().rollout.unwrap();
+    assert_eq!((rollout.done, rollout.failed), (0, 0));
+    block_on(store.set_device_enabled(all[0], true, at(15))).unwrap();
+    let newer = add(store, 2, "3.0");
+    offer(store, newer, OfferTo::Device(all[0]), 16);
+    assert_eq!(advance(store, 16).devices, all[..1]);
 }
 
 /// Devices that were never activated, or are switched off.

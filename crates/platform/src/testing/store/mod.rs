@@ -229,6 +229,8 @@ macro_rules! store_conformance {
                 a_rollout_pauses_itself_and_takes_back_what_nobody_has_fetched
                 a_command_that_is_over_is_sent_again_and_one_that_is_taken_back_is_not
                 a_newer_offer_takes_back_an_older_one_and_waits_for_one_under_way
+                the_end_of_an_upgrade_takes_back_a_command_that_was_not_answered
+                a_device_that_is_stopped_has_no_upgrade_under_way
                 a_device_that_cannot_get_it_now_waits
                 who_begins_and_is_silent_has_failed
                 an_image_goes_when_nobody_needs_it

@@ -199,6 +199,19 @@ impl Registry {
         Ok(last)
     }
 
+    /// The device is reset or switched off.
+    pub(in crate::sqlite) fn stop_upgrades(
+        &mut self,
+        device: DeviceId,
+        at: UnixMillis,
+    ) -> rusqlite::Result<()> {
+        for row in self.upgrades_of(device)? {
+            // Ignored: an operator's step is never refused.
+            let _ = self.step_upgrade(&row, UpgradeStep::Stopped, at)?;
+        }
+        Ok(())
+    }
+
     /// An upgrade is due now that was to be looked at later: its device is there.
     pub(in crate::sqlite) fn wake_upgrades(
         &mut self,
