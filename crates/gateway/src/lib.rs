@@ -70,6 +70,7 @@ mod leaving;
 mod limits;
 mod lookups;
 mod observers;
+mod options;
 mod outbox;
 mod pace;
 mod products;
@@ -90,8 +91,9 @@ mod tests;
 pub use self::{
     diagnosis::Diagnosis,
     effect::{Answer, Effect, LiveChange, Now, Outcomes, ProductRead, Token},
-    gateway::{Counters, Gateway, Limits, Options},
+    gateway::{Counters, Gateway},
     leaving::OnlineOf,
+    options::{Limits, Options},
     raw::{Decode, Encode, Received},
     unwritten::Unwritten,
 };
