@@ -26,8 +26,9 @@ use foldhash::fast::RandomState;
 use narrowgate_coap::Response;
 use narrowgate_engine::event::Ticket;
 use narrowgate_platform::{
+    device_api::{Answer, short},
     ids::{DeviceId, UnixMillis},
-    model::command::{Command, CommandId, CommandSession, CommandStep, CommandTopic, OpenCommand},
+    model::command::{Command, CommandId, CommandSession, CommandStep, OpenCommand},
     rules::commands::Queue,
 };
 
@@ -114,6 +115,8 @@ enum Next {
     Write(Moving),
     /// No command is there for this request.
     NoneFor(Ask),
+    /// This request is refused, and its command is not handed out.
+    Refuse(Ask, Box<Answer>),
     /// No command is there for this response.
     NothingToCarry(Carry),
 }
@@ -178,8 +181,7 @@ impl Commands {
 
     /// Whether a GET would be given a command.
     fn has_for(&self, device: DeviceId, wanted: &CommandWanted, now: UnixMillis) -> bool {
-        let CommandWanted::Fetch { topic, .. } = wanted else { return false };
-        self.devices.get(&device).is_some_and(|entry| entry.oldest_for(topic.as_ref(), now).is_some())
+        self.devices.get(&device).is_some_and(|entry| entry.to_fetch(wanted, now).is_some())
     }
 
     /// The queue is to be read again, now.
@@ -241,6 +243,9 @@ impl Entry {
             return Next::Read;
         }
         if let Some(ask) = self.waiting.pop_front() {
+            if let Some(answer) = self.refusal_of(&ask.wanted, at) {
+                return Next::Refuse(ask, Box::new(answer));
+            }
             return match self.step_for(&ask, at) {
                 Some(step) => {
                     Next::Write(Moving { device, steps: vec![step], at, ask: Some(ask), carry: None })
@@ -264,18 +269,25 @@ impl Entry {
     }
 
     /// The command that a GET gets.
-    fn oldest_for(&self, topic: Option<&CommandTopic>, at: UnixMillis) -> Option<&Command> {
-        match topic {
-            Some(topic) => self.queue.oldest_of(topic, at),
-            None => self.queue.oldest(at),
+    fn to_fetch(&self, wanted: &CommandWanted, at: UnixMillis) -> Option<&Command> {
+        match wanted {
+            CommandWanted::Fetch { topic, .. } => self.queue.oldest_of(topic, at),
+            CommandWanted::FetchOldest { .. } => self.queue.oldest(at),
+            CommandWanted::Reply { .. } => None,
         }
+    }
+
+    /// Why a GET does not get the command that is there for it.
+    fn refusal_of(&self, wanted: &CommandWanted, at: UnixMillis) -> Option<Answer> {
+        let CommandWanted::FetchOldest { accept } = wanted else { return None };
+        short::not_acceptable(self.to_fetch(wanted, at)?, *accept)
     }
 
     /// The step that a request causes; `None`: there is no command for it.
     fn step_for(&self, ask: &Ask, at: UnixMillis) -> Option<(CommandId, CommandStep)> {
         match &ask.wanted {
-            CommandWanted::Fetch { topic, .. } => {
-                self.oldest_for(topic.as_ref(), at).map(|command| (command.id, CommandStep::Fetch))
+            CommandWanted::Fetch { .. } | CommandWanted::FetchOldest { .. } => {
+                self.to_fetch(&ask.wanted, at).map(|command| (command.id, CommandStep::Fetch))
             }
             CommandWanted::Reply { topic, id, step } => {
                 let command = self.queue.answered(*id, topic.as_ref())?;

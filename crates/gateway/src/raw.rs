@@ -266,11 +266,10 @@ impl Shared {
     /// The script has written a reply, or not.
     pub(crate) fn handle_encoded(&mut self, now: Now, encoding: Encoding, answer: Result<Vec<u8>, Fault>) {
         let Encoding { ticket, asker, response, then } = encoding;
-        let bytes = match answer {
-            Ok(bytes) => bytes,
+        let response = match answer.and_then(|bytes| raw::encoded(&response, bytes)) {
+            Ok(response) => response,
             Err(fault) => return self.handle_fault(now, ticket, &asker, &fault, "jsonStrToRawData"),
         };
-        let response = raw::encoded(&response, bytes);
         match then {
             Then::Respond => self.respond(now, ticket, &asker, response),
             Then::Store(retention, writes) => self.store(ticket, asker, retention, writes, response),

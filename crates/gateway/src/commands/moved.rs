@@ -5,7 +5,7 @@ use narrowgate_coap::{Code, Response};
 use narrowgate_engine::event::Ticket;
 use narrowgate_platform::{
     device_api::{
-        self,
+        self, Answer,
         commands::{CommandWanted, acknowledge_reply, deliver, nothing_waiting, reply_ignored},
         short,
     },
@@ -74,13 +74,16 @@ impl Shared {
         let topic = command.map(|command| &command.order.topic);
         match reply.read(topic, asker.short_model().flatten()) {
             Ok(wanted) => self.handle_command(now, ticket, asker, wanted),
-            Err(answer) => {
-                let (response, refusal) = answer.into_parts();
-                self.respond(now, ticket, &asker, response);
-                if let Some(refusal) = refusal {
-                    self.refuse(now, &asker, refusal);
-                }
-            }
+            Err(answer) => self.answer(now, ticket, &asker, answer),
+        }
+    }
+
+    /// Answers a request, and writes down why it was refused.
+    fn answer(&mut self, now: Now, ticket: Ticket, asker: &Asker, answer: Answer) {
+        let (response, refusal) = answer.into_parts();
+        self.respond(now, ticket, asker, response);
+        if let Some(refusal) = refusal {
+            self.refuse(now, asker, refusal);
         }
     }
 
@@ -207,21 +210,23 @@ impl Shared {
     ) {
         let response = match (&ask.wanted, outcomes) {
             (
-                CommandWanted::Fetch { content_format, .. },
+                CommandWanted::Fetch { .. } | CommandWanted::FetchOldest { .. },
                 Ok([Written::Done | Written::Unchanged | Written::Upgrade(_)]),
             ) => match command {
                 Some(command) if command.is_over(now.wall) => return self.decide_anew(ask),
                 Some(command) => {
-                    let response = match ask.asker.short_model() {
-                        Some(model) => short::deliver(command, model),
-                        None => deliver(command, *content_format),
+                    let response = match &ask.wanted {
+                        CommandWanted::Fetch { content_format, .. } => deliver(command, *content_format),
+                        _ => short::deliver(command, ask.asker.short_model().flatten()),
                     };
                     return self.hand_out(now, &ask, command.id, response);
                 }
                 None => device_api::unavailable(),
             },
             // The queue is read first.
-            (CommandWanted::Fetch { .. }, Ok([Written::CommandOver])) => return self.decide_anew(ask),
+            (CommandWanted::Fetch { .. } | CommandWanted::FetchOldest { .. }, Ok([Written::CommandOver])) => {
+                return self.decide_anew(ask);
+            }
             (CommandWanted::Reply { .. }, Ok([Written::Done | Written::Upgrade(_)])) => acknowledge_reply(),
             (CommandWanted::Reply { .. }, Ok([Written::CommandOver])) => {
                 return self.answer_without_command(now, &ask);
@@ -261,7 +266,7 @@ impl Shared {
     /// No command is there for a request: a GET is answered 4.04, and a reply changes nothing.
     fn answer_without_command(&mut self, now: Now, ask: &Ask) {
         let response = match &ask.wanted {
-            CommandWanted::Fetch { .. } => nothing_waiting(),
+            CommandWanted::Fetch { .. } | CommandWanted::FetchOldest { .. } => nothing_waiting(),
             CommandWanted::Reply { id, .. } => {
                 self.warn(now, &ask.asker, reply_ignored(*id));
                 acknowledge_reply()
@@ -283,6 +288,7 @@ impl Shared {
                     break;
                 }
                 Next::NoneFor(ask) => self.answer_without_command(now, &ask),
+                Next::Refuse(ask, answer) => self.answer(now, ask.ticket, &ask.asker, *answer),
                 Next::NothingToCarry(carry) => self.respond_without(now, carry),
             }
         }

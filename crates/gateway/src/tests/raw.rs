@@ -50,6 +50,18 @@ fn attack_173_what_a_script_cannot_do_stores_nothing_and_is_4_00() {
     }
 }
 
+/// The device could not be sent it, and would send its report again.
+#[test]
+fn a_reply_longer_than_a_message_may_be_is_4_00_and_stores_nothing() {
+    let mut stage = with_script("copy");
+    stage.play(&format!("s1 sends {REPORT}; runs"));
+    assert_eq!(stage.play("returns 10241"), "s1 4.00, write body_malformed");
+    stage.play(&format!("done; s1 sends {REPORT}; runs"));
+    assert_eq!(stage.play("returns 10240"), "write report");
+    let stored = stage.play("done");
+    assert!(stored.starts_with("tell report, s1 2.04 xxx"), "{stored}");
+}
+
 #[test]
 fn who_cannot_be_served_now_is_to_come_again() {
     for word in ["busy", "unavailable"] {

@@ -85,6 +85,28 @@ fn the_oldest_command_of_all_topics_is_handed_out_until_it_is_answered() {
     assert!(stage.gateway.is_settled());
 }
 
+/// Section 13: the oldest command, whatever its topic. What the option promises is there.
+#[test]
+fn bytes_are_handed_out_in_their_place_too() {
+    let mut stage = Stage::new();
+    stage.play("h1 wants p,d,2,60; found; h1 connects; done; s1 posts; both copy; done");
+    stage.play("send raw; commands; send set; commands");
+    let stored = "write report, tell report, s1 2.04 (one waits)";
+    assert_eq!(stage.play("s1 POST /p a10101; done"), stored);
+    let refused = "s1 4.06 (one waits), write not_acceptable";
+    assert_eq!(stage.play("s1 GET /c for 60"), refused, "bytes are no CBOR");
+    stage.play("done");
+    let first = "s1 2.05 raw #1 (one waits)";
+    assert_eq!(stage.play("s1 GET /c; done"), format!("write fetch 1, tell command, {first}"));
+    assert_eq!(stage.play("s1 GET /c for 42; unchanged"), format!("write fetch 1, {first}"));
+    let replied = "write reply 1 200, tell command, s1 2.04 (one waits)";
+    assert_eq!(stage.play("s1 POST /c 820118c8; done"), replied);
+    assert_eq!(stage.play("s1 GET /c for 42"), refused, "nor is CBOR bytes");
+    stage.play("done");
+    assert_eq!(stage.play("s1 GET /c for 60; done"), "write fetch 2, tell command, s1 2.05 830201a0");
+    assert!(stage.gateway.is_settled());
+}
+
 #[test]
 fn a_reply_to_no_open_command_changes_nothing_and_a_point_twice_is_refused() {
     let mut stage = with_commands(&[]);

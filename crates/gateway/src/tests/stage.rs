@@ -250,6 +250,10 @@ impl Stage {
                 .request(session, Request::post(&UP_RAW.replace("/d/", "/e/"), format::OCTET_STREAM, *text)),
             ["sends", text] => self.request(session, Request::post(UP_RAW, format::OCTET_STREAM, *text)),
             ["GET", path] => self.request(session, Request::get(path)),
+            ["GET", path, "for", accept] => {
+                let accept = accept.parse().expect("a number of a format");
+                self.request(session, Request::get(path).accept(accept))
+            }
             ["GET", path, "quietly"] => self.quiet(session, path),
             ["POST", path, cbor] => self.request(session, Request::post(path, format::CBOR, bytes(cbor))),
             ["asks"] => self.request(session, Request::get(INFO)),
@@ -375,8 +379,8 @@ impl Stage {
         }
     }
 
-    /// A product whose script is the given word, or `none`, or cannot be read (`unreadable`); a call that
-    /// fails in the given way.
+    /// A product whose script is the given word, or `none`, or cannot be read (`unreadable`), or that has short
+    /// paths too; a call that returns so many bytes, or fails in the given way.
     fn script_answer(&mut self, answer: &str) {
         match answer.split_once(' ') {
             Some(("custom", word)) => {
@@ -387,6 +391,17 @@ impl Stage {
                 };
                 let product = Product { data_format: DataFormat::Custom, ..product(true) };
                 self.product_read(Ok(Some(product)), script);
+            }
+            Some(("both", word)) => {
+                self.script = Some(word.into());
+                let (short_paths, model_json) = (true, Some(MODEL.to_owned()));
+                let data_format = DataFormat::Custom;
+                self.product(Ok(Some(Product { data_format, short_paths, model_json, ..product(true) })));
+            }
+            Some(("returns", bytes)) => {
+                let token = self.take(Kind::Script);
+                let bytes = vec![b'x'; bytes.parse().expect("a number of bytes")];
+                self.gateway.handle_answer(self.now, token, Answer::Encoded(Ok(bytes)));
             }
             Some(("fails", word)) => {
                 let kind = FaultKind::ALL.into_iter().find(|kind| kind.word() == word);

@@ -26,6 +26,11 @@ pub(super) struct NoMessage {
 }
 
 impl NoMessage {
+    /// It is broken, or not of the form that is needed.
+    pub(super) fn malformed(detail: impl Into<String>) -> Self {
+        Self { code: Code::BAD_REQUEST, reason: Reason::BodyMalformed, detail: detail.into() }
+    }
+
     fn refusal(self) -> Refusal {
         let number = (self.reason == Reason::TooLarge).then_some(super::number::TOO_LARGE);
         let refusal = Refusal::new(self.reason, self.detail);
@@ -33,6 +38,16 @@ impl NoMessage {
             Some(number) => refusal.with_number(number),
             None => refusal,
         }
+    }
+}
+
+impl From<cbor::Fault> for NoMessage {
+    fn from(fault: cbor::Fault) -> Self {
+        let (code, reason) = match fault.kind {
+            FaultKind::TooLong => (Code::REQUEST_ENTITY_TOO_LARGE, Reason::TooLarge),
+            FaultKind::Malformed | FaultKind::Unsupported => (Code::BAD_REQUEST, Reason::BodyMalformed),
+        };
+        Self { code, reason, detail: fault.to_string() }
     }
 }
 
@@ -62,9 +77,7 @@ impl<'a> Body<'a> {
         match request.content_format {
             None | Some(format::JSON | format::TEXT_PLAIN) => match json::check(bytes) {
                 Ok(json) => Ok(Self { json: Cow::Borrowed(json), cbor: None }),
-                Err(detail) => {
-                    Err(NoMessage { code: Code::BAD_REQUEST, reason: Reason::BodyMalformed, detail })
-                }
+                Err(detail) => Err(NoMessage::malformed(detail)),
             },
             Some(format::CBOR) => Self::read_cbor(bytes),
             Some(other) => {
@@ -87,19 +100,15 @@ impl<'a> Body<'a> {
     }
 
     fn read_cbor(bytes: &'a [u8]) -> Result<Self, NoMessage> {
-        let refused = |code, reason, detail| Err(NoMessage { code, reason, detail });
         match cbor::to_json(bytes, Limits::BODY, None) {
             Ok(json) if json.starts_with('{') => Ok(Self { json: Cow::Owned(json), cbor: Some(bytes) }),
             _ if diagnosis::looks_like_json(bytes) => {
                 let detail = "the body is JSON, and its content format is 60 (application/cbor): use 50 \
                               (application/json), or send CBOR";
-                refused(Code::BAD_REQUEST, Reason::BodyMalformed, detail.to_owned())
+                Err(NoMessage::malformed(detail))
             }
-            Ok(json) => refused(Code::BAD_REQUEST, Reason::BodyMalformed, diagnosis::not_a_map(&json)),
-            Err(fault) if fault.kind == FaultKind::TooLong => {
-                refused(Code::REQUEST_ENTITY_TOO_LARGE, Reason::TooLarge, fault.to_string())
-            }
-            Err(fault) => refused(Code::BAD_REQUEST, Reason::BodyMalformed, fault.to_string()),
+            Ok(json) => Err(NoMessage::malformed(diagnosis::not_a_map(&json))),
+            Err(fault) => Err(fault.into()),
         }
     }
 
@@ -110,7 +119,8 @@ impl<'a> Body<'a> {
 
     /// The message.
     pub(super) fn envelope(&self) -> Envelope<'_> {
-        Envelope::parse(&self.json).unwrap_or_default()
+        let envelope = Envelope::parse(&self.json).unwrap_or_default();
+        if self.cbor.is_some() { envelope.of_cbor() } else { envelope }
     }
 
     /// At which byte of the body a piece of the JSON text begins, counted from 1: of what the device sent.

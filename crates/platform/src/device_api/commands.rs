@@ -26,7 +26,7 @@ use super::{
     body::{self, Body},
     cbor,
     envelope::MessageFault,
-    options::accepted_format,
+    options::{accepted_format, accepts_bytes},
     too_large, topic,
 };
 use crate::{
@@ -46,10 +46,16 @@ pub const COMMAND_WAITING: OptionNumber = OptionNumber(2100);
 pub enum CommandWanted {
     /// The oldest command of a topic, to be answered by [`deliver`] or [`nothing_waiting`].
     Fetch {
-        /// Which topic; `None`: the oldest of all, as a short path asks for.
-        topic: Option<CommandTopic>,
+        /// Which topic.
+        topic: CommandTopic,
         /// Content-Format of the answer.
         content_format: u16,
+    },
+    /// The oldest command of all, as a short path asks for, to be answered by [`super::short::deliver`] or
+    /// [`nothing_waiting`], or refused by [`super::short::not_acceptable`].
+    FetchOldest {
+        /// The one format in which the device takes it; `None`: any.
+        accept: Option<u16>,
     },
     /// To answer one, to be acknowledged with 2.04.
     Reply {
@@ -64,13 +70,12 @@ pub enum CommandWanted {
 
 /// A GET of a command's topic.
 pub(super) fn fetch(request: &Request, topic: CommandTopic) -> Action {
-    if topic == CommandTopic::Raw && matches!(request.accept, None | Some(format::OCTET_STREAM)) {
-        // What is fetched there has this format, whatever is asked for.
-        let (topic, content_format) = (Some(topic), format::OCTET_STREAM);
-        return Action::Command(CommandWanted::Fetch { topic, content_format });
-    }
-    match accepted_format(request) {
-        Ok(content_format) => Action::Command(CommandWanted::Fetch { topic: Some(topic), content_format }),
+    let accepted = match topic {
+        CommandTopic::Raw => accepts_bytes(request).map(|()| format::OCTET_STREAM),
+        _ => accepted_format(request),
+    };
+    match accepted {
+        Ok(content_format) => Action::Command(CommandWanted::Fetch { topic, content_format }),
         Err(refused) => Action::Respond(refused),
     }
 }
@@ -272,8 +277,8 @@ mod tests {
             ("phase-1.re_set", service("phase-1.re_set")),
         ] {
             let content_format = format::JSON;
-            let topic = Some(topic);
             let fetch = CommandWanted::Fetch { topic: topic.clone(), content_format };
+            let topic = Some(topic);
             assert_eq!(wanted(ask(&Request::get(&format!("{base}{path}")))), fetch);
             let reply = format!("{base}{path}_reply");
             let body = r#"{"id":"20","code":200,"data":{"a":1.50}}"#;

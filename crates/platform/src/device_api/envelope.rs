@@ -6,9 +6,9 @@
 //! {"id":"123","code":1204,"message":"/params/measurepoints/temp: must be a number","data":{}}
 //! ```
 //!
-//! * `id` is a string or a number of at most 128 bytes as written (without its quotation marks), or absent,
-//!   and is returned exactly as it was written; anything else is 1200 and is left out of the reply. `null`
-//!   counts as absent, here and for every other key.
+//! * `id` is a string or a number of at most 128 bytes as written (without its quotation marks; a text of
+//!   CBOR, which has no escapes, as it is), or absent, and is returned exactly as it was written; anything
+//!   else is 1200 and is left out of the reply. `null` counts as absent, here and for every other key.
 //! * `method` may be absent, since the topic says it all; another topic's method is 1260.
 //! * `version` is ignored: there is only one, and devices send anything there.
 //! * Other keys are ignored.
@@ -18,7 +18,7 @@ use narrowgate_coap::{AnswerFrame, Code, format};
 use super::diagnosis;
 use crate::model::{json_piece::Piece, log::Reason};
 
-/// Longest `id`, as written, in bytes; the quotation marks of a string do not count.
+/// Longest `id`, as the device wrote it, in bytes; the quotation marks of a string do not count.
 pub const ID_BYTES_MAX: usize = 128;
 
 /// Longest `message` of a reply, as written, in bytes.
@@ -103,6 +103,8 @@ pub struct Envelope<'a> {
     allow_offline_sub_device: Option<Piece<'a>>,
     /// A time in the wrong place: not read, only warned about.
     has_time: bool,
+    /// It came as CBOR, whose texts have no escapes.
+    was_cbor: bool,
 }
 
 impl<'a> Envelope<'a> {
@@ -124,15 +126,30 @@ impl<'a> Envelope<'a> {
         let members = Piece::of(checked).named(NAMES).ok_or("the body is not a message: it is no object")?;
         let [id, method, params, skip_invalid_points, allow_offline_sub_device, times @ ..] = members;
         let has_time = times.iter().any(Option::is_some);
-        Ok(Self { id, method, params, skip_invalid_points, allow_offline_sub_device, has_time })
+        let was_cbor = false;
+        Ok(Self { id, method, params, skip_invalid_points, allow_offline_sub_device, has_time, was_cbor })
+    }
+
+    /// The same message, which came as CBOR and became JSON here.
+    #[must_use]
+    pub(super) fn of_cbor(self) -> Self {
+        Self { was_cbor: true, ..self }
     }
 
     /// The `id` as it was written, for the reply; `None` if it is absent or illegal.
     pub fn id(&self) -> Option<&'a str> {
-        self.id.map(Piece::get).filter(|id| {
-            let text = id.strip_prefix('"').and_then(|id| id.strip_suffix('"')).unwrap_or(id);
-            text.len() <= ID_BYTES_MAX && id.starts_with(|c: char| matches!(c, '"' | '-' | '0'..='9'))
-        })
+        self.id
+            .filter(|id| self.bytes_sent(*id) <= ID_BYTES_MAX)
+            .map(Piece::get)
+            .filter(|id| id.starts_with(|first: char| matches!(first, '"' | '-' | '0'..='9')))
+    }
+
+    /// How long a text or a number is as the device wrote it.
+    fn bytes_sent(&self, piece: Piece<'_>) -> usize {
+        let written = piece.get();
+        let inside = written.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(written);
+        let sent = if self.was_cbor { piece.text() } else { None };
+        sent.map_or(inside.len(), |text| text.len())
     }
 
     /// The method, whatever it is.

@@ -176,6 +176,15 @@ pub(super) fn accepted_format(request: &Request) -> Result<u16, Answer> {
     }
 }
 
+/// Refuses a request whose answer would be bytes, and that accepts another format.
+pub(super) fn accepts_bytes(request: &Request) -> Result<(), Answer> {
+    let Some(other) = request.accept.filter(|accept| *accept != format::OCTET_STREAM) else { return Ok(()) };
+    let (asked, octets) = (format_name(other), format_name(format::OCTET_STREAM));
+    let detail = format!("Accept asks for format {asked}; the answer has {octets}: leave Accept out");
+    // RFC 7252, section 5.10.4.
+    Err(Answer::refused(Code::NOT_ACCEPTABLE, Refusal::new(Reason::NotAcceptable, detail)))
+}
+
 /// A format's number, with its name where it is known.
 pub(super) fn format_name(number: u16) -> Cow<'static, str> {
     let name = match number {

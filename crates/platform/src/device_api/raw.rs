@@ -14,7 +14,7 @@
 //! | a Content-Format other than 42 (or none), an Accept other than 42 (or none) | 4.15, 4.06 |
 //! | the body is empty, or longer than 10 KiB | 4.00, 4.13 |
 //! | the script throws, runs over its limits, or returns no JSON object | 4.00, nothing is stored |
-//! | the script cannot make bytes of the reply | 4.00, nothing is stored |
+//! | the script cannot make bytes of the reply, or makes more than 10 KiB | 4.00, nothing is stored |
 //! | the script has as many messages of this device under way as it may | 4.29 with Max-Age |
 //! | too many calls of the product's script wait, or scripts cannot be run now | 5.03 with Max-Age |
 //! | the message has a `method` that no topic has | 2.04 with 1260, as bytes |
@@ -32,7 +32,7 @@ use super::{
     commands,
     envelope::MessageFault,
     json, message,
-    options::format_name,
+    options::{accepts_bytes, format_name},
     too_large, topic,
 };
 use crate::{
@@ -56,17 +56,14 @@ pub(super) fn handle(request: &Request) -> Action {
     if request.payload.len() > BODY_BYTES_MAX {
         return too_large(request);
     }
-    let octets = format_name(format::OCTET_STREAM);
-    if let Some(other) = request.accept.filter(|accept| *accept != format::OCTET_STREAM) {
-        let asked = format_name(other);
-        let detail = format!("Accept asks for format {asked}; the answer has {octets}: leave Accept out");
-        return Action::refuse(Code::NOT_ACCEPTABLE, Refusal::new(Reason::NotAcceptable, detail));
+    if let Err(refused) = accepts_bytes(request) {
+        return Action::Respond(refused);
     }
     if let Some(other) = request.content_format.filter(|format| *format != format::OCTET_STREAM) {
+        let (other, octets) = (format_name(other), format_name(format::OCTET_STREAM));
         let detail = format!(
-            "content format {} is not taken here: bytes for the product's script have {octets}, or none is \
-             given",
-            format_name(other)
+            "content format {other} is not taken here: bytes for the product's script have {octets}, or none \
+             is given"
         );
         let refusal = Refusal::new(Reason::BodyMalformed, detail);
         return Action::refuse(Code::UNSUPPORTED_CONTENT_FORMAT, refusal);
@@ -163,11 +160,19 @@ pub fn reply_for_script(response: &Response) -> Option<String> {
 }
 
 /// The same response with the bytes that the script made of its reply.
-pub fn encoded(response: &Response, bytes: Vec<u8>) -> Response {
-    match bytes.is_empty() {
-        true => Response::new(response.code),
-        false => Response::new(response.code).content_format(format::OCTET_STREAM).payload(bytes),
+///
+/// # Errors
+/// They are more than a message may have: the device could not be sent them.
+pub fn encoded(response: &Response, bytes: Vec<u8>) -> Result<Response, Fault> {
+    if bytes.len() > BODY_BYTES_MAX {
+        let said = format!("the reply has {} bytes; a message has {BODY_BYTES_MAX} at most", bytes.len());
+        return Err(Fault::new(FaultKind::Output, said));
     }
+    let plain = Response::new(response.code);
+    Ok(match bytes.is_empty() {
+        true => plain,
+        false => plain.content_format(format::OCTET_STREAM).payload(bytes),
+    })
 }
 
 fn malformed(detail: String) -> Answer {

@@ -7,21 +7,18 @@ use narrowgate_coap::{Code, Response, format};
 use super::{
     super::{
         Answer,
+        body::NoMessage,
         cbor::{Limits, from_json_with_numbers, to_json},
         commands::CommandWanted,
         envelope::MessageFault,
     },
     keys::Names,
-    refusal,
+    refusal, refuse_accept,
 };
-use crate::{
-    model::{
-        command::{Command, CommandId, CommandStep, CommandTopic},
-        json_piece::Piece,
-        log::Reason,
-        thing_model::{ElementKind, ThingModel},
-    },
-    rules::refusal::Refusal,
+use crate::model::{
+    command::{Command, CommandId, CommandStep, CommandTopic},
+    json_piece::Piece,
+    thing_model::{ElementKind, ThingModel},
 };
 
 /// Kinds of commands.
@@ -36,11 +33,18 @@ mod kind {
     pub(super) const UPGRADE: u8 = 4;
 }
 
+/// The answer to a GET that accepts another format than that of the command that was found for it, which is
+/// then not handed out (RFC 7252, section 5.10.4).
+pub fn not_acceptable(command: &Command, accept: Option<u16>) -> Option<Answer> {
+    let has = if command.order.raw.is_some() { format::OCTET_STREAM } else { format::CBOR };
+    accept.filter(|accept| *accept != has).map(|accept| refuse_accept(accept, has))
+}
+
 /// The answer to a GET that a command was found for, once that is durable, as [`super::super::commands`] has
-/// it for a topic.
+/// it for a topic. One in bytes has these as its content.
 pub fn deliver(command: &Command, model: Option<&ThingModel>) -> Response {
     if command.order.raw.is_some() {
-        return super::super::commands::deliver(command, format::CBOR);
+        return super::super::commands::deliver(command, format::OCTET_STREAM);
     }
     let (id, params) = (command.id, &*command.order.params_json);
     let points = Names::Elements(model, ElementKind::Measurepoint);
@@ -51,7 +55,7 @@ pub fn deliver(command: &Command, model: Option<&ThingModel>) -> Response {
             let asked: Vec<Cow<'_, str>> = asked.map(|point| number_or_text(point, &points)).collect();
             (format!("[{id},{},[{}]]", kind::GET, asked.join(",")), points)
         }
-        // Its bytes were delivered above.
+        // It has bytes, which were delivered above.
         CommandTopic::Raw => (format!("[{id},0,null]"), points),
         CommandTopic::Upgrade => {
             let params = with_short_url(params);
@@ -129,8 +133,6 @@ impl CommandReply {
 
 /// The body as JSON.
 fn json(body: &[u8], topic: Option<&CommandTopic>, model: Option<&ThingModel>) -> Result<String, Answer> {
-    let malformed =
-        |detail: String| Answer::refused(Code::BAD_REQUEST, Refusal::new(Reason::BodyMalformed, detail));
     let names = match topic {
         Some(CommandTopic::Service(service)) => {
             let known = model.and_then(|model| model.services.get(&**service));
@@ -143,10 +145,10 @@ fn json(body: &[u8], topic: Option<&CommandTopic>, model: Option<&ThingModel>) -
         let name = names.name_of(number).filter(|_| depth == 0);
         Some(name.map_or_else(|| Cow::Owned(number.to_string()), Cow::Borrowed))
     };
-    let text = to_json(body, Limits::BODY, Some(&name_of)).map_err(|fault| malformed(fault.to_string()))?;
+    let text = to_json(body, Limits::BODY, Some(&name_of)).map_err(NoMessage::from)?;
     match text.starts_with('[') {
         true => Ok(text),
-        false => Err(malformed("the body is not [id, code, data], the reply to a command".to_owned())),
+        false => Err(NoMessage::malformed("the body is not [id, code, data], the reply to a command").into()),
     }
 }
 

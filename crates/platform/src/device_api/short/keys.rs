@@ -3,6 +3,7 @@
 use std::{borrow::Cow, cell::RefCell};
 
 use super::super::{
+    body::NoMessage,
     cbor::{Limits, to_json},
     envelope::MessageFault,
 };
@@ -82,10 +83,10 @@ pub(super) struct Read {
 /// Reads a body.
 ///
 /// # Errors
-/// Why it is none, in words for people.
-pub(super) fn read(body: &[u8], names: &Names<'_>) -> Result<Read, String> {
+/// Why it is none.
+pub(super) fn read(body: &[u8], names: &Names<'_>) -> Result<Read, NoMessage> {
     if body.is_empty() {
-        return Err("the body is empty; send a map or an array in CBOR".to_owned());
+        return Err(NoMessage::malformed("the body is empty; send a map or an array in CBOR"));
     }
     let unknown = RefCell::new(None);
     let name_of = |depth: usize, number: u64| {
@@ -99,7 +100,7 @@ pub(super) fn read(body: &[u8], names: &Names<'_>) -> Result<Read, String> {
         );
         Some(name)
     };
-    let text = to_json(body, Limits::BODY, Some(&name_of)).map_err(|fault| fault.to_string())?;
+    let text = to_json(body, Limits::BODY, Some(&name_of))?;
     Ok(Read { text, unknown: unknown.into_inner() })
 }
 

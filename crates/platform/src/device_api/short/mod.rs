@@ -21,14 +21,16 @@
 //! | fault | answer |
 //! |---|---|
 //! | another Content-Format, or none | 4.15 |
-//! | Accept of another format than CBOR | 4.06 |
+//! | Accept of another format than CBOR, or than that of the command | 4.06 |
+//! | more than 40 KiB as JSON | 4.13 |
 //! | no CBOR; neither map nor array; an element twice in a map, be it by number and by identifier | 4.00 |
 //! | an array that is neither a pair with a time nor a batch | 1200 (an element of a batch: 1206) |
 //! | a time that is no unsigned integer | 1204 |
 //! | the number of no such element | as an unknown identifier: 1204; a query leaves it out |
 //!
 //! Where a command waits, an answer has [`COMMAND_WAITING`] instead of the long option. `GET /c` gets the
-//! oldest command of all topics, under one id until it is answered, as the GET of a topic does.
+//! oldest command of all topics, under one id until it is answered, as the GET of a topic does. One in bytes
+//! comes as these bytes, Content-Format 42, in its place.
 
 mod command;
 mod keys;
@@ -36,14 +38,14 @@ mod shape;
 
 use narrowgate_coap::{Code, OptionNumber, Request, Response, UriPath, format};
 
-pub use self::command::{CommandReply, deliver};
+pub use self::command::{CommandReply, deliver, not_acceptable};
 use self::{
     keys::{Names, read},
     shape::{Shape, attributes, points, short_message},
 };
 use super::{
     Action, Answer, BODY_BYTES_MAX,
-    body::Body,
+    body::{Body, NoMessage},
     cbor::from_json_with_numbers,
     commands::CommandWanted,
     envelope::MessageFault,
@@ -104,11 +106,13 @@ pub(super) fn handle(
     if short.handler == ShortHandler::Image {
         return Some(ota::image::fetch(request, ShortPath::image(&request.path)));
     }
-    if let Some(other) = request.accept.filter(|accept| *accept != format::CBOR) {
-        return Some(not_acceptable(other));
+    let fetches = short.handler == ShortHandler::FetchCommand;
+    let may_be_bytes = fetches && request.accept == Some(format::OCTET_STREAM);
+    if let Some(other) = request.accept.filter(|accept| *accept != format::CBOR && !may_be_bytes) {
+        return Some(Action::Respond(refuse_accept(other, format::CBOR)));
     }
-    if short.handler == ShortHandler::FetchCommand {
-        return Some(Action::Command(CommandWanted::Fetch { topic: None, content_format: format::CBOR }));
+    if fetches {
+        return Some(Action::Command(CommandWanted::FetchOldest { accept: request.accept }));
     }
     if request.content_format != Some(format::CBOR) {
         return Some(unsupported(request.content_format));
@@ -123,13 +127,13 @@ pub(super) fn handle(
     })
 }
 
-fn not_acceptable(other: u16) -> Action {
+fn refuse_accept(other: u16, has: u16) -> Answer {
+    let (other, has) = (format_name(other), format_name(has));
     let detail = format!(
-        "Accept asks for format {}; answers to short paths have format 60 (application/cbor): ask for that, \
-         or leave Accept out",
-        format_name(other)
+        "Accept asks for format {other}; the answer to this short path has format {has}: ask for that, or \
+         leave Accept out"
     );
-    Action::refuse(Code::NOT_ACCEPTABLE, Refusal::new(Reason::NotAcceptable, detail))
+    Answer::refused(Code::NOT_ACCEPTABLE, Refusal::new(Reason::NotAcceptable, detail))
 }
 
 fn unsupported(given: Option<u16>) -> Action {
@@ -210,28 +214,19 @@ impl Asked<'_> {
     ) -> Action {
         let read = match read(self.body, names) {
             Ok(read) => read,
-            Err(detail) => return no_message(detail),
+            Err(refused) => return refused.into(),
         };
         if !read.text.starts_with(['{', '[']) {
-            return no_message("the body is neither a map nor an array".to_owned());
+            return NoMessage::malformed("the body is neither a map nor an array").into();
         }
         let shaped = shaped(&read.text);
         // Before a fault of the form: the message may name what is not there.
         match (read.unknown, shaped) {
             (_, Err(fault)) | (Some(fault), _) => Action::Respond(refusal(&fault)),
-            (None, Ok((shape, json, of))) => {
-                let request = Request::post("", format::JSON, json);
-                match Body::read(&request) {
-                    Ok(body) => in_short_form(handle(&body, of), shape),
-                    Err(refused) => refused.into(),
-                }
-            }
+            // What the device sent was checked; what is around it is not the device's.
+            (None, Ok((shape, json, of))) => in_short_form(handle(&Body::of_text(&json), of), shape),
         }
     }
-}
-
-fn no_message(detail: String) -> Action {
-    Action::refuse(Code::BAD_REQUEST, Refusal::new(Reason::BodyMalformed, detail))
 }
 
 /// An action of the long topic with the answer of the short path.

@@ -204,6 +204,38 @@ fn the_log_names_the_byte_of_the_cbor_that_was_sent() {
 }
 
 #[test]
+fn an_id_is_as_long_as_it_was_sent() {
+    let sent = |id: &str| {
+        let json = format!(r#"{{"id":"{id}","params":{{"measurepoints":{{"a":1}}}}}}"#);
+        ask(SecureMode::DeviceSecret, &in_cbor("measurepoint/post", &json))
+    };
+    for (id, times) in [("\\u0001", 30), ("\\u0001", 128), ("\\\"", 128), ("ä", 64), ("x", 128)] {
+        let id = id.repeat(times);
+        let Action::Store { response, .. } = sent(&id) else { panic!("{id}") };
+        let reply = format!(r#"{{"id":"{id}","code":200,"data":{{}}}}"#);
+        assert_eq!(content(&response, format::CBOR), reply);
+    }
+    for (id, times) in [("\\u0001", 129), ("\\\"", 129), ("ä", 65), ("x", 129)] {
+        assert_eq!(fault_in_cbor(sent(&id.repeat(times))), 1200, "{id}");
+    }
+    // JSON is measured as it is written, as ever.
+    let escaped = "\\u0001".repeat(22);
+    let json = format!(r#"{{"id":"{escaped}","params":{{"measurepoints":{{"a":1}}}}}}"#);
+    let action = ask(SecureMode::DeviceSecret, &in_json("measurepoint/post", &json));
+    assert_eq!(response(action).1.and_then(|refusal| refusal.code()), Some(1200));
+}
+
+/// The code of a reply in CBOR that refuses a message.
+#[track_caller]
+fn fault_in_cbor(action: Action) -> u16 {
+    let (response, refusal) = response(action);
+    let code = refusal.and_then(|refusal| refusal.code()).expect("it is refused with a number");
+    let reply = content(&response, format::CBOR);
+    assert!(reply.starts_with(&format!(r#"{{"code":{code},"#)), "{reply}");
+    code
+}
+
+#[test]
 fn a_command_is_delivered_in_cbor_where_that_is_accepted_or_rides_in_cbor() {
     let path = format!("{SYS}service/measurepoint/set");
     let request = Request::get(&path).accept(format::CBOR);
@@ -212,7 +244,7 @@ fn a_command_is_delivered_in_cbor_where_that_is_accepted_or_rides_in_cbor() {
     else {
         panic!("it is a fetch");
     };
-    assert_eq!((&topic, content_format), (&Some(CommandTopic::Set), format::CBOR));
+    assert_eq!((&topic, content_format), (&CommandTopic::Set, format::CBOR));
     let order = Order {
         topic: CommandTopic::Set,
         params_json: r#"{"temp":30.50}"#.into(),

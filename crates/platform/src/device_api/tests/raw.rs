@@ -48,10 +48,15 @@ fn bytes_go_to_a_script_where_the_format_of_the_product_says_so() {
 fn a_command_in_bytes_is_fetched_at_its_topic() {
     let Action::Command(wanted) = ask_raw(&Request::get(DOWN)) else { panic!("it is fetched") };
     let content_format = format::OCTET_STREAM;
-    assert_eq!(wanted, CommandWanted::Fetch { topic: Some(CommandTopic::Raw), content_format });
+    assert_eq!(wanted, CommandWanted::Fetch { topic: CommandTopic::Raw, content_format });
     let refused = outcome(ask(SecureMode::DeviceSecret, &Request::get(DOWN)));
     assert_eq!(refused, (Code::FORBIDDEN, Some(Reason::TopicForeign), Some(1009)));
-    assert_eq!(outcome(ask_raw(&Request::get(DOWN).accept(41))).0, Code::NOT_ACCEPTABLE);
+    assert!(matches!(ask_raw(&Request::get(DOWN).accept(42)), Action::Command(_)));
+    // RFC 7252, section 5.10.4: bytes are no JSON, no CBOR and no text.
+    for other in [41, 50, 60, 0] {
+        let refused = outcome(ask_raw(&Request::get(DOWN).accept(other)));
+        assert_eq!(refused, (Code::NOT_ACCEPTABLE, Some(Reason::NotAcceptable), None), "{other}");
+    }
 }
 
 #[test]
@@ -134,10 +139,13 @@ fn the_reply_is_what_a_script_expects_and_its_bytes_are_the_answer() {
     };
     let json = raw::reply_for_script(&response).expect("it has a reply");
     assert_eq!(json, r#"{"id":"7","code":200,"data":""}"#);
-    let answer = raw::encoded(&response, vec![0, 200]);
+    let encoded = |bytes| raw::encoded(&response, bytes).map_err(|fault| fault.kind);
+    let answer = encoded(vec![0, 200]).expect("it fits");
     assert_eq!((answer.code, &*answer.payload), (Code::CHANGED, &[0, 200][..]));
     assert_eq!(answer.options.find_uint(OptionNumber::CONTENT_FORMAT), Some(42));
     assert_eq!(raw::reply_for_script(&answer), None);
-    assert_eq!(raw::encoded(&response, vec![]), Response::new(Code::CHANGED));
+    assert_eq!(encoded(vec![]), Ok(Response::new(Code::CHANGED)));
+    assert!(encoded(vec![0; BODY_BYTES_MAX]).is_ok());
+    assert_eq!(encoded(vec![0; BODY_BYTES_MAX + 1]), Err(FaultKind::Output));
     assert_eq!(raw::reply_for_script(&Response::new(Code::FORBIDDEN)), None);
 }

@@ -246,6 +246,44 @@ fn what_is_no_message_is_answered_4_00() {
 }
 
 #[test]
+fn a_body_whose_json_is_too_long_is_4_13_as_on_long_topics() {
+    let long = "\\u0001".repeat(8000);
+    let too_long = (Code::REQUEST_ENTITY_TOO_LARGE, Some(Reason::TooLarge), Some(1008));
+    for (path, body) in [
+        ("/p", format!(r#"{{"1":"{long}"}}"#)),
+        ("/r", format!(r#"{{"1":"{long}"}}"#)),
+        ("/a", format!(r#"["{long}"]"#)),
+        ("/e/30", format!(r#"{{"1":"{long}"}}"#)),
+        ("/c", format!(r#"[20,200,"{long}"]"#)),
+        ("/o", format!(r#"{{"version":"{long}"}}"#)),
+    ] {
+        assert_eq!(outcome(ask_short(path, &body)), too_long, "{path}");
+    }
+}
+
+#[test]
+fn a_body_is_nested_as_deep_as_on_long_topics() {
+    let ms = NOW.0 - 1000;
+    for (path, before, after, own) in [
+        ("/p", r#"{"a":"#.to_owned(), "}", 1),
+        ("/p", format!(r#"[{ms},{{"a":"#), "}]", 2),
+        ("/r", format!(r#"[[{ms},{{"a":"#), "}]]", 3),
+        ("/a", r#"{"a":"#.to_owned(), "}", 1),
+        ("/c", "[20,200,".to_owned(), "]", 1),
+    ] {
+        let nested = |depth: usize| {
+            let (open, close) = ("[".repeat(depth - own), "]".repeat(depth - own));
+            ask_with(&request(path, cbor(&format!("{before}{open}{close}{after}"))), None)
+        };
+        let deepest = nested(32);
+        let is_taken = matches!(deepest, Action::Store { .. } | Action::Edit(_) | Action::ShortReply(_));
+        assert!(is_taken, "{path} {before}: {deepest:?}");
+        let refused = (Code::BAD_REQUEST, Some(Reason::BodyMalformed), None);
+        assert_eq!(outcome(nested(33)), refused, "{path} {before}");
+    }
+}
+
+#[test]
 fn only_cbor_is_taken_and_answered() {
     let model = model();
     for path in ["/p", "/r", "/a", "/e/30", "/c"] {
@@ -356,8 +394,11 @@ fn a_command_has_the_numbers_of_the_model() {
 
 #[test]
 fn the_oldest_command_of_all_is_fetched_and_answered_by_its_id() {
-    let fetch = CommandWanted::Fetch { topic: None, content_format: format::CBOR };
-    assert!(matches!(ask_with(&Request::get("/c"), None), Action::Command(wanted) if wanted == fetch));
+    for accept in [None, Some(format::CBOR), Some(format::OCTET_STREAM)] {
+        let fetch = CommandWanted::FetchOldest { accept };
+        let request = Request { accept, ..Request::get("/c") };
+        assert!(matches!(ask_with(&request, None), Action::Command(wanted) if wanted == fetch));
+    }
     let reply = |json: &str| match ask_short("/c", json) {
         Action::ShortReply(reply) => reply,
         other => panic!("{other:?}"),

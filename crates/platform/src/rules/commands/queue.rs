@@ -63,9 +63,9 @@ impl Queue {
     }
 
     /// The command that a GET of all commands gets: the oldest one, be it new or fetched before. As with a
-    /// topic, the next one follows when it has ended. Bytes are fetched at their own topic alone.
+    /// topic, the next one follows when it has ended.
     pub fn oldest(&self, at: UnixMillis) -> Option<&Command> {
-        self.0.iter().find(|command| !command.is_over(at) && command.order.raw.is_none())
+        self.0.iter().find(|command| !command.is_over(at))
     }
 
     /// The command that a reply answers: the one of the id, if it is fetched or answered at this topic
