@@ -56,6 +56,7 @@
 //! Nothing depends on the order of a hash map: what is iterated is a list or ordered by its key, so that the
 //! same inputs give the same effects.
 #![forbid(unsafe_code)]
+#![deny(clippy::iter_over_hash_type)]
 
 mod clock;
 mod commands;

@@ -163,8 +163,14 @@ fn long_functions(text: &str) -> Vec<(usize, String)> {
 }
 
 fn function_name(line: &str) -> Option<&str> {
+    // `pub(in crate::a) unsafe extern "C" fn name`: what stands before `fn` says who may call it, and how.
+    let line = line.trim_start();
+    let line = match line.strip_prefix("pub(in ") {
+        Some(rest) => rest.split_once(')')?.1,
+        None => line,
+    };
     let mut words = line.split_whitespace();
-    let qualifiers = ["pub", "pub(crate)", "pub(super)", "const", "async"];
+    let qualifiers = ["pub", "pub(crate)", "pub(super)", "const", "async", "unsafe", "extern", "\"C\""];
     let word = words.find(|word| !qualifiers.contains(word))?;
     (word == "fn").then(|| words.next()?.split(['(', '<']).next()).flatten()
 }
@@ -191,6 +197,9 @@ fn what_breaks_the_style_is_found() {
     assert_eq!(long_functions(&function(61)), [(1, "long has 61 lines".into())]);
     assert!(long_functions(&function(60)).is_empty());
     assert!(long_functions("fn declared();\n\nfn other() {\n}\n").is_empty());
+    for head in ["pub(in crate::a) fn", "unsafe extern \"C\" fn", "pub const fn"] {
+        assert_eq!(function_name(&format!("    {head} name<T>(x: T)")), Some("name"), "{head}");
+    }
 
     assert_eq!(long_lines(&format!("{}\n{}\n", "é".repeat(110), "é".repeat(111))), [(2, "111".into())]);
 }

@@ -13,7 +13,6 @@ use std::{
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
 };
 
 use crate::{
@@ -22,22 +21,26 @@ use crate::{
 };
 
 /// Waits on the current thread until `future` ends. For tests and for programs without a runtime.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "who calls this has a thread to wait on, and nothing else to do"
+)]
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
+    struct Unpark(std::thread::Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
             self.0.unpark();
         }
     }
 
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
     loop {
         match future.as_mut().poll(&mut context) {
             Poll::Ready(output) => return output,
             // A wake-up between `poll` and `park` makes `park` return at once.
-            Poll::Pending => thread::park(),
+            Poll::Pending => std::thread::park(),
         }
     }
 }
