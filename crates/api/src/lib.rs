@@ -3,6 +3,16 @@
 //! these types, the command line among them. Keys are camelCase, times Unix milliseconds.
 //!
 //! No answer holds a secret except those whose name says that something was created, shown or reset.
+//!
+//! ```
+//! use narrowgate_api::problem::{Code, Problem};
+//!
+//! // What a server answers is read by the type that wrote it.
+//! let answer = r#"{"type":"about:blank","title":"cannot disable it","status":404,"code":"missing"}"#;
+//! let problem: Problem = serde_json::from_str(answer).expect("a problem document");
+//! assert_eq!((problem.status, problem.code), (404, Code::Missing));
+//! assert_eq!(serde_json::to_string(&problem).expect("it is JSON"), answer);
+//! ```
 #![forbid(unsafe_code)]
 #![deny(clippy::iter_over_hash_type)]
 

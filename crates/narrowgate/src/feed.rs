@@ -1,11 +1,9 @@
 //! What happens to devices, as it happens: for `listen`, and for `demo`, which waits for the first report.
 //!
 //! The gateway publishes what is committed, with the times of the device's log; any number of listeners may
-//! follow. What is written in batches is published in commit order, each event with its place in it; what the
-//! store could not write has none, nor has what came of a wish for a secret. A secret, and the refusal to
-//! issue one, are committed separately: each is published after its commit and before the device is answered,
-//! but may change places with what was committed at the same moment, and its time, taken before the commit,
-//! may be earlier than that of the event before it. A listener that is slower than the fleet misses events
+//! follow. What is written in batches is published in commit order, each event with its place in it, before
+//! its device is answered; what the store could not write has no place, nor has what an operator did (a
+//! command that was sent or taken back, a rollout). A listener that is slower than the fleet misses events
 //! and gets their number; publishing never waits. Limit: [`EVENTS_KEPT`].
 
 use std::{

@@ -4,6 +4,15 @@
 //! the gateway and a store) with devices around it. [`story`] tells in sentences what they live through, and
 //! a [`campaign`] lets go wrong what can, from one seed, beside a ledger of what really happened. Nothing
 //! here has a socket, a clock or a random source of its own; a failure replays from its seed.
+//!
+//! ```
+//! use narrowgate_sim::story::Story;
+//!
+//! let text = "# a report is stored once, though its answer was lost\n\
+//!             device a psk=k1\na connects\nexpect a connected\nnetwork loses the next 1 to a\n\
+//!             a posts temp=21.5\nexpect a 2.04 within 30s\nexpect store a temp=21.5\n";
+//! Story::parse("once.story", text).and_then(|story| story.run()).expect("it is so");
+//! ```
 #![forbid(unsafe_code)]
 #![deny(clippy::iter_over_hash_type)]
 

@@ -98,8 +98,12 @@ type GaugeOf = fn(&Gauges) -> usize;
 
 /// Gauges, summed over all shards.
 const SHARD_GAUGES: [(Metric, GaugeOf); 6] = [
-    (Metric::gauge("narrowgate_sessions", "Established DTLS sessions."), |gauges| gauges.sessions),
-    (Metric::gauge("narrowgate_handshakes", "DTLS handshakes under way."), |gauges| gauges.handshakes),
+    (Metric::gauge("narrowgate_sessions", "Sessions of devices, by DTLS and by plain CoAP."), |gauges| {
+        gauges.sessions
+    }),
+    (Metric::gauge("narrowgate_handshakes", "DTLS handshakes and plain logins under way."), |gauges| {
+        gauges.handshakes
+    }),
     (Metric::gauge("narrowgate_lookups", "Key look-ups that wait for the store."), |gauges| gauges.lookups),
     (Metric::gauge("narrowgate_requests_in_flight", "CoAP requests that wait for their answer."), |gauges| {
         gauges.requests_in_flight
@@ -155,7 +159,7 @@ const MACHINE: [(Metric, ValueOf); 14] = [
     (
         Metric::counter(
             "narrowgate_refusals_folded_total",
-            "Refusals by an alert that came again within seconds: counted, written down once.",
+            "Refusals that came again within seconds: counted, written down once.",
         ),
         |state| state.counters.refusals_folded,
     ),
