@@ -17,7 +17,7 @@ pub fn read(text: &str) -> Result<Vec<u8>, String> {
     for character in text.chars().filter(|character| !character.is_whitespace() && *character != ':') {
         match character.to_digit(16) {
             Some(digit) => digits.push(digit as u8),
-            None => return Err(format!("has {character:?}, which is no hexadecimal digit")),
+            None => return Err(format!("has {character:?}, which is not a hexadecimal digit")),
         }
     }
     if digits.len() % 2 == 1 {
@@ -39,7 +39,7 @@ mod tests {
             assert_eq!(read(text), Ok(bytes));
         }
         assert_eq!(read("abc"), Err("has 3 digits; a byte has two".to_owned()));
-        assert_eq!(read("0x0g"), Err("has 'g', which is no hexadecimal digit".to_owned()));
+        assert_eq!(read("0x0g"), Err("has 'g', which is not a hexadecimal digit".to_owned()));
         assert!(read("é1").is_err());
     }
 }

@@ -1,4 +1,4 @@
-"""Values in CBOR, by cbor2 and aiocoap: none is changed, and what is no value of a message is refused."""
+"""Values in CBOR, by cbor2 and aiocoap: none is changed, and what cannot be a value in a message is refused."""
 
 import re
 

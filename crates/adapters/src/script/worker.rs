@@ -111,7 +111,7 @@ fn run(engine: &mut Engine, question: &Question<'_>) -> Told {
     } else {
         match std::str::from_utf8(question.argument) {
             Ok(json) => Argument::Json(json),
-            Err(_) => return Told::Failed(Fault::new(FaultKind::Unavailable, "the argument is no text")),
+            Err(_) => return Told::Failed(Fault::new(FaultKind::Unavailable, "the argument is not text")),
         }
     };
     let result = engine.call(&question.digest, question.source, &argument, question.circumstances);

@@ -133,7 +133,7 @@ pub(super) fn if_match(headers: &HeaderMap) -> Result<Option<Tags>, String> {
             return Ok(Some(Tags::Any));
         }
         let wrong =
-            |rest| format!("If-Match: {rest} is no entity tag; it stands in quotation marks, or is *");
+            |rest| format!("If-Match: {rest} is not an entity tag; it stands in quotation marks, or is *");
         entity_tags(text, &mut tags).map_err(wrong)?;
     }
     Ok((!tags.is_empty()).then_some(Tags::OneOf(tags)))

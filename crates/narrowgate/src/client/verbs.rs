@@ -444,7 +444,7 @@ async fn a_change_of_what_somebody_else_has_changed_is_refused() {
         assert_eq!(ask(method, &path, Some(&both), r#"{"a":"3"}"#).await.0, 200);
         assert_eq!(ask(method, &path, Some("*"), r#"{"a":"4"}"#).await.0, 200);
         let (status, _, body) = ask(method, &path, Some("7"), r#"{"a":"5"}"#).await;
-        assert!(status == 400 && body.contains("7 is no entity tag"), "{body}");
+        assert!(status == 400 && body.contains("7 is not an entity tag"), "{body}");
         assert_eq!(ask("GET", &path, None, "").await.2, r#"{"a":"4"}"#);
         ask("PATCH", &path, None, r#"{"a":null}"#).await;
     }

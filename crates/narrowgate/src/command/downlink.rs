@@ -104,7 +104,7 @@ fn send(arguments: SendArgs, config: &Config, output: Output) -> Result<(), Fail
 fn json(text: String, example: &str) -> Result<Box<RawValue>, Failure> {
     RawValue::from_string(text).map_err(|error| {
         let option = example.split(' ').next().unwrap_or(example);
-        Failure::usage(format_args!("{option} is no JSON"))
+        Failure::usage(format_args!("{option} is not JSON"))
             .reason(error)
             .hint(format_args!("put it into single quotes: {example}"))
     })
@@ -176,7 +176,7 @@ fn show(arguments: &CommandArgs, config: &Config, output: Output) -> Result<(), 
 fn checked(id: &str) -> Result<&str, Failure> {
     match id.parse::<CommandId>() {
         Ok(_) => Ok(id),
-        Err(_) => Err(Failure::usage(format_args!("{id:?} is no id of a command"))
+        Err(_) => Err(Failure::usage(format_args!("{id:?} is not the id of a command"))
             .hint("an id is a number, which command send prints and command list shows")),
     }
 }

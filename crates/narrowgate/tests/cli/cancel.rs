@@ -21,16 +21,16 @@ fn a_command_is_taken_back_by_any_way_to_name_its_device() {
             (&["meter-1", "7"], 1, "there is no command 7"),
             (&["meter-2", "7"], 1, "there is no device meter-2"),
             (&["NbIot001", "12345678", "7"], 1, "there is no command 7"),
-            (&["NbIot001/12345678", ""], 64, "\"\" is no id of a command"),
-            (&["NbIot001/12345678", "abc"], 64, "\"abc\" is no id of a command"),
-            (&["NbIot001", "12345678", ""], 64, "\"\" is no id of a command"),
-            (&["meter-1", ""], 64, "\"\" is no id of a command"),
+            (&["NbIot001/12345678", ""], 64, "\"\" is not the id of a command"),
+            (&["NbIot001/12345678", "abc"], 64, "\"abc\" is not the id of a command"),
+            (&["NbIot001", "12345678", ""], 64, "\"\" is not the id of a command"),
+            (&["meter-1", ""], 64, "\"\" is not the id of a command"),
         ] {
             program.run(&[&["command", "cancel"], names].concat()).failed(code, &[said]);
         }
         for id in ["abc", "", "0", "2147483648"] {
             let shown = program.run(&["command", "show", "NbIot001/12345678", id]);
-            shown.failed(64, &["is no id of a command", "command list shows"]);
+            shown.failed(64, &["is not the id of a command", "command list shows"]);
         }
         program.json(&["device", "create", "--product", "NbIot001", "--device-key", "NbIot001"]);
         let both = program.run(&["command", "cancel", "NbIot001", "12345678", "--yes"]);

@@ -123,7 +123,8 @@ impl<'a> Envelope<'a> {
             "timestamp",
             "ts",
         ];
-        let members = Piece::of(checked).named(NAMES).ok_or("the body is not a message: it is no object")?;
+        let members =
+            Piece::of(checked).named(NAMES).ok_or("the body is not a message: it is not an object")?;
         let [id, method, params, skip_invalid_points, allow_offline_sub_device, times @ ..] = members;
         let has_time = times.iter().any(Option::is_some);
         let was_cbor = false;

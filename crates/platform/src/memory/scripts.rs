@@ -38,7 +38,7 @@ impl Scripts for PlainScripts {
     ) -> PortFuture<'_, Result<String, Fault>> {
         let text = || {
             let text = String::from_utf8(bytes.to_vec());
-            text.map_err(|_| Fault::at(FaultKind::Throws, "the bytes are no text", Some(1)))
+            text.map_err(|_| Fault::at(FaultKind::Throws, "the bytes are not text", Some(1)))
         };
         Box::pin(ready(run(script).and_then(|()| text())))
     }

@@ -21,7 +21,7 @@ impl fmt::Display for CommandId {
     }
 }
 
-/// A text that is no id of a command.
+/// A text that is not the id of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoCommandId;
 

@@ -294,13 +294,13 @@ fn check_point(
     model: Option<&ThingModel>,
 ) -> Result<(), ServiceError> {
     if !is_identifier(identifier) {
-        let message = format!("{identifier:?} is no identifier: 1 to 128 of letters, digits, _ . and -");
+        let message = format!("{identifier:?} is not an identifier: 1 to 128 of letters, digits, _ . and -");
         return Err(invalid(field, message));
     }
     match model.filter(|model| !model.passthrough && !model.measurepoints.contains_key(identifier)) {
         Some(model) => {
             let has = listed(model.measurepoints.keys());
-            let message = format!("{identifier} is no point of model {}; {has}", model.model_id);
+            let message = format!("{identifier} is not a point of model {}; {has}", model.model_id);
             Err(invalid(field, message))
         }
         None => Ok(()),
@@ -309,7 +309,7 @@ fn check_point(
 
 fn check_service(service: &str, input: &str, model: Option<&ThingModel>) -> Result<(), ServiceError> {
     if !is_identifier(service) {
-        return Err(invalid("service", "is no identifier: 1 to 128 of letters, digits, _ . and -"));
+        return Err(invalid("service", "is not an identifier: 1 to 128 of letters, digits, _ . and -"));
     }
     if !is_topic_identifier(service) {
         return Err(invalid("service", "is . or ..: no part of a CoAP path is, so no device could fetch it"));
@@ -321,7 +321,10 @@ fn check_service(service: &str, input: &str, model: Option<&ThingModel>) -> Resu
     let Some(model) = model else { return Ok(()) };
     let Some(Service { input: fields, .. }) = model.services.get(service) else {
         let has = listed(model.services.keys());
-        return Err(invalid("service", format!("{service} is none of model {}; {has}", model.model_id)));
+        return Err(invalid(
+            "service",
+            format!("{service} is not a service of model {}; {has}", model.model_id),
+        ));
     };
     for (name, value) in &input {
         let mut pointer = String::new();
@@ -389,7 +392,7 @@ mod tests {
     fn what_it_has_not_is_named() {
         let long = format!(r#"{{"kind":"set","points":{{"temp":0.{}}}}}"#, "1".repeat(1000));
         for (body, words) in [
-            (r#"{"kind":"set","points":{"tmp":1}}"#, "points tmp is no point of model m; it has n, temp"),
+            (r#"{"kind":"set","points":{"tmp":1}}"#, "points tmp is not a point of model m; it has n, temp"),
             (r#"{"kind":"set","points":{"n":1.5}}"#, "points /n: must be an integer of 32 bits"),
             (r#"{"kind":"set","points":{"n":null}}"#, "points /n: must not be null"),
             (r#"{"kind":"set","points":{}}"#, "points has 0 points; 1 to 200 are allowed"),
@@ -398,11 +401,11 @@ mod tests {
             (r#"{"kind":"get","ids":["n","temp","n"]}"#, "ids has \"n\" twice"),
             (r#"{"kind":"set"}"#, "points is missing"),
             (r#"{"kind":"set","points":{"n":1},"ids":["n"]}"#, "ids does not go with this kind of command"),
-            (r#"{"kind":"get","ids":["tmp"]}"#, "ids tmp is no point of model m"),
-            (r#"{"kind":"get","ids":["a b"]}"#, "ids \"a b\" is no identifier"),
+            (r#"{"kind":"get","ids":["tmp"]}"#, "ids tmp is not a point of model m"),
+            (r#"{"kind":"get","ids":["a b"]}"#, "ids \"a b\" is not an identifier"),
             (
                 r#"{"kind":"service","service":"reboot"}"#,
-                "service reboot is none of model m; it has get_reply, restart",
+                "service reboot is not a service of model m; it has get_reply, restart",
             ),
             (r#"{"kind":"service","service":"get_reply"}"#, "service ends with _reply"),
             (r#"{"kind":"service","service":".."}"#, "service is . or .."),

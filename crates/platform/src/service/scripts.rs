@@ -433,7 +433,7 @@ mod tests {
         for (digits, said) in [
             ("", "hex has no bytes"),
             ("0", "hex has 1 digits; a byte has two"),
-            ("0g", "hex has 'g', which is no hexadecimal digit"),
+            ("0g", "hex has 'g', which is not a hexadecimal digit"),
         ] {
             assert_eq!(attempt(&registrar, of_hex(digits)), Err(said.to_owned()));
         }

@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
                 27 => Item::Float(f64::from_bits(argument)),
                 // RFC 8949, section 3.3: these have a form of one byte, and two are not well-formed.
                 24 if argument < 32 => {
-                    return Err(Fault::malformed(start, format!("0xF8{argument:02X} is no simple value")));
+                    return Err(Fault::malformed(start, format!("0xF8{argument:02X} is not a simple value")));
                 }
                 _ => Item::Simple(argument as u8),
             },
@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
             Ok(text) => each(text),
             Err(error) => {
                 let at = offset + error.valid_up_to();
-                Err(Fault::malformed(at, "a text is not UTF-8; bytes that are no text are not sent as one"))
+                Err(Fault::malformed(at, "a text is not UTF-8; send bytes as a byte string"))
             }
         })
     }
@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
                 (StringKind::Bytes, Item::Bytes(Some(length))) => length,
                 (StringKind::Text, Item::Text(Some(length))) => length,
                 _ => {
-                    let words = "a string of indefinite length has a piece that is no string of its kind";
+                    let words = "a string of indefinite length has a piece that is not a string of its kind";
                     return Err(Fault::malformed(at, words));
                 }
             };

@@ -138,7 +138,7 @@ impl<'a, 'n> Transcoder<'a, 'n> {
             Item::Negative(number) => write!(self.json, "{}", -1 - i128::from(number)),
             Item::Float(float) if float.is_finite() => write!(self.json, "{float:?}"),
             Item::Float(_) => {
-                let words = "NaN and infinity are no values; leave the point out where there is none";
+                let words = "NaN and infinity are not values; leave the point out where there is none";
                 return Err(Fault::unsupported(start, words));
             }
             Item::Text(length) => return self.text(start, length),
@@ -150,7 +150,7 @@ impl<'a, 'n> Transcoder<'a, 'n> {
             Item::Simple(number) => {
                 return Err(Fault::unsupported(
                     start,
-                    format!("simple value {number} is no value of a message"),
+                    format!("simple value {number} cannot be a value in a message"),
                 ));
             }
             Item::Break => {
@@ -266,8 +266,8 @@ impl<'a, 'n> Transcoder<'a, 'n> {
     fn byte_string(&mut self, start: usize, length: Option<u64>, bytes_as: BytesAs) -> Result<(), Fault> {
         let bytes = self.all_bytes(start, length)?;
         if bytes_as == BytesAs::Nothing {
-            let words = "a byte string is no value of a message: send a text (major type 3), or put tag 21, \
-                         22 or 23 to it, to have its base64url, base64 or base16";
+            let words = "a byte string cannot be a value in a message: send a text (major type 3), or put \
+                         tag 21, 22 or 23 to it, to have its base64url, base64 or base16";
             return Err(Fault::unsupported(start, words));
         }
         self.json.push('"');

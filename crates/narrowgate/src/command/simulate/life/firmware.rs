@@ -71,7 +71,7 @@ impl Life {
                 code
             }
             Err(reason) => {
-                self.failure = Some(format!("the offer of firmware is none: {reason}"));
+                self.failure = Some(format!("the offer of firmware cannot be used: {reason}"));
                 HANDLER_FAILED
             }
         }
