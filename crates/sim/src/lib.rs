@@ -8,8 +8,8 @@
 //! ```
 //! use narrowgate_sim::story::Story;
 //!
-//! let text = "# a report is stored once, though its answer was lost\n\
-//!             device a psk=k1\na connects\nexpect a connected\nnetwork loses the next 1 to a\n\
+//! let text = "# A report is stored once, though its answer was lost.\n\
+//!             device a psk=k1\na connects\nnetwork loses the next 1 to a\n\
 //!             a posts temp=21.5\nexpect a 2.04 within 30s\nexpect store a temp=21.5\n";
 //! Story::parse("once.story", text).and_then(|story| story.run()).expect("it is so");
 //! ```

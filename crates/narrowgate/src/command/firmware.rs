@@ -146,14 +146,16 @@ fn open(path: &Path, unreadable: impl Fn(io::Error) -> Failure) -> Result<File, 
         return opened.ok_or_else(|| {
             Failure::failed("cannot read the image")
                 .file("standard input")
-                .reason("it is no file: an upload says the size and the SHA-256 before it sends the bytes")
+                .reason("it is not a file: an upload says the size and the SHA-256 before it sends the bytes")
                 .hint("write them to a file, and name that; or redirect one: firmware upload - <FILE")
         });
     }
     let file = File::open(path).map_err(unreadable)?;
     match is_file(&file) {
         true => Ok(file),
-        false => Err(Failure::failed("cannot read the image").file(path.display()).reason("it is no file")),
+        false => {
+            Err(Failure::failed("cannot read the image").file(path.display()).reason("it is not a file"))
+        }
     }
 }
 

@@ -338,7 +338,9 @@ fn an_upload_from_standard_input_is_one_of_a_file() {
         let ran = from(stdin);
         let said = String::from_utf8_lossy(&ran.stderr).into_owned();
         assert_eq!(ran.status.code(), Some(1), "{said}");
-        for words in ["cannot read the image", "standard input", "it is no file", "firmware upload - <FILE"] {
+        for words in
+            ["cannot read the image", "standard input", "it is not a file", "firmware upload - <FILE"]
+        {
             assert!(said.contains(words), "{said}");
         }
     }
