@@ -28,6 +28,21 @@ const STATES: &[(&str, &str)] = &[
     ("to activate", "h1 wants p,d,3,60; found; h1 connects; found; s1 posts; on; done"),
     ("wishing", "h1 wants p,d,3,60; found; h1 connects; found; s1 asks; on"),
     ("issuing", "h1 wants p,d,3,60; found; h1 connects; found; s1 asks; on; found"),
+    ("diagnosing", "h1 wants p,d,2,60; found; h1 fails"),
+    ("queue read", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done; send set"),
+    ("queued", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done; send set; commands"),
+    (
+        "handing over",
+        "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done; send set; commands; s1 gets set",
+    ),
+    (
+        "handed over",
+        "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done; send set; commands; \
+         s1 gets set; done",
+    ),
+    ("observing", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done; s1 observes"),
+    ("versions", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done; s1 asks for versions"),
+    ("decoding", "h1 wants p,d,2,60; found; h1 connects; done; s1 sends {}; custom copy"),
 ];
 
 /// What may happen in every state.
@@ -38,11 +53,16 @@ const EVENTS: &[&str] = &[
     "s1 posts",
     "s1 posts nonsense",
     "s1 asks",
+    "s1 gets set",
+    "s1 floods",
+    "s1 cancels",
     "s1 heard",
     "s1 leaves",
     "s1 ends",
     "close d",
+    "send set",
     "change p",
+    "rotate p",
     "wait 61",
     "settle",
 ];
