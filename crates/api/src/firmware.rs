@@ -246,10 +246,16 @@ pub struct NewRollout {
 pub struct RolloutOffered {
     /// Which image.
     pub image_id: String,
-    /// Devices that it was offered to.
+    /// Devices that it was offered to, and had not been.
     pub devices: u64,
+    /// Devices that it had been offered to before, and that are not done with it.
+    pub already_in: u64,
     /// Devices that run its version already.
     pub have_it: u64,
+    /// Of `devices` and `already_in`: those that have never logged in, and are told after their first login.
+    pub never_logged_in: u64,
+    /// Why nothing is offered now; null: it goes on.
+    pub paused_by: Option<PausedBy>,
     /// Where the offer goes on; null: all of it was made.
     pub next_cursor: Option<String>,
 }

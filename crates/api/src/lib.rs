@@ -35,3 +35,4 @@ pub mod query;
 pub mod script;
 pub mod secret;
 pub mod time;
+pub mod words;

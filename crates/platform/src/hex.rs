@@ -1,5 +1,7 @@
 //! Bytes as hexadecimal digits, as operators write and read them.
 
+use narrowgate_api::words::counted;
+
 /// Two lower-case digits for each byte.
 pub fn write(bytes: &[u8]) -> String {
     let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or_default();
@@ -21,7 +23,7 @@ pub fn read(text: &str) -> Result<Vec<u8>, String> {
         }
     }
     if digits.len() % 2 == 1 {
-        return Err(format!("has {} digits; a byte has two", digits.len()));
+        return Err(format!("has {}; a byte has two", counted(digits.len(), "digit")));
     }
     Ok(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }

@@ -62,3 +62,5 @@ pub mod rules;
 pub mod secret;
 pub mod service;
 pub mod testing;
+
+pub use narrowgate_api::words;

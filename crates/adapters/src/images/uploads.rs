@@ -11,6 +11,7 @@ use std::{
 use narrowgate_platform::{
     firmware::ImageId,
     ports::{PieceTaken, StoreError, Upload},
+    words::{counted, counted_are},
 };
 use sha2::{Digest as _, Sha256};
 
@@ -65,7 +66,8 @@ impl Uploads {
         let path = folder.part(&name_of(upload));
         let Some(known) = had.checked_sub(offset) else {
             return Err(StoreError::Conflict(format!(
-                "{had} bytes are there: the next piece begins at {had}"
+                "{} there: the next piece begins at {had}",
+                counted_are(had, "byte")
             )));
         };
         let new = usize::try_from(known).ok().and_then(|known| bytes.get(known..)).unwrap_or_default();
@@ -73,7 +75,8 @@ impl Uploads {
         if len > upload.size {
             let Upload { size, .. } = upload;
             return Err(StoreError::Conflict(format!(
-                "the image has {size} bytes, and this piece goes to {len}"
+                "the image has {}, and this piece goes to {len}",
+                counted(*size, "byte")
             )));
         }
         append(folder, &path, had, new)?;

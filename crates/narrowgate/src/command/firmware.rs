@@ -7,7 +7,11 @@ use std::{
 };
 
 use narrowgate_api::{
-    firmware::{ImageFile, ImagePieceQuery, ImageView, NewImage, NewRollout, UpgradeView, UploadView},
+    firmware::{
+        ImageFile, ImagePieceQuery, ImageView, NewImage, NewRollout, PausedBy, RolloutOffered, RolloutShown,
+        UpgradeView, UploadView,
+    },
+    names::UnixMillis,
     query::Paging,
 };
 use serde::Serialize;
@@ -70,7 +74,51 @@ struct Uploaded {
 struct Offered {
     image_id: String,
     devices: u64,
+    already_in: u64,
     have_it: u64,
+    never_logged_in: u64,
+    state: &'static str,
+}
+
+/// An image as a row of a table: its rollout in words.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed<'a> {
+    image_id: &'a str,
+    product_key: &'a str,
+    version: &'a str,
+    size: u64,
+    uploaded_at: UnixMillis,
+    file: ImageFile,
+    rollout: String,
+}
+
+impl<'a> Listed<'a> {
+    fn new(image: &'a ImageView) -> Self {
+        let rollout = image.rollout.map_or_else(
+            || "not offered".to_owned(),
+            |RolloutShown { share, paused_by, .. }| {
+                let whom = share.map_or_else(|| "by name".to_owned(), |share| format!("{share} %"));
+                match paused_by {
+                    None => whom,
+                    Some(_) => format!("{whom}, {}", state_of(paused_by, Output::Table)),
+                }
+            },
+        );
+        let ImageView { image_id, product_key, version, size, uploaded_at, file, .. } = image;
+        Self { image_id, product_key, version, size: *size, uploaded_at: *uploaded_at, file: *file, rollout }
+    }
+}
+
+/// What a rollout does: as the label of its metric, or in words for people.
+const fn state_of(paused_by: Option<PausedBy>, output: Output) -> &'static str {
+    match (paused_by, output) {
+        (None, _) => "running",
+        (Some(PausedBy::Operator), Output::Json) => "paused_by_operator",
+        (Some(PausedBy::Failures), Output::Json) => "paused_by_failures",
+        (Some(PausedBy::Operator), Output::Table) => "paused by an operator",
+        (Some(PausedBy::Failures), Output::Table) => "paused by failures",
+    }
 }
 
 pub(super) fn run(command: FirmwareCommand, config: &Config, output: Output) -> Result<(), Failure> {
@@ -80,7 +128,13 @@ pub(super) fn run(command: FirmwareCommand, config: &Config, output: Output) -> 
             let page = Access::open(config)?.call_once(Call::list_images(product))?;
             let mut damage = Damage::default();
             damage.note(&page);
-            output::print(output, &page.items, Layout::Rows(IMAGES))?;
+            match output {
+                Output::Json => output::print(output, &page.items, Layout::Rows(IMAGES))?,
+                Output::Table => {
+                    let rows: Vec<Listed<'_>> = page.items.iter().map(Listed::new).collect();
+                    output::print(output, &rows, Layout::Rows(IMAGES))?;
+                }
+            }
             damage.warn();
             warn_of_files(&page.items);
             Ok(())
@@ -219,7 +273,15 @@ fn offer(arguments: OfferArgs, config: &Config, output: Output) -> Result<(), Fa
     let OfferArgs { image, device, share } = arguments;
     let mut access = Access::open(config)?;
     let is_served = matches!(access, Access::Server(_));
-    let mut offered = Offered { image_id: image.clone(), devices: 0, have_it: 0 };
+    let mut offered = RolloutOffered {
+        image_id: image.clone(),
+        devices: 0,
+        already_in: 0,
+        have_it: 0,
+        never_logged_in: 0,
+        paused_by: None,
+        next_cursor: None,
+    };
     let rollout = NewRollout { image_id: image, device: None, share, cursor: None };
     let parts: Vec<NewRollout> = match share {
         Some(_) => vec![rollout],
@@ -228,19 +290,45 @@ fn offer(arguments: OfferArgs, config: &Config, output: Output) -> Result<(), Fa
     let made = parts.into_iter().try_for_each(|part| offer_whole(&mut access, part, &mut offered));
     let closed = access.close();
     made.and(closed)?;
-    output::print(output, &offered, Layout::Record)?;
-    if !is_served {
-        output::note("no server is running: devices are told once one serves them");
-    }
+    let RolloutOffered { image_id, devices, already_in, have_it, never_logged_in, paused_by, .. } = offered;
+    let state = state_of(paused_by, output);
+    let shown = Offered { image_id, devices, already_in, have_it, never_logged_in, state };
+    output::print(output, &shown, Layout::Record)?;
+    note_waiting(&shown, paused_by.is_some(), is_served);
     Ok(())
 }
 
+/// What devices that were offered an image wait for.
+fn note_waiting(offered: &Offered, is_paused: bool, is_served: bool) {
+    if is_paused {
+        let image = printable(&offered.image_id);
+        output::note(format_args!(
+            "the rollout is paused: devices are told once it goes on (narrowgate firmware resume {image})"
+        ));
+    }
+    match offered.never_logged_in {
+        0 => {}
+        1 => output::note("1 device waits for its first login"),
+        more => output::note(format_args!("{more} devices wait for their first login")),
+    }
+    if !is_served {
+        output::note("no server is running: devices are told once one serves them");
+    }
+}
+
 /// Asks until all of an offer is made.
-fn offer_whole(access: &mut Access, mut part: NewRollout, offered: &mut Offered) -> Result<(), Failure> {
+fn offer_whole(
+    access: &mut Access,
+    mut part: NewRollout,
+    offered: &mut RolloutOffered,
+) -> Result<(), Failure> {
     loop {
         let step = access.call(Call::offer_image(&part))?;
         offered.devices += step.devices;
+        offered.already_in += step.already_in;
         offered.have_it += step.have_it;
+        offered.never_logged_in += step.never_logged_in;
+        offered.paused_by = step.paused_by;
         part.cursor = step.next_cursor;
         if part.cursor.is_none() {
             return Ok(());

@@ -7,7 +7,7 @@ use crate::{
     client::{Access, Call},
     config::Config,
     failure::Failure,
-    output::{self, Layout},
+    output::{self, Layout, counted_are},
 };
 
 /// Deletes a device with what it sent, and prints it as it was.
@@ -16,7 +16,7 @@ pub(super) fn run(device: &NamedDevice, config: &Config, output: Output) -> Resu
     let finished = in_steps(
         || access.call(Call::purge_device(device)),
         |removed| {
-            output::note(format_args!("{removed} messages are removed so far"));
+            output::note(format_args!("{} removed so far", counted_are(removed, "message")));
         },
     );
     let closed = access.close();
@@ -42,8 +42,9 @@ fn in_steps(
 
 /// Adds to a failure in the middle what was done before it.
 fn left(failure: Failure, removed: u64) -> Failure {
-    let done = format_args!("the device is disabled, and {removed} messages of it are removed");
-    failure.part("done", done).hint("run the same command again to continue")
+    failure
+        .part("done", format_args!("the device is disabled, and {} removed", counted_are(removed, "message")))
+        .hint("run the same command again to continue")
 }
 
 #[cfg(test)]
@@ -72,7 +73,7 @@ mod tests {
         let next = || steps.pop().ok_or_else(|| Failure::failed("cannot delete the device"));
         let parts = in_steps(next, |_| {}).unwrap_err().parts;
         let parts: Vec<String> = parts.into_iter().map(|(_, text)| text).collect();
-        let done = "the device is disabled, and 30 messages of it are removed";
+        let done = "the device is disabled, and 30 messages are removed";
         assert_eq!(parts, [done, "run the same command again to continue"]);
     }
 }

@@ -162,8 +162,13 @@ fn print_replayed(replayed: &Replayed, is_own: bool, output: Output) -> Result<(
     match replayed.items.iter().filter(fails).count() {
         0 => Ok(()),
         count => Err(Failure::failed("the script failed")
-            .reason(format_args!("{count} of {} bodies", replayed.items.len()))),
+            .reason(format_args!("{count} of {}", bodies(replayed.items.len())))),
     }
+}
+
+/// `1 body`, `2 bodies`.
+fn bodies(count: usize) -> String {
+    if count == 1 { "1 body".to_owned() } else { format!("{count} bodies") }
 }
 
 /// Reads a text file, or standard input where the path is `-`.

@@ -6,7 +6,6 @@ mod lines;
 mod printable;
 mod table;
 mod terminal;
-mod words;
 
 use std::{
     fs::File,
@@ -21,10 +20,10 @@ use zeroize::Zeroizing;
 
 pub(crate) use laid_out::laid_out;
 pub(crate) use lines::{Lines, LossNote};
+pub(crate) use narrowgate_api::words::{counted, counted_are, counted_have};
 pub(crate) use printable::{printable, printable_coloured, printable_lines};
 pub(crate) use table::Column;
 pub(crate) use terminal::is_coloured;
-pub(crate) use words::counted;
 
 use crate::{cli::Output, failure::Failure};
 

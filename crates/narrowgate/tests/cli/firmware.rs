@@ -177,7 +177,10 @@ fn a_rollout_is_offered_paused_resumed_and_deleted() {
         program.run(arguments).failed(code, &words);
     }
     let offered = program.json(&["firmware", "offer", id, "--device", "dk-2", "pk/dk-3"]);
-    assert_eq!(offered, json!({"imageId": id, "devices": 2, "haveIt": 0}));
+    let right = json!({
+        "imageId": id, "devices": 2, "alreadyIn": 0, "haveIt": 0, "neverLoggedIn": 2, "state": "running"
+    });
+    assert_eq!(offered, right);
     let status = program.json(&["firmware", "status", id]);
     assert_eq!((counts(&status), &status["share"]), (vec![("waiting", 2)], &Value::Null));
     assert_eq!(program.json(&["firmware", "offer", id, "--share", "100"])["devices"], 1);
@@ -202,6 +205,29 @@ fn a_rollout_is_offered_paused_resumed_and_deleted() {
     assert_eq!(program.json(&["firmware", "list"]), json!([]));
     assert!(names(&program.data().join("firmware")).is_empty());
     assert_eq!(program.json(&["device", "show", "dk-2"])["firmware"], Value::Null);
+}
+
+#[test]
+fn an_offer_and_a_list_say_in_words_what_devices_wait_for() {
+    let program = program_with_device();
+    let file = program.file("a.bin", "the first");
+    let id = id_of(&program.json(&upload(&file, "2.1")));
+    let table = || program.run(&["firmware", "list", "-o", "table"]).stdout;
+    assert!(table().lines().any(|line| line.trim_end().ends_with("not offered")), "{}", table());
+    program.json(&["firmware", "offer", &id, "--device", "dk-1"]);
+    assert!(table().lines().any(|line| line.trim_end().ends_with("by name")), "{}", table());
+    let ran = program.run(&["firmware", "offer", &id, "--device", "dk-1"]);
+    assert!(ran.stderr.contains("1 device waits for its first login"), "{}", ran.stderr);
+    program.run(&["firmware", "delete", &id, "--yes"]).failed(1, &["1 device is to get image", "pause"]);
+    program.json(&["firmware", "pause", &id]);
+    let ran = program.run(&["firmware", "offer", &id, "--share", "100"]);
+    let (columns, note) = (ran.stdout.split_whitespace().collect::<Vec<_>>().join(" "), &ran.stderr);
+    assert!(columns.contains("devices 0 already in 1 have it 0 never logged in 1"), "{columns}");
+    assert!(columns.ends_with("state paused by an operator"), "{columns}");
+    assert!(note.contains("the rollout is paused") && note.contains("firmware resume"), "{note}");
+    let listed = table();
+    assert!(listed.lines().any(|line| line.trim_end().ends_with("100 %, paused by an operator")), "{listed}");
+    assert_eq!(program.json(&["firmware", "list"])[0]["rollout"]["pausedBy"], "operator");
 }
 
 #[test]

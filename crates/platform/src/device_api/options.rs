@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use narrowgate_api::words::counted;
 use narrowgate_coap::{
     BlockFault, Code, Discard, OptionFault, OptionNumber, RefusedRequest, Request, RequestFault, format,
 };
@@ -75,7 +76,8 @@ fn block_words(number: OptionNumber, fault: BlockFault) -> String {
         ),
         BlockFault::NoBody => format!("{name} belongs to the body of a POST; leave it out"),
         BlockFault::PastTheEnd { bytes } => {
-            format!("{name} asks for a block behind the end of the answer, which has {bytes} bytes")
+            let bytes = counted(bytes, "byte");
+            format!("{name} asks for a block behind the end of the answer, which has {bytes}")
         }
     }
 }
@@ -239,7 +241,7 @@ fn option_words(number: OptionNumber, fault: OptionFault) -> String {
                 OptionNumber::ACCEPT => ", and the value is a number, not text",
                 _ => "",
             };
-            format!("{name} has a length of {bytes} bytes{allowed}{hint}")
+            format!("{name} has a length of {}{allowed}{hint}", counted(bytes, "byte"))
         }
         OptionFault::Repeated => format!("{name} occurs twice; it may occur once"),
         OptionFault::NotText => format!("{name} is not UTF-8 text"),

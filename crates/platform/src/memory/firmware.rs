@@ -250,6 +250,7 @@ impl Model {
         offered: &mut Offered,
     ) {
         let has_it = self.firmware.versions.get(&device).is_some_and(|version| **version == *image.version);
+        let never_seen = self.row(device).is_some_and(|row| row.life.active_time.is_none());
         let key = (device, image.id);
         match self.firmware.upgrades.get_mut(&key) {
             None if has_it => {
@@ -269,9 +270,15 @@ impl Model {
                 // Ignored: an operator's offer is never refused.
                 let _ = upgrade.step(UpgradeStep::OfferedAgain, at);
             }
-            Some(_) => return,
+            Some(upgrade) => {
+                let is_open = upgrade.is_open();
+                offered.again += u64::from(is_open);
+                offered.never_seen += u64::from(is_open && never_seen);
+                return;
+            }
         }
         offered.devices += 1;
+        offered.never_seen += u64::from(never_seen);
         let others: Vec<ImageId> = self.firmware.of_device(device).map(|(other, _)| other.id).collect();
         for other in others.into_iter().filter(|other| *other != image.id) {
             let moved = self.step_upgrade((device, other), UpgradeStep::Cancelled, at);

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use narrowgate_api::words::counted;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -65,11 +66,15 @@ impl Bytes {
         let kept = &mut self.uploads[place].1;
         let had = kept.len() as u64;
         let Some(known) = had.checked_sub(offset) else {
-            return Err(StoreError::Conflict(format!("the upload has {had} bytes, not {offset}")));
+            return Err(StoreError::Conflict(format!(
+                "the upload has {}, not {offset}",
+                counted(had, "byte")
+            )));
         };
         let new = bytes.get(known as usize..).unwrap_or_default();
         if had + new.len() as u64 > upload.size {
-            return Err(StoreError::Conflict(format!("the image has {} bytes and no more", upload.size)));
+            let size = counted(upload.size, "byte");
+            return Err(StoreError::Conflict(format!("the image has {size} and no more")));
         }
         kept.extend_from_slice(new);
         if (kept.len() as u64) < upload.size {

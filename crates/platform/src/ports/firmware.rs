@@ -263,9 +263,13 @@ pub enum OfferTo {
 /// What one step of an offer did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Offered {
-    /// Devices that it was offered to.
+    /// Devices that it was offered to, and had not been.
     pub devices: u64,
-    /// Devices among those that run the version already.
+    /// Devices that it had been offered to before, and whose upgrades have not ended.
+    pub again: u64,
+    /// Devices among those that were never activated.
+    pub never_seen: u64,
+    /// Devices that run the version already.
     pub have_it: u64,
     /// Devices whose queue of commands is another now: an older offer was taken back.
     pub queues: Vec<DeviceId>,

@@ -147,7 +147,7 @@ mod tests {
         let (registrar, _, device) = with_script(Some("copy"));
         for (body, said) in [
             (r#"{"kind":"raw","hex":""}"#, "hex has no bytes"),
-            (r#"{"kind":"raw","hex":"0"}"#, "hex has 1 digits; a byte has two"),
+            (r#"{"kind":"raw","hex":"0"}"#, "hex has 1 digit; a byte has two"),
             (r#"{"kind":"raw"}"#, "hex is missing"),
             (r#"{"kind":"set","points":{"n":1},"hex":"00"}"#, "hex does not go with this kind of command"),
         ] {

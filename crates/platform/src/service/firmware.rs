@@ -10,6 +10,7 @@ use narrowgate_api::{
     },
     page::Page as ShownPage,
     query::Paging,
+    words::counted_are,
 };
 
 use super::{cursor::List, error::ServiceError, history::shown, registrar::Registrar, view};
@@ -223,12 +224,14 @@ impl Registrar {
             Ok(()) => {}
             Err(NotDeleted::RolloutGoesOn(devices)) => {
                 return Err(conflict(format!(
-                    "{devices} devices are to get image {id} still; pause its rollout first, and wait until \
-                     what was offered is taken back"
+                    "{} to get image {id} still; pause its rollout first, and wait until what was offered is \
+                     taken back",
+                    counted_are(devices, "device")
                 )));
             }
             Err(NotDeleted::UnderWay(devices)) => {
-                return Err(conflict(format!("{devices} devices are at work with image {id}")));
+                let devices = counted_are(devices, "device");
+                return Err(conflict(format!("{devices} at work with image {id}")));
             }
         }
         // A file that stays is removed before the next upload of another process.
@@ -257,7 +260,7 @@ impl Registrar {
         let image = self.existing_image(id).await?;
         let to = OfferTo::Device(device.id);
         let offered = self.registry.offer_image(image.id, to, self.clock.now()).await?;
-        Ok(told(id, offered))
+        Ok(told(&image, offered))
     }
 
     /// Offers an image to a share of its product's devices, for a bounded time; goes on at a cursor.
@@ -289,6 +292,8 @@ impl Registrar {
             let step = self.registry.offer_image(image.id, to, now).await?;
             all.devices += step.devices;
             all.have_it += step.have_it;
+            all.again += step.again;
+            all.never_seen += step.never_seen;
             all.queues.extend(step.queues);
             after = step.next;
             // A clock that is put back ends it too.
@@ -296,7 +301,7 @@ impl Registrar {
                 break;
             }
         }
-        let (offered, queues) = told(id, all);
+        let (offered, queues) = told(&image, all);
         Ok((
             RolloutOffered {
                 next_cursor: after.map(|device| list.cursor(Place([device.0, 0, 0, 0]))),
@@ -387,9 +392,19 @@ impl Registrar {
     }
 }
 
-fn told(id: &str, offered: Offered) -> (RolloutOffered, Vec<DeviceId>) {
-    let Offered { devices, have_it, queues, .. } = offered;
-    (RolloutOffered { image_id: id.to_owned(), devices, have_it, next_cursor: None }, queues)
+/// What was offered of an image as it was before.
+fn told(image: &Image, offered: Offered) -> (RolloutOffered, Vec<DeviceId>) {
+    let Offered { devices, again, have_it, never_seen, queues, .. } = offered;
+    let told = RolloutOffered {
+        image_id: image.id.to_string(),
+        devices,
+        already_in: again,
+        have_it,
+        never_logged_in: never_seen,
+        paused_by: image.rollout.and_then(|rollout| rollout.paused),
+        next_cursor: None,
+    };
+    (told, queues)
 }
 
 /// What an upload is to its product.

@@ -432,7 +432,7 @@ mod tests {
         assert_eq!(attempt(&registrar, of_hex("7b7d")).as_deref(), Ok(r#"{"json":{}}"#), "the draft");
         for (digits, said) in [
             ("", "hex has no bytes"),
-            ("0", "hex has 1 digits; a byte has two"),
+            ("0", "hex has 1 digit; a byte has two"),
             ("0g", "hex has 'g', which is not a hexadecimal digit"),
         ] {
             assert_eq!(attempt(&registrar, of_hex(digits)), Err(said.to_owned()));

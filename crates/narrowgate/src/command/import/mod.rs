@@ -185,8 +185,7 @@ fn prepare(
         None if is_on(activation, SystemClock.now()) => Ok(Generated::Unused),
         None => match expected.map_or(0, |expected| expected.without_secret) {
             0 => Ok(Generated::Refused),
-            1 => Err(no_place("1 device has no secret")),
-            count => Err(no_place(&format!("{count} devices have no secret"))),
+            count => Err(no_place(&format!("{} no secret", output::counted_have(count, "device")))),
         },
     }
 }

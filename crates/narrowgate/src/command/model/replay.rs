@@ -11,6 +11,7 @@ use narrowgate_platform::{
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 
+use super::Damage;
 use crate::{
     cli::Output,
     client::{Access, Call},
@@ -62,11 +63,18 @@ pub(super) fn run(draft: &ThingModel, device: &str, config: &Config, output: Out
     let shown = Access::open(config)?.call_once(Call::show_device(&name))?;
     let product = Access::open(config)?.call_once(Call::show_product(&shown.device.product_key))?;
     // A model that was stored by an older program is one that takes everything, if this one cannot read it.
-    let published = product.model.and_then(|model| ThingModel::parse(model.get()).ok());
+    let published = product.model.map(|model| ThingModel::parse(model.get()).ok());
+    if matches!(published, Some(None)) {
+        output::note("this program cannot read the product's model: it counts as one that takes everything");
+    }
+    let published = published.flatten();
     let attributes =
         Access::open(config)?.call_once(Call::show_properties(&name, PropertyKind::Attribute))?.0;
     let query = ValuesQuery { from: Some(UnixMillis(0)), limit: Some(VALUES_MAX), ..ValuesQuery::default() };
-    let points = Access::open(config)?.call_once(Call::list_values(&name, &query))?.items;
+    let page = Access::open(config)?.call_once(Call::list_values(&name, &query))?;
+    let mut damage = Damage::default();
+    damage.note(&page);
+    let (has_more, points) = (page.next_cursor.is_some(), page.items);
 
     let mut replayed = Replayed::default();
     for (attribute, value) in attributes {
@@ -87,6 +95,12 @@ pub(super) fn run(draft: &ThingModel, device: &str, config: &Config, output: Out
         let faults = both(draft, published.as_ref(), &sent, check);
         replayed.note(format!("point {point}"), Some(time), value, faults);
     }
+    if replayed.values == 0 {
+        output::note(format_args!("nothing is kept of what {} has sent", printable(device)));
+    } else if has_more {
+        output::note(format_args!("only the newest {VALUES_MAX} values of points were given to the models"));
+    }
+    damage.warn();
     replayed.print(device, output)
 }
 

@@ -259,6 +259,7 @@ impl Life {
         self.lines.push_back(Line::Unanswered { what });
         self.ended += u32::from(what == What::Report);
         self.note_once(what, "was not answered");
+        self.note_silence(what);
         if what == What::Activation {
             self.failure = Some("the question for a secret was not answered".to_owned());
             self.stop();
@@ -277,6 +278,7 @@ impl Life {
         for what in lost.collect::<Vec<_>>() {
             self.ended += u32::from(what == What::Report);
             self.note_once(what, "was not answered");
+            self.note_silence(what);
         }
         self.connected = false;
         if self.is_complete() {

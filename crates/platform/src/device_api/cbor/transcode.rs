@@ -78,7 +78,10 @@ impl<'a, 'n> Transcoder<'a, 'n> {
         match self.reader.rest() {
             0 => Ok((self.json, self.watched.1)),
             rest => {
-                let words = format!("{rest} bytes follow the item, which ends before them");
+                let words = match rest {
+                    1 => "1 byte follows the item, which ends before it".to_owned(),
+                    rest => format!("{rest} bytes follow the item, which ends before them"),
+                };
                 Err(Fault::malformed(self.reader.at(), words))
             }
         }

@@ -1,5 +1,6 @@
 //! Bodies that are not JSON as a whole: another encoding, another format, wrapped JSON.
 
+use narrowgate_api::words::counted;
 use serde::de::IgnoredAny;
 
 use super::{hex, is_object, shown};
@@ -20,9 +21,8 @@ pub(in super::super) fn not_text(body: &[u8], valid: usize) -> String {
         _ if behind_an_object(head).is_some() => {
             let end = behind_an_object(head).unwrap_or_default();
             let count = body.len() - end;
-            format!(
-                "{said}: {count} bytes follow the object, which ends at byte {end}; send strlen(body) bytes"
-            )
+            let (bytes, verb) = (counted(count, "byte"), if count == 1 { "follows" } else { "follow" });
+            format!("{said}: {bytes} {verb} the object, which ends at byte {end}; send strlen(body) bytes")
         }
         _ if std::str::from_utf8(body).is_err_and(|error| error.error_len().is_none()) => {
             format!("{said}: it is cut off inside a character")

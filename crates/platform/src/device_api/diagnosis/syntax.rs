@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use narrowgate_api::words::counted;
+
 use super::{hex, shown};
 
 /// Says what is wrong at `at`, where the reader gave up with `words`.
@@ -49,7 +51,7 @@ fn trailing(text: &str, at: usize) -> String {
         [b':', ..] if text.trim_ascii_start().starts_with('"') => {
             return "the body is not a JSON object: the braces { } around its members are missing".to_owned();
         }
-        _ => format!("{count} bytes more, \"{}\": send nothing after the object", shown(rest)),
+        _ => format!("{} more, \"{}\": send nothing after the object", counted(count, "byte"), shown(rest)),
     };
     format!("the body is followed, at byte {}, by {what}", at + 1)
 }

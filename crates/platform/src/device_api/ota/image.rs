@@ -21,6 +21,7 @@
 //! | 4.05, 4.06, 4.12 | another method, Accept of another format than 42, If-Match or If-None-Match |
 //! | 4.29 | more than [`AT_ONCE_MAX`] blocks at once |
 
+use narrowgate_api::words::counted;
 use narrowgate_coap::{Block, Code, OptionNumber, Request, Response, UriPath, format};
 
 use super::super::{
@@ -93,7 +94,8 @@ impl BlockWanted {
 }
 
 fn behind_the_end(size: u32) -> Refusal {
-    let detail = format!("Block2 asks for a block behind the end of the image, which has {size} bytes");
+    let detail =
+        format!("Block2 asks for a block behind the end of the image, which has {}", counted(size, "byte"));
     Refusal::new(Reason::OptionUnsupported, detail)
 }
 

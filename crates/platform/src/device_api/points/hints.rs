@@ -1,5 +1,7 @@
 //! Words for the log about reports that were refused, or stored with a doubtful time.
 
+use narrowgate_api::words::counted;
+
 use super::Reader;
 use crate::{
     device_api::{Warning, diagnosis},
@@ -35,14 +37,16 @@ pub(in crate::device_api) fn doubtful_time(write: &Write, now: Arrival) -> Optio
     let ahead = time.saturating_sub(now.latest.0);
     if ahead > AHEAD_MS {
         let detail = format!(
-            "/time: {time} ms is {} minutes ahead of the server: is local time sent as UTC? The latest \
-             value stays until a report comes whose time is not ahead",
-            ahead / 60_000
+            "/time: {time} ms is {} ahead of the server: is local time sent as UTC? The latest value stays \
+             until a report comes whose time is not ahead",
+            counted(ahead / 60_000, "minute")
         );
         return Some(Warning { reason: Reason::TimeDoubtful, detail });
     }
     let hint = reckoning(time, now.time.0).or_else(|| unset(time))?;
-    let detail = format!("/time: {time} ms is {} days after 1 January 1970; {hint}", time / 86_400_000);
+    let days = time / 86_400_000;
+    let unit = if days == 1 { "day" } else { "days" };
+    let detail = format!("/time: {time} ms is {days} {unit} after 1 January 1970; {hint}");
     Some(Warning { reason: Reason::TimeDoubtful, detail })
 }
 

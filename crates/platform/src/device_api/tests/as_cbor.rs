@@ -173,7 +173,7 @@ fn what_is_no_map_in_cbor_is_a_bad_request_and_the_log_says_why() {
         ("f6", "the body is not a CBOR map: it is null"),
         ("a16161f97e00", "the body is refused at byte 4: NaN"),
         ("a2616101616102", "the body is refused at byte 1: a key occurs twice"),
-        ("a0f6", "the body is not CBOR at byte 2: 1 bytes follow"),
+        ("a0f6", "the body is not CBOR at byte 2: 1 byte follows"),
         // {"a":1}
         ("7b2261223a317d", "the body is JSON, and its content format is 60 (application/cbor): use 50"),
     ] {

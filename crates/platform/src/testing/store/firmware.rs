@@ -178,7 +178,8 @@ pub fn a_share_grows_and_keeps_who_was_in(store: &dyn Store) {
     let ten = offer(store, id, share(10), 10);
     assert!(ten.devices < 25 && ten.next.is_none(), "{ten:?}");
     let had = counts(store, id);
-    assert_eq!(offer(store, id, share(10), 11).devices, 0);
+    let again = offer(store, id, share(10), 11);
+    assert_eq!((again.devices, again.again, again.never_seen), (0, ten.devices, 0));
     assert_eq!(counts(store, id), had);
     assert!(matches!(block_on(store.offer_image(id, share(9), at(12))), Err(StoreError::Conflict(_))));
     // In steps, and those that have the version are not offered it.
@@ -194,7 +195,9 @@ pub fn a_share_grows_and_keeps_who_was_in(store: &dyn Store) {
     }
     assert_eq!(sum, 59);
     let late = add_device(store, "pk", "late").id;
-    assert_eq!(offer(store, id, share(100), 14).devices, 1);
+    let all_again = offer(store, id, share(100), 14);
+    assert_eq!((all_again.devices, all_again.again, all_again.never_seen), (1, 59, 1));
+    assert_eq!(offer(store, id, share(100), 14).never_seen, 1, "it waits still");
     assert_eq!(counts(store, id), [(UpgradeState::Waiting, 60), (UpgradeState::Done, 1)]);
     let page = block_on(store.upgrades(id, Part::first(2))).expect("the store reads");
     assert_eq!(page.items.iter().map(|(_, it)| it.device).collect::<Vec<_>>(), all[..2]);

@@ -112,13 +112,19 @@ impl Registry {
                 // Ignored: an operator's offer is never refused.
                 let _ = self.step_upgrade(&row, UpgradeStep::OfferedAgain, at)?;
             }
-            Some(_) => return Ok(()),
+            Some(row) => {
+                let is_open = !row.state.has_ended();
+                offer.offered.again += u64::from(is_open);
+                offer.offered.never_seen += u64::from(is_open && self.was_never_seen(device)?);
+                return Ok(());
+            }
         }
         if has_it {
             offer.offered.have_it += 1;
             return Ok(());
         }
         offer.offered.devices += 1;
+        offer.offered.never_seen += u64::from(self.was_never_seen(device)?);
         for other in self.upgrades_of(device)?.into_iter().filter(|other| other.image != image.n) {
             let moved = self.step_upgrade(&other, UpgradeStep::Cancelled, at)?;
             let queues = &mut offer.offered.queues;
@@ -127,6 +133,12 @@ impl Registry {
             }
         }
         Ok(())
+    }
+
+    /// Whether a device waits for its first login.
+    fn was_never_seen(&self, device: DeviceId) -> rusqlite::Result<bool> {
+        let sql = "SELECT active_time IS NULL FROM devices WHERE id = ?1";
+        self.connection.prepare_cached(sql)?.query_row([device.0], |row| row.get(0))
     }
 
     pub(super) fn advance_upgrades(

@@ -106,7 +106,7 @@ fn a_session_in_which_nothing_is_answered_is_given_up_for_another_one() {
     assert!(stage.connects().starts_with("0.02 measurepoint/post"));
     stage.acknowledges(None);
     stage.life.stop();
-    stage.fails("1 of 3 reports were not acknowledged");
+    stage.fails("1 of 3 reports was not acknowledged");
     // A refusal of the message is an answer: the server knows the session.
     let mut stage = Stage::new(plan());
     stage.connects();
@@ -120,7 +120,7 @@ fn a_report_that_was_under_way_when_the_server_ended_the_session_is_not_acknowle
     stage.connects();
     assert_eq!(stage.meet(DeviceEvent::Closed), "");
     assert!(stage.life.is_over());
-    stage.fails("1 of 1 reports were not acknowledged");
+    stage.fails("1 of 1 report was not acknowledged");
     let mut stage = Stage::new(Plan { attributes: Some("{}".to_owned()), ..plan() });
     assert!(stage.connects().starts_with("0.02 attribute/update"));
     assert_eq!(stage.meet(DeviceEvent::Closed), "");
@@ -329,6 +329,63 @@ fn a_block_without_an_answer_is_asked_for_again_in_the_next_session() {
     stage.now += Duration::from_secs(7);
     stage.life.handle_timeout(stage.now);
     assert_eq!(stage.acts(), "0.01 /ota/Ab3dEf7h ");
+}
+
+/// The server is busy, or says nothing, for ever; and an image that is gone.
+#[test]
+fn an_image_that_cannot_be_fetched_is_given_up_with_what_the_server_answered() {
+    let begin = || {
+        let mut stage = Stage::new(Plan { updates: true, count: Some(1), ..plan() });
+        assert_eq!(stage.takes(&offer("firmware", &sha256("firmware"))), "0.01 /ota/Ab3dEf7h ");
+        stage
+    };
+    let is_over = |stage: &Stage, words: &str| {
+        assert!(stage.life.is_over(), "it has an end");
+        stage.fails(words);
+    };
+    for max_age in [0, 7, u32::MAX] {
+        let mut stage = begin();
+        let start = stage.now;
+        for _ in 1..10 {
+            let busy = Response::new(Code::SERVICE_UNAVAILABLE).max_age(max_age);
+            assert_eq!(stage.meet(DeviceEvent::Answered(busy)), "");
+            // Its reports go on meanwhile.
+            while !stage.waits().starts_with("0.01 /ota/") {
+                assert_ne!(stage.acknowledges(None), "close");
+            }
+        }
+        let busy = Response::new(Code::SERVICE_UNAVAILABLE).max_age(max_age);
+        assert_eq!(stage.meet(DeviceEvent::Answered(busy)), "close");
+        is_over(&stage, "given up: GET /ota/Ab3dEf7h was answered 5.03, 10 times");
+        let took = stage.now - start;
+        assert!(Duration::from_secs(9) <= took && took <= Duration::from_secs(600), "{took:?}");
+    }
+    let mut stage = begin();
+    for _ in 1..10 {
+        assert_eq!(stage.does_not_answer(FailureCause::TimedOut), "close");
+        assert_eq!(stage.waits(), "connect");
+        assert!(stage.connects().starts_with("0.02 measurepoint/post"));
+        assert_eq!(stage.acknowledges(None), "0.01 /ota/Ab3dEf7h ");
+    }
+    stage.does_not_answer(FailureCause::TimedOut);
+    is_over(&stage, "given up: GET /ota/Ab3dEf7h was not answered, 10 times");
+    let mut stage = begin();
+    let told = stage.answers(Code::NOT_FOUND, "", None);
+    assert!(told.contains(r#""step":"-2""#), "{told}");
+    let unknown = r#"{"id":"1","code":764,"message":"no upgrade"}"#;
+    assert_eq!(stage.answers(Code::CHANGED, unknown, None), "close");
+    is_over(&stage, "was stopped: 764 no upgrade; GET /ota/Ab3dEf7h was answered 4.04");
+}
+
+/// A reply to an offer that nobody acknowledges accepts nothing.
+#[test]
+fn an_offer_whose_reply_is_not_answered_does_not_keep_the_device() {
+    let mut stage = Stage::new(Plan { updates: true, count: Some(1), ..plan() });
+    stage.connects();
+    stage.acknowledges(Some(UPGRADE));
+    stage.answers(Code::CONTENT, &offer("firmware", &sha256("firmware")), None);
+    stage.does_not_answer(FailureCause::TimedOut);
+    assert!(stage.life.is_over());
 }
 
 #[test]

@@ -1,6 +1,13 @@
 //! Whether a life went as it has to.
 
 use super::{Fault, Life, Right};
+use crate::output::counted;
+
+/// `1 of 3 reports was`, `2 of 3 reports were`.
+fn of_reports(count: u32, all: u32) -> String {
+    let verb = if count == 1 { "was" } else { "were" };
+    format!("{count} of {} {verb}", counted(all, "report"))
+}
 
 impl Life {
     /// Whether all went as it has to; else what did not.
@@ -16,11 +23,11 @@ impl Life {
         match right {
             Some(_) if ended == 0 => Err("the device was ended before a report was answered".to_owned()),
             Some(Right::Refused(code)) if refused < ended => {
-                Err(format!("{} of {ended} reports were not answered {code}", ended - refused))
+                Err(format!("{} not answered {code}", of_reports(ended - refused, ended)))
             }
             Some(Right::Refused(_)) => Ok(()),
             _ if acknowledged < ended => {
-                Err(format!("{} of {ended} reports were not acknowledged", ended - acknowledged))
+                Err(format!("{} not acknowledged", of_reports(ended - acknowledged, ended)))
             }
             _ => Ok(()),
         }

@@ -29,7 +29,7 @@ fn a_body_with_something_behind_its_object_is_named() {
         ("}", "by one closing bracket too many"),
         ("{\"id\":2}", "by another object"),
         ("OK", "by 2 bytes more, \"OK\""),
-        (";", "by 1 bytes more, \";\""),
+        (";", "by 1 byte more, \";\""),
     ] {
         let said = said(format!("{whole}{behind}").as_bytes());
         assert!(said.starts_with(&format!("the body is followed, at byte {end}, ")), "{said}");
