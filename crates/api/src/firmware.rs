@@ -250,6 +250,10 @@ pub struct RolloutOffered {
     pub devices: u64,
     /// Devices that run its version already.
     pub have_it: u64,
+    /// Devices that were named, or are in the share, whatever they were offered before.
+    pub chosen: u64,
+    /// Of so many devices.
+    pub of: u64,
     /// Where the offer goes on; null: all of it was made.
     pub next_cursor: Option<String>,
 }

@@ -71,6 +71,26 @@ struct Offered {
     image_id: String,
     devices: u64,
     have_it: u64,
+    chosen: u64,
+    of: u64,
+}
+
+impl Offered {
+    /// Why nobody was offered anything, for people; `None`: somebody was.
+    fn why_nobody(&self) -> Option<String> {
+        let Self { devices, have_it, chosen, of, .. } = self;
+        match (devices, chosen) {
+            (0, 0) => Some(format!(
+                "none of the {of} devices is in this share: who is, is drawn by device and image, so of few \
+                 devices a small share may have none; offer a greater one, or --device"
+            )),
+            (0, _) => Some(format!(
+                "{chosen} of {of} devices are chosen, and none was to be told: {have_it} have the version, \
+                 and the others were offered the image before"
+            )),
+            _ => None,
+        }
+    }
 }
 
 pub(super) fn run(command: FirmwareCommand, config: &Config, output: Output) -> Result<(), Failure> {
@@ -219,7 +239,7 @@ fn offer(arguments: OfferArgs, config: &Config, output: Output) -> Result<(), Fa
     let OfferArgs { image, device, share } = arguments;
     let mut access = Access::open(config)?;
     let is_served = matches!(access, Access::Server(_));
-    let mut offered = Offered { image_id: image.clone(), devices: 0, have_it: 0 };
+    let mut offered = Offered { image_id: image.clone(), devices: 0, have_it: 0, chosen: 0, of: 0 };
     let rollout = NewRollout { image_id: image, device: None, share, cursor: None };
     let parts: Vec<NewRollout> = match share {
         Some(_) => vec![rollout],
@@ -229,6 +249,9 @@ fn offer(arguments: OfferArgs, config: &Config, output: Output) -> Result<(), Fa
     let closed = access.close();
     made.and(closed)?;
     output::print(output, &offered, Layout::Record)?;
+    if let Some(why) = offered.why_nobody() {
+        output::note(why);
+    }
     if !is_served {
         output::note("no server is running: devices are told once one serves them");
     }
@@ -241,6 +264,8 @@ fn offer_whole(access: &mut Access, mut part: NewRollout, offered: &mut Offered)
         let step = access.call(Call::offer_image(&part))?;
         offered.devices += step.devices;
         offered.have_it += step.have_it;
+        offered.chosen += step.chosen;
+        offered.of += step.of;
         part.cursor = step.next_cursor;
         if part.cursor.is_none() {
             return Ok(());

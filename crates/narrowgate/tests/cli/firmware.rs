@@ -177,7 +177,7 @@ fn a_rollout_is_offered_paused_resumed_and_deleted() {
         program.run(arguments).failed(code, &words);
     }
     let offered = program.json(&["firmware", "offer", id, "--device", "dk-2", "pk/dk-3"]);
-    assert_eq!(offered, json!({"imageId": id, "devices": 2, "haveIt": 0}));
+    assert_eq!(offered, json!({"imageId": id, "devices": 2, "haveIt": 0, "chosen": 2, "of": 2}));
     let status = program.json(&["firmware", "status", id]);
     assert_eq!((counts(&status), &status["share"]), (vec![("waiting", 2)], &Value::Null));
     assert_eq!(program.json(&["firmware", "offer", id, "--share", "100"])["devices"], 1);

@@ -289,6 +289,8 @@ impl Registrar {
             let step = self.registry.offer_image(image.id, to, now).await?;
             all.devices += step.devices;
             all.have_it += step.have_it;
+            all.chosen += step.chosen;
+            all.of += step.of;
             all.queues.extend(step.queues);
             after = step.next;
             // A clock that is put back ends it too.
@@ -388,8 +390,9 @@ impl Registrar {
 }
 
 fn told(id: &str, offered: Offered) -> (RolloutOffered, Vec<DeviceId>) {
-    let Offered { devices, have_it, queues, .. } = offered;
-    (RolloutOffered { image_id: id.to_owned(), devices, have_it, next_cursor: None }, queues)
+    let Offered { devices, have_it, chosen, of, queues, .. } = offered;
+    let image_id = id.to_owned();
+    (RolloutOffered { image_id, devices, have_it, chosen, of, next_cursor: None }, queues)
 }
 
 /// What an upload is to its product.

@@ -162,16 +162,18 @@ impl Registry {
         };
         let (device, image_id) = (row.device, image.id);
         let mut upgrade = upgrade_of(row.clone(), image_id);
-        let Moved { changed, cancel, ended } = match upgrade.step(step, at) {
+        let moved = match upgrade.step(step, at) {
             Ok(moved) => moved,
             Err(refused) => return Ok(Err(refused)),
         };
+        let Moved { changed, cancel, ended, revived } = moved;
         if changed {
             self.put_upgrade(row, &upgrade)?;
         }
         let mut paused = false;
-        if let Some((ended, mut rollout)) = ended.zip(image_of(&image).rollout) {
-            paused = rollout.note(ended);
+        let counted = image_of(&image).rollout.filter(|_| ended.is_some() || revived);
+        if let Some(mut rollout) = counted {
+            paused = rollout.note_moved(&moved);
             self.put_rollout(image, rollout)?;
         }
         let commands_changed = cancel.is_some() && !self.cancel_open_commands(device, cancel, at)?.is_empty();
