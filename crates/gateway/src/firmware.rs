@@ -29,7 +29,7 @@ use narrowgate_platform::{
     ids::{DeviceId, Position, UnixMillis},
     model::command::CommandSession,
     ports::{ImagePiece, OfferedUpgrade, StoreError, Write, Written},
-    rules::{clock::Arrival, rate::Seldom},
+    rules::{clock::Arrival, commands::Way, rate::Seldom},
 };
 
 use crate::{
@@ -323,7 +323,7 @@ impl Shared {
 
     /// Has a block of an image read; the answer follows.
     pub(crate) fn fetch_block(&mut self, now: Now, ticket: Ticket, asker: Asker, wanted: BlockWanted) {
-        if ticket.session.shard >= self.plain_from {
+        if self.way_of(ticket.session.shard) == Way::Plain {
             let (response, refusal) = BlockWanted::unprotected().into_parts();
             self.respond(now, ticket, &asker, response);
             if let Some(refusal) = refusal {
