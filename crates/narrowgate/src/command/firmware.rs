@@ -284,3 +284,20 @@ fn status(arguments: StatusArgs, config: &Config, output: Output) -> Result<(), 
         Call::list_rollout_devices(&image, &Paging { limit: Some(limit), cursor })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offer_that_told_nobody_says_why() {
+        let why = |devices, have_it, chosen, of| {
+            Offered { image_id: "Ab3dEf7h".to_owned(), devices, have_it, chosen, of }.why_nobody()
+        };
+        assert_eq!(why(1, 0, 1, 9), None);
+        let nobody = why(0, 0, 0, 9).expect("nobody was told");
+        assert!(nobody.starts_with("none of the 9 devices is in this share"), "{nobody}");
+        let again = why(0, 1, 3, 9).expect("nobody was told");
+        assert!(again.starts_with("3 of 9 devices are chosen, and none was to be told: 1 have"), "{again}");
+    }
+}
