@@ -256,6 +256,10 @@ pub struct RolloutOffered {
     pub never_logged_in: u64,
     /// Why nothing is offered now; null: it goes on.
     pub paused_by: Option<PausedBy>,
+    /// Devices that were named, or are in the share, whatever they were offered before.
+    pub chosen: u64,
+    /// Of so many devices.
+    pub of: u64,
     /// Where the offer goes on; null: all of it was made.
     pub next_cursor: Option<String>,
 }

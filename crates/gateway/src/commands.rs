@@ -29,7 +29,7 @@ use narrowgate_platform::{
     device_api::{Answer, short},
     ids::{DeviceId, UnixMillis},
     model::command::{Command, CommandId, CommandSession, CommandStep, OpenCommand},
-    rules::commands::Queue,
+    rules::commands::{Queue, Way},
 };
 
 use crate::{
@@ -93,6 +93,7 @@ type Unsure = (CommandId, CommandStep, UnixMillis);
 pub(crate) struct Ask {
     ticket: Ticket,
     asker: Asker,
+    way: Way,
     wanted: CommandWanted,
 }
 
@@ -140,9 +141,9 @@ impl Commands {
 
     /// A response, with the option that says that a command waits, if one does. A session by the product's
     /// secret has no commands.
-    fn mark(&self, now: UnixMillis, asker: &Asker, response: Response) -> Response {
+    fn mark(&self, now: UnixMillis, asker: &Asker, way: Way, response: Response) -> Response {
         let entry = self.devices.get(&asker.grant.device).filter(|_| asker.login().is_some());
-        match entry.and_then(|entry| entry.queue.oldest_waiting(now)) {
+        match entry.and_then(|entry| entry.queue.oldest_waiting(now, way)) {
             Some(oldest) => asker.with_command_waiting(response, oldest.order.fetched_at()),
             None => response,
         }
@@ -174,14 +175,15 @@ impl Commands {
     }
 
     /// The commands of a device that wait, oldest first.
-    pub(crate) fn waiting(&self, device: DeviceId, now: UnixMillis) -> Vec<CommandId> {
+    pub(crate) fn waiting(&self, device: DeviceId, now: UnixMillis, way: Way) -> Vec<CommandId> {
         let queue = self.devices.get(&device).map(|entry| &entry.queue);
-        queue.into_iter().flat_map(|queue| queue.waiting(now)).map(|command| command.id).collect()
+        queue.into_iter().flat_map(|queue| queue.waiting(now, way)).map(|command| command.id).collect()
     }
 
     /// Whether a GET would be given a command.
-    fn has_for(&self, device: DeviceId, wanted: &CommandWanted, now: UnixMillis) -> bool {
-        self.devices.get(&device).is_some_and(|entry| entry.to_fetch(wanted, now).is_some())
+    fn has_for(&self, ask: &Ask, now: UnixMillis) -> bool {
+        let entry = self.devices.get(&ask.asker.grant.device);
+        entry.is_some_and(|entry| entry.to_fetch(ask, now).is_some())
     }
 
     /// The queue is to be read again, now.
@@ -243,7 +245,7 @@ impl Entry {
             return Next::Read;
         }
         if let Some(ask) = self.waiting.pop_front() {
-            if let Some(answer) = self.refusal_of(&ask.wanted, at) {
+            if let Some(answer) = self.refusal_of(&ask, at) {
                 return Next::Refuse(ask, Box::new(answer));
             }
             return match self.step_for(&ask, at) {
@@ -269,25 +271,25 @@ impl Entry {
     }
 
     /// The command that a GET gets.
-    fn to_fetch(&self, wanted: &CommandWanted, at: UnixMillis) -> Option<&Command> {
-        match wanted {
-            CommandWanted::Fetch { topic, .. } => self.queue.oldest_of(topic, at),
-            CommandWanted::FetchOldest { .. } => self.queue.oldest(at),
+    fn to_fetch(&self, ask: &Ask, at: UnixMillis) -> Option<&Command> {
+        match &ask.wanted {
+            CommandWanted::Fetch { topic, .. } => self.queue.oldest_of(topic, at, ask.way),
+            CommandWanted::FetchOldest { .. } => self.queue.oldest(at, ask.way),
             CommandWanted::Reply { .. } => None,
         }
     }
 
     /// Why a GET does not get the command that is there for it.
-    fn refusal_of(&self, wanted: &CommandWanted, at: UnixMillis) -> Option<Answer> {
-        let CommandWanted::FetchOldest { accept } = wanted else { return None };
-        short::not_acceptable(self.to_fetch(wanted, at)?, *accept)
+    fn refusal_of(&self, ask: &Ask, at: UnixMillis) -> Option<Answer> {
+        let CommandWanted::FetchOldest { accept } = &ask.wanted else { return None };
+        short::not_acceptable(self.to_fetch(ask, at)?, *accept)
     }
 
     /// The step that a request causes; `None`: there is no command for it.
     fn step_for(&self, ask: &Ask, at: UnixMillis) -> Option<(CommandId, CommandStep)> {
         match &ask.wanted {
             CommandWanted::Fetch { .. } | CommandWanted::FetchOldest { .. } => {
-                self.to_fetch(&ask.wanted, at).map(|command| (command.id, CommandStep::Fetch))
+                self.to_fetch(ask, at).map(|command| (command.id, CommandStep::Fetch))
             }
             CommandWanted::Reply { topic, id, step } => {
                 let command = self.queue.answered(*id, topic.as_ref())?;

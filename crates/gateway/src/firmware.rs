@@ -4,7 +4,8 @@
 //!
 //! That a device fetches an image is written down for people, with its first and last block and with those
 //! that cross a tenth of the image: the place of the block says that, and a block that comes again is written
-//! down again. Nobody waits for it. What listeners and counters hear of upgrades is in `upgrades`.
+//! down again. Of a device that fetches slowly, one more block an hour is: it is not silent
+//! (`alive`). Nobody waits for it. What listeners and counters hear of upgrades is in `upgrades`.
 //!
 //! Limits: [`BLOCKS_MAX`] blocks are read at the same time, and [`FIRST_BLOCKS_MAX`] of images of which none
 //! was read yet, since such an image is compared first, and blocks of others do not wait for that;
@@ -28,11 +29,12 @@ use narrowgate_platform::{
     ids::{DeviceId, Position, UnixMillis},
     model::command::CommandSession,
     ports::{ImagePiece, OfferedUpgrade, StoreError, Write, Written},
-    rules::{clock::Arrival, rate::Seldom},
+    rules::{clock::Arrival, commands::Way, rate::Seldom},
 };
 
 use crate::{
     ERRORS_EVERY,
+    alive::Alive,
     desk::response_after,
     effect::{Effect, Now},
     outbox::{Line, Outbox, Pending},
@@ -146,6 +148,7 @@ pub(crate) struct Firmware {
     /// Of which devices it is being written down that they fetch a first or a last block. A device may ask
     /// for one block again and again while the store is slow: there is one such write of each kind for it.
     fetching: BTreeSet<(DeviceId, bool)>,
+    alive: Alive,
     /// Which a device may fetch images from.
     server: ServerName,
     errors: Seldom,
@@ -155,6 +158,7 @@ impl Firmware {
     pub(crate) fn new(server: ServerName) -> Self {
         Self {
             server,
+            alive: Alive::default(),
             blocks: Line::new(BLOCKS_MAX),
             first_blocks: Line::new(FIRST_BLOCKS_MAX),
             read: BTreeSet::new(),
@@ -319,7 +323,7 @@ impl Shared {
 
     /// Has a block of an image read; the answer follows.
     pub(crate) fn fetch_block(&mut self, now: Now, ticket: Ticket, asker: Asker, wanted: BlockWanted) {
-        if ticket.session.shard >= self.plain_from {
+        if self.way_of(ticket.session.shard) == Way::Plain {
             let (response, refusal) = BlockWanted::unprotected().into_parts();
             self.respond(now, ticket, &asker, response);
             if let Some(refusal) = refusal {
@@ -354,9 +358,9 @@ impl Shared {
         let Some(read) = self.read_or_complain(now, &asker, answer) else {
             return self.respond(now, ticket, &asker, device_api::unavailable());
         };
-        let fetched = read.as_ref().and_then(|piece| {
+        let fetched = read.as_ref().map(|piece| {
             let (offset, bytes) = (wanted.block.offset() as u64, piece.bytes.len() as u64);
-            Some((to_note(offset, bytes, piece.size)?, percent(offset + bytes, piece.size)))
+            (to_note(offset, bytes, piece.size), percent(offset + bytes, piece.size))
         });
         let (response, refusal) = wanted.answer(read).into_parts();
         // Who has the image already fetches nothing.
@@ -367,8 +371,11 @@ impl Shared {
         if let Some(refusal) = refusal {
             self.refuse(now, &asker, refusal);
         }
-        if let Some(fetched) = fetched {
-            self.note_fetched(&asker, wanted.image, fetched);
+        if let Some((fetched, percent)) = fetched {
+            let is_due = self.firmware.alive.permit(now.instant, asker.grant.device);
+            if let Some(fetched) = fetched.or(is_due.then_some(Fetched::First)) {
+                self.note_fetched(&asker, wanted.image, (fetched, percent));
+            }
         }
     }
 

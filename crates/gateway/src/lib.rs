@@ -58,6 +58,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::iter_over_hash_type)]
 
+mod alive;
 mod clock;
 mod commands;
 mod desk;

@@ -22,6 +22,7 @@ use narrowgate_platform::{
     },
     ids::DeviceId,
     model::command::CommandId,
+    rules::commands::Way,
 };
 
 use crate::{
@@ -108,7 +109,8 @@ impl Shared {
         asker: &Asker,
         mut wanted: CountWanted,
     ) {
-        let known = self.commands.waiting(asker.grant.device, now.wall);
+        let way = self.way_of(ticket.session.shard);
+        let known = self.commands.waiting(asker.grant.device, now.wall, way);
         let count = known.len();
         if wanted.observes {
             let (session, tell_again_at) = (ticket.session, now.instant + TOLD_AGAIN);
@@ -121,7 +123,7 @@ impl Shared {
     /// The commands of a device may have changed: who observes them hears of those that began to wait.
     pub(crate) fn tell_observer(&mut self, now: Now, device: DeviceId) {
         if self.observers.devices.contains_key(&device) {
-            let waiting = self.commands.waiting(device, now.wall);
+            let waiting = self.commands.waiting(device, now.wall, Way::Protected);
             if self.observers.note(device, waiting) {
                 self.notify(now, device);
             }
@@ -144,7 +146,7 @@ impl Shared {
         observer.tell_again_at = now.instant + TOLD_AGAIN;
         timers.insert((observer.tell_again_at, device));
         let (session, wanted, asker) = (observer.session, observer.wanted, observer.asker.clone());
-        observer.known = self.commands.waiting(device, now.wall);
+        observer.known = self.commands.waiting(device, now.wall, Way::Protected);
         let content = waiting::tell(wanted, observer.known.len());
         let response = self.marked(now, &asker, content);
         self.out.command(session.shard, ShardCommand::Notify { session, response });
@@ -161,7 +163,7 @@ impl Shared {
     ) {
         let device = asker.grant.device;
         let observed = self.observers.remove(device, session);
-        let waiting = self.commands.waiting(device, now.wall).len();
+        let waiting = self.commands.waiting(device, now.wall, Way::Protected).len();
         if observed && end == ObservationEnd::TimedOut && waiting > 0 {
             self.warn(now, asker, waiting::not_delivered(waiting));
         }

@@ -57,6 +57,8 @@ def _valid(bench):
     tags = [value for number, value in bench.ask(request).options if number == ETAG]
     response = bench.ask(request, ((ETAG, tags[0]),), blockwise=False)
     check((ETAG, tags[0]) in response.options and not response.payload, f"it was answered {response}")
+    response = bench.ask(request, ((ETAG, b"another"), (ETAG, tags[0])), blockwise=False)
+    check(response.code == "2.03" and not response.payload, f"with two ETags it was answered {response}")
     return response
 
 

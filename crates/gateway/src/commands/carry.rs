@@ -10,6 +10,7 @@ use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::command::{Command, CommandId, CommandStep},
     ports::{StoreError, Written},
+    rules::commands::Way,
 };
 
 use super::{Entry, Moving, Next};
@@ -33,13 +34,15 @@ impl Entry {
     /// What is to be done for the next response that is to carry a command.
     pub(super) fn next_carry(&mut self, device: DeviceId, at: UnixMillis) -> Option<Next> {
         let carry = self.carries.pop_front()?;
-        Some(match self.queue.oldest_to_offer(at).filter(|command| carry.with(command).is_some()) {
-            Some(command) => {
-                let steps = vec![(command.id, CommandStep::Fetch)];
-                Next::Write(Moving { device, steps, at, ask: None, carry: Some(carry) })
-            }
-            None => Next::NothingToCarry(carry),
-        })
+        Some(
+            match self.queue.oldest_to_offer(at, Way::Plain).filter(|command| carry.with(command).is_some()) {
+                Some(command) => {
+                    let steps = vec![(command.id, CommandStep::Fetch)];
+                    Next::Write(Moving { device, steps, at, ask: None, carry: Some(carry) })
+                }
+                None => Next::NothingToCarry(carry),
+            },
+        )
     }
 }
 
@@ -48,7 +51,7 @@ impl Shared {
     pub(super) fn respond_and_carry(&mut self, now: Now, ticket: Ticket, asker: &Asker, response: Response) {
         if asker.is_short() {
             // Its form has no place for a command: the option says that one waits.
-            let response = self.marked(now, asker, response);
+            let response = self.commands.mark(now.wall, asker, Way::Plain, response);
             return self.out.respond(ticket, response);
         }
         if ticket.exchange.is_unwanted(response.code) {
@@ -59,9 +62,9 @@ impl Shared {
         let Some(entry) = self.commands.devices.get_mut(&device) else {
             return self.out.respond(ticket, response);
         };
-        let Some(command) = entry.queue.oldest_to_offer(now.wall) else {
+        let Some(command) = entry.queue.oldest_to_offer(now.wall, Way::Plain) else {
             // One of a topic whose oldest the device has already is named, as by DTLS.
-            return self.out.respond(ticket, self.commands.mark(now.wall, asker, response));
+            return self.out.respond(ticket, self.commands.mark(now.wall, asker, Way::Plain, response));
         };
         let carry = Carry { ticket, asker: asker.clone(), response };
         if carry.with(command).is_some() {

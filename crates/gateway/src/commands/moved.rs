@@ -12,7 +12,7 @@ use narrowgate_platform::{
     ids::{DeviceId, Position, UnixMillis},
     model::command::{Command, CommandId, CommandStep},
     ports::{StoreError, Written},
-    rules::commands::Queue,
+    rules::commands::{Queue, Way},
 };
 
 use super::{Ask, Moving, Next, TRY_AGAIN, Unsure, without};
@@ -32,26 +32,31 @@ impl Shared {
         if let Some(encode) = asker.to_encode(&response) {
             return self.encode(ticket, asker.clone(), (response, encode), Then::Respond);
         }
-        if ticket.session.shard >= self.plain_from {
+        if self.way_of(ticket.session.shard) == Way::Plain {
             return self.respond_and_carry(now, ticket, asker, response);
         }
         let response = self.marked(now, asker, response);
         self.out.respond(ticket, response);
     }
 
-    /// What is sent to a device says whether a command waits.
+    /// How the devices of a shard reach this server.
+    pub(crate) fn way_of(&self, shard: u16) -> Way {
+        if shard >= self.plain_from { Way::Plain } else { Way::Protected }
+    }
+
+    /// What is sent to a device by DTLS says whether a command waits.
     pub(crate) fn marked(&self, now: Now, asker: &Asker, response: Response) -> Response {
-        self.commands.mark(now.wall, asker, response)
+        self.commands.mark(now.wall, asker, Way::Protected, response)
     }
 
     /// A device fetches a command or answers one.
     pub(crate) fn handle_command(&mut self, now: Now, ticket: Ticket, asker: Asker, wanted: CommandWanted) {
         let device = asker.grant.device;
-        if ticket.exchange.is_unwanted(Code::CONTENT) && self.commands.has_for(device, &wanted, now.wall) {
+        let ask = Ask { ticket, asker, way: self.way_of(ticket.session.shard), wanted };
+        if ticket.exchange.is_unwanted(Code::CONTENT) && self.commands.has_for(&ask, now.wall) {
             // RFC 7967: the answer is not sent, and a command in it would be lost until its time-out.
-            return self.respond(now, ticket, &asker, Response::new(Code::CONTENT));
+            return self.respond(now, ticket, &ask.asker, Response::new(Code::CONTENT));
         }
-        let ask = Ask { ticket, asker, wanted };
         match self.commands.devices.get_mut(&device) {
             Some(entry) => {
                 entry.waiting.push_back(ask);
@@ -243,16 +248,17 @@ impl Shared {
     /// while that is written this one could end. The response names it instead. It does not name its own,
     /// which waits again if it took longer to write than the device has time.
     fn hand_out(&mut self, now: Now, ask: &Ask, id: CommandId, response: Response) {
-        let Ask { ticket, asker, .. } = ask;
-        if ticket.session.shard < self.plain_from {
+        let Ask { ticket, asker, way, .. } = ask;
+        if *way == Way::Protected {
             return self.respond(now, *ticket, asker, response);
         }
         let is_other = |oldest: &&Command| oldest.id != id;
         let entry = self.commands.devices.get(&asker.grant.device);
-        let response = match entry.and_then(|entry| entry.queue.oldest_waiting(now.wall)).filter(is_other) {
-            Some(oldest) => asker.with_command_waiting(response, oldest.order.fetched_at()),
-            None => response,
-        };
+        let response =
+            match entry.and_then(|entry| entry.queue.oldest_waiting(now.wall, *way)).filter(is_other) {
+                Some(oldest) => asker.with_command_waiting(response, oldest.order.fetched_at()),
+                None => response,
+            };
         self.out.respond(*ticket, response);
     }
 

@@ -1,5 +1,7 @@
 //! Stories of firmware: what devices say of theirs, and the blocks of images.
 
+use std::time::Duration;
+
 use narrowgate_coap::{Block, Request};
 use narrowgate_engine::event::{SessionId, ShardEvent};
 use narrowgate_platform::{
@@ -60,6 +62,10 @@ impl Stage {
             ["is", "at", step] => told("progress", &format!(r#"{{"step":"{step}"}}"#)),
             ["asks", "for", "versions"] => told("getversion", "{}"),
             ["fetches", number] => block(number, PATH),
+            ["fetches", number, "by", "16"] => {
+                let number = number.parse().expect("a number of a block");
+                Request { block2: Block::new(number, false, 16), ..Request::get(PATH) }
+            }
             ["fetches", number, "of", image] => block(number, &format!("/ota/{image}")),
             _ => panic!("{words:?} is no event"),
         };
@@ -83,6 +89,7 @@ impl Stage {
             }
             "offers fail" => self.upgrades(Err(full())),
             "piece" => self.piece(Ok(Some(1024))),
+            "small piece" => self.piece(Ok(Some(16))),
             "no piece" => self.piece(Ok(Some(0))),
             "no image" => self.piece(Ok(None)),
             "piece fails" => self.piece(Err(full())),
@@ -256,6 +263,20 @@ fn a_block_that_cannot_be_written_down_counts_as_no_request_that_was_refused() {
     assert_eq!(refused(&stage), Some(0));
     assert_eq!(stage.play("s1 informs 2.0; write fails"), "write inform 2.0, s1 5.03");
     assert_eq!(refused(&stage), Some(1));
+}
+
+/// A block that crosses no tenth of the image: a slow device needs days from one to the next.
+#[test]
+fn of_a_device_that_fetches_slowly_a_block_an_hour_is_written_down() {
+    let mut stage = served();
+    let (fetches, read) = ("s1 fetches 100 by 16; small piece", "read 16 bytes at 1600, s1 2.05");
+    assert_eq!(stage.play(fetches), format!("{read}, write first block"));
+    stage.play("moved");
+    assert_eq!(stage.play(fetches), read);
+    stage.now.instant += Duration::from_secs(3600);
+    assert_eq!(stage.play(fetches), format!("{read}, write first block"));
+    stage.play("moved");
+    assert!(stage.gateway.is_settled());
 }
 
 #[test]

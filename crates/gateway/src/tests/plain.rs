@@ -58,6 +58,7 @@ fn event(stage: &mut Stage, mid: u16, slot: u32, words: &[&str]) -> ShardEvent {
         ["posts", "nonsense"] => request(Request::post(&topic("measurepoint/post"), 50, "{")),
         ["fetches"] => request(Request::get("/ota/Ab3dEf7h")),
         ["gets", "set"] => request(Request::get(&topic("service/measurepoint/set"))),
+        ["gets", "upgrade"] => request(Request::get("/topic/sys/p/d/ota/device/upgrade")),
         ["replies", "set", id] => request(Request::post(
             &topic("service/measurepoint/set_reply"),
             50,
@@ -116,6 +117,18 @@ fn a_login_is_looked_up_admitted_stored_and_answered_in_this_order() {
 fn an_image_is_not_served_by_plain_coap() {
     let mut stage = logged_in();
     assert_eq!(play(&mut stage, "p1 fetches"), "s1 4.03, write topic_foreign");
+}
+
+/// It could do nothing with it: what comes behind it is not held up.
+#[test]
+fn an_offer_of_firmware_waits_for_a_session_by_dtls() {
+    let mut stage = logged_in();
+    play(&mut stage, "send upgrade; commands");
+    assert_eq!(play(&mut stage, "p1 posts; done"), "write report, tell report, s1 2.04");
+    assert_eq!(play(&mut stage, "p1 gets upgrade"), "s1 4.04");
+    play(&mut stage, "send set; commands");
+    let carried = play(&mut stage, "p1 posts; done");
+    assert!(carried.ends_with("write fetch 2"), "{carried}");
 }
 
 #[test]

@@ -77,7 +77,27 @@ struct Offered {
     already_in: u64,
     have_it: u64,
     never_logged_in: u64,
+    chosen: u64,
+    of: u64,
     state: &'static str,
+}
+
+impl Offered {
+    /// Why nobody was offered anything, for people; `None`: somebody was.
+    fn why_nobody(&self) -> Option<String> {
+        let Self { devices, have_it, chosen, of, .. } = self;
+        match (devices, chosen) {
+            (0, 0) => Some(format!(
+                "none of the {of} devices is in this share: who is, is drawn by device and image, so of few \
+                 devices a small share may have none; offer a greater one, or --device"
+            )),
+            (0, _) => Some(format!(
+                "{chosen} of {of} devices are chosen, and none was to be told: {have_it} have the version, \
+                 and the others were offered the image before"
+            )),
+            _ => None,
+        }
+    }
 }
 
 /// An image as a row of a table: its rollout in words.
@@ -280,6 +300,8 @@ fn offer(arguments: OfferArgs, config: &Config, output: Output) -> Result<(), Fa
         have_it: 0,
         never_logged_in: 0,
         paused_by: None,
+        chosen: 0,
+        of: 0,
         next_cursor: None,
     };
     let rollout = NewRollout { image_id: image, device: None, share, cursor: None };
@@ -290,11 +312,14 @@ fn offer(arguments: OfferArgs, config: &Config, output: Output) -> Result<(), Fa
     let made = parts.into_iter().try_for_each(|part| offer_whole(&mut access, part, &mut offered));
     let closed = access.close();
     made.and(closed)?;
-    let RolloutOffered { image_id, devices, already_in, have_it, never_logged_in, paused_by, .. } = offered;
-    let state = state_of(paused_by, output);
-    let shown = Offered { image_id, devices, already_in, have_it, never_logged_in, state };
+    let RolloutOffered { image_id, devices, already_in, have_it, never_logged_in, chosen, of, .. } = offered;
+    let state = state_of(offered.paused_by, output);
+    let shown = Offered { image_id, devices, already_in, have_it, never_logged_in, chosen, of, state };
     output::print(output, &shown, Layout::Record)?;
-    note_waiting(&shown, paused_by.is_some(), is_served);
+    if let Some(why) = shown.why_nobody() {
+        output::note(why);
+    }
+    note_waiting(&shown, offered.paused_by.is_some(), is_served);
     Ok(())
 }
 
@@ -329,6 +354,8 @@ fn offer_whole(
         offered.have_it += step.have_it;
         offered.never_logged_in += step.never_logged_in;
         offered.paused_by = step.paused_by;
+        offered.chosen += step.chosen;
+        offered.of += step.of;
         part.cursor = step.next_cursor;
         if part.cursor.is_none() {
             return Ok(());
@@ -346,4 +373,21 @@ fn status(arguments: StatusArgs, config: &Config, output: Output) -> Result<(), 
     pages::run(&list, paging.into(), config, output, |limit, cursor| {
         Call::list_rollout_devices(&image, &Paging { limit: Some(limit), cursor })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offer_that_told_nobody_says_why() {
+        let why = |devices, have_it, chosen, of| {
+            Offered { image_id: "Ab3dEf7h".to_owned(), devices, have_it, chosen, of }.why_nobody()
+        };
+        assert_eq!(why(1, 0, 1, 9), None);
+        let nobody = why(0, 0, 0, 9).expect("nobody was told");
+        assert!(nobody.starts_with("none of the 9 devices is in this share"), "{nobody}");
+        let again = why(0, 1, 3, 9).expect("nobody was told");
+        assert!(again.starts_with("3 of 9 devices are chosen, and none was to be told: 1 have"), "{again}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use narrowgate_platform::model::retention::RetentionClass;
+use narrowgate_platform::{firmware::IMAGE_BYTES_FETCHABLE, model::retention::RetentionClass};
 
 use super::{
     accept::{Classes, Days, FileName, Number, OneOf, OrOff, Size},
@@ -71,7 +71,7 @@ static LOG_ENTRIES: Key<Number<usize>> = Key {
 static FIRMWARE: Key<Size> = Key {
     name: "store.firmware",
     default: "64MiB",
-    accepts: Size(1 << 10..=4 << 30),
+    accepts: Size(1 << 10..=IMAGE_BYTES_FETCHABLE),
     help: "largest image of firmware that is taken, {accepted}",
 };
 

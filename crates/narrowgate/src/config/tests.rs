@@ -156,6 +156,7 @@ fn values_out_of_range_are_told_the_range() {
         ("admission.lookups_max", "1000001", "1 to 1000000"),
         ("limits.device_handshakes", "\"1/10s\"", "such as 1/10s burst 20, or off"),
         ("limits.device_bytes", "\"10KiB/s burst 1KiB\"", "burst 16KiB to 1GiB"),
+        ("store.firmware", "\"1025MiB\"", "1KiB to 1GiB"),
         ("store.cache", "\"64MB\"", "64MiB"),
         ("store.cache", "\"0B\"", "1MiB to 64GiB"),
         ("store.retention", "\"4294967297d\"", "1d to 36500d"),

@@ -178,7 +178,8 @@ fn a_rollout_is_offered_paused_resumed_and_deleted() {
     }
     let offered = program.json(&["firmware", "offer", id, "--device", "dk-2", "pk/dk-3"]);
     let right = json!({
-        "imageId": id, "devices": 2, "alreadyIn": 0, "haveIt": 0, "neverLoggedIn": 2, "state": "running"
+        "imageId": id, "devices": 2, "alreadyIn": 0, "haveIt": 0, "neverLoggedIn": 2, "chosen": 2, "of": 2,
+        "state": "running"
     });
     assert_eq!(offered, right);
     let status = program.json(&["firmware", "status", id]);

@@ -21,6 +21,9 @@ const COAPS_PORT: u16 = 5684;
 
 /// Bytes of the largest image, where nothing else is set.
 pub const IMAGE_BYTES_MAX: u64 = 64 << 20;
+/// Bytes of the largest image that a device can fetch: blocks of 1024 bytes, with numbers of 20 bits (RFC
+/// 7959, 2.2).
+pub const IMAGE_BYTES_FETCHABLE: u64 = 1 << 30;
 /// Images of a product that are kept.
 pub const IMAGES_PER_PRODUCT_MAX: usize = 100;
 
@@ -130,8 +133,8 @@ impl Image {
     }
 }
 
-/// The server as its devices name it in a URI: `HOST[:PORT]`. A device fetches an image in the session that it
-/// has; the name is for clients that take nothing but a whole URI.
+/// The server as its devices name it in a URI: `HOST[:PORT]`. A device fetches an image in the session that
+/// it has; the name is for clients that take nothing but a whole URI.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerName(Arc<str>);
 

@@ -20,7 +20,7 @@
 //!  waiting ──▶ offered ──▶ sent ──▶ accepted ──▶ downloading ──▶ verifying ──▶ burning ──▶ done
 //!     ▲           │          │          │             └──────────────┴─────────────┴──▶ failed
 //!     └───────────┴──────────┘
-//!        the command is over: offered again       a step below 0, a refusal, or a day of silence
+//!        the command is over: offered again       a step below 0, a refusal, or a week of silence
 //! ```
 //!
 //! * A device has at most one upgrade that was offered to it or is under way. A newer offer cancels those
@@ -49,12 +49,13 @@ pub use narrowgate_api::firmware::{ImageFile, PausedBy, UpgradeFailure, UpgradeS
 
 pub use self::{
     image::{
-        ETAG_BYTES, IMAGE_BYTES_MAX, IMAGE_ID_LEN, IMAGES_PER_PRODUCT_MAX, Image, ImageId, NoImageId,
-        ServerName, Sha256Sum, UpgradeOffer, VERSION_BYTES_MAX, VersionFault, check_version,
+        ETAG_BYTES, IMAGE_BYTES_FETCHABLE, IMAGE_BYTES_MAX, IMAGE_ID_LEN, IMAGES_PER_PRODUCT_MAX, Image,
+        ImageId, NoImageId, ServerName, Sha256Sum, UpgradeOffer, VERSION_BYTES_MAX, VersionFault,
+        check_version,
     },
     rollout::{FAILED_MIN, FAILED_PERCENT_MAX, Rollout, is_in_share},
     upgrade::{
         DESC_BYTES_MAX, Ended, Fetched, FirmwareMove, FirmwareStep, Moved, NoUpgrade, NotQueued,
-        OFFER_TIMEOUT_S, OFFER_TTL_S, SILENT_MAX, SendUpgrade, Upgrade, UpgradeStep, cut_desc,
+        OFFER_TIMEOUT_S, OFFER_TTL_S, SILENT_MAX, SendUpgrade, Upgrade, UpgradeStep, cut_desc, meant,
     },
 };

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Ended, ImageId, PausedBy};
+use super::{Ended, ImageId, Moved, PausedBy};
 use crate::ids::{DeviceId, UnixMillis};
 
 /// Upgrades that must have failed before a rollout pauses by itself.
@@ -30,6 +30,12 @@ impl Rollout {
     /// One that begins.
     pub fn new(since: UnixMillis) -> Self {
         Self { share: None, paused: None, done: 0, failed: 0, since }
+    }
+
+    /// Counts what a step of an upgrade means for it; returns whether the rollout pauses because of it.
+    pub fn note_moved(&mut self, moved: &Moved) -> bool {
+        self.failed = self.failed.saturating_sub(u32::from(moved.revived));
+        moved.ended.is_some_and(|ended| self.note(ended))
     }
 
     /// Counts an upgrade that has ended; returns whether the rollout pauses because of it: at least
@@ -114,6 +120,9 @@ mod tests {
             assert!(!rollout.note(Ended::Done));
         }
         assert_eq!([Ended::Failed; 4].map(|ended| rollout.note(ended)), [false, false, false, true]);
+        let revived = Moved { revived: true, ended: Some(Ended::Done), ..Moved::default() };
+        assert!(!rollout.note_moved(&revived));
+        assert_eq!((rollout.done, rollout.failed), (28, 3));
         assert!(rollout.resume() && rollout.pause() && !rollout.note(Ended::Failed));
         assert_eq!(rollout.paused, Some(PausedBy::Operator));
     }

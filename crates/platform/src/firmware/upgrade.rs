@@ -14,8 +14,9 @@ use crate::{
 pub const OFFER_TTL_S: u32 = PENDING_TTL_S_MAX;
 /// How long a device has to answer it, seconds, before it is offered again.
 pub const OFFER_TIMEOUT_S: u32 = 60;
-/// How long a device that has begun may say nothing before its upgrade counts as failed.
-pub const SILENT_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How long a device that has begun may say nothing before its upgrade counts as failed. A hole in the
+/// coverage lasts days; who goes on after that is taken up again.
+pub const SILENT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Bytes that are kept of what a device says of its progress; the rest is cut.
 pub const DESC_BYTES_MAX: usize = 256;
 /// When a device is looked at again that can get no command: it was never activated, or is switched off.
@@ -155,6 +156,8 @@ pub struct Moved {
     pub cancel: Option<CommandId>,
     /// It ended by this step, in a way that counts for the rollout.
     pub ended: Option<Ended>,
+    /// It had been counted as failed because its device was silent, and that holds no more.
+    pub revived: bool,
 }
 
 /// How an upgrade ended.
@@ -293,6 +296,11 @@ impl Upgrade {
                 Ok(self.to(S::Waiting, at))
             }
             (T::Progress { .. }, S::Waiting | S::Offered) => Err(NoUpgrade::NotStarted),
+            (T::Progress { .. } | T::Fetching(_), S::Failed) if self.is_silent() => {
+                // As if it had not been given up.
+                self.state = S::Sent;
+                self.step(step, at).map(|moved| Moved { revived: true, ..moved })
+            }
             (T::Progress { .. }, S::Done | S::Failed | S::Cancelled) => Err(NoUpgrade::None),
             (T::Progress { step, desc }, _) => Ok(self.progress(step, desc, at)),
             (T::Fetching(_), S::Done | S::Failed | S::Cancelled) => Err(NoUpgrade::None),
@@ -300,7 +308,10 @@ impl Upgrade {
             (T::Fetching(Fetched::Last), S::Burning) => Ok(Moved::default()),
             (T::Fetching(Fetched::Last), _) => Ok(self.to(S::Verifying, at)),
             (T::Installed, S::Done) => Ok(Moved::default()),
-            (T::Installed, _) => Ok(Moved { ended: Some(Ended::Done), ..self.without_command(S::Done, at) }),
+            (T::Installed, _) => {
+                let revived = self.is_silent();
+                Ok(Moved { ended: Some(Ended::Done), revived, ..self.without_command(S::Done, at) })
+            }
             (T::Withdrawn, S::Offered) => Ok(self.without_command(S::Waiting, at)),
             (T::Cancelled, S::Waiting | S::Offered) => Ok(self.without_command(S::Cancelled, at)),
             (T::Stopped, S::Offered) => Ok(self.without_command(S::Cancelled, at)),
@@ -314,6 +325,11 @@ impl Upgrade {
             }
             _ => Ok(Moved::default()),
         }
+    }
+
+    /// Whether it was given up only because its device said nothing.
+    fn is_silent(&self) -> bool {
+        self.state == UpgradeState::Failed && self.failure == Some(UpgradeFailure::Silent)
     }
 
     fn progress(&mut self, step: i8, desc: Option<&str>, at: UnixMillis) -> Moved {
@@ -332,8 +348,8 @@ impl Upgrade {
         Moved { ended: Some(Ended::Failed), ..moved }
     }
 
-    /// Moves to a state in which no command may offer it any more. A device need not answer the command before
-    /// it fetches the image, so the command may be open in whatever state that was.
+    /// Moves to a state in which no command may offer it any more. A device need not answer the command
+    /// before it fetches the image, so the command may be open in whatever state that was.
     fn without_command(&mut self, state: UpgradeState, at: UnixMillis) -> Moved {
         Moved { cancel: self.command, ..self.to(state, at) }
     }
@@ -350,6 +366,19 @@ impl Upgrade {
             _ => None,
         };
         Moved { changed: true, ..Moved::default() }
+    }
+}
+
+/// Whether a device can mean an upgrade by what it says or fetches, and how surely: the greatest number among
+/// its upgrades is the one. One under way comes before one that was given up for its silence, and that before
+/// one that the device does not know of yet. `None`: it cannot. Where the device was `told` of one that has
+/// not ended, what was given up stays so: a device has one upgrade at a time.
+pub fn meant(state: UpgradeState, failure: Option<UpgradeFailure>, told: bool) -> Option<u8> {
+    match state {
+        state if state.is_under_way() => Some(3),
+        UpgradeState::Failed if failure == Some(UpgradeFailure::Silent) && !told => Some(2),
+        UpgradeState::Waiting | UpgradeState::Offered => Some(1),
+        _ => None,
     }
 }
 

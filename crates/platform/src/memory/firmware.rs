@@ -1,12 +1,13 @@
 //! Images, rollouts and upgrades in a [`Model`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::model::{Model, missing};
 use crate::{
     firmware::{
         FirmwareMove, FirmwareStep, IMAGES_PER_PRODUCT_MAX, Image, ImageId, Moved, NoUpgrade, OFFER_TTL_S,
         Rollout, SendUpgrade, ServerName, Upgrade, UpgradeOffer, UpgradeState, UpgradeStep, is_in_share,
+        meant,
     },
     ids::{DeviceId, DeviceName, UnixMillis},
     model::{
@@ -48,6 +49,15 @@ impl Firmware {
     fn of_device(&self, device: DeviceId) -> impl DoubleEndedIterator<Item = (&Image, &Upgrade)> {
         let upgrade = move |image| self.upgrades.get(&(device, image));
         self.images.iter().filter_map(move |image| Some((image, upgrade(image.id)?)))
+    }
+
+    /// Those that a device can mean by what it says or fetches; the last one in the order is the one.
+    fn meant(&self, device: DeviceId) -> impl Iterator<Item = (u8, UnixMillis, ImageId)> {
+        let is_told = |state: UpgradeState| state == UpgradeState::Offered || state.is_under_way();
+        let told = self.of_device(device).any(|(_, upgrade)| is_told(upgrade.state));
+        self.of_device(device).filter_map(move |(image, upgrade)| {
+            Some((meant(upgrade.state, upgrade.failure, told)?, upgrade.moved, image.id))
+        })
     }
 
     fn of_image(&self, image: ImageId) -> impl Iterator<Item = &Upgrade> {
@@ -214,6 +224,7 @@ impl Model {
                 if Some(row.product) != product {
                     return Err(found.is_of_another_product());
                 }
+                (offered.chosen, offered.of) = (1, 1);
                 self.begin_rollout(image, None, at);
                 self.offer_to(&found, device, (true, at), &mut offered);
             }
@@ -227,8 +238,10 @@ impl Model {
                 let rows = self.rows().filter(|row| Some(row.product) == product && follows(row.id));
                 let devices: Vec<DeviceId> = rows.take(limit).map(|row| row.id).collect();
                 for device in devices.iter().filter(|device| is_in_share(**device, image, percent)) {
+                    offered.chosen += 1;
                     self.offer_to(&found, *device, (false, at), &mut offered);
                 }
+                offered.of = devices.len() as u64;
                 offered.next = devices.last().copied().filter(|_| devices.len() == limit);
             }
         }
@@ -296,10 +309,10 @@ impl Model {
         at: UnixMillis,
     ) -> Result<UpgradeMoved, NoUpgrade> {
         let upgrade = self.firmware.upgrades.get_mut(&key).ok_or(NoUpgrade::None)?;
-        let Moved { changed, cancel, ended } = upgrade.step(step, at)?;
+        let moved = upgrade.step(step, at)?;
         let Upgrade { state, failure, progress, .. } = *upgrade;
-        let rollout = self.firmware.rollout_mut(key.1);
-        let paused = rollout.zip(ended).is_some_and(|(rollout, ended)| rollout.note(ended));
+        let paused = self.firmware.rollout_mut(key.1).is_some_and(|rollout| rollout.note_moved(&moved));
+        let Moved { changed, cancel, .. } = moved;
         let row = self.row_mut(key.0).filter(|_| cancel.is_some());
         let cancelled = row.map_or_else(Vec::new, |row| row.commands.cancel(cancel, at));
         let commands_changed = !cancelled.is_empty();
@@ -348,11 +361,13 @@ impl Model {
                 let step = UpgradeStep::Progress { step: *step, desc: desc.as_deref() };
                 self.progress(*device, step, *at)
             }
-            FirmwareStep::Fetching { image, fetched } => Written::of_upgrade(self.step_upgrade(
-                (*device, *image),
-                UpgradeStep::Fetching(*fetched),
-                *at,
-            )),
+            FirmwareStep::Fetching { image, fetched } => {
+                if self.firmware.meant(*device).all(|(_, _, meant)| meant != *image) {
+                    return Written::NoUpgrade;
+                }
+                let key = (*device, *image);
+                Written::of_upgrade(self.step_upgrade(key, UpgradeStep::Fetching(*fetched), *at))
+            }
         }
     }
 
@@ -375,14 +390,8 @@ impl Model {
     }
 
     fn progress(&mut self, device: DeviceId, step: UpgradeStep<'_>, at: UnixMillis) -> Written {
-        let open: BTreeSet<(bool, ImageId)> = self
-            .firmware
-            .of_device(device)
-            .filter(|(_, upgrade)| upgrade.is_open())
-            .map(|(image, upgrade)| (upgrade.state.is_under_way(), image.id))
-            .collect();
-        match open.last() {
-            Some((_, image)) => Written::of_upgrade(self.step_upgrade((device, *image), step, at)),
+        match self.firmware.meant(device).max() {
+            Some((_, _, image)) => Written::of_upgrade(self.step_upgrade((device, image), step, at)),
             None => Written::NoUpgrade,
         }
     }

@@ -271,6 +271,10 @@ pub struct Offered {
     pub never_seen: u64,
     /// Devices that run the version already.
     pub have_it: u64,
+    /// Devices that were named, or are in the share, whatever they were offered before.
+    pub chosen: u64,
+    /// Of so many devices.
+    pub of: u64,
     /// Devices whose queue of commands is another now: an older offer was taken back.
     pub queues: Vec<DeviceId>,
     /// Where the next step goes on; `None`: it is done.

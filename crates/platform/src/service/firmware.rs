@@ -294,6 +294,8 @@ impl Registrar {
             all.have_it += step.have_it;
             all.again += step.again;
             all.never_seen += step.never_seen;
+            all.chosen += step.chosen;
+            all.of += step.of;
             all.queues.extend(step.queues);
             after = step.next;
             // A clock that is put back ends it too.
@@ -394,7 +396,7 @@ impl Registrar {
 
 /// What was offered of an image as it was before.
 fn told(image: &Image, offered: Offered) -> (RolloutOffered, Vec<DeviceId>) {
-    let Offered { devices, again, have_it, never_seen, queues, .. } = offered;
+    let Offered { devices, again, have_it, never_seen, chosen, of, queues, .. } = offered;
     let told = RolloutOffered {
         image_id: image.id.to_string(),
         devices,
@@ -402,6 +404,8 @@ fn told(image: &Image, offered: Offered) -> (RolloutOffered, Vec<DeviceId>) {
         have_it,
         never_logged_in: never_seen,
         paused_by: image.rollout.and_then(|rollout| rollout.paused),
+        chosen,
+        of,
         next_cursor: None,
     };
     (told, queues)

@@ -4,6 +4,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use narrowgate_platform::{
+    firmware::{Image, ServerName, Sha256Sum},
     ids::{DeviceId, UnixMillis},
     model::{
         damaged::DamagedDevice,
@@ -14,8 +15,8 @@ use narrowgate_platform::{
     },
     paging::{Page, Part},
     ports::{
-        DEVICE_REFUSALS_MAX, DeviceQuery, HistoryQuery, HistoryReads as _, Journal as _, Registry as _,
-        RegistryChanges as _, StoreError, Write, Written,
+        DEVICE_REFUSALS_MAX, DeviceQuery, HistoryQuery, HistoryReads as _, Journal as _, OfferTo,
+        Registry as _, RegistryChanges as _, StoreError, Write, Written,
     },
     secret::Secret,
     testing::{
@@ -454,5 +455,28 @@ fn a_damaged_report_hides_no_other_and_is_counted_once() {
         });
         let times: Vec<UnixMillis> = values.into_iter().map(|value| value.time).collect();
         assert_eq!((times, damaged), ([8, 8, 7, 7, 6, 6, 3, 3, 2, 2].map(at).into(), 4), "pages of {limit}");
+    }
+}
+
+/// Neither its switch nor its reset waits for somebody who repairs the row.
+#[test]
+fn a_damaged_upgrade_or_image_keeps_nobody_from_switching_a_device_off() {
+    for table in ["upgrades", "images"] {
+        let folder = tempfile::tempdir().unwrap();
+        let ids = fleet(folder.path());
+        let store = open(folder.path());
+        let (product_key, version) = ("pk".to_owned(), "2.0".to_owned());
+        let (size, sha256, uploaded, rollout) = (9, Sha256Sum([7; 32]), at(0), None);
+        let id = "IMG00001".parse().expect("letters and digits");
+        let image = Image { id, product_key, version, size, sha256, uploaded, rollout };
+        block_on(store.add_image(image)).unwrap();
+        block_on(store.offer_image(id, OfferTo::Device(ids[0]), at(40))).unwrap();
+        block_on(store.advance_upgrades(9, ServerName::default(), at(41))).unwrap();
+        block_on(store.close()).unwrap();
+        drop(store);
+        hurt_registry(folder.path(), table, "sum = 0");
+        let store = open(folder.path());
+        assert!(!block_on(store.set_device_enabled(ids[0], false, at(50))).unwrap().enabled, "{table}");
+        block_on(store.reset_device(ids[0], Secret::new("another".into()), at(51))).unwrap();
     }
 }

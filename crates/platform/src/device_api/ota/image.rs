@@ -9,13 +9,15 @@
 //!
 //! Each block is read anew for its request, and nothing is kept between two: a device goes on at any block,
 //! in another session, after days, beside a server that was restarted. The ETag is the same for all blocks of
-//! an image: the beginning of its SHA-256. A GET of block 0 (or of none) with that ETag is answered 2.03.
+//! an image: the beginning of its SHA-256. A GET of block 0 (or of none) with that ETag, be it one of
+//! several, is answered 2.03. A block has a number of 20 bits (RFC 7959, 2.2): of an image that has more
+//! blocks of the size that is asked for, none is served, so that a device does not learn that after 16 MiB.
 //!
 //! | answer | when |
 //! |---|---|
 //! | 2.05 | a block |
 //! | 2.03 | the device has the image already, as its ETag says |
-//! | 4.00 | a block behind the end |
+//! | 4.00 | a block behind the end; blocks so small that their numbers end before the image does |
 //! | 4.03 | a session by a product's secret; plain CoAP |
 //! | 4.04 | no such image, or one that was not offered to the device's product |
 //! | 4.05, 4.06, 4.12 | another method, Accept of another format than 42, If-Match or If-None-Match |
@@ -38,6 +40,8 @@ use crate::{
 
 /// Blocks that a device may wait for at the same time. One with NSTART 1 waits for one.
 pub const AT_ONCE_MAX: usize = 4;
+/// Bits of the number of a block (RFC 7959, 2.2).
+const BLOCK_NUMBER_BITS: u32 = 20;
 /// The first segment of its path.
 const ROOT: &str = "ota";
 
@@ -48,8 +52,8 @@ pub struct BlockWanted {
     pub image: ImageId,
     /// Which one, and of which size at most.
     pub block: Block,
-    /// The ETag of an image that the device has.
-    has: Option<[u8; ETAG_BYTES]>,
+    /// The ETags of images that the device has.
+    has: Vec<[u8; ETAG_BYTES]>,
 }
 
 impl BlockWanted {
@@ -72,7 +76,10 @@ impl BlockWanted {
         if bytes.is_empty() {
             return Answer::refused(Code::BAD_REQUEST, behind_the_end(size));
         }
-        if self.block.number == 0 && self.has == Some(etag) {
+        if u64::from(size) > (self.block.bytes() as u64) << BLOCK_NUMBER_BITS {
+            return Answer::refused(Code::BAD_REQUEST, too_small(self.block, size));
+        }
+        if self.block.number == 0 && self.has.contains(&etag) {
             return Answer::success(Response::new(Code::VALID).option(OptionNumber::ETAG, etag));
         }
         let content = Response::new(Code::CONTENT).option(OptionNumber::ETAG, etag);
@@ -96,6 +103,16 @@ impl BlockWanted {
 fn behind_the_end(size: u32) -> Refusal {
     let detail =
         format!("Block2 asks for a block behind the end of the image, which has {}", counted(size, "byte"));
+    Refusal::new(Reason::OptionUnsupported, detail)
+}
+
+fn too_small(block: Block, size: u32) -> Refusal {
+    let least = size.div_ceil(1 << BLOCK_NUMBER_BITS).next_power_of_two();
+    let detail = format!(
+        "Block2 asks for blocks of {} bytes, of which the image has too many ({size} bytes): their numbers \
+         have 20 bits. Ask for blocks of {least} bytes or more",
+        block.bytes()
+    );
     Refusal::new(Reason::OptionUnsupported, detail)
 }
 
@@ -146,6 +163,8 @@ pub(in super::super) fn fetch(request: &Request, image: Option<ImageId>) -> Acti
         return Action::refuse(Code::NOT_FOUND, Refusal::new(Reason::PathUnknown, detail));
     };
     let block = request.block2.unwrap_or(Block::LARGEST);
-    let has = request.options.find(OptionNumber::ETAG).and_then(|tag| tag.try_into().ok());
+    // RFC 7252, 5.10.6.2: a request may have several.
+    let tags = request.options.iter().filter(|(number, _)| *number == OptionNumber::ETAG);
+    let has = tags.filter_map(|(_, tag)| tag.try_into().ok()).collect();
     Action::ReadBlock(BlockWanted { image, block, has })
 }

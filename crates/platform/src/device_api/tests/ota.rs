@@ -161,6 +161,30 @@ fn who_has_the_image_already_is_told_so_at_its_first_block() {
     assert_eq!(code(with_tag(1, &TAG)), Code::CONTENT);
     assert_eq!(code(with_tag(0, b"another.")), Code::CONTENT);
     assert_eq!(code(with_tag(0, b"short")), Code::CONTENT);
+    let several = with_tag(0, b"another.").option(OptionNumber::ETAG, TAG).option(OptionNumber::ETAG, b"z");
+    assert_eq!(code(several), Code::VALID);
+}
+
+#[test]
+fn blocks_whose_numbers_end_before_the_image_are_refused() {
+    for (bytes, size, code) in [
+        (16, 16 << 20, Code::CONTENT),
+        (16, (16 << 20) + 1, Code::BAD_REQUEST),
+        (512, 1 << 30, Code::BAD_REQUEST),
+        (1024, 1 << 30, Code::CONTENT),
+    ] {
+        let wanted = block(ask(SecureMode::DeviceSecret, &get(0, bytes)));
+        let piece = ImagePiece { etag: TAG, size, bytes: vec![0; bytes] };
+        let (response, refusal) = wanted.answer(Some(piece)).into_parts();
+        assert_eq!(response.code, code, "{bytes} {size}");
+        let Some(refusal) = refusal else {
+            let told = response.options.find_uint(OptionNumber::SIZE2);
+            assert_eq!(told, Some(u32::try_from(size).expect("it fits")), "{bytes} {size}");
+            continue;
+        };
+        let least = if bytes == 16 { "blocks of 32 bytes" } else { "blocks of 1024 bytes" };
+        assert!(refusal.detail.contains(least), "{}", refusal.detail);
+    }
 }
 
 #[test]

@@ -110,11 +110,11 @@ fn each_step_below_zero_has_its_reason_and_what_is_said_is_cut() {
 }
 
 #[test]
-fn who_begins_and_says_nothing_has_failed_a_day_later() {
+fn who_begins_and_says_nothing_has_failed_a_week_later() {
     for state in S::ALL {
         let mut it = upgrade(state);
-        let early = it.step(T::TimePasses, at(23)).expect("time is never refused");
-        let late = it.step(T::TimePasses, at(24)).expect("time is never refused");
+        let early = it.step(T::TimePasses, at(7 * 24 - 1)).expect("time is never refused");
+        let late = it.step(T::TimePasses, at(7 * 24)).expect("time is never refused");
         let expected = state.is_under_way().then_some(Ended::Failed);
         assert_eq!((early.changed, late.ended), (false, expected), "{state:?}");
         assert_eq!(it.failure, expected.map(|_| UpgradeFailure::Silent));
@@ -140,6 +140,41 @@ fn each_end_takes_back_the_command_that_offers_it() {
     assert_eq!(on.cancel, None);
 }
 
+/// After a hole in the coverage of weeks, in the middle of the download.
+#[test]
+fn who_goes_on_after_its_silence_is_taken_up_again() {
+    for (step, state) in [
+        (T::Fetching(Fetched::First), S::Downloading),
+        (T::Fetching(Fetched::Last), S::Verifying),
+        (T::Progress { step: 60, desc: None }, S::Downloading),
+        (T::Progress { step: -3, desc: None }, S::Failed),
+        (T::Installed, S::Done),
+    ] {
+        let mut it = upgrade(S::Downloading);
+        it.step(T::TimePasses, at(200)).expect("time is never refused");
+        assert_eq!(it.failure, Some(UpgradeFailure::Silent));
+        let moved = it.step(step, at(300)).expect("it goes on");
+        assert!(moved.changed && moved.revived, "{step:?}");
+        assert_eq!((it.state, it.due.is_some()), (state, it.is_open()), "{step:?}");
+        assert_ne!(it.failure, Some(UpgradeFailure::Silent));
+    }
+    // Who has said that it failed has ended it.
+    let mut it = upgrade(S::Downloading);
+    it.step(T::Progress { step: -2, desc: None }, at(1)).expect("it is under way");
+    assert_eq!(it.step(T::Fetching(Fetched::First), at(2)), Err(NoUpgrade::None));
+    assert!(it.step(T::Installed, at(3)).is_ok_and(|moved| !moved.revived));
+}
+
+#[test]
+fn a_device_means_what_is_under_way_before_what_was_given_up() {
+    let silent = Some(UpgradeFailure::Silent);
+    assert_eq!(meant(S::Burning, None, true), Some(3));
+    assert_eq!([meant(S::Failed, silent, false), meant(S::Failed, silent, true)], [Some(2), None]);
+    assert_eq!([meant(S::Waiting, None, false), meant(S::Offered, None, true)], [Some(1); 2]);
+    let ended = [(S::Failed, Some(UpgradeFailure::Burn)), (S::Done, None), (S::Cancelled, None)];
+    assert!(ended.into_iter().all(|(state, failure)| meant(state, failure, false).is_none()));
+}
+
 #[test]
 fn who_may_be_sent_an_upgrade() {
     let case = SendCase { activated: true, online: false, open: 0, pending_ttl_s: OFFER_TTL_S };
@@ -162,7 +197,7 @@ fn who_may_be_sent_an_upgrade() {
 proptest! {
     /// Whatever happens: what is open is looked at again or has a command, and what has ended is not.
     #[test]
-    fn nothing_is_forgotten(steps in vec((0..TO_ALL.len(), 0..30_i64), 0..60)) {
+    fn nothing_is_forgotten(steps in vec((0..TO_ALL.len(), 0..90_i64), 0..60)) {
         let mut it = upgrade(S::Waiting);
         let mut now = 0;
         for (step, hours) in steps {

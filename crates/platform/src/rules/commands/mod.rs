@@ -28,7 +28,7 @@ mod tests;
 
 use std::{ops::RangeInclusive, time::Duration};
 
-pub use self::queue::Queue;
+pub use self::queue::{Queue, Way};
 use crate::{
     ids::UnixMillis,
     model::command::{Command, CommandId, CommandState, CommandStep},

@@ -10,6 +10,23 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Queue(Vec<Command>);
 
+/// By what session a device fetches its commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// By DTLS.
+    Protected,
+    /// By plain CoAP.
+    Plain,
+}
+
+impl Way {
+    /// Whether a command may go this way. An image is served by DTLS alone, so the offer of one waits for a
+    /// session by DTLS: whoever fetched it by plain CoAP could do nothing with it.
+    fn permits(self, command: &Command) -> bool {
+        self == Self::Protected || command.order.topic != CommandTopic::Upgrade
+    }
+}
+
 impl Queue {
     /// A queue of commands that are in their order; those that have ended are left out.
     pub fn new(commands: impl IntoIterator<Item = Command>) -> Self {
@@ -37,35 +54,35 @@ impl Queue {
     }
 
     /// The commands that wait to be fetched, oldest first.
-    pub fn waiting(&self, at: UnixMillis) -> impl Iterator<Item = &Command> {
-        self.0.iter().filter(move |command| matches!(command.standing(at), Standing::Waiting(_)))
+    pub fn waiting(&self, at: UnixMillis, way: Way) -> impl Iterator<Item = &Command> {
+        let permitted = self.0.iter().filter(move |command| way.permits(command));
+        permitted.filter(move |command| matches!(command.standing(at), Standing::Waiting(_)))
     }
 
     /// The oldest command that waits to be fetched.
-    pub fn oldest_waiting(&self, at: UnixMillis) -> Option<&Command> {
-        self.waiting(at).next()
+    pub fn oldest_waiting(&self, at: UnixMillis, way: Way) -> Option<&Command> {
+        self.waiting(at, way).next()
     }
 
     /// The oldest command that waits and is the oldest of its topic: the next one of a topic is offered when
     /// the one before has ended.
-    pub fn oldest_to_offer(&self, at: UnixMillis) -> Option<&Command> {
+    pub fn oldest_to_offer(&self, at: UnixMillis, way: Way) -> Option<&Command> {
         let is_oldest = |command: &&Command| {
-            self.oldest_of(command.order.fetched_at(), at).is_some_and(|oldest| oldest.id == command.id)
+            self.oldest_of(command.order.fetched_at(), at, way).is_some_and(|oldest| oldest.id == command.id)
         };
-        let waits = |command: &&Command| matches!(command.standing(at), Standing::Waiting(_));
-        self.0.iter().filter(waits).find(is_oldest)
+        self.waiting(at, way).find(is_oldest)
     }
 
     /// The command that a GET of this topic gets: the oldest of it, be it new or fetched before.
-    pub fn oldest_of(&self, topic: &CommandTopic, at: UnixMillis) -> Option<&Command> {
-        let is_open = |command: &&Command| !command.is_over(at);
+    pub fn oldest_of(&self, topic: &CommandTopic, at: UnixMillis, way: Way) -> Option<&Command> {
+        let is_open = |command: &&Command| !command.is_over(at) && way.permits(command);
         self.0.iter().filter(is_open).find(|command| command.order.fetched_at() == topic)
     }
 
     /// The command that a GET of all commands gets: the oldest one, be it new or fetched before. As with a
     /// topic, the next one follows when it has ended.
-    pub fn oldest(&self, at: UnixMillis) -> Option<&Command> {
-        self.0.iter().find(|command| !command.is_over(at))
+    pub fn oldest(&self, at: UnixMillis, way: Way) -> Option<&Command> {
+        self.0.iter().find(|command| !command.is_over(at) && way.permits(command))
     }
 
     /// The command that a reply answers: the one of the id, if it is fetched or answered at this topic

@@ -232,7 +232,8 @@ impl Both {
 
     fn get(&mut self, number: usize) -> Result<(), TestCaseError> {
         let wanted = self.naive.iter_mut().find(|it| it.topic == number && !it.state.has_ended());
-        let found = self.queue.oldest_of(&topic(number), at(self.now)).map(|command| command.id);
+        let found =
+            self.queue.oldest_of(&topic(number), at(self.now), Way::Protected).map(|command| command.id);
         prop_assert_eq!(found.map(|id| id.0), wanted.as_ref().map(|it| it.id));
         if let (Some(it), Some(id)) = (wanted, found) {
             let is_new = it.waits();
@@ -284,7 +285,8 @@ proptest! {
             both.meet(event)?;
             let Both { naive, queue, now } = &both;
             let waiting = naive.iter().find(|it| it.waits()).map(|it| it.id);
-            prop_assert_eq!(queue.oldest_waiting(at(*now)).map(|command| command.id.0), waiting);
+            let oldest = queue.oldest_waiting(at(*now), Way::Protected);
+            prop_assert_eq!(oldest.map(|command| command.id.0), waiting);
             let open: Vec<u32> = naive.iter().filter(|it| !it.state.has_ended()).map(|it| it.id).collect();
             prop_assert_eq!(queue.iter().map(|command| command.id.0).collect::<Vec<_>>(), open);
             prop_assert!(queue.due(at(*now)).is_none_or(|due| due > at(*now)));

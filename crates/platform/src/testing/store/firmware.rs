@@ -180,6 +180,8 @@ pub fn a_share_grows_and_keeps_who_was_in(store: &dyn Store) {
     let had = counts(store, id);
     let again = offer(store, id, share(10), 11);
     assert_eq!((again.devices, again.again, again.never_seen), (0, ten.devices, 0));
+    assert_eq!((again.devices, again.chosen, again.of), (0, ten.chosen, 60));
+    assert!(ten.chosen == ten.devices + ten.have_it && ten.of == 60, "{ten:?}");
     assert_eq!(counts(store, id), had);
     assert!(matches!(block_on(store.offer_image(id, share(9), at(12))), Err(StoreError::Conflict(_))));
     // In steps, and those that have the version are not offered it.
@@ -329,7 +331,7 @@ pub fn the_end_of_an_upgrade_takes_back_a_command_that_was_not_answered(store: &
     assert!(!moved.commands_changed);
 }
 
-/// A device that is switched off, and one that is reset: both are offered the next image, and none has failed.
+/// A device that is switched off, and some that are reset: none has failed, and each may get a newer image.
 pub fn a_device_that_is_stopped_has_no_upgrade_under_way(store: &dyn Store) {
     let all = devices(store, 3);
     let id = add(store, 1, "2.0");
@@ -372,19 +374,45 @@ pub fn a_device_that_cannot_get_it_now_waits(store: &dyn Store) {
     assert_eq!(advance(store, 5), Advanced::default());
 }
 
-/// A day of silence.
+/// A week of silence.
 pub fn who_begins_and_is_silent_has_failed(store: &dyn Store) {
     let device = devices(store, 1)[0];
     let id = add(store, 1, "2.0");
     offer(store, id, OfferTo::Device(device), 10);
     advance(store, 10);
     command_step(store, device, CommandStep::Fetch, 11);
-    assert_eq!(advance(store, 86_410), Advanced::default());
-    assert_eq!(state(store, device), UpgradeState::Sent);
-    let [(of, moved)] = advance(store, 86_411).moved[..] else { panic!("one has failed") };
+    const WEEK: i64 = 7 * 86_400;
+    progress(store, device, 5, 11);
+    assert_eq!(advance(store, WEEK + 10), Advanced::default());
+    assert_eq!(state(store, device), UpgradeState::Downloading);
+    let [(of, moved)] = advance(store, WEEK + 11).moved[..] else { panic!("one has failed") };
     let silent = (device, UpgradeState::Failed, Some(UpgradeFailure::Silent));
     assert_eq!((of, moved.state, moved.failure), silent);
     assert_eq!(upgrades(store, device)[0].upgrade.failure, Some(UpgradeFailure::Silent));
+    // It was in a hole of the coverage, and goes on.
+    let failed = || block_on(store.image(id)).unwrap().unwrap().rollout.unwrap().failed;
+    assert_eq!(failed(), 1);
+    let fetching = FirmwareStep::Fetching { image: id, fetched: Fetched::First };
+    let Written::Upgrade(moved) = step(store, device, fetching, WEEK + 20) else { panic!("it goes on") };
+    assert_eq!((moved.state, moved.failure, failed()), (UpgradeState::Downloading, None, 0));
+    advance(store, 2 * WEEK + 20);
+    let Written::Upgrade(moved) = progress(store, device, 60, 2 * WEEK + 30) else { panic!("it goes on") };
+    assert_eq!((moved.state, failed()), (UpgradeState::Downloading, 0));
+    advance(store, 3 * WEEK + 30);
+    let Written::Upgrade(moved) = inform(store, device, "2.0", 3 * WEEK + 40) else { panic!("it goes on") };
+    assert_eq!((moved.state, failed()), (UpgradeState::Done, 0));
+    // One that was offered another image meanwhile does not take up the old one.
+    let (old, new) = (add(store, 2, "2.1"), add(store, 3, "2.2"));
+    offer(store, old, OfferTo::Device(device), 3 * WEEK + 50);
+    advance(store, 3 * WEEK + 50);
+    command_step(store, device, CommandStep::Fetch, 3 * WEEK + 51);
+    progress(store, device, 5, 3 * WEEK + 51);
+    advance(store, 4 * WEEK + 51);
+    offer(store, new, OfferTo::Device(device), 4 * WEEK + 52);
+    advance(store, 4 * WEEK + 52);
+    let fetching = FirmwareStep::Fetching { image: old, fetched: Fetched::First };
+    assert_eq!(step(store, device, fetching, 4 * WEEK + 53), Written::NoUpgrade);
+    assert_eq!(progress(store, device, 60, 4 * WEEK + 53), Written::UpgradeNotStarted);
 }
 
 /// When an image may be removed.

@@ -25,7 +25,7 @@ use super::{
             sql,
         },
     },
-    Change, Registry,
+    Change, Registry, unless_damaged,
 };
 
 /// What a step changes.
@@ -140,10 +140,13 @@ impl Registry {
         self.connection.prepare_cached(sql)?.query_row(params![image, device.0], read_upgrade).optional()
     }
 
-    /// Those of a device, in the order of their images.
+    /// Those of a device, in the order of their images. A row that is not as it was stored is left out: an
+    /// error would fail everything that is written together with it, and a switch of an operator.
     fn upgrades_of(&self, device: DeviceId) -> rusqlite::Result<Vec<UpgradeRow>> {
         let sql = sql!("SELECT {} FROM upgrades u WHERE u.device = ?1 ORDER BY u.image", UPGRADES.list());
-        self.connection.prepare_cached(sql)?.query_map([device.0], read_upgrade)?.collect()
+        let mut select = self.connection.prepare_cached(sql)?;
+        let rows = select.query_map([device.0], |row| unless_damaged(read_upgrade(row).map(Some)))?;
+        rows.filter_map(Result::transpose).collect()
     }
 
     fn put_upgrade(&self, row: &UpgradeRow, upgrade: &Upgrade) -> rusqlite::Result<()> {
@@ -162,16 +165,18 @@ impl Registry {
         };
         let (device, image_id) = (row.device, image.id);
         let mut upgrade = upgrade_of(row.clone(), image_id);
-        let Moved { changed, cancel, ended } = match upgrade.step(step, at) {
+        let moved = match upgrade.step(step, at) {
             Ok(moved) => moved,
             Err(refused) => return Ok(Err(refused)),
         };
+        let Moved { changed, cancel, ended, revived } = moved;
         if changed {
             self.put_upgrade(row, &upgrade)?;
         }
         let mut paused = false;
-        if let Some((ended, mut rollout)) = ended.zip(image_of(&image).rollout) {
-            paused = rollout.note(ended);
+        let counted = image_of(&image).rollout.filter(|_| ended.is_some() || revived);
+        if let Some(mut rollout) = counted {
+            paused = rollout.note_moved(&moved);
             self.put_rollout(image, rollout)?;
         }
         let commands_changed = cancel.is_some() && !self.cancel_open_commands(device, cancel, at)?.is_empty();
@@ -206,8 +211,8 @@ impl Registry {
         at: UnixMillis,
     ) -> rusqlite::Result<()> {
         for row in self.upgrades_of(device)? {
-            // Ignored: an operator's step is never refused.
-            let _ = self.step_upgrade(&row, UpgradeStep::Stopped, at)?;
+            // Ignored: an operator's step is never refused, and an image that is damaged stops no switch.
+            let _ = unless_damaged(self.step_upgrade(&row, UpgradeStep::Stopped, at).map(Some))?;
         }
         Ok(())
     }

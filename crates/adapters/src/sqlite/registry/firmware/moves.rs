@@ -1,7 +1,7 @@
 //! What devices do with firmware.
 
 use narrowgate_platform::{
-    firmware::{FirmwareMove, FirmwareStep, ImageId, UpgradeState, UpgradeStep},
+    firmware::{FirmwareMove, FirmwareStep, ImageId, UpgradeState, UpgradeStep, meant},
     ids::{DeviceId, UnixMillis},
     ports::Written,
 };
@@ -21,6 +21,9 @@ use super::{
     Registry,
 };
 
+/// In which order a device means its upgrades: how surely, which has moved last, and the image.
+type Order = (u8, UnixMillis, ImageId);
+
 impl Registry {
     pub(in crate::sqlite) fn move_firmware(&mut self, wanted: &FirmwareMove) -> rusqlite::Result<Written> {
         let FirmwareMove { device, session, step, at } = wanted;
@@ -38,11 +41,9 @@ impl Registry {
                 self.progress(*device, step, *at)
             }
             FirmwareStep::Fetching { image, fetched } => {
-                let Some(image) = firmware::image_row(&self.connection, *image)? else {
-                    return Ok(Written::NoUpgrade);
-                };
-                match self.upgrade_row(*device, image.n)? {
-                    Some(row) => self.step_for(&row, UpgradeStep::Fetching(*fetched), *at),
+                let meant = self.meant(*device)?.into_iter().find(|(of, _)| of.2 == *image);
+                match meant {
+                    Some((_, row)) => self.step_for(&row, UpgradeStep::Fetching(*fetched), *at),
                     None => Ok(Written::NoUpgrade),
                 }
             }
@@ -85,15 +86,24 @@ impl Registry {
         step: UpgradeStep<'_>,
         at: UnixMillis,
     ) -> rusqlite::Result<Written> {
-        let mut open: Vec<(bool, ImageId, UpgradeRow)> = Vec::new();
-        for row in self.upgrades_of(device)?.into_iter().filter(|row| !row.state.has_ended()) {
-            if let Some(image) = firmware::image_row_by_number(&self.connection, row.image)? {
-                open.push((row.state.is_under_way(), image.id, row));
-            }
-        }
-        match open.into_iter().max_by_key(|(is_under_way, image, _)| (*is_under_way, *image)) {
-            Some((_, _, row)) => self.step_for(&row, step, at),
+        match self.meant(device)?.into_iter().max_by_key(|(order, _)| *order) {
+            Some((_, row)) => self.step_for(&row, step, at),
             None => Ok(Written::NoUpgrade),
         }
+    }
+
+    /// Those that a device can mean by what it says or fetches; the last one in the order is the one.
+    fn meant(&self, device: DeviceId) -> rusqlite::Result<Vec<(Order, UpgradeRow)>> {
+        let rows = self.upgrades_of(device)?;
+        let is_told = |state: UpgradeState| state == UpgradeState::Offered || state.is_under_way();
+        let told = rows.iter().any(|row| is_told(row.state));
+        let mut found = Vec::new();
+        for row in rows {
+            let Some(rank) = meant(row.state, row.failure, told) else { continue };
+            if let Some(image) = firmware::image_row_by_number(&self.connection, row.image)? {
+                found.push(((rank, row.moved, image.id), row));
+            }
+        }
+        Ok(found)
     }
 }

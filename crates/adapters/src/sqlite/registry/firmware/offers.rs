@@ -51,7 +51,8 @@ impl Registry {
                     return Ok(Err(found.is_of_another_product()));
                 }
                 let row = self.begin_rollout(row, None, at)?;
-                let mut offer = Offer { image: &row, again: true, at, offered: Offered::default() };
+                let offered = Offered { chosen: 1, of: 1, ..Offered::default() };
+                let mut offer = Offer { image: &row, again: true, at, offered };
                 self.offer_to(device, &mut offer)?;
                 Ok(Ok(offer.offered))
             }
@@ -64,8 +65,10 @@ impl Registry {
                 let row = self.begin_rollout(row, Some(percent), at)?;
                 let mut offer = Offer { image: &row, again: false, at, offered: Offered::default() };
                 for device in devices.iter().filter(|device| is_in_share(**device, image, percent)) {
+                    offer.offered.chosen += 1;
                     self.offer_to(*device, &mut offer)?;
                 }
+                offer.offered.of = devices.len() as u64;
                 offer.offered.next = devices.last().copied().filter(|_| devices.len() == limit);
                 Ok(Ok(offer.offered))
             }
