@@ -10,6 +10,8 @@
 //!   order, as many as the shard has in flight. A write that the store does not permit has the queue read
 //!   again, and its GET decided anew.
 //! * Operators change the store, and tell the gateway to read it again.
+//! * Commands in bytes of a device whose product speaks JSON now are ended when the device is heard next, and
+//!   neither named nor handed out from then on.
 //!
 //! A device without open commands is not in the map: its responses cost a look at that.
 //!
@@ -76,6 +78,8 @@ struct Entry {
     read_at: Option<Instant>,
     /// What is over is not written before.
     write_at: Option<Instant>,
+    /// The product speaks JSON now: commands in bytes are refused, and handed out no more.
+    refuses_bytes: bool,
     /// What batches that failed since the queue was last read had of these commands, one step of each: it may
     /// be stored all the same.
     unsure: Vec<Unsure>,
@@ -142,10 +146,17 @@ impl Commands {
     /// secret has no commands.
     fn mark(&self, now: UnixMillis, asker: &Asker, response: Response) -> Response {
         let entry = self.devices.get(&asker.grant.device).filter(|_| asker.login().is_some());
-        match entry.and_then(|entry| entry.queue.oldest_waiting(now)) {
+        match entry.and_then(|entry| entry.waiting(now).next()) {
             Some(oldest) => asker.with_command_waiting(response, oldest.order.fetched_at()),
             None => response,
         }
+    }
+
+    /// Notes whether the product of a device takes bytes; returns whether commands of it are to be refused.
+    pub(crate) fn note_bytes(&mut self, device: DeviceId, are_taken: bool) -> bool {
+        let Some(entry) = self.devices.get_mut(&device) else { return false };
+        entry.refuses_bytes = !are_taken && entry.queue.iter().any(|command| command.order.raw.is_some());
+        entry.refuses_bytes
     }
 
     /// When [`Self::take_due`] has something.
@@ -175,8 +186,8 @@ impl Commands {
 
     /// The commands of a device that wait, oldest first.
     pub(crate) fn waiting(&self, device: DeviceId, now: UnixMillis) -> Vec<CommandId> {
-        let queue = self.devices.get(&device).map(|entry| &entry.queue);
-        queue.into_iter().flat_map(|queue| queue.waiting(now)).map(|command| command.id).collect()
+        let entry = self.devices.get(&device).into_iter();
+        entry.flat_map(|entry| entry.waiting(now)).map(|command| command.id).collect()
     }
 
     /// Whether a GET would be given a command.
@@ -261,18 +272,33 @@ impl Entry {
         }
         self.write_at = None;
         let over = self.queue.over(at).map(|command| (command.id, CommandStep::TimePasses));
-        let steps: Vec<_> = over.collect();
+        let refused = self.queue.iter().filter(|command| !self.serves(command) && !command.is_over(at));
+        let refused = refused.map(|command| (command.id, CommandStep::RefuseBytes));
+        let steps: Vec<_> = over.chain(refused).collect();
         if steps.is_empty() {
+            self.refuses_bytes = false;
             return Next::Nothing;
         }
         Next::Write(Moving { device, steps, at, ask: None, carry: None })
+    }
+
+    /// Whether the device is given a command, which it may not be yet.
+    fn serves(&self, command: &Command) -> bool {
+        !self.refuses_bytes || command.order.raw.is_none()
+    }
+
+    /// The commands that wait to be fetched, oldest first.
+    fn waiting(&self, at: UnixMillis) -> impl Iterator<Item = &Command> {
+        self.queue.waiting(at).filter(|command| self.serves(command))
     }
 
     /// The command that a GET gets.
     fn to_fetch(&self, wanted: &CommandWanted, at: UnixMillis) -> Option<&Command> {
         match wanted {
             CommandWanted::Fetch { topic, .. } => self.queue.oldest_of(topic, at),
-            CommandWanted::FetchOldest { .. } => self.queue.oldest(at),
+            CommandWanted::FetchOldest { .. } => {
+                self.queue.iter().find(|command| !command.is_over(at) && self.serves(command))
+            }
             CommandWanted::Reply { .. } => None,
         }
     }

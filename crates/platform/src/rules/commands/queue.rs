@@ -62,12 +62,6 @@ impl Queue {
         self.0.iter().filter(is_open).find(|command| command.order.fetched_at() == topic)
     }
 
-    /// The command that a GET of all commands gets: the oldest one, be it new or fetched before. As with a
-    /// topic, the next one follows when it has ended.
-    pub fn oldest(&self, at: UnixMillis) -> Option<&Command> {
-        self.0.iter().find(|command| !command.is_over(at))
-    }
-
     /// The command that a reply answers: the one of the id, if it is fetched or answered at this topic
     /// (`None`: at any). A reply to bytes that an operator gave may have an id of its own, which nobody here
     /// knows: it answers the one that the device has.
