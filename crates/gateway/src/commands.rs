@@ -152,13 +152,6 @@ impl Commands {
         }
     }
 
-    /// Notes whether the product of a device takes bytes; returns whether commands of it are to be refused.
-    pub(crate) fn note_bytes(&mut self, device: DeviceId, are_taken: bool) -> bool {
-        let Some(entry) = self.devices.get_mut(&device) else { return false };
-        entry.refuses_bytes = !are_taken && entry.queue.iter().any(|command| command.order.raw.is_some());
-        entry.refuses_bytes
-    }
-
     /// When [`Self::take_due`] has something.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.timers.first().map(|(at, _)| *at)
@@ -182,6 +175,13 @@ impl Commands {
         if let Some(at) = at {
             self.timers.insert((at, device));
         }
+    }
+
+    /// Notes whether the product of a device takes bytes; returns whether commands of it are to be refused.
+    pub(crate) fn note_bytes(&mut self, device: DeviceId, are_taken: bool) -> bool {
+        let Some(entry) = self.devices.get_mut(&device) else { return false };
+        entry.refuses_bytes = !are_taken && entry.queue.iter().any(|command| command.order.raw.is_some());
+        entry.refuses_bytes
     }
 
     /// The commands of a device that wait, oldest first.
