@@ -169,7 +169,7 @@ pub struct CommandView {
     /// Its state.
     pub state: CommandState,
     /// The device's code: 200 and 0 are success. 11904 where it did not fetch the command in time, 11915
-    /// where it did not answer it in time.
+    /// where it did not answer it in time, 11810 where it takes no bytes any more.
     pub code: Option<i64>,
     /// The device's answer.
     pub data: Option<Box<RawValue>>,
@@ -196,7 +196,8 @@ pub struct CommandAnswer {
     pub id: String,
     /// Its state.
     pub state: CommandState,
-    /// The device's code; 11904 where it did not fetch it in time, 11915 where it did not answer in time.
+    /// The device's code; 11904 where it did not fetch it in time, 11915 where it did not answer in time,
+    /// 11810 where it takes no bytes any more.
     pub code: Option<i64>,
     /// The device's answer.
     pub data: Option<Box<RawValue>>,

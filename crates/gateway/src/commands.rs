@@ -10,6 +10,8 @@
 //!   order, as many as the shard has in flight. A write that the store does not permit has the queue read
 //!   again, and its GET decided anew.
 //! * Operators change the store, and tell the gateway to read it again.
+//! * Commands in bytes of a device whose product speaks JSON now are ended when the device is heard next, and
+//!   neither named nor handed out from then on.
 //!
 //! A device without open commands is not in the map: its responses cost a look at that.
 //!
@@ -76,6 +78,8 @@ struct Entry {
     read_at: Option<Instant>,
     /// What is over is not written before.
     write_at: Option<Instant>,
+    /// The product speaks JSON now: commands in bytes are refused, and handed out no more.
+    refuses_bytes: bool,
     /// What batches that failed since the queue was last read had of these commands, one step of each: it may
     /// be stored all the same.
     unsure: Vec<Unsure>,
@@ -143,7 +147,7 @@ impl Commands {
     /// secret has no commands.
     fn mark(&self, now: UnixMillis, asker: &Asker, way: Way, response: Response) -> Response {
         let entry = self.devices.get(&asker.grant.device).filter(|_| asker.login().is_some());
-        match entry.and_then(|entry| entry.queue.oldest_waiting(now, way)) {
+        match entry.and_then(|entry| entry.waiting(now, way).next()) {
             Some(oldest) => asker.with_command_waiting(response, oldest.order.fetched_at()),
             None => response,
         }
@@ -174,10 +178,17 @@ impl Commands {
         }
     }
 
+    /// Notes whether the product of a device takes bytes; returns whether commands of it are to be refused.
+    pub(crate) fn note_bytes(&mut self, device: DeviceId, are_taken: bool) -> bool {
+        let Some(entry) = self.devices.get_mut(&device) else { return false };
+        entry.refuses_bytes = !are_taken && entry.queue.iter().any(|command| command.order.raw.is_some());
+        entry.refuses_bytes
+    }
+
     /// The commands of a device that wait, oldest first.
     pub(crate) fn waiting(&self, device: DeviceId, now: UnixMillis, way: Way) -> Vec<CommandId> {
-        let queue = self.devices.get(&device).map(|entry| &entry.queue);
-        queue.into_iter().flat_map(|queue| queue.waiting(now, way)).map(|command| command.id).collect()
+        let entry = self.devices.get(&device).into_iter();
+        entry.flat_map(|entry| entry.waiting(now, way)).map(|command| command.id).collect()
     }
 
     /// Whether a GET would be given a command.
@@ -263,18 +274,31 @@ impl Entry {
         }
         self.write_at = None;
         let over = self.queue.over(at).map(|command| (command.id, CommandStep::TimePasses));
-        let steps: Vec<_> = over.collect();
+        let refused = self.queue.iter().filter(|command| !self.serves(command) && !command.is_over(at));
+        let refused = refused.map(|command| (command.id, CommandStep::RefuseBytes));
+        let steps: Vec<_> = over.chain(refused).collect();
         if steps.is_empty() {
+            self.refuses_bytes = false;
             return Next::Nothing;
         }
         Next::Write(Moving { device, steps, at, ask: None, carry: None })
+    }
+
+    /// Whether the device is given a command, which it may not be yet.
+    fn serves(&self, command: &Command) -> bool {
+        !self.refuses_bytes || command.order.raw.is_none()
+    }
+
+    /// The commands that wait to be fetched, oldest first.
+    fn waiting(&self, at: UnixMillis, way: Way) -> impl Iterator<Item = &Command> {
+        self.queue.waiting(at, way).filter(|command| self.serves(command))
     }
 
     /// The command that a GET gets.
     fn to_fetch(&self, ask: &Ask, at: UnixMillis) -> Option<&Command> {
         match &ask.wanted {
             CommandWanted::Fetch { topic, .. } => self.queue.oldest_of(topic, at, ask.way),
-            CommandWanted::FetchOldest { .. } => self.queue.oldest(at, ask.way),
+            CommandWanted::FetchOldest { .. } => self.queue.oldest(at, ask.way, |command| self.serves(command)),
             CommandWanted::Reply { .. } => None,
         }
     }

@@ -190,7 +190,7 @@ fn json_of(request: &Request) -> Vec<u8> {
 /// A command is fetched or answered.
 fn check_command(session: &Grant, request: &Request, wanted: &CommandWanted) {
     assert_eq!(session.mode, SecureMode::DeviceSecret);
-    let is_fetch = matches!(wanted, CommandWanted::Fetch { .. });
+    let is_fetch = !matches!(wanted, CommandWanted::Reply { .. });
     assert_eq!(request.method, if is_fetch { Code::GET } else { Code::POST });
 }
 

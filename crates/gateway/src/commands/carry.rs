@@ -34,15 +34,14 @@ impl Entry {
     /// What is to be done for the next response that is to carry a command.
     pub(super) fn next_carry(&mut self, device: DeviceId, at: UnixMillis) -> Option<Next> {
         let carry = self.carries.pop_front()?;
-        Some(
-            match self.queue.oldest_to_offer(at, Way::Plain).filter(|command| carry.with(command).is_some()) {
-                Some(command) => {
-                    let steps = vec![(command.id, CommandStep::Fetch)];
-                    Next::Write(Moving { device, steps, at, ask: None, carry: Some(carry) })
-                }
-                None => Next::NothingToCarry(carry),
-            },
-        )
+        let fits = |command: &&Command| self.serves(command) && carry.with(command).is_some();
+        Some(match self.queue.oldest_to_offer(at, Way::Plain).filter(fits) {
+            Some(command) => {
+                let steps = vec![(command.id, CommandStep::Fetch)];
+                Next::Write(Moving { device, steps, at, ask: None, carry: Some(carry) })
+            }
+            None => Next::NothingToCarry(carry),
+        })
     }
 }
 
@@ -62,7 +61,8 @@ impl Shared {
         let Some(entry) = self.commands.devices.get_mut(&device) else {
             return self.out.respond(ticket, response);
         };
-        let Some(command) = entry.queue.oldest_to_offer(now.wall, Way::Plain) else {
+        let offered = entry.queue.oldest_to_offer(now.wall, Way::Plain);
+        let Some(command) = offered.filter(|command| entry.serves(command)) else {
             // One of a topic whose oldest the device has already is named, as by DTLS.
             return self.out.respond(ticket, self.commands.mark(now.wall, asker, Way::Plain, response));
         };

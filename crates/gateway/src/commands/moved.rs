@@ -105,6 +105,14 @@ impl Shared {
         }
     }
 
+    /// A device has sent something. Where its product takes no bytes any more, its commands in bytes end: it
+    /// cannot fetch them, and would be told of them in every answer.
+    pub(crate) fn note_bytes(&mut self, now: Now, device: DeviceId, are_taken: bool) {
+        if self.commands.note_bytes(device, are_taken) {
+            self.go_on_with_commands(now, device);
+        }
+    }
+
     /// Does what is due.
     pub(crate) fn handle_commands_timeout(&mut self, now: Now) {
         for device in self.commands.take_due(now.instant) {
@@ -254,11 +262,10 @@ impl Shared {
         }
         let is_other = |oldest: &&Command| oldest.id != id;
         let entry = self.commands.devices.get(&asker.grant.device);
-        let response =
-            match entry.and_then(|entry| entry.queue.oldest_waiting(now.wall, *way)).filter(is_other) {
-                Some(oldest) => asker.with_command_waiting(response, oldest.order.fetched_at()),
-                None => response,
-            };
+        let response = match entry.and_then(|entry| entry.waiting(now.wall, *way).next()).filter(is_other) {
+            Some(oldest) => asker.with_command_waiting(response, oldest.order.fetched_at()),
+            None => response,
+        };
         self.out.respond(*ticket, response);
     }
 

@@ -80,6 +80,9 @@ impl Desk {
         let Some(known) = self.sessions.find_mut(ticket.session) else { return };
         let short = product.filter(|product| product.short_paths && device_api::short::is_for(&request.path));
         let asker = Asker::new(&known.asker, short.cloned());
+        if let Some(product) = product.filter(|product| product.enabled) {
+            shared.note_bytes(now, asker.grant.device, product.custom.is_some());
+        }
         let action = device_api::handle(&asker.grant, request, state_of(product), arrived);
         self.act(shared, now, ticket, asker, action, arrived, product);
     }

@@ -1,6 +1,8 @@
 //! Bytes of devices: what a script makes of them goes the way of its message, and the reply comes back as
 //! bytes. The script `copy` returns what it is given.
 
+use narrowgate_platform::model::command::CommandState;
+
 use super::stage::{Kind, Stage};
 use crate::raw::AT_ONCE_MAX;
 
@@ -233,4 +235,39 @@ fn a_command_in_bytes_is_fetched_at_its_topic_and_answered_through_the_script() 
     assert_eq!(stage.play(&format!("s1 GET {path}; done")), "write fetch 1, tell command, s1 2.05 raw #1");
     let played = stage.play(r#"s1 sends {"id":"1","code":"200","data":{}}; runs; done"#);
     assert!(played.ends_with("write reply 1 200, tell command, s1 2.04"), "{played}");
+}
+
+/// Nobody could fetch them: their topic is 4.03, and each answer would name it until they ran out.
+#[test]
+fn commands_in_bytes_end_when_their_device_is_heard_of_a_product_that_speaks_json_now() {
+    let mut stage = with_script("copy");
+    stage.play("send raw; commands; send set; commands; change p; on");
+    assert_eq!(stage.play("s1 posts"), "write refuse 1, write report");
+    assert_eq!(stage.play("done"), "tell command");
+    assert_eq!(stage.play("done"), "tell report, s1 2.04 (set)");
+    assert_eq!(stage.told, [CommandState::Created, CommandState::Created, CommandState::Failed]);
+    let path = "/topic/sys/p/d/thing/model/down_raw";
+    assert_eq!(stage.play(&format!("s1 GET {path}")), "s1 4.03 (set), write topic_foreign");
+    stage.play("done");
+    assert_eq!(stage.play("s1 gets set; done"), "write fetch 2, tell command, s1 2.05 #2");
+    // Those of a product that takes bytes again wait as ever.
+    stage.play("change p; custom copy; send raw; commands");
+    assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04 (down_raw)");
+    assert_eq!(stage.play(&format!("s1 GET {path}; done")), "write fetch 3, tell command, s1 2.05 raw #3");
+    assert!(stage.gateway.is_settled());
+}
+
+#[test]
+fn a_command_in_bytes_that_is_being_refused_is_neither_named_nor_handed_out() {
+    let mut stage = with_script("copy");
+    stage.play("send raw; commands; change p; short");
+    assert_eq!(stage.play("s1 GET /c"), "write refuse 1");
+    assert_eq!(stage.play("s1 GET /x"), "s1 4.04, write path_unknown");
+    // What the store could not write is tried again.
+    assert_eq!(stage.play("write fails"), "s1 4.04");
+    stage.play("done");
+    assert!(stage.play("wait 6").contains("read commands"));
+    assert_eq!(stage.play("commands"), "write refuse 1");
+    assert_eq!(stage.play("done"), "tell command");
+    assert_eq!(stage.play("s1 GET /c"), "s1 4.04");
 }

@@ -151,6 +151,7 @@ fn write_said(write: &Write) -> String {
             CommandStep::Fetch => format!("fetch {id}"),
             CommandStep::Reply { code, .. } => format!("reply {id} {code}"),
             CommandStep::Cancel => format!("cancel {id}"),
+            CommandStep::RefuseBytes => format!("refuse {id}"),
             CommandStep::TimePasses => format!("end {id}"),
         },
         Write::IssueSecret { replaces, .. } => format!("secret {}", replaces + 1),

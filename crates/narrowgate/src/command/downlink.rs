@@ -150,6 +150,9 @@ fn why(state: CommandState, code: Option<i64>, message: Option<&str>) -> String 
         (CommandState::Cancelled, _) => "it was taken back".to_owned(),
         (CommandState::Expired, _) => "the device did not fetch it in time (11904)".to_owned(),
         (CommandState::TimedOut, _) => "the device fetched it and did not answer in time (11915)".to_owned(),
+        (CommandState::Failed, Some(code @ 11810)) => {
+            format!("it could not be sent ({code}): {}", message.unwrap_or("its form does not fit"))
+        }
         (_, Some(code)) => match message {
             Some(message) => format!("the device answered with code {code}: {message}"),
             None => format!("the device answered with code {code}"),

@@ -1,6 +1,8 @@
 //! Commands that ride in a response by plain CoAP (device protocol, section 8): beside option 2100, which
 //! names the topic, option 2102 has the command itself, the same bytes as the answer to a GET of the topic:
 //! in CBOR where the response has content in CBOR, else in JSON. The first byte tells which: 7B is JSON.
+//! Bytes ride as they are, and may begin with 7B too: they are told by option 2100, which names `down_raw`
+//! with them and with nothing else.
 //!
 //! A response with its command is one datagram. Where both do not fit, the response has option 2100 alone,
 //! and the device gets the command by a GET, as over DTLS.
@@ -48,6 +50,28 @@ mod tests {
         let order =
             Order { topic: CommandTopic::Set, params_json, pending_ttl_s: 0, timeout_s: 30, raw: None };
         Command::new(CommandId(20), order, UnixMillis(0))
+    }
+
+    /// Bytes may look like JSON.
+    #[test]
+    fn bytes_ride_as_they_are_and_are_told_by_their_topic() {
+        let session = Grant::new(DeviceId(7), ["p", "d", "asset"], SecureMode::DeviceSecret, (60, 1));
+        let raw = b"{\"id\":7}";
+        for topic in [CommandTopic::Raw, CommandTopic::Set] {
+            let order = Order {
+                topic,
+                params_json: "{}".into(),
+                pending_ttl_s: 0,
+                timeout_s: 30,
+                raw: Some(raw.as_slice().into()),
+            };
+            let command = Command::new(CommandId(20), order, UnixMillis(0));
+            let response = Response::new(Code::CHANGED);
+            let carried = with_command(&response, &session, &command).expect("it fits");
+            assert_eq!(carried.options.find(COMMAND), Some(&raw[..]));
+            let path = &b"/topic/sys/p/d/thing/model/down_raw"[..];
+            assert_eq!(carried.options.find(COMMAND_WAITING), Some(path));
+        }
     }
 
     #[test]

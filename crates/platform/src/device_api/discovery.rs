@@ -72,7 +72,11 @@ fn links(session: &Grant, served: Served) -> String {
         };
         format!("<{}>{attribute}", path.as_str())
     };
-    let short = |path: String| format!("<{path}>;ct={}", format::CBOR);
+    // A command may be in bytes.
+    let short = |path: String| match served.bytes && path == "/c" {
+        true => format!("<{path}>;ct=\"{} {}\"", format::CBOR, format::OCTET_STREAM),
+        false => format!("<{path}>;ct={}", format::CBOR),
+    };
     let short = topic::short::all_paths().filter(|_| served.short_paths).map(short);
     topic::of_session(session, served.bytes).map(link).chain(short).collect::<Vec<_>>().join(",")
 }
@@ -105,6 +109,8 @@ mod tests {
         let short = "</p>;ct=60,</r>;ct=60,</a>;ct=60,</c>;ct=60,</o>;ct=60";
         assert!(listed(ProductState::OnWithShortPaths(None)).ends_with(short));
         assert!(!listed(ProductState::On(None)).contains("ct=60"));
+        let both = ProductState::OnWithBytes { model: None, short_paths: true };
+        assert!(listed(both).ends_with(&short.replace("</c>;ct=60", "</c>;ct=\"60 42\"")));
     }
 
     fn listed(mode: SecureMode) -> Vec<String> {

@@ -162,17 +162,27 @@ pub fn reply_for_script(response: &Response) -> Option<String> {
 /// The same response with the bytes that the script made of its reply.
 ///
 /// # Errors
-/// They are more than a message may have: the device could not be sent them.
+/// See [`fit`].
 pub fn encoded(response: &Response, bytes: Vec<u8>) -> Result<Response, Fault> {
-    if bytes.len() > BODY_BYTES_MAX {
-        let said = format!("the reply has {} bytes; a message has {BODY_BYTES_MAX} at most", bytes.len());
-        return Err(Fault::new(FaultKind::Output, said));
-    }
-    let plain = Response::new(response.code);
+    let (plain, bytes) = (Response::new(response.code), fit(bytes)?);
     Ok(match bytes.is_empty() {
         true => plain,
         false => plain.content_format(format::OCTET_STREAM).payload(bytes),
     })
+}
+
+/// The bytes that a script made for a device.
+///
+/// # Errors
+/// They are more than a message may have: the device could not be sent them.
+pub fn fit(bytes: Vec<u8>) -> Result<Vec<u8>, Fault> {
+    match bytes.len() {
+        0..=BODY_BYTES_MAX => Ok(bytes),
+        more => {
+            let said = format!("it returned {more} bytes; a message has at most {BODY_BYTES_MAX}");
+            Err(Fault::new(FaultKind::Output, said))
+        }
+    }
 }
 
 fn malformed(detail: String) -> Answer {

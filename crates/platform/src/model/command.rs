@@ -114,11 +114,11 @@ pub struct Command {
     pub order: Arc<Order>,
     /// Its state.
     pub state: CommandState,
-    /// The device's code.
+    /// The device's code, or 11810 where the server could not send it.
     pub code: Option<i64>,
     /// The device's answer: JSON.
     pub data_json: Option<Box<str>>,
-    /// What the device says of it, for people.
+    /// What the device says of it, or why it could not be sent, for people.
     pub message: Option<Box<str>>,
     /// When it was created.
     pub created: UnixMillis,
@@ -167,6 +167,8 @@ pub enum CommandStep {
     },
     /// An operator takes it back.
     Cancel,
+    /// It is in bytes, and its device's product speaks JSON now: nobody can fetch or answer it.
+    RefuseBytes,
     /// It may be over.
     TimePasses,
 }

@@ -18,7 +18,7 @@ use super::{
     view,
 };
 use crate::{
-    device_api::{BODY_BYTES_MAX, json},
+    device_api::{BODY_BYTES_MAX, json, raw},
     hex,
     ids::UnixMillis,
     model::{device::Device, product::Product},
@@ -258,7 +258,8 @@ impl Registrar {
             ));
         }
         let at = Circumstances::of(json.as_bytes(), at);
-        match self.scripts.encode(script, json, at, Caller::Trial).await {
+        let encoded = self.scripts.encode(script, json, at, Caller::Trial).await;
+        match encoded.and_then(raw::fit) {
             Ok(bytes) => Ok(TriedOnce::Hex(hex::write(&bytes))),
             Err(fault) => failed(fault),
         }
@@ -418,6 +419,11 @@ mod tests {
         let json = RawValue::from_string(r#"{"a": 1}"#.to_owned()).ok();
         let wanted = with("copy", TryScript { json, ..TryScript::default() });
         assert_eq!(attempt(&registrar, wanted).as_deref(), Ok(r#"{"hex":"7b2261223a20317d"}"#));
+        // What no device could be sent is no success.
+        let json = RawValue::from_string(format!("\"{}\"", "x".repeat(BODY_BYTES_MAX - 1))).ok();
+        let wanted = with("copy", TryScript { json, ..TryScript::default() });
+        let said = attempt(&registrar, wanted).expect("it is tried");
+        assert!(said.contains("it returned 10241 bytes; a message has at most 10240"), "{said}");
         let said = r#"{"error":{"message":"the source is \"throws\"","line":1}}"#;
         assert_eq!(attempt(&registrar, with("throws", of_hex("00"))).as_deref(), Ok(said));
         let tried = attempt(&registrar, with("copy", of_hex("5b5d"))).expect("the script itself runs");

@@ -18,6 +18,7 @@
 //! | other simple values | refused |
 //! | tag 0 (a date as text), tag 1 (a date as number) | the text, the number: as if it had no tag |
 //! | tags 25 and 29 (a value that was sent before) | refused: they stand for something else |
+//! | tags 30, 264, 265, 268 to 270, 43000, 43001 (rational, complex and other numbers) | refused |
 //! | all other tags, also 55799 (this is CBOR) | ignored: what they are put to counts |
 //!
 //! Limits and oddities are those of JSON ([`super::json`]): nested at most 32 deep, a key once in a map,

@@ -25,6 +25,9 @@ mod tag {
     pub(super) const TO_BASE16: u64 = 23;
     pub(super) const STRING_REFERENCE: u64 = 25;
     pub(super) const SHARED_REFERENCE: u64 = 29;
+    /// They make another number of what they are put to: a rational number (30, 270), decimal fractions and
+    /// bigfloats of other forms (264, 265, 268, 269), complex numbers (43000, 43001).
+    pub(super) const OTHER_NUMBERS: [u64; 8] = [30, 264, 265, 268, 269, 270, 43_000, 43_001];
 }
 
 /// What becomes of byte strings inside of an item.
@@ -114,8 +117,10 @@ impl<'a, 'n> Transcoder<'a, 'n> {
             match tag {
                 tag::BIGNUM | tag::NEGATIVE_BIGNUM => return self.bignum(start, tag),
                 tag::DECIMAL_FRACTION | tag::BIGFLOAT => return self.fraction(start, tag),
-                tag::STRING_REFERENCE | tag::SHARED_REFERENCE => return Err(reference(start, tag)),
-                _ => item = self.reader.item()?,
+                _ => {
+                    refuse_tag(start, tag)?;
+                    item = self.reader.item()?;
+                }
             }
             let is_dated = match tag {
                 tag::DATE_TEXT => matches!(item, Item::Text(_)),
@@ -223,9 +228,7 @@ impl<'a, 'n> Transcoder<'a, 'n> {
         let start = self.reader.at();
         let mut item = self.reader.item()?;
         while let Item::Tag(tag) = item {
-            if matches!(tag, tag::STRING_REFERENCE | tag::SHARED_REFERENCE) {
-                return Err(reference(start, tag));
-            }
+            refuse_tag(start, tag)?;
             item = self.reader.item()?;
         }
         let mut pieces: Cow<'_, str> = Cow::Borrowed("");
@@ -347,9 +350,19 @@ fn too_large(start: usize) -> Fault {
     Fault::unsupported(start, "a number is beyond the range of a double")
 }
 
-fn reference(start: usize, tag: u64) -> Fault {
-    let words = format!("tag {tag} refers to a value that was sent before; send each value itself");
-    Fault::unsupported(start, words)
+/// Refuses a tag without which a value would be another one.
+fn refuse_tag(start: usize, tag: u64) -> Result<(), Fault> {
+    let words = match tag {
+        tag::STRING_REFERENCE | tag::SHARED_REFERENCE => {
+            "refers to a value that was sent before; send each value itself"
+        }
+        _ if tag::OTHER_NUMBERS.contains(&tag) => {
+            "makes another number of what it is put to, and is not read; send an integer, a float, or a \
+             decimal fraction (tag 4)"
+        }
+        _ => return Ok(()),
+    };
+    Err(Fault::unsupported(start, format!("tag {tag} {words}")))
 }
 
 fn no_name(number: u64, is_short: bool) -> String {

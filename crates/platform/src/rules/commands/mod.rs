@@ -10,7 +10,8 @@
 //!     │                ▼  │
 //!     │           4 offered again ──▶ 7 timed out: its time to live is over, and `timeout` is
 //!     ├──▶ 3 expired: never fetched
-//!     └──▶ 2 cancelled, from 1 and from 4
+//!     ├──▶ 2 cancelled, from 1 and from 4
+//!     └──▶ 6 failed, from 1 and from 4: it is in bytes, and its product speaks JSON now
 //! ```
 //!
 //! * A command waits until its time to live is over; an instant one (time to live 0) until `timeout` is over.
@@ -60,6 +61,11 @@ pub enum Standing {
     /// It has ended like this, then; it may not be written down yet.
     Over(CommandState, UnixMillis),
 }
+
+/// The number of a command that cannot be sent in the form that its device takes.
+const NOT_ENCODED: i64 = 11810;
+/// Why a command in bytes has failed.
+const REFUSED_BYTES: &str = "it is in bytes, and the data format of the product is json now";
 
 /// The command has ended, or was never fetched and is answered: nothing changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +126,10 @@ impl Command {
                 (state, at)
             }
             (CommandStep::Cancel, _) => (CommandState::Cancelled, at),
+            (CommandStep::RefuseBytes, _) => {
+                (self.code, self.message) = (Some(NOT_ENCODED), Some(REFUSED_BYTES.into()));
+                (CommandState::Failed, at)
+            }
         };
         (self.state, self.ended) = (state, Some(ended));
         Ok(true)

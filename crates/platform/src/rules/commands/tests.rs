@@ -62,6 +62,8 @@ fn every_state_meets_every_step() {
         assert_eq!(step(reply(1101)), answered(failure, Failed), "{state:?}");
         let cancelled = if state.has_ended() { (OVER, state) } else { (Ok(true), Cancelled) };
         assert_eq!(step(CommandStep::Cancel), cancelled, "{state:?}");
+        let refused = if state.has_ended() { (OVER, state) } else { (Ok(true), Failed) };
+        assert_eq!(step(CommandStep::RefuseBytes), refused, "{state:?}");
         assert_eq!(step(CommandStep::TimePasses), (looked_at, state), "{state:?}");
     }
 }
@@ -98,6 +100,14 @@ fn a_late_answer_counts_while_the_command_is_offered_again_and_not_after_its_end
     assert_eq!(too_late.step(&reply(200), at(100)), Err(NotOpen));
     assert_eq!(too_late.step(&CommandStep::TimePasses, at(500)), Ok(true));
     assert_eq!((too_late.state, too_late.code, too_late.ended), (TimedOut, None, Some(at(100))));
+}
+
+#[test]
+fn a_command_whose_bytes_nobody_takes_any_more_says_so() {
+    let mut refused = in_state(Created);
+    assert_eq!(refused.step(&CommandStep::RefuseBytes, at(10)), Ok(true));
+    assert_eq!((refused.state, refused.code, refused.ended), (Failed, Some(11810), Some(at(10))));
+    assert!(refused.message.is_some_and(|message| message.contains("json")));
 }
 
 #[test]

@@ -368,3 +368,21 @@ pub fn texts_of_commands_come_back_as_they_were_sent(store: &dyn Store) {
     assert_eq!(command(store, which).message, message);
     assert_eq!((command(store, which).code, command(store, which).data_json), (Some(-7), Some(text.into())));
 }
+
+/// With the number and words that its sender reads, whether it was fetched or not.
+pub fn a_command_whose_bytes_nobody_takes_any_more_fails(store: &dyn Store) {
+    let id = activated(store);
+    let raw = Order { raw: Some([0x7b, 0x00].as_slice().into()), ..order(CommandTopic::Raw) };
+    let sent = (0..2).map(|_| try_to_send(store, id, raw.clone(), at(2)).expect("it may be sent").id);
+    let ids: Vec<CommandId> = sent.collect();
+    fetch(store, (id, ids[0]), at(3));
+    for which in ids.into_iter().map(|command| (id, command)) {
+        assert_eq!(step(store, which, None, CommandStep::RefuseBytes, at(4)), Written::Done);
+        let refused = command(store, which);
+        assert_eq!((refused.state, refused.code), (CommandState::Failed, Some(11810)));
+        assert!(refused.message.is_some() && refused.ended == Some(at(4)), "{refused:?}");
+        assert_eq!(step(store, which, None, CommandStep::RefuseBytes, at(5)), Written::CommandOver);
+        assert_eq!(command(store, which), refused);
+    }
+    assert!(open(store, id).is_empty());
+}

@@ -213,6 +213,7 @@ macro_rules! store_conformance {
                 old_commands_go_when_a_new_one_is_sent_and_no_id_comes_twice
                 pages_of_commands_lose_and_repeat_nothing
                 texts_of_commands_come_back_as_they_were_sent
+                a_command_whose_bytes_nobody_takes_any_more_fails
             }
             purge {
                 a_purged_device_leaves_nothing_of_what_it_sent
