@@ -329,3 +329,13 @@ fn a_store_that_hangs_is_asked_for_no_more_queues_than_it_may() {
     }
     assert!(stage.gateway.is_settled());
 }
+
+#[test]
+fn attack_206_a_command_ends_in_its_time_while_the_servers_clock_is_days_behind() {
+    for back_ms in [2 * 86_400_000, 3_600_000] {
+        let mut stage = with_commands(&["set"]);
+        stage.now.wall.0 -= back_ms;
+        stage.play("wait 30; s1 posts; done; wait 29");
+        assert_eq!(stage.play("wait 1"), "write end 1", "{back_ms} ms");
+    }
+}
