@@ -90,7 +90,7 @@ pub(super) struct Stage {
     /// The open commands of device d, as the store has them.
     pub(super) open: Vec<Command>,
     /// The steps of commands of each write without an answer.
-    steps: BTreeMap<Token, Vec<CommandMove>>,
+    pub(super) steps: BTreeMap<Token, Vec<CommandMove>>,
     /// The calls of scripts without an answer.
     runs: BTreeMap<Token, Run>,
     /// What is published for a product whose data format is custom.
