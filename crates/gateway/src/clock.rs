@@ -47,8 +47,14 @@ fn tell(standing: Standing) {
         Standing::Right => tracing::info!("the server's clock is right again"),
         Standing::Behind { by } => tracing::warn!(
             by_s = by.as_secs(),
-            "the server's clock is behind: what arrives keeps the newest confirmed time of arrival until \
+            "the server's clock is behind: what arrives is stamped from the newest time of arrival on, until \
              the clock has passed it; check time synchronisation"
+        ),
+        Standing::WentBack { by } => tracing::warn!(
+            by_s = by.as_secs(),
+            "the server's clock went back before it had gone on for {} minutes: the earlier time is taken; \
+             check time synchronisation",
+            CONFIRMED_AFTER.as_secs() / 60
         ),
         Standing::Ahead { by } => tracing::warn!(
             by_s = by.as_secs(),

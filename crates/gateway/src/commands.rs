@@ -12,6 +12,8 @@
 //! * Operators change the store, and tell the gateway to read it again.
 //! * Commands in bytes of a device whose product speaks JSON now are ended when the device is heard next, and
 //!   neither named nor handed out from then on.
+//! * Where not all that arrived is known, as after a standstill of the process, no command's time is over: a
+//!   reply that waits in the socket counts as if it had come before the standstill ([`Unread`]).
 //!
 //! A device without open commands is not in the map: its responses cost a look at that.
 //!
@@ -38,6 +40,7 @@ use crate::{
     effect::{Effect, Now},
     outbox::{Line, Outbox, Pending},
     requests::Asker,
+    unread::Unread,
 };
 
 mod carry;
@@ -66,6 +69,7 @@ pub(crate) struct Commands {
     /// Exactly one for each device that has `timer`.
     timers: BTreeSet<(Instant, DeviceId)>,
     pub(crate) punctuality: Punctuality,
+    pub(crate) unread: Unread,
 }
 
 /// What is known of a device with commands.
@@ -131,7 +135,7 @@ impl Commands {
     pub(crate) fn new(open: Vec<OpenCommand>, now: Now) -> Self {
         let reads = Line::new(READS_MAX);
         let (devices, timers, punctuality) = (HashMap::default(), BTreeSet::new(), Punctuality::default());
-        let mut commands = Self { devices, reads, timers, punctuality };
+        let mut commands = Self { devices, reads, timers, punctuality, unread: Unread::default() };
         let mut known = BTreeSet::new();
         for OpenCommand { device, command } in open {
             commands.devices.entry(device).or_default().queue.push(command);
@@ -155,12 +159,13 @@ impl Commands {
 
     /// When [`Self::take_due`] has something.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
+        self.timers.first().map(|(at, _)| self.unread.look_at(*at))
     }
 
     /// Devices whose time has come.
     fn take_due(&mut self, now: Instant) -> Vec<DeviceId> {
-        let due = self.timers.iter().take_while(|(at, _)| *at <= now).take(DEVICES_AT_ONCE);
+        let until = self.unread.known_until(self.timers.first().map(|(at, _)| *at), now);
+        let due = self.timers.iter().take_while(|(at, _)| *at <= until).take(DEVICES_AT_ONCE);
         let due: Vec<DeviceId> = due.map(|(_, device)| *device).collect();
         for device in &due {
             self.set_timer(*device, None);
@@ -234,11 +239,13 @@ impl Commands {
         let Some(entry) = self.devices.get_mut(&device).filter(|entry| !entry.is_busy) else {
             return Next::Nothing;
         };
-        let next = entry.next(device, now);
+        let unknown = now.instant - self.unread.known(now.instant);
+        let known = UnixMillis(now.wall.0 - i64::try_from(unknown.as_millis()).unwrap_or(i64::MAX));
+        let next = entry.next(device, now, known);
         entry.is_busy = matches!(next, Next::Read | Next::Write(_));
         if matches!(next, Next::Nothing) {
             let is_idle = entry.queue.is_empty() && entry.read_at.is_none();
-            let timer = if is_idle { None } else { entry.next_timer(now) };
+            let timer = if is_idle { None } else { entry.next_timer(now, known) };
             self.set_timer(device, timer);
             if is_idle {
                 self.devices.remove(&device);
@@ -249,7 +256,8 @@ impl Commands {
 }
 
 impl Entry {
-    fn next(&mut self, device: DeviceId, now: Now) -> Next {
+    /// What had arrived by `known` is known.
+    fn next(&mut self, device: DeviceId, now: Now, known: UnixMillis) -> Next {
         let at = now.wall;
         if self.read_at.is_some_and(|at| at <= now.instant) {
             self.read_at = None;
@@ -259,8 +267,8 @@ impl Entry {
             if let Some(answer) = self.refusal_of(&ask, at) {
                 return Next::Refuse(ask, Box::new(answer));
             }
-            return match self.step_for(&ask, at) {
-                Some(step) => {
+            return match self.step_for(&ask, at, known) {
+                Some((step, at)) => {
                     Next::Write(Moving { device, steps: vec![step], at, ask: Some(ask), carry: None })
                 }
                 None => Next::NoneFor(ask),
@@ -273,8 +281,8 @@ impl Entry {
             return Next::Nothing;
         }
         self.write_at = None;
-        let over = self.queue.over(at).map(|command| (command.id, CommandStep::TimePasses));
-        let refused = self.queue.iter().filter(|command| !self.serves(command) && !command.is_over(at));
+        let over = self.queue.over(known).map(|command| (command.id, CommandStep::TimePasses));
+        let refused = self.queue.iter().filter(|command| !self.serves(command) && !command.is_over(known));
         let refused = refused.map(|command| (command.id, CommandStep::RefuseBytes));
         let steps: Vec<_> = over.chain(refused).collect();
         if steps.is_empty() {
@@ -309,24 +317,31 @@ impl Entry {
         short::not_acceptable(self.to_fetch(ask, at)?, *accept)
     }
 
-    /// The step that a request causes; `None`: there is no command for it.
-    fn step_for(&self, ask: &Ask, at: UnixMillis) -> Option<(CommandId, CommandStep)> {
+    /// The step that a request causes, and when; `None`: there is no command for it. A reply may have arrived
+    /// at any time since `known`.
+    fn step_for(
+        &self,
+        ask: &Ask,
+        at: UnixMillis,
+        known: UnixMillis,
+    ) -> Option<((CommandId, CommandStep), UnixMillis)> {
         match &ask.wanted {
             CommandWanted::Fetch { .. } | CommandWanted::FetchOldest { .. } => {
-                self.to_fetch(ask, at).map(|command| (command.id, CommandStep::Fetch))
+                self.to_fetch(ask, at).map(|command| ((command.id, CommandStep::Fetch), at))
             }
             CommandWanted::Reply { topic, id, step } => {
                 let command = self.queue.answered(*id, topic.as_ref())?;
-                let is_permitted = command.clone().step(step, at).is_ok();
-                is_permitted.then(|| (command.id, step.clone()))
+                let earliest = command.sent.map_or(known, |sent| sent.max(known));
+                let at = [at, earliest].into_iter().find(|at| command.clone().step(step, *at).is_ok())?;
+                Some(((command.id, step.clone()), at))
             }
         }
     }
 
     /// When something is due without a request.
-    fn next_timer(&self, now: Now) -> Option<Instant> {
-        let due = self.queue.due(now.wall).map(|due| {
-            let ms = due.0.saturating_sub(now.wall.0).unsigned_abs();
+    fn next_timer(&self, now: Now, known: UnixMillis) -> Option<Instant> {
+        let due = self.queue.due(known).map(|due| {
+            let ms = due.0.saturating_sub(now.wall.0).max(0).unsigned_abs();
             now.instant + Duration::from_millis(ms).max(TIMER_MIN)
         });
         let due = match (due, self.write_at) {

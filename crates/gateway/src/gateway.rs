@@ -370,8 +370,10 @@ impl Gateway {
     }
 
     /// Everything that had arrived at the sockets until then was handed over: no silence is noticed that is
-    /// younger. `None`: nothing is known of the sockets, and what was not handed over did not arrive.
+    /// younger, and the time of no command is over that ends later. `None`: nothing is known of the sockets,
+    /// and what was not handed over did not arrive.
     pub fn handle_read_until(&mut self, until: Option<Instant>) {
+        self.shared.commands.unread.read_until(until);
         self.shared.residence.presence.read_until(until);
     }
 

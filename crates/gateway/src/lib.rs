@@ -84,6 +84,7 @@ mod residence;
 mod shared;
 mod spent;
 mod turns;
+mod unread;
 mod unwritten;
 mod upgrades;
 

@@ -2,8 +2,10 @@
 
 use narrowgate_engine::shard::throttle::ByteLimit;
 use narrowgate_platform::{
-    firmware::ServerName, ids::UnixMillis, model::command::OpenCommand, ports::OnlineDevice,
-    rules::rate::Rate,
+    firmware::ServerName,
+    model::command::OpenCommand,
+    ports::OnlineDevice,
+    rules::{clock::NewestArrival, rate::Rate},
 };
 
 /// What a gateway is made of.
@@ -20,8 +22,8 @@ pub struct Options {
     pub commands: Vec<OpenCommand>,
     /// The store's epoch: logins are numbered from it on.
     pub epoch: u64,
-    /// The newest confirmed arrival in the store.
-    pub newest_arrival: Option<UnixMillis>,
+    /// The newest arrival in the store.
+    pub newest_arrival: Option<NewestArrival>,
     /// What a device may take.
     pub limits: Limits,
     /// What devices call this server.

@@ -1,13 +1,20 @@
-//! How often one identity may begin handshakes from one address (device protocol, section 12). Beyond it a
-//! ClientKeyExchange is dropped before any look-up, whether the identity is known or not.
+//! How often one identity may begin handshakes from one address, and how often one device may log in (device
+//! protocol, section 12).
 //!
 //! What an identity claims is not proved yet. So it is counted together with the address that it comes from,
 //! never alone: a stranger elsewhere cannot lock a device out. Who shares the address of a device (a
-//! carrier's NAT) can. Limits: [`PAIRS_MAX`]; beyond it a new pair is not counted, and nobody is held back
-//! for that.
+//! carrier's NAT) can. Beyond the limit a ClientKeyExchange is dropped before any look-up, whether the
+//! identity is known or not.
 //!
-//! Logins by plain CoAP have a [`Pace`] of their own: their address may be forged, and what is forged must
-//! not hold a handshake back.
+//! Who has proved the device's secret is counted by device, whatever the address: one secret from many
+//! networks ends sessions and causes writes no faster than one device does. Beyond the limit the new session
+//! is closed before anything is written, and the one that stands stays.
+//!
+//! Limits: [`PAIRS_MAX`] and [`DEVICES_MAX`]; beyond them a new pair or device is not counted, and nobody is
+//! held back for that.
+//!
+//! Logins by plain CoAP have a [`Pace`] of their own: their address may be forged and their sign played
+//! again, and neither must hold a handshake back.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -21,6 +28,7 @@ use chacha20::{
 };
 use narrowgate_engine::shard::admission;
 use narrowgate_platform::{
+    ids::DeviceId,
     model::log::Reason,
     rules::{
         identity::{Identity, IdentityFault},
@@ -32,6 +40,8 @@ use narrowgate_platform::{
 /// Pairs of identity and address that are counted at a time, some 24 MiB. A pair is counted until its bucket
 /// is full again, ten seconds after one handshake; so that is 26,000 handshakes a second.
 const PAIRS_MAX: usize = 1 << 18;
+/// Devices whose logins are counted at a time, as long as a pair is.
+const DEVICES_MAX: usize = 1 << 18;
 /// Stream of the seed that the key of the hash is drawn from; secrets are drawn from the first one.
 const STREAM: u64 = 1;
 
@@ -39,6 +49,8 @@ const STREAM: u64 = 1;
 pub(crate) struct Pace {
     /// `None`: any number of handshakes.
     pairs: Option<Buckets<u64>>,
+    /// Of those that have proved their device's secret.
+    devices: Option<Buckets<DeviceId>>,
     /// Makes the hash of a pair unpredictable: nobody can share a bucket on purpose.
     key: [u8; 16],
 }
@@ -55,7 +67,8 @@ impl Pace {
         random.set_stream(STREAM);
         let mut key = [0; 16];
         random.fill_bytes(&mut key);
-        Self { pairs: rate.map(|rate| Buckets::new(rate, PAIRS_MAX)), key }
+        let pairs = rate.map(|rate| Buckets::new(rate, PAIRS_MAX));
+        Self { pairs, devices: rate.map(|rate| Buckets::new(rate, DEVICES_MAX)), key }
     }
 
     /// Whether a handshake of this identity may go on.
@@ -81,9 +94,15 @@ impl Pace {
         pairs.take(hasher.finish(), now)
     }
 
-    /// Handshakes that were not counted because the table was full.
+    /// Whether a device that has proved its secret may log in.
+    pub(crate) fn permit_login(&mut self, now: Instant, device: DeviceId) -> Taken {
+        self.devices.as_mut().map_or(Taken::Yes, |devices| devices.take(device, now))
+    }
+
+    /// Handshakes and logins that were not counted because a table was full.
     pub(crate) fn uncounted(&self) -> u64 {
-        self.pairs.as_ref().map_or(0, |pairs| pairs.unkept)
+        let pairs = self.pairs.as_ref().map_or(0, |pairs| pairs.unkept);
+        pairs + self.devices.as_ref().map_or(0, |devices| devices.unkept)
     }
 }
 
@@ -95,6 +114,17 @@ pub(crate) fn refusal(address: IpAddr, wait: Duration) -> Refusal {
     let detail = format!(
         "this identity begins handshakes from {group}{network} faster than limits.device_handshakes permits: \
          they are dropped, and the next one is served in {wait_s} s. Let the device wait between its attempts"
+    );
+    Refusal::new(Reason::RateLimited, detail)
+}
+
+/// What is said of logins of one device that come too fast, each from an address that does not.
+pub(crate) fn too_many_logins(wait: Duration) -> Refusal {
+    let wait_s = wait.as_secs_f64().ceil();
+    let detail = format!(
+        "this device logs in faster than limits.device_handshakes permits, from all addresses together: its \
+         new sessions are closed, the one that stands stays, and the next login is served in {wait_s} s. \
+         Does somebody else have its secret? (narrowgate device reset)"
     );
     Refusal::new(Reason::RateLimited, detail)
 }

@@ -1,37 +1,63 @@
-//! When reports arrived: the newest confirmed arrival of a store, found without reading much (the first and
-//! the last report of the newest days), and the arrivals of one device.
+//! When reports arrived: the newest arrival of a store that counts, found without reading much (the first and
+//! the last report of some days), and the arrivals of one device.
 
 use std::cmp::Reverse;
 
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
-    rules::clock::StoredArrivals,
+    rules::clock::{NewestArrival, SET_AFTER, StoredArrivals},
 };
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{day::Day, day_file::TimeSpan, readers::Reader, volume::Volume};
+use super::{day::Day, day_file::TimeSpan, readers::Reader, registry::confirmed_arrival, volume::Volume};
 
-/// Days that are looked at, the newest: enough to see past those that a wrong clock may have made. It bounds
-/// the time of a start.
+/// Days that are looked at. It bounds the time of a start.
 const DAYS_MAX: usize = 32;
+/// A store of an older version does not say what was confirmed. So many days in a row, and more than half of
+/// all, are not of a clock that was wrong for some minutes after each start.
+const DAYS_IN_A_ROW: usize = 3;
 
 /// See the module. `files` are those that there are, the oldest day first.
-pub(super) fn newest_confirmed(
+pub(super) fn newest(
     reader: &mut Reader,
     files: &[(Volume, TimeSpan)],
-) -> rusqlite::Result<Option<UnixMillis>> {
-    let mut stored = StoredArrivals::default();
+) -> rusqlite::Result<Option<NewestArrival>> {
+    let noted = confirmed_arrival(reader.registry())?;
     let mut days: Vec<Day> = files.iter().map(|(volume, _)| volume.day).collect();
     days.dedup();
-    let first = days.get(days.len().saturating_sub(DAYS_MAX)).copied();
-    for (volume, _) in files.iter().filter(|(volume, _)| Some(volume.day) >= first) {
+    let mut stored = StoredArrivals::default();
+    let (looked_at, is_sure) = match noted {
+        Some(at) if at >= SET_AFTER => {
+            stored.confirm(at);
+            days.retain(|day| *day >= Day::of(at));
+            days.truncate(DAYS_MAX);
+            (&*days, true)
+        }
+        _ => {
+            let run = most_in_a_row(&days);
+            let is_sure = noted.is_none() && run.len() >= DAYS_IN_A_ROW && run.len() * 2 > days.len();
+            (&run[run.len().saturating_sub(DAYS_MAX)..], is_sure)
+        }
+    };
+    for (volume, _) in files.iter().filter(|(volume, _)| looked_at.contains(&volume.day)) {
         let Some((file, _)) = reader.volume(*volume)? else { continue };
         for order in ["ASC", "DESC"] {
             let sql = format!("SELECT arrival FROM messages ORDER BY id {order} LIMIT 1");
             stored.extend(one(file, &sql)?);
         }
     }
-    Ok(stored.confirmed())
+    if is_sure && let Some(newest) = stored.newest() {
+        stored.confirm(newest.time);
+    }
+    Ok(stored.newest())
+}
+
+/// The most days that follow each other, the earliest ones where there are several: a wrong clock leaves a few
+/// beside them, and more often ahead than behind. A clock that was never set counts nowhere.
+fn most_in_a_row(days: &[Day]) -> &[Day] {
+    let set = days.iter().position(|day| *day >= Day::of(SET_AFTER)).unwrap_or(days.len());
+    let runs = days[set..].chunk_by(|day, next| day.next() >= *next);
+    runs.reduce(|most, run| if run.len() > most.len() { run } else { most }).unwrap_or_default()
 }
 
 /// When reports of a device arrived in the newest days, newest first. In each file those with the newest

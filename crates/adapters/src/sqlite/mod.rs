@@ -333,8 +333,9 @@ impl Drop for SqliteStore {
 impl Journal for SqliteStore {
     fn append(&self, batch: Batch) -> PortFuture<'static, Result<Committed, StoreError>> {
         let (reply, answer) = reply();
-        let written = Vec::with_capacity(batch.writes.len());
-        let sent = self.send(Job::Append(Append { batch: batch.writes, written, first: None, reply }));
+        let Batch { writes: batch, confirmed, .. } = batch;
+        let written = Vec::with_capacity(batch.len());
+        let sent = self.send(Job::Append(Append { batch, confirmed, written, first: None, reply }));
         Box::pin(async move {
             sent?;
             answer.await
@@ -351,7 +352,7 @@ impl Journal for SqliteStore {
             let online = readers.read(|reader| queries::online_devices(reader))?;
             let commands = readers.read(|reader| queries::all_open_commands(reader))?;
             let spans = self.shared.spans();
-            let newest_arrival = readers.read(|reader| arrivals::newest_confirmed(reader, &spans))?;
+            let newest_arrival = readers.read(|reader| arrivals::newest(reader, &spans))?;
             Ok(Recovered { online, commands, last_batch: None, epoch, newest_arrival })
         })
     }

@@ -3,6 +3,7 @@
 
 use std::{fs, io, sync::Arc, time::Instant};
 
+use narrowgate_platform::ids::UnixMillis;
 use rusqlite::Connection;
 
 use super::{
@@ -16,7 +17,10 @@ use super::{
     options::SqliteOptions,
     place::Places,
     readers::Readers,
-    registry::{Registry, clock_day, key_check, new_store_id, set_files_named, set_key_check, set_store_id},
+    registry::{
+        Registry, clock_day, key_check, new_store_id, set_confirmed_arrival, set_files_named, set_key_check,
+        set_store_id,
+    },
     retention::{Kept, Retention},
     volume::Volume,
     writer::Writer,
@@ -150,6 +154,7 @@ fn make(layout: &Layout, options: &SqliteOptions) -> Result<DataKey, OpenError> 
     REGISTRY.create(&layout.registry(), |registry| {
         set_key_check(registry, &key.check_value())?;
         set_store_id(registry, &new_store_id()?)?;
+        set_confirmed_arrival(registry, UnixMillis(0))?;
         set_files_named(registry)
     })?;
     Ok(key)

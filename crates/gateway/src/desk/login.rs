@@ -9,7 +9,7 @@ use narrowgate_platform::{
     ids::{LoginNumber, Position, UnixMillis},
     model::{credential::CredentialLookup, log::Reason},
     ports::{StoreError, Write, Written},
-    rules::{admission::Grant, identity::SecureMode, psk::mark, refusal::Refusal},
+    rules::{admission::Grant, identity::SecureMode, psk::mark, rate::Taken, refusal::Refusal},
 };
 
 use super::{Desk, handshake::Asked};
@@ -19,6 +19,7 @@ use crate::{
     limits::Door,
     lookups::Waiter,
     outbox::Pending,
+    pace,
     refusals::Refused,
     requests::{Whose, name_of},
     residence::directory::Entered,
@@ -47,6 +48,9 @@ impl Desk {
             return;
         };
         let grant = admitted.1;
+        if !shared.permit_login(now, &begun, &grant) {
+            return;
+        }
         let number = match grant.mode {
             SecureMode::DeviceSecret => Some(shared.residence.number_login()),
             SecureMode::ProductSecret => None,
@@ -90,6 +94,25 @@ fn rivals() -> Warning {
 }
 
 impl Shared {
+    /// Whether the pace of its device permits a login. Else its session is closed, and nothing is written but
+    /// that the pause begins. A product's secret proves no device: who has it must not hold one back.
+    fn permit_login(&mut self, now: Now, begun: &Begun, grant: &Grant) -> bool {
+        if grant.mode == SecureMode::ProductSecret {
+            return true;
+        }
+        let pace = if begun.ticket.is_some() { &mut self.plain_pace } else { &mut self.pace };
+        let Taken::No { wait, is_first } = pace.permit_login(now.instant, grant.device) else { return true };
+        if let Some(ticket) = begun.ticket {
+            self.out.respond(ticket, login::too_early(wait.as_secs_f64().ceil() as u32));
+        }
+        self.out.close(begun.session);
+        if is_first {
+            let asker = Whose::new(grant.clone(), begun.peer, None);
+            self.write_down(now, &asker, pace::too_many_logins(wait));
+        }
+        false
+    }
+
     /// A session with the product's secret: it lives for a minute, and ends at once if the device or its
     /// product was switched off or the secret replaced during the handshake (a login finds that out when it
     /// is written).

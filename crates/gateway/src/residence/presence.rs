@@ -27,6 +27,7 @@ use narrowgate_platform::{
 use crate::{
     effect::Now,
     outbox::{Outbox, Pending},
+    unread::Unread,
 };
 
 /// How often the clocks are checked.
@@ -38,9 +39,6 @@ const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 /// them in its transaction, which is 2 to 5 ms. Where many devices fall silent at once, the last ones are
 /// noticed seconds later. As many as have one deadline after a restart.
 pub(crate) const CHANGES_AT_ONCE: usize = 64;
-/// How long silence is not noticed where a shard does not get to the end of what arrives: it counts while the
-/// process runs, not while it stands still.
-const UNREAD_MAX: Duration = Duration::from_secs(10);
 /// Why a device whose product is off is offline, for people.
 pub(crate) const PRODUCT_OFF: &str = "closed: its product was switched off";
 /// Last-seen times that are committed together.
@@ -69,18 +67,8 @@ pub(crate) struct Presence {
     newest: BTreeMap<DeviceId, u64>,
     /// Writes of changes under way.
     under_way: usize,
-    /// What arrived until then is known.
-    read_until: Option<Instant>,
+    /// A silence may be none, where not everything that arrived is known.
     unread: Unread,
-}
-
-/// A silence that may be none, since not everything that arrived is known.
-#[derive(Debug, Clone, Copy, Default)]
-struct Unread {
-    /// For how long, in ticks at most.
-    waited: Duration,
-    /// When that was looked at, and the next look.
-    looked: Option<(Instant, Instant)>,
 }
 
 /// A change of presence.
@@ -114,14 +102,13 @@ impl Presence {
             changes: 0,
             newest: BTreeMap::new(),
             under_way: 0,
-            read_until: None,
             unread: Unread::default(),
         }
     }
 
     /// See [`crate::Gateway::handle_read_until`].
     pub(crate) fn read_until(&mut self, until: Option<Instant>) {
-        self.read_until = until;
+        self.unread.read_until(until);
     }
 
     /// A login, which is written next, in its place among the changes of presence.
@@ -276,7 +263,7 @@ impl Presence {
         let waits = !self.unwritten.is_empty() || !self.seen.is_empty();
         // Without room it is the store's answer that goes on.
         let silence = self.tracker.poll_timeout().filter(|_| self.room() > 0).map(|at| self.tick_at(at));
-        let silence = silence.map(|at| self.unread.looked.map_or(at, |(_, next)| at.max(next)));
+        let silence = silence.map(|at| self.unread.look_at(at));
         silence.into_iter().chain(waits.then_some(self.next_write)).min()
     }
 
@@ -307,27 +294,9 @@ impl Presence {
         }
     }
 
-    /// Until when silence is noticed: now, unless something that arrived may not be known yet.
-    fn known_until(&mut self, now: Instant) -> Instant {
-        let until = self.read_until.map_or(now, |until| until.min(now));
-        if self.tracker.poll_timeout().is_none_or(|due| due <= until || due > now) {
-            self.unread = Unread::default();
-            return until;
-        }
-        if let Some((before, _)) = self.unread.looked {
-            self.unread.waited += now.saturating_duration_since(before).min(TICK);
-        }
-        if self.unread.waited >= UNREAD_MAX {
-            self.unread.looked = None;
-            return now;
-        }
-        self.unread.looked = Some((now, now + TICK));
-        until
-    }
-
     fn time_passes(&mut self, out: &mut Outbox, now: Now) {
         let mut transitions = Vec::new();
-        let until = self.known_until(now.instant);
+        let until = self.unread.known_until(self.tracker.poll_timeout(), now.instant);
         self.tracker.handle_timeout(until, self.room(), &mut transitions);
         for transition in transitions {
             self.write(out, now, transition);

@@ -27,18 +27,9 @@ fn attack_206_no_report_is_refused_for_the_servers_clock_and_no_arrival_is_befor
     stage.play("h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done");
     let in_1970 = -stage.now.wall.0 + 1;
     assert_eq!(report(&mut stage, 0), 0);
-    for (wrong_by_ms, arrival) in [
-        // It stands still.
-        (in_1970, -STEP_MS),
-        (-2 * DAY_MS, -2 * STEP_MS),
-        (0, 0),
-        (-2 * DAY_MS, -STEP_MS),
-        (0, 0),
-        // It goes on as time goes by.
-        (12 * 365 * DAY_MS, 0),
-        (12 * 365 * DAY_MS, 0),
-        (0, 0),
-    ] {
-        assert_eq!(report(&mut stage, wrong_by_ms), arrival, "{wrong_by_ms} ms");
+    let year = 365 * DAY_MS;
+    // It goes on as time goes by.
+    for wrong_by_ms in [in_1970, -2 * DAY_MS, 0, -2 * DAY_MS, 0, 12 * year, 12 * year, 0] {
+        assert_eq!(report(&mut stage, wrong_by_ms), 0, "{wrong_by_ms} ms");
     }
 }

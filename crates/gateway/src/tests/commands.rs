@@ -1,5 +1,7 @@
 //! Commands: when a device hears of one, when it gets it, and what becomes of its answer.
 
+use std::time::Duration;
+
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::command::{Command, CommandState, CommandStep, Expected},
@@ -328,4 +330,40 @@ fn a_store_that_hangs_is_asked_for_no_more_queues_than_it_may() {
         stage.play("wait 5");
     }
     assert!(stage.gateway.is_settled());
+}
+
+#[test]
+fn attack_206_a_command_ends_in_its_time_while_the_servers_clock_is_days_behind() {
+    for back_ms in [2 * 86_400_000, 3_600_000] {
+        let mut stage = with_commands(&["set"]);
+        stage.now.wall.0 -= back_ms;
+        stage.play("wait 30; s1 posts; done; wait 29");
+        assert_eq!(stage.play("wait 1"), "write end 1", "{back_ms} ms");
+    }
+}
+
+#[test]
+fn a_server_that_stood_still_reads_a_reply_that_waits_before_the_commands_time_is_over() {
+    for replies in [true, false] {
+        let mut stage = with_commands(&["set"]);
+        stage.play("s1 gets set; done");
+        stage.gateway.handle_read_until(Some(stage.now.instant));
+        let (sent, still) = (stage.now.wall, Duration::from_secs(75));
+        stage.now.instant += still;
+        stage.now.wall.0 += 75_000;
+        stage.gateway.handle_timeout(stage.now);
+        assert_eq!(stage.effects(), "write seen", "what waits in the sockets is not read");
+        let due = stage.gateway.poll_timeout().expect("its time is over");
+        assert!(due > stage.now.instant, "it looks again soon, and not at once");
+        if replies {
+            assert_eq!(stage.play("s1 replies set 1 200"), "write reply 1 200");
+            let at: Vec<UnixMillis> = stage.steps.values().flatten().map(|step| step.at).collect();
+            assert_eq!(at, [sent], "it counts as come before the standstill");
+            assert_eq!(stage.play("done; done"), "tell command, s1 2.04");
+        } else {
+            stage.gateway.handle_read_until(Some(stage.now.instant));
+            let later = stage.play("wait 1");
+            assert!(later.contains("write end 1"), "{later}");
+        }
+    }
 }

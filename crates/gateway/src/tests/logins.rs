@@ -205,3 +205,35 @@ fn a_sleepy_device_that_comes_from_another_address_each_hour_is_no_alarm() {
     }
     assert_eq!(stage.gateway.counters().secret_shared_alarms, 0);
 }
+
+/// Each from a network of its own, so that no pair of identity and address is too fast.
+#[test]
+fn one_secret_from_many_networks_logs_in_no_faster_than_one_device() {
+    let mut stage = Stage::new();
+    for number in 1..=20 {
+        stage.play(&format!("h{number} wants p,d,2,60; found; h{number} connects; done"));
+    }
+    // Warnings of a second device with this secret, too.
+    while !stage.asked.is_empty() {
+        stage.play("done");
+    }
+    let logins = stage.logins.len();
+    let too_many = stage.play("h21 wants p,d,2,60; found; h21 connects");
+    assert_eq!(too_many, "look up p/d, h21 key, s21 close, write rate_limited");
+    stage.play("done");
+    for number in 22..=40 {
+        let more = stage.play(&format!("h{number} wants p,d,2,60; found; h{number} connects"));
+        assert_eq!(more, format!("look up p/d, h{number} key, s{number} close"), "one line in a pause");
+    }
+    assert_eq!(stage.logins.len(), logins, "nothing is written of them");
+    let report = stage.play("s20 posts; on; done");
+    assert!(report.ends_with("write report, tell report, s20 2.04"), "its session stays: {report}");
+    let other = stage.play("h41 wants p,e,2,60; found e; h41 connects");
+    assert_eq!(other, "look up p/e, h41 key, write login", "another device");
+    // Who has the product's secret can neither be held back by that nor hold the device back.
+    let by_product = stage.play("done; h42 wants p,d,3,60; found; h42 connects");
+    assert!(by_product.ends_with("h42 key, s42 close in 60s, look up p/d"), "{by_product}");
+    stage.play("found");
+    let again = stage.play("wait 10; h43 wants p,d,2,60; found; h43 connects");
+    assert!(again.ends_with("h43 key, write login"), "{again}");
+}

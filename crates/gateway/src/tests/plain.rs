@@ -348,3 +348,21 @@ fn commands_of_two_topics_ride_one_by_one_and_over_dtls_none_does() {
     play(&mut stage, "send set; commands");
     assert_eq!(play(&mut stage, "s1 posts; done"), "write report, tell report, s1 2.04 (set)");
 }
+
+#[test]
+fn one_secret_from_many_addresses_logs_in_no_faster_than_one_device_by_plain_coap_too() {
+    let mut stage = Stage::new();
+    for number in 1..=20 {
+        play(&mut stage, &format!("p{number} wants d; found; p{number} logs in; done"));
+    }
+    while !stage.asked.is_empty() {
+        play(&mut stage, "done");
+    }
+    let too_many = play(&mut stage, "p21 wants d; found; p21 logs in");
+    for part in ["s21 4.29", "s21 close", "write rate_limited"] {
+        assert!(too_many.contains(part) && !too_many.contains("write login"), "{part}: {too_many}");
+    }
+    // What was played again on the way holds no handshake back.
+    let by_dtls = play(&mut stage, "done; h30 wants p,d,2,60; found; h30 connects");
+    assert!(by_dtls.ends_with("h30 key, write login"), "{by_dtls}");
+}

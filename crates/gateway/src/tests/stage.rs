@@ -28,7 +28,7 @@ use narrowgate_platform::{
         retention::RetentionClass,
     },
     ports::{Caller, Fault, FaultKind, Issued, OnlineDevice, Scripts as _, StoreError, Write, Written},
-    rules::{issuing::NotIssued, rate::Rate},
+    rules::{clock::NewestArrival, issuing::NotIssued, rate::Rate},
     secret::Secret,
     testing::block_on,
 };
@@ -90,7 +90,7 @@ pub(super) struct Stage {
     /// The open commands of device d, as the store has them.
     pub(super) open: Vec<Command>,
     /// The steps of commands of each write without an answer.
-    steps: BTreeMap<Token, Vec<CommandMove>>,
+    pub(super) steps: BTreeMap<Token, Vec<CommandMove>>,
     /// The calls of scripts without an answer.
     runs: BTreeMap<Token, Run>,
     /// What is published for a product whose data format is custom.
@@ -119,7 +119,8 @@ impl Stage {
         };
         let of_d = |command: &Command| OpenCommand { device: device_id("d"), command: command.clone() };
         let commands = open.iter().map(of_d).collect();
-        let (seed, newest_arrival) = ([3; 32], None);
+        let newest_arrival = Some(NewestArrival { time: now.wall, is_confirmed: true });
+        let seed = [3; 32];
         let (shards, plain_shards, epoch) = (2, 1, 0);
         let server = ServerName::new("gateway.example", 5684);
         let options =

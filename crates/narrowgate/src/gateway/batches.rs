@@ -15,6 +15,7 @@ use std::{
 
 use narrowgate_gateway::{Outcomes, Token};
 use narrowgate_platform::{
+    ids::UnixMillis,
     ports::{Batch, Committed, Journal, PortFuture, StoreError, Write},
     rules::rate::Seldom,
 };
@@ -128,7 +129,8 @@ impl Batches {
     }
 
     /// Gives the open batch to the store if it is time and the store is free; returns whether it did.
-    pub(super) fn begin(&mut self) -> bool {
+    /// `confirmed` is the newest confirmed arrival.
+    pub(super) fn begin(&mut self, confirmed: Option<UnixMillis>) -> bool {
         let now = Instant::now();
         if self.begins_at().is_none_or(|at| at > now) {
             return false;
@@ -143,7 +145,7 @@ impl Batches {
             narrowgate_adapters::failpoint::pass("ingest-before-append");
         }
         let count = writes.len() as u64;
-        let batch = Batch::new(self.number, writes);
+        let batch = Batch { confirmed, ..Batch::new(self.number, writes) };
         self.number += 1;
         let result = self.journal.append(batch);
         self.under_way = Some(UnderWay { items, writes: count, result });
@@ -225,12 +227,7 @@ impl<T> Open<T> {
 mod tests {
     use narrowgate_engine::event::{HandshakeId, ShardEvent};
     use narrowgate_gateway::{Effect, Gateway, Limits, Now, Options};
-    use narrowgate_platform::{
-        firmware::ServerName,
-        ids::{DeviceId, UnixMillis},
-        memory::MemoryStore,
-        ports::Written,
-    };
+    use narrowgate_platform::{firmware::ServerName, ids::DeviceId, memory::MemoryStore, ports::Written};
 
     use super::*;
 
@@ -275,18 +272,18 @@ mod tests {
         let token = token();
         let long_ago = Instant::now().checked_sub(GATHER).expect("the machine has run for so long");
         batches.began = long_ago;
-        assert!(!batches.begin(), "there is nothing");
+        assert!(!batches.begin(None), "there is nothing");
         batches.push(token, vec![seen()]);
-        assert!(batches.begin(), "nothing was committed just now");
+        assert!(batches.begin(None), "nothing was committed just now");
         let mut context = Context::from_waker(std::task::Waker::noop());
         assert!(batches.poll(&mut context).is_ready());
 
         batches.began = Instant::now() + Duration::from_secs(60);
         batches.push(token, vec![seen()]);
-        assert!(!batches.begin() && batches.begins_at() > Some(Instant::now()));
+        assert!(!batches.begin(None) && batches.begins_at() > Some(Instant::now()));
         batches.began = Instant::now();
         batches.push(token, (1..GATHERED_ENOUGH).map(|_| seen()).collect());
-        assert!(batches.begin() && batches.begins_at().is_none(), "enough waits");
+        assert!(batches.begin(None) && batches.begins_at().is_none(), "enough waits");
     }
 
     #[test]

@@ -34,9 +34,15 @@ pub(super) fn warning(standing: Standing) -> Option<String> {
     match standing {
         Standing::Right => None,
         Standing::Behind { by } => Some(format!(
-            "the server's clock is {} s behind the newest confirmed arrival; arrivals keep that time until \
-             it has passed",
+            "the server's clock is {} s behind the newest arrival; arrivals go on from there until it has \
+             passed",
             by.as_secs()
+        )),
+        Standing::WentBack { by } => Some(format!(
+            "the server's clock is {} s behind what it showed before; it is believed, and confirmed after {} \
+             minutes",
+            by.as_secs(),
+            CONFIRMED_AFTER.as_secs() / 60
         )),
         Standing::Ahead { by } => Some(format!(
             "the server's clock is {} s ahead of what is confirmed; it is believed after {} minutes",

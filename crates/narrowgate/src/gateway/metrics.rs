@@ -233,7 +233,7 @@ pub(super) fn collect(shards: &[ShardHandle], published: &Published, now: Now) -
     );
     let (behind, ahead) = match published.read_clock(now).0 {
         Standing::Right => (0, 0),
-        Standing::Behind { by } => (by.as_secs(), 0),
+        Standing::Behind { by } | Standing::WentBack { by } => (by.as_secs(), 0),
         Standing::Ahead { by } => (0, by.as_secs()),
     };
     metrics.push(CLOCK_WRONG.are([("behind", behind), ("ahead", ahead)]));

@@ -24,6 +24,7 @@ mod changes;
 mod clock;
 mod liveness;
 mod metrics;
+mod products_off;
 mod reads;
 mod recent;
 mod sink;
@@ -168,7 +169,7 @@ impl Gateway {
             .map(|(handle, events)| Shard::new(Box::new(move |commands| handle.send(commands)), events));
         let (changes, published) = (Arc::new(Changes::default()), Arc::new(Published::default()));
         let recent = changes.recent();
-        tell_of_products_off(&stores, &changes).await;
+        products_off::tell(&stores.registry, &changes).await;
         // Only one question is asked at a time.
         let (asks, asked) = mpsc::channel(1);
         let served = served.collect();
@@ -257,22 +258,6 @@ impl Gateway {
     /// Counters and gauges of everything on the devices' side.
     pub(crate) fn metrics(&self) -> Vec<Samples> {
         metrics::collect(&self.handles, &self.published, now(&*self.clock))
-    }
-}
-
-/// Of a product that is off no device is online. Where the last process did not get that far, this one does.
-/// A list that cannot be read hinders no start: the others are served.
-async fn tell_of_products_off(stores: &Stores, changes: &Changes) {
-    let products = match stores.registry.products().await {
-        Ok(products) => products,
-        Err(error) => {
-            tracing::error!(%error, "products cannot be listed: devices of some that are off stay online");
-            return;
-        }
-    };
-    // Of a damaged one it is not known.
-    for product in products.into_iter().flatten().filter(|product| !product.enabled) {
-        changes.product_changed(&product.product_key);
     }
 }
 

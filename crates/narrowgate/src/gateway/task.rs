@@ -193,11 +193,11 @@ impl Task {
                 Poll::Ready(Input::End) => return Taken::End,
                 Poll::Ready(input) => self.handle(input),
                 // All available writes are in the open batch. If it is to gather more, the timer is set.
-                Poll::Pending if self.batches.begin() => {}
+                Poll::Pending if self.batches.begin(self.machine.clock().confirmed()) => {}
                 Poll::Pending => return Taken::All,
             }
             if self.batches.is_full() {
-                self.batches.begin();
+                self.batches.begin(self.machine.clock().confirmed());
             }
         }
         Taken::Some
@@ -292,7 +292,7 @@ impl Task {
                 self.machine.handle_timeout(now);
                 self.carry_out();
                 // It may be what the timer was for.
-                self.batches.begin();
+                self.batches.begin(self.machine.clock().confirmed());
             }
             Input::Ask(Ask::Settle(done)) => {
                 self.machine.handle_settle(now);

@@ -311,3 +311,24 @@ fn an_operator_who_waits_hears_at_once_that_the_device_or_the_server_is_gone() {
     );
     assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
 }
+
+/// Its datagram waits in the socket while the command's time is over.
+#[test]
+fn a_server_that_stood_still_reads_a_reply_that_waits_before_its_command_is_over() {
+    let server = Server::start();
+    let mut client = server.connect(Protection::Ccm8);
+    client.assert_reports();
+    let what = ["--set", r#"{"temp":1}"#, "--pending-ttl", "3", "--timeout", "2"];
+    let id = send(&server, &client, &what);
+    await_command(&mut client, SET);
+    assert_eq!(fetch(&mut client, SET).payload["id"], json!(id));
+    server.signal("STOP");
+    let mid = client.next_mid();
+    let body = json!({"id": id, "code": 200}).to_string();
+    client.say(&coap::post(mid, &topic(&client, "measurepoint/set_reply"), &body));
+    thread::sleep(Duration::from_secs(5));
+    server.signal("CONT");
+    let shown = ["command", "show", PRODUCT_KEY, &client.device.key, &id];
+    server.wait_for_json(&shown, |command| !command.contains(r#""state":"sent""#));
+    assert_eq!(show(&server, &client, &id)["state"], json!("succeeded"));
+}

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     client::{Client, Protection},
     coap,
-    harness::{PRODUCT_KEY, Server},
+    harness::{Device, PRODUCT_KEY, Server},
 };
 
 /// 4.29.
@@ -26,12 +26,18 @@ fn handshakes_that_come_too_fast_are_dropped_and_nobody_else_is_locked_out() {
     let server = Server::start_with(&[("LIMITS_DEVICE_HANDSHAKES", "1/1h burst 3")]);
     let device = server.device();
     let from = |last, device| Client::at(own_address(last), server.address, device, Protection::Ccm8);
-    for _ in 0..3 {
+    for _ in 0..2 {
         let mut client = from(1, device.clone());
         client.connect();
         client.assert_reports();
         client.close();
     }
+    // A claim counts too, with its address.
+    let mut stranger = from(1, Device { secret: "no secret".to_owned(), ..device.clone() });
+    stranger.ask_cookie();
+    stranger.take_server_hello();
+    let flight = stranger.flight_5();
+    server.assert_ignored(&mut stranger, &flight);
     // A registered device, one that is not, and a claim that is none: all are silent, and tell nothing apart.
     let nobody = |identity: &str| {
         let mut client = from(1, device.clone());
@@ -63,8 +69,14 @@ fn handshakes_that_come_too_fast_are_dropped_and_nobody_else_is_locked_out() {
     assert_eq!(told.matches("rate_limited").count(), 1, "once in a pause: {told}");
     server.wait_for_json(&["refused"], |refused| refused.matches("rate_limited").count() == 3);
     // The device itself, from elsewhere; and another one behind the same address.
-    from(2, device.clone()).connect();
+    let mut elsewhere = from(2, device.clone());
+    elsewhere.connect();
+    elsewhere.assert_reports();
     from(1, server.device()).connect();
+    // Who has its secret logs in no faster, from whatever address, and ends no session that stands.
+    from(3, device.clone()).connect();
+    server.wait_for_json(&log, |log| log.contains("from all addresses together"));
+    elsewhere.assert_reports();
     server.assert_alive();
 }
 

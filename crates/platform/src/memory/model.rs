@@ -121,6 +121,9 @@ impl Model {
     /// Commits a batch, as [`crate::ports::Journal::append`] does.
     pub fn append(&mut self, batch: Batch) -> Committed {
         self.last_batch = Some(batch.number);
+        if let Some(confirmed) = batch.confirmed {
+            self.arrivals.confirm(confirmed);
+        }
         let first_sequence = self.written + 1;
         self.written += batch.writes.len() as u64;
         let outcomes = batch.writes.into_iter().map(|write| self.write(write)).collect();
@@ -139,7 +142,7 @@ impl Model {
                 login: row.life.login_number,
             })
             .collect();
-        let newest_arrival = self.arrivals.confirmed();
+        let newest_arrival = self.arrivals.newest();
         let commands = self.all_open_commands();
         Recovered { online, commands, last_batch: self.last_batch, epoch: self.epoch, newest_arrival }
     }

@@ -13,7 +13,7 @@ use crate::{
         message::Message,
         property::PropertyWrite,
     },
-    rules::issuing::NotIssued,
+    rules::{clock::NewestArrival, issuing::NotIssued},
     secret::Secret,
 };
 
@@ -88,12 +88,15 @@ pub struct Batch {
     pub writes: Vec<Write>,
     /// How far the sessions that caused the writes have come; committed with them.
     pub marks: Vec<SessionMark>,
+    /// The newest confirmed arrival, by which a start knows the clock again: see
+    /// [`ArrivalClock`](crate::rules::clock::ArrivalClock). A store may keep one that is an hour older.
+    pub confirmed: Option<UnixMillis>,
 }
 
 impl Batch {
-    /// A batch without marks.
+    /// A batch without marks, of a clock that is not confirmed.
     pub fn new(number: u64, writes: Vec<Write>) -> Self {
-        Self { number, writes, marks: Vec::new() }
+        Self { number, writes, marks: Vec::new(), confirmed: None }
     }
 }
 
@@ -114,9 +117,9 @@ pub struct Recovered {
     /// Durably greater each time the store is opened. Numbers of batches and positions are comparable within
     /// one epoch only, and numbers of logins are counted from it: see [`LoginNumber::first_of`].
     pub epoch: u64,
-    /// The newest arrival of a report that is confirmed: see
-    /// [`StoredArrivals`](crate::rules::clock::StoredArrivals). `None`: there is none.
-    pub newest_arrival: Option<UnixMillis>,
+    /// The newest arrival of a report: see [`StoredArrivals`](crate::rules::clock::StoredArrivals). `None`:
+    /// there is none.
+    pub newest_arrival: Option<NewestArrival>,
 }
 
 /// A device that is online according to the store; read once at the start.

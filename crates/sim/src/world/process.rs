@@ -13,6 +13,7 @@ use narrowgate_platform::{
     firmware::ServerName,
     memory::PlainScripts,
     ports::{Batch, Caller, Recovered, Scripts as _, Write},
+    rules::clock::NewestArrival,
     testing::block_on,
 };
 
@@ -54,6 +55,8 @@ impl Process {
         let mut shards: Vec<_> =
             configs.into_iter().map(|config| Shard::new(config, now.instant, draw())).collect();
         let Recovered { online, commands, epoch, newest_arrival, .. } = recovered;
+        // The clock of a new store is on trial, and may take time back: here servers have run before.
+        let newest_arrival = newest_arrival.or(Some(NewestArrival { time: now.wall, is_confirmed: true }));
         let seed = draw();
         let plain_shards = plain.len() as u16;
         // Nothing is drawn for these, so that a seed without them gives the same run as before.
@@ -154,7 +157,8 @@ impl Process {
             writes.extend(next);
         }
         self.under_way = Some(group);
-        let batch = Batch::new(self.batches, writes);
+        let confirmed = self.server.gateway().clock().confirmed();
+        let batch = Batch { confirmed, ..Batch::new(self.batches, writes) };
         self.batches += 1;
         store.append(now, batch);
     }

@@ -2,7 +2,10 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
-use narrowgate_platform::model::{command::CommandId, retention::RetentionClass};
+use narrowgate_platform::{
+    ids::UnixMillis,
+    model::{command::CommandId, retention::RetentionClass},
+};
 use rusqlite::{Connection, OptionalExtension, types::Value};
 
 use super::{
@@ -24,6 +27,8 @@ use super::{
 const BATCH: &str = "batch";
 /// The last day on which the clock is known to have been.
 const CLOCK_DAY: &str = "clock_day";
+/// The newest confirmed arrival, up to an hour older; 0: none was confirmed. Stores of older versions have none.
+const CONFIRMED_ARRIVAL: &str = "confirmed_arrival";
 /// Increased by each process before the first event that it writes down.
 const EPOCH: &str = "epoch";
 /// Identifies the data key.
@@ -73,6 +78,23 @@ pub(in crate::sqlite) fn clock_day(registry: &Connection) -> rusqlite::Result<Op
         Some(Value::Text(day)) => Day::parse(&day),
         _ => None,
     })
+}
+
+/// The newest confirmed arrival, up to an hour older, in milliseconds; 0: none was confirmed. `None`: an older
+/// version wrote the store, or the row is damaged.
+pub(in crate::sqlite) fn confirmed_arrival(registry: &Connection) -> rusqlite::Result<Option<UnixMillis>> {
+    Ok(match unless_damaged(get(registry, CONFIRMED_ARRIVAL, "the newest confirmed arrival"))? {
+        Some(Value::Integer(ms)) => Some(UnixMillis(ms)),
+        _ => None,
+    })
+}
+
+/// An arrival is confirmed; 0: none is, in a new store.
+pub(in crate::sqlite) fn set_confirmed_arrival(
+    registry: &Connection,
+    at: UnixMillis,
+) -> rusqlite::Result<()> {
+    set(registry, CONFIRMED_ARRIVAL, Value::Integer(at.0))
 }
 
 /// What identifies the store's data key, whether it is as it was stored or not: a key that does not match is
@@ -443,6 +465,15 @@ impl Registry {
 
     pub(in crate::sqlite) fn set_clock_day(&self, day: Day) -> rusqlite::Result<()> {
         set(&self.connection, CLOCK_DAY, Value::Text(day.to_string()))
+    }
+
+    /// See [`confirmed_arrival`].
+    pub(in crate::sqlite) fn confirmed_arrival(&self) -> rusqlite::Result<Option<UnixMillis>> {
+        confirmed_arrival(&self.connection)
+    }
+
+    pub(in crate::sqlite) fn set_confirmed_arrival(&self, at: UnixMillis) -> rusqlite::Result<()> {
+        set_confirmed_arrival(&self.connection, at)
     }
 
     /// Remembers that a device of this key was deleted because its row was damaged.

@@ -35,9 +35,10 @@ use self::rebuild::Aside;
 pub(super) use self::{
     latest::{Put, forget_mark, marks},
     meta::{
-        batch, clock_day, epoch, files_are_named, forget_file, forget_log_batch, forget_newest, kept_from,
-        key_check, leap_epoch, log_batch, new_store_id, newest, origin, raise_batch, random, set_files_named,
-        set_key_check, set_log_batch, set_store_id, store_id,
+        batch, clock_day, confirmed_arrival, epoch, files_are_named, forget_file, forget_log_batch,
+        forget_newest, kept_from, key_check, leap_epoch, log_batch, new_store_id, newest, origin,
+        raise_batch, random, set_confirmed_arrival, set_files_named, set_key_check, set_log_batch,
+        set_store_id, store_id,
     },
     rebuild::damage_of,
 };

@@ -563,3 +563,59 @@ fn a_key_elsewhere_is_used_and_a_provided_one_is_kept() {
     assert_eq!(fs::read_to_string(&data_key).unwrap().trim(), "5a".repeat(32));
     assert_eq!(SqliteStore::open(options).unwrap().decoy_secret(), decoy);
 }
+
+/// What a start knows of arrivals, of a store with reports of these times (days, in hundredths) and with what
+/// was confirmed in its batches.
+fn newest(data: &Path, batches: &[(i64, Option<i64>)]) -> Option<(i64, bool)> {
+    let hundredth = 864;
+    let store = open(data);
+    let id =
+        devices(&store, DeviceQuery { limit: 1, ..DeviceQuery::default() }).first().map(|found| found.id);
+    let id = id.unwrap_or_else(|| one_device(&store, "dk-1"));
+    for (time, confirmed) in batches {
+        let confirmed = confirmed.map(|time| at(time * hundredth));
+        let batch = Batch { confirmed, ..Batch::new(0, vec![report(id, at(time * hundredth), "{}")]) };
+        block_on(store.append(batch)).unwrap();
+    }
+    block_on(store.close()).unwrap();
+    let newest = block_on(open(data).recover()).unwrap().newest_arrival?;
+    Some(((newest.time.0 - at(0).0) / (hundredth * 1000), newest.is_confirmed))
+}
+
+#[test]
+fn attack_206_two_short_starts_with_a_wrong_clock_confirm_nothing() {
+    let years = 12 * 36_500;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    assert_eq!(newest(&data, &[]), None);
+    // A clock that is never confirmed.
+    assert_eq!(newest(&data, &[(years, None)]), Some((years, false)));
+    assert_eq!(newest(&data, &[(1, None)]), Some((1, false)));
+    assert_eq!(newest(&data, &[(2, Some(2)), (3, Some(3))]), Some((3, true)));
+    // Each start has the wrong year for a minute, half an hour after the one before.
+    for start in 1..40 {
+        let (wrong, right) = ((years + start * 2, None), (start * 2 + 3, Some(start * 2 + 3)));
+        assert_eq!(newest(&data, &[wrong, right]), Some((right.0, true)), "start {start}");
+    }
+    // One that goes on is believed.
+    assert_eq!(newest(&data, &[(years + 500, Some(years + 500))]), Some((years + 500, true)));
+}
+
+#[test]
+fn attack_206_a_store_of_an_older_version_takes_most_days_in_a_row_for_right() {
+    let (days, years) = (|days: i64| (days * 100, None), 12 * 365);
+    for (reports, known) in [
+        (vec![0, 1, years, years + 1], (1, false)),
+        (vec![0, 1, 2, years, years + 1], (2, true)),
+        (vec![0, 5, 6, 7, 8, years], (8, true)),
+        (vec![0, 5, 10, 15, 20], (0, false)),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        newest(&data, &reports.iter().map(|day| days(*day)).collect::<Vec<_>>());
+        let registry = Connection::open(data.join("registry.db")).unwrap();
+        registry.execute("DELETE FROM meta WHERE name = 'confirmed_arrival'", []).unwrap();
+        drop(registry);
+        assert_eq!(newest(&data, &[]), Some((known.0 * 100, known.1)), "{reports:?}");
+    }
+}

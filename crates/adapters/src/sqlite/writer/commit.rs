@@ -26,10 +26,15 @@ use super::{
 /// So long after the registry's last transaction, and beside no other work, the day's file is told of it.
 pub(super) const QUIET: Duration = Duration::from_millis(50);
 
+/// The newest confirmed arrival is written down when it has moved by an hour: each time costs an fsync.
+const CONFIRMED_MS_EVERY: i64 = 3_600_000;
+
 /// What a group touches.
 #[derive(Default)]
 pub(super) struct Plan {
     newest_arrival: Option<UnixMillis>,
+    /// The newest confirmed arrival, where it is to be written down.
+    confirmed: Option<UnixMillis>,
     /// Of its messages.
     classes: Vec<RetentionClass>,
     /// It changes the registry, or touches more than one of the files before it: then the registry decides.
@@ -38,13 +43,14 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Messages of a class that has no files get the one with whose messages they are kept.
-    fn of(group: &mut [Job], options: &SqliteOptions) -> Self {
+    fn of(group: &mut [Job], options: &SqliteOptions, noted: Option<UnixMillis>) -> Self {
         let (mut plan, mut logs) = (Self::default(), false);
         for job in group {
             let Job::Append(append) = job else {
                 plan.registry = true;
                 continue;
             };
+            plan.confirmed = plan.confirmed.max(append.confirmed);
             for write in &mut append.batch {
                 match write {
                     Write::Message(message) => {
@@ -65,6 +71,9 @@ impl Plan {
                 }
             }
         }
+        let is_noted = |noted: UnixMillis, at: UnixMillis| at.0.saturating_sub(noted.0) < CONFIRMED_MS_EVERY;
+        plan.confirmed = plan.confirmed.filter(|at| noted.is_none_or(|noted| !is_noted(noted, *at)));
+        plan.registry |= plan.confirmed.is_some();
         plan.registry |= plan.classes.len() + usize::from(logs) > 1;
         plan
     }
@@ -95,7 +104,7 @@ impl Writer {
         if let Some(stopped) = &self.stopped {
             return Err(StoreError::Unavailable(stopped.clone()));
         }
-        let plan = Plan::of(group, &self.shared.options);
+        let plan = Plan::of(group, &self.shared.options, self.confirmed);
         if let Some(new) = plan.volumes().find(|volume| !self.files.has(*volume)) {
             // Before anything that needs space: on a full disk, deleting old messages frees it.
             self.look(new.day, Instant::now());
@@ -107,6 +116,7 @@ impl Writer {
             self.use_file(volume)?;
         }
         self.commit_what_can_be(group, &plan)?;
+        self.confirmed = plan.confirmed.or(self.confirmed);
         self.forget_gone();
         self.look_at_files()?;
         self.files.settle();
@@ -131,6 +141,9 @@ impl Writer {
         crate::failpoint::pass("batch-after-begin");
         apply_all(&mut self.registry, &mut self.files, group, left_out, &mut self.at)?;
         let number = if plan.registry { Some(self.registry.number()?) } else { None };
+        if let Some(at) = plan.confirmed {
+            self.registry.set_confirmed_arrival(at)?;
+        }
         if plan.registry {
             for file in self.files.of_all(&plan.classes) {
                 self.registry.set_newest(file.volume(), file.upcoming_id() - 1)?;

@@ -38,6 +38,8 @@ pub(in crate::sqlite) enum Job {
 /// A batch and what became of it.
 pub(in crate::sqlite) struct Append {
     pub(in crate::sqlite) batch: Vec<Write>,
+    /// The newest confirmed arrival.
+    pub(in crate::sqlite) confirmed: Option<UnixMillis>,
     pub(in crate::sqlite) written: Vec<Written>,
     /// The place of its first write.
     pub(in crate::sqlite) first: Option<Position>,

@@ -63,6 +63,7 @@ use std::{
 };
 
 use narrowgate_platform::{
+    ids::UnixMillis,
     ports::{Pause, StoreError},
     rules::rate::Seldom,
 };
@@ -99,6 +100,8 @@ pub(super) struct Writer {
     retention: Retention,
     /// Messages of earlier days are known to be deleted on purpose.
     kept_from: Kept,
+    /// The newest confirmed arrival that is written down.
+    confirmed: Option<UnixMillis>,
     /// A write has failed, and what it may have left must be removed first.
     broken: bool,
     /// Why nothing is written any more until the next start.
@@ -128,6 +131,7 @@ impl Writer {
         // A clock that was not written down, or cannot be read, is known by the files alone.
         let known = registry.clock_day().ok().flatten();
         let kept_from = registry.kept_from().unwrap_or_default();
+        let confirmed = registry.confirmed_arrival().ok().flatten();
         let retention = Retention::new(shared.options.classes(), known, Instant::now());
         Self {
             shared,
@@ -138,6 +142,7 @@ impl Writer {
             note_at: None,
             retention,
             kept_from,
+            confirmed,
             broken: false,
             stopped: None,
             at: None,

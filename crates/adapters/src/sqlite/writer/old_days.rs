@@ -162,6 +162,7 @@ mod tests {
         let (reply, answer) = reply();
         writer.commit(vec![Job::Append(Append {
             batch: vec![numbered(device, day)],
+            confirmed: None,
             written: Vec::new(),
             first: None,
             reply,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::effect::Effect;
+use crate::unread::UNREAD_MAX;
 
 const DEVICE: DeviceId = DeviceId(1);
 

@@ -54,7 +54,13 @@ fn next(data: &Path) -> Option<i64> {
 
 fn commit(writer: &mut Writer, batch: Vec<Write>) {
     let (reply, answer) = reply();
-    writer.commit(vec![Job::Append(Append { batch, written: Vec::new(), first: None, reply })]);
+    writer.commit(vec![Job::Append(Append {
+        batch,
+        confirmed: None,
+        written: Vec::new(),
+        first: None,
+        reply,
+    })]);
     block_on(answer).unwrap();
 }
 
