@@ -11,7 +11,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{event::Event, event::FailureCause, exchange::ExchangeId, message::Token, params::Params};
+use crate::{
+    event::Event, event::FailureCause, exchange::ExchangeId, message::Token, params::Params, payload::Payload,
+};
 
 /// Identifies a request of ours to the peer of one endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,7 +34,7 @@ pub(crate) struct Outbound {
     pub(crate) purpose: Purpose,
     pub(crate) delivery: Delivery,
     /// The message, until it needs no retransmission.
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Payload,
 }
 
 /// What the message is for.
@@ -145,7 +147,7 @@ mod tests {
     fn a_message_is_sent_again_four_times_with_doubling_pauses_and_then_given_up() {
         let params = Params::default();
         let purpose = Purpose::Request { id: RequestId(0), token: Token::default() };
-        let mut outbound = Outbound { mid: 9, purpose, delivery: Delivery::Queued, bytes: Vec::new() };
+        let mut outbound = Outbound { mid: 9, purpose, delivery: Delivery::Queued, bytes: Payload::new() };
         outbound.start(start(), &params);
         let mut now = start();
         let mut pauses = Vec::new();

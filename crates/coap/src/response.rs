@@ -8,6 +8,7 @@ use crate::{
     message::{Kind, Message, MessageWriter, Token},
     option::OptionNumber,
     options::OptionList,
+    payload::Payload,
 };
 
 /// Bytes of header, token and options in most messages; more costs only a second allocation.
@@ -23,14 +24,14 @@ pub struct Response {
     /// All options.
     pub options: OptionList,
     /// The payload; empty if there is none.
-    pub payload: Vec<u8>,
+    pub payload: Payload,
 }
 
 impl Response {
     /// A response with neither options nor payload.
     #[must_use]
     pub const fn new(code: Code) -> Self {
-        Self { code, options: OptionList::new(), payload: Vec::new() }
+        Self { code, options: OptionList::new(), payload: Payload::new() }
     }
 
     /// With a Content-Format (see [`crate::format`]).
@@ -57,7 +58,14 @@ impl Response {
     /// With this payload.
     #[must_use]
     pub fn payload(mut self, payload: impl Into<Vec<u8>>) -> Self {
-        self.payload = payload.into();
+        self.payload = payload.into().into();
+        self
+    }
+
+    /// With this payload, which holds a secret: it is wiped wherever it was kept, as soon as it is of no use.
+    #[must_use]
+    pub fn secret_payload(mut self, payload: Vec<u8>) -> Self {
+        self.payload = Payload::secret(payload);
         self
     }
 
@@ -79,19 +87,20 @@ impl Response {
     }
 
     /// The message that carries this response.
-    pub(crate) fn to_message(&self, kind: Kind, mid: u16, token: Token) -> Vec<u8> {
+    pub(crate) fn to_message(&self, kind: Kind, mid: u16, token: Token) -> Payload {
+        // The payload is appended at once, so what grows does not hold it yet.
         let mut bytes = Vec::with_capacity(self.payload.len() + HEAD_BYTES_EXPECTED);
         let mut writer = MessageWriter::new(&mut bytes, kind, self.code, mid, token);
         for (number, value) in self.options.iter() {
             writer.option(number, value);
         }
         writer.payload(&self.payload);
-        bytes
+        self.payload.mark(bytes)
     }
 
     /// Bytes of the message that carries this response, without the payload and its marker.
     pub(crate) fn head_bytes(&self, token: Token) -> usize {
-        let head = Self { code: self.code, options: self.options.clone(), payload: Vec::new() };
+        let head = Self { code: self.code, options: self.options.clone(), payload: Payload::new() };
         head.to_message(Kind::Acknowledgement, 0, token).len()
     }
 

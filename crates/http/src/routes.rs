@@ -2,7 +2,7 @@
 
 use axum::{
     Json, Router,
-    body::{Body, to_bytes},
+    body::Body,
     extract::{Request, State},
     http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware::{self, Next},
@@ -21,6 +21,7 @@ use crate::{
     page::About,
     places::Seat,
     problem::Refused,
+    secret,
     serve::REQUEST_TIME_MAX,
 };
 
@@ -66,13 +67,13 @@ fn open_routes(about: About, health: Health, metrics: MetricsSource) -> Router {
         .route("/metrics", get(metrics_text).with_state(metrics))
 }
 
-/// Reads the complete request, then completes it even if its peer leaves. A store may read a lot at once on
+/// Reads the complete request, whose body may hold secrets, then completes it even if its peer leaves. A store may read a lot at once on
 /// this thread; other tasks move to another one meanwhile.
 async fn run_whole(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let body = match timeout(SILENCE_MAX, to_bytes(body, BODY_BYTES_MAX)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => {
+    let body = match timeout(SILENCE_MAX, secret::collect(body, BODY_BYTES_MAX)).await {
+        Ok(Some(body)) => body,
+        Ok(None) => {
             let detail = format!("the request is too long: its body has at most {BODY_BYTES_MAX} bytes");
             return Refused::new(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge, detail).into_response();
         }

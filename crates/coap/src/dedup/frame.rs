@@ -241,7 +241,7 @@ mod tests {
     fn answer(kind: Kind, mid: u16, token: &[u8], id: &[u8]) -> Vec<u8> {
         let payload = [FRAME.before, id, FRAME.after].concat();
         let token = Token::new(token).expect("at most 8 bytes");
-        Response::new(Code::CHANGED).content_format(50).payload(payload).to_message(kind, mid, token)
+        Response::new(Code::CHANGED).content_format(50).payload(payload).to_message(kind, mid, token).take()
     }
 
     /// The bytes of the answer in its short or whole form; it comes out as it went in.

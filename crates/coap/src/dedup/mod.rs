@@ -20,10 +20,14 @@ mod span;
 use std::time::{Duration, Instant};
 
 pub use frame::AnswerFrame;
+use zeroize::Zeroize as _;
 
 pub(crate) use self::owner::Asked;
 use self::{frame::Packed, owner::OWNER_BYTES, span::Span};
-use crate::fingerprint::{Digest, Fingerprint};
+use crate::{
+    fingerprint::{Digest, Fingerprint},
+    payload::{self, Payload},
+};
 
 /// Bytes before each packed answer.
 const HEADER_BYTES: usize = 6;
@@ -52,6 +56,8 @@ pub(crate) struct StoredAnswers {
     count: u32,
     /// Bytes between fingerprint and packed answer: none, or [`OWNER_BYTES`].
     owner_bytes: u8,
+    /// It holds a secret, or did: what it frees is wiped.
+    is_secret: bool,
 }
 
 const _: () = assert!(size_of::<StoredAnswers>() <= 56, "there is one in each session that was answered");
@@ -66,12 +72,14 @@ pub(crate) struct StoredAnswer<'a> {
     /// Empty outside of plain CoAP.
     owner: &'a [u8],
     packed: &'a [u8],
+    is_secret: bool,
 }
 
 impl StoredAnswer<'_> {
     /// The answer as it was sent; empty if this is not the frame with which it was stored.
-    pub(crate) fn message(&self, frame: Option<&AnswerFrame>) -> Vec<u8> {
-        frame::unpack(self.packed, self.mid, frame).unwrap_or_default()
+    pub(crate) fn message(&self, frame: Option<&AnswerFrame>) -> Payload {
+        let bytes = frame::unpack(self.packed, self.mid, frame).unwrap_or_default();
+        if self.is_secret { Payload::secret(bytes) } else { bytes.into() }
     }
 }
 
@@ -87,6 +95,7 @@ fn split(bytes: &[u8], owner_bytes: u8) -> Option<(StoredAnswer<'_>, &[u8])> {
         request: Fingerprint(u16::from_ne_bytes([request_0, request_1])),
         owner,
         packed,
+        is_secret: false,
     };
     Some((answer, rest))
 }
@@ -103,6 +112,7 @@ impl StoredAnswers {
             span: None,
             count: 0,
             owner_bytes,
+            is_secret: false,
         }
     }
 
@@ -141,8 +151,14 @@ impl StoredAnswers {
     /// copy all its answers for each new one.
     fn make_room(&mut self, bytes: usize) {
         if self.bytes.capacity() - self.bytes.len() < bytes {
-            self.bytes.reserve_exact(bytes.max(self.bytes.len() / 8));
+            let capacity = self.bytes.len() + bytes.max(self.bytes.len() / 8);
+            payload::resize(&mut self.bytes, capacity, self.is_secret);
         }
+    }
+
+    /// One of its answers holds a secret.
+    pub(crate) const fn mark_secret(&mut self) {
+        self.is_secret = true;
     }
 
     /// Counts an answer that is in the list.
@@ -200,7 +216,7 @@ impl StoredAnswers {
         std::iter::from_fn(move || {
             let (answer, others) = split(rest, self.owner_bytes)?;
             rest = others;
-            Some(answer)
+            Some(StoredAnswer { is_secret: self.is_secret, ..answer })
         })
     }
 
@@ -242,9 +258,13 @@ impl StoredAnswers {
             read = end;
         }
         self.epoch += Duration::from_secs(seconds);
+        if self.is_secret {
+            self.bytes[write..].zeroize();
+        }
         self.bytes.truncate(write);
         if self.bytes.capacity() > write + SPARE_BYTES.max(write / 4) {
-            self.bytes.shrink_to(write + (SPARE_BYTES / 2).max(write / 8));
+            let capacity = write + (SPARE_BYTES / 2).max(write / 8);
+            payload::resize(&mut self.bytes, capacity, self.is_secret);
         }
         before - write
     }
@@ -270,6 +290,14 @@ impl StoredAnswers {
     }
 }
 
+impl Drop for StoredAnswers {
+    fn drop(&mut self) {
+        if self.is_secret {
+            self.bytes.zeroize();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -287,7 +315,7 @@ mod tests {
     };
 
     /// The answer to a report with this `id`.
-    fn answer(mid: u16, id: &str) -> Vec<u8> {
+    fn answer(mid: u16, id: &str) -> Payload {
         let token = Token::new(&[1, 2, 3, 4]).expect("4 bytes");
         Response::new(Code::CHANGED)
             .content_format(50)
@@ -297,7 +325,7 @@ mod tests {
 
     impl StoredAnswers {
         fn message(&self, now: Instant, mid: u16) -> Option<Vec<u8>> {
-            self.find(now, mid).map(|answer| answer.message(Some(&FRAME)))
+            self.find(now, mid).map(|answer| answer.message(Some(&FRAME)).take())
         }
     }
 
@@ -401,7 +429,7 @@ mod tests {
         assert_eq!(stored.leave(at(10)), before - (9 + OWNER_BYTES + 7));
         assert_eq!((stored.count(), stored.latest_expiry()), (1, at(100)));
         let found = |stored: &StoredAnswers, seconds, mid, request| {
-            stored.find_left(at(seconds), mid, digest(request)).map(|answer| answer.message(None))
+            stored.find_left(at(seconds), mid, digest(request)).map(|answer| answer.message(None).take())
         };
         assert_eq!(found(&stored, 99, 7, 2).as_deref(), Some(&b"is left"[..]));
         for (seconds, mid, request) in [(100, 7, 2), (99, 7, 1), (99, 7, 3), (99, 8, 2), (99, 8, 3)] {

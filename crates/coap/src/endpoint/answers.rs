@@ -14,6 +14,7 @@ use crate::{
     discard::Discard,
     fingerprint::Digest,
     params::Params,
+    payload::Payload,
 };
 
 /// The bytes that an answer is assumed to need when its request is admitted: a usual one has 40 to 60, and
@@ -41,6 +42,15 @@ impl Answers {
     ) {
         let stored = self.0.get_or_insert_with(|| Box::new(StoredAnswers::new(context.now, is_plain)));
         context.budget.charge(stored.insert(asked, expires, answer, context.params.answer_frame));
+    }
+
+    /// Says after [`Self::insert`] what was inserted: if it is a secret, nothing of the list is left behind.
+    pub(super) fn mark(&mut self, answer: &Payload) {
+        if answer.is_secret()
+            && let Some(stored) = &mut self.0
+        {
+            stored.mark_secret();
+        }
     }
 
     /// The answer to the message with this Message ID.
@@ -152,7 +162,7 @@ mod tests {
             answers.insert(&mut bench.context(), asked(mid), expires, b"answer");
         }
         let found = |answers: &Answers, mid| answers.find(start(), mid).map(|answer| answer.message(None));
-        assert_eq!((found(&answers, 1), found(&answers, 3)), (Some(b"answer".to_vec()), None));
+        assert_eq!((found(&answers, 1), found(&answers, 3)), (Some(b"answer".to_vec().into()), None));
         assert_eq!(answers.find(start(), 2).map(|answer| answer.request), Some(Fingerprint(2)));
         assert_eq!(bench.budget.bytes_used(), 2 * StoredAnswers::cost(6));
         assert_eq!(answers.poll_timeout(), Some(start() + Duration::from_secs(20)));

@@ -380,7 +380,7 @@ pub(super) fn cut(
     }
     let end = whole_bytes.min(offset + block.bytes());
     let block = block.with_more(end < whole_bytes);
-    let payload = answer.payload[offset..end].to_vec();
+    let payload = answer.payload.mark(answer.payload[offset..end].to_vec());
     let mut part = Response { code: answer.code, options: answer.options.clone(), payload };
     part.options.insert_uint(OptionNumber::BLOCK2, block.value());
     if wants_size2 {

@@ -75,6 +75,8 @@ pub use error::{NotifyError, RequestError, RespondError};
 pub use remains::Remains;
 pub use turned_away::REFUSED_BYTES_MAX;
 
+use zeroize::Zeroize as _;
+
 use self::{
     answers::Answers,
     bodies::Bodies,
@@ -125,6 +127,8 @@ struct Active {
     outgoing: Outgoing,
     bodies: Bodies,
     outbox: Outbox,
+    /// The message that was polled last holds a secret.
+    polled_secret: bool,
 }
 
 /// What is kept beyond an exchange.
@@ -143,6 +147,7 @@ impl Active {
             && self.outgoing.is_empty()
             && self.bodies.is_empty()
             && self.outbox.is_empty()
+            && !self.polled_secret
     }
 }
 
@@ -196,7 +201,7 @@ impl Endpoint {
         self.answers.expire(context);
         self.forget(context);
         if let Some(active) = &mut self.active {
-            let Active { incoming, outgoing, bodies, outbox } = &mut **active;
+            let Active { incoming, outgoing, bodies, outbox, .. } = &mut **active;
             incoming.handle_timeout(context, outbox);
             let is_dead = outgoing.handle_timeout(context, outbox);
             bodies.expire(context);
@@ -233,16 +238,28 @@ impl Endpoint {
         self.answers.poll_timeout()
     }
 
-    /// Replaces the contents of `message` with the next message for the peer; `false` if there is none.
+    /// Replaces the contents of `message` with the next message for the peer; `false` if there is none. A
+    /// message with a secret is wiped by the next call, which is to be given the same `message`.
     pub fn poll_transmit(&mut self, message: &mut Vec<u8>) -> bool {
         if let Some(active) = &mut self.active {
-            let Active { outgoing, outbox, .. } = &mut **active;
+            let Active { outgoing, outbox, polled_secret, .. } = &mut **active;
+            if std::mem::take(polled_secret) {
+                message.zeroize();
+            }
             while let Some(transmit) = outbox.poll_transmit() {
                 message.clear();
                 match transmit {
-                    Transmit::Outbound { mid } => message.extend_from_slice(outgoing.bytes(mid)),
+                    Transmit::Outbound { mid } => {
+                        if let Some(bytes) = outgoing.bytes(mid) {
+                            message.extend_from_slice(bytes);
+                            *polled_secret = bytes.is_secret();
+                        }
+                    }
                     Transmit::Empty { kind, mid } => message.extend_from_slice(&empty_message(kind, mid)),
-                    Transmit::Message(bytes) => *message = bytes,
+                    Transmit::Message(bytes) => {
+                        *polled_secret = bytes.is_secret();
+                        *message = bytes.take();
+                    }
                 }
                 // Empty if an acknowledgement arrived meanwhile and ended the message.
                 if !message.is_empty() {

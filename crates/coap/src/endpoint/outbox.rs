@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::{discard::Discard, event::Event, message::Kind};
+use crate::{discard::Discard, event::Event, message::Kind, payload::Payload};
 
 /// Both queues, in order of occurrence.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(super) enum Transmit {
     /// A message without content.
     Empty { kind: Kind, mid: u16 },
     /// Any other.
-    Message(Vec<u8>),
+    Message(Payload),
 }
 
 impl Outbox {

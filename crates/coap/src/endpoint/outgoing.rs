@@ -16,6 +16,7 @@ use crate::{
     event::{Event, FailureCause},
     message::{Message, Token},
     outbound::{Delivery, Due, Outbound, Purpose},
+    payload::Payload,
     response::Response,
 };
 
@@ -38,7 +39,7 @@ impl Outgoing {
         &mut self,
         context: &mut Context<'_>,
         (mid, token): (u16, Token),
-        bytes: Vec<u8>,
+        bytes: Payload,
         outbox: &mut Outbox,
     ) {
         let purpose = Purpose::Notification { token };
@@ -99,7 +100,7 @@ impl Outgoing {
                 if outbound.is_outstanding() {
                     // RFC 7252 5.2.2: the response comes later, in a message of its own.
                     context.budget.refund(outbound.bytes.len());
-                    outbound.bytes = Vec::new();
+                    outbound.bytes = Payload::new();
                     let deadline = context.now + context.params.exchange_lifetime;
                     outbound.delivery = Delivery::AwaitingResponse { deadline };
                 } else {
@@ -162,10 +163,9 @@ impl Outgoing {
         self.messages.iter().filter_map(Outbound::deadline).min()
     }
 
-    /// The message with this Message ID; empty once it needs no retransmission.
-    pub(super) fn bytes(&self, mid: u16) -> &[u8] {
-        let found = self.messages.iter().find(|outbound| outbound.mid == mid);
-        found.map_or(&[], |outbound| &outbound.bytes)
+    /// The message with this Message ID; `None` or empty once it needs no retransmission.
+    pub(super) fn bytes(&self, mid: u16) -> Option<&Payload> {
+        self.messages.iter().find(|outbound| outbound.mid == mid).map(|outbound| &outbound.bytes)
     }
 
     /// Whether a message with this Message ID waits.
@@ -250,7 +250,12 @@ mod tests {
 
     fn request(number: u32) -> Outbound {
         let purpose = Purpose::Request { id: RequestId(number), token: Token::from(number) };
-        Outbound { mid: number as u16, purpose, delivery: Delivery::Queued, bytes: vec![number as u8; 8] }
+        Outbound {
+            mid: number as u16,
+            purpose,
+            delivery: Delivery::Queued,
+            bytes: vec![number as u8; 8].into(),
+        }
     }
 
     /// Three requests, of which NSTART permits the first.
@@ -278,7 +283,7 @@ mod tests {
         let bytes = [0x60, 0, 0, 1];
         let acknowledgement = Message::parse(&bytes).expect("an empty acknowledgement");
         outgoing.handle_acknowledgement(&mut bench.context(), &acknowledgement, &mut outbox);
-        assert_eq!((started(&mut outbox), outgoing.bytes(1)), (vec![2], &[][..]));
+        assert_eq!((started(&mut outbox), outgoing.bytes(1)), (vec![2], Some(&Payload::new())));
         outgoing.handle_reset(&mut bench.context(), 3, &mut outbox);
         assert_eq!(outbox.poll_event(), Some(Event::Discarded(Discard::ResetUnknown)), "it was not sent yet");
         outgoing.handle_reset(&mut bench.context(), 2, &mut outbox);

@@ -13,6 +13,7 @@ use crate::{
     fingerprint::{Digest, Fingerprint},
     message::{Kind, Message, empty_message},
     option::OptionNumber,
+    payload::Payload,
     refused::{RefusedRequest, RequestFault},
     request::Request,
     response::Response,
@@ -283,10 +284,11 @@ impl Endpoint {
         let expires = context.now + context.params.lifetime(message.kind == Kind::Confirmable);
         let asked = Asked::here(message.mid, Fingerprint::of(message));
         self.answers.insert(context, (asked, self.is_plain), expires, &answer);
+        self.answers.mark(&answer);
     }
 
     /// Answers without storing anything; returns the answer.
-    fn answer(&mut self, message: &Message<'_>, response: &Response) -> Vec<u8> {
+    fn answer(&mut self, message: &Message<'_>, response: &Response) -> Payload {
         let (kind, mid) = match message.kind {
             Kind::Confirmable => (Kind::Acknowledgement, message.mid),
             _ => (Kind::NonConfirmable, self.take_mid()),

@@ -23,6 +23,7 @@ use crate::{
     fingerprint::Digest,
     message::{Kind, Message, MessageWriter, empty_message},
     option::OptionNumber,
+    payload::Payload,
 };
 
 /// See the module. It is to be given to an endpoint, or back to the budget.
@@ -120,15 +121,17 @@ impl Endpoint {
         let expires = context.now + context.params.lifetime(message.kind == Kind::Confirmable);
         let asked = Asked::of(message.mid, digest, false);
         self.answers.insert(context, (asked, self.is_plain), expires, &answer);
+        self.answers.mark(&answer);
         self.answer_copy(message, answer)
     }
 
-    fn left_answer(&self, context: &Context<'_>, mid: u16, digest: Digest) -> Option<Vec<u8>> {
+    fn left_answer(&self, context: &Context<'_>, mid: u16, digest: Digest) -> Option<Payload> {
         let stored = self.answers.find_left(context.now, mid, digest)?;
-        Some(bare(&stored.message(context.params.answer_frame)))
+        let answer = stored.message(context.params.answer_frame);
+        Some(answer.mark(bare(&answer)))
     }
 
-    fn answer_copy(&mut self, message: &Message<'_>, answer: Vec<u8>) -> bool {
+    fn answer_copy(&mut self, message: &Message<'_>, answer: Payload) -> bool {
         if message.kind == Kind::Confirmable && Kind::of(&answer) == Some(Kind::Acknowledgement) {
             self.outbox().transmit(Transmit::Message(answer));
         }

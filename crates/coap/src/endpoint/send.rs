@@ -18,6 +18,7 @@ use crate::{
     message::{Kind, Token, empty_message},
     option::OptionNumber,
     outbound::{Delivery, Outbound, Purpose, RequestId},
+    payload::Payload,
     request::Request,
     response::Response,
 };
@@ -64,8 +65,8 @@ impl Endpoint {
         let preferred = self.preferred_block(context, &response);
         let (bytes, rest) = match stage {
             _ if is_wanted => emit_in_blocks(response, (kind, mid, token), (&wish, preferred), context)?,
-            Stage::Fresh { .. } => (empty_message(Kind::Acknowledgement, mid).to_vec(), None),
-            Stage::Acknowledged | Stage::Unacknowledgeable => (Vec::new(), None),
+            Stage::Fresh { .. } => (empty_message(Kind::Acknowledgement, mid).to_vec().into(), None),
+            Stage::Acknowledged | Stage::Unacknowledgeable => (Payload::new(), None),
         };
         if registers {
             self.observers().insert(token);
@@ -76,7 +77,7 @@ impl Endpoint {
         let asked = Asked::of(exchange.mid(), digest, wish.is_safe);
         let Self { answers, active, is_plain, .. } = self;
         let request = (asked, *is_plain);
-        let Active { incoming, outgoing, bodies, outbox } = &mut **active.get_or_insert_default();
+        let Active { incoming, outgoing, bodies, outbox, .. } = &mut **active.get_or_insert_default();
         incoming.close(context, exchange);
         if let Some(mut rest) = rest {
             // RFC 7959 2.6: only the first block of a notification has Observe.
@@ -96,6 +97,7 @@ impl Endpoint {
         } else {
             if !(is_turned_away || is_part || wish.is_for_a_later_block()) {
                 answers.insert(context, request, expires, &bytes);
+                answers.mark(&bytes);
             }
             // Without bytes nothing is sent.
             outbox.transmit(Transmit::Message(bytes));
@@ -212,6 +214,7 @@ impl Endpoint {
         let expires = context.now + left;
         let asked = Asked::here(origin.mid, Fingerprint::UNKNOWN);
         self.answers.insert(context, (asked, self.is_plain), expires, &bytes);
+        self.answers.mark(&bytes);
         Ok(())
     }
 
@@ -238,7 +241,7 @@ impl Endpoint {
         let (id, mid) = (RequestId(self.take_serial()), self.take_mid());
         let token = Token::from(id.0);
         let confirmable = request.confirmable;
-        let bytes = request.into_message(mid, token);
+        let bytes = Payload::from(request.into_message(mid, token));
         if bytes.len() > context.params.message_bytes_max {
             return Err(RequestError::TooLarge);
         }
@@ -252,7 +255,12 @@ impl Endpoint {
         } else {
             outbox.transmit(Transmit::Message(bytes));
             let deadline = context.now + context.params.non_lifetime;
-            Outbound { mid, purpose, delivery: Delivery::AwaitingResponse { deadline }, bytes: Vec::new() }
+            Outbound {
+                mid,
+                purpose,
+                delivery: Delivery::AwaitingResponse { deadline },
+                bytes: Payload::new(),
+            }
         };
         outgoing.add(context, outbound, outbox);
         Ok(id)
@@ -264,7 +272,7 @@ fn emit_response(
     response: &Response,
     (kind, mid, token): (Kind, u16, Token),
     context: &Context<'_>,
-) -> Result<Vec<u8>, RespondError> {
+) -> Result<Payload, RespondError> {
     let bytes = response.to_message(kind, mid, token);
     let bytes_max = message_bytes_max(context);
     if bytes.len() > bytes_max {
@@ -284,7 +292,7 @@ fn emit_in_blocks(
     header: (Kind, u16, Token),
     (wish, preferred): (&Wish, Option<Block>),
     context: &Context<'_>,
-) -> Result<(Vec<u8>, Option<Response>), RespondError> {
+) -> Result<(Payload, Option<Response>), RespondError> {
     if response.is_block() {
         let part = cut_part(response, header.2, wish, context)?;
         return Ok((emit_response(&part, header, context)?, None));

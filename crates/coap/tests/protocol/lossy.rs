@@ -95,7 +95,7 @@ impl World {
             match event {
                 Event::Response { id, response, .. } => {
                     let number = self.number(id);
-                    assert_eq!(response.payload, number.to_string().as_bytes());
+                    assert_eq!(*response.payload, *number.to_string().as_bytes());
                     self.responses[number] += 1;
                 }
                 Event::RequestFailed { id, .. } => {

@@ -11,5 +11,6 @@ mod observe;
 mod parts;
 mod peer;
 mod remains;
+mod secrets;
 mod table;
 mod vectors;

@@ -88,6 +88,8 @@ impl CbcKeys {
         let mut iv = [0; BLOCK_BYTES];
         rng.fill(&mut iv);
         let start = out.len();
+        // At once: what grows before it is encrypted leaves its content behind.
+        out.reserve(2 * BLOCK_BYTES + content.len() + MAC_BYTES);
         out.extend_from_slice(&iv);
         out.extend_from_slice(content);
         if self.order == CbcOrder::MacThenEncrypt {

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use narrowgate_coap::{Code, Context, Discard, Event, Request, RespondError, Response};
+use narrowgate_coap::{Code, Context, Discard, Event, Payload, Request, RespondError, Response};
 use narrowgate_dtls::SealError;
 
 use super::{Shard, stats::Counter, table::Row};
@@ -144,5 +144,5 @@ fn shorter(response: &Response) -> Response {
     if response.code.class() < 4 {
         return Response::new(Code::INTERNAL_SERVER_ERROR);
     }
-    Response { code: response.code, options: response.options.clone(), payload: Vec::new() }
+    Response { code: response.code, options: response.options.clone(), payload: Payload::new() }
 }

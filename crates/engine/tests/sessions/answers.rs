@@ -34,7 +34,7 @@ fn attack_028_an_answer_longer_than_the_negotiated_fragment_goes_in_blocks_or_sh
             let is_told = expected.0 == Code::INTERNAL_SERVER_ERROR;
             assert_eq!(asker.world.too_long, if is_told { vec![(615, 512)] } else { vec![] }, "{mfl:?}");
             if expected.0 == Code::CONTENT {
-                let mut whole = first.payload.clone();
+                let mut whole = first.payload.to_vec();
                 let mut last = first;
                 while let Some(block) =
                     last.options.find_uint(OptionNumber::BLOCK2).and_then(Block::from_value)
@@ -45,7 +45,7 @@ fn attack_028_an_answer_longer_than_the_negotiated_fragment_goes_in_blocks_or_sh
                     last = asker.ask(Request::get("/p").option(OptionNumber::BLOCK2, &value[1..]));
                     whole.extend_from_slice(&last.payload);
                 }
-                assert_eq!(whole, answer.payload, "{mfl:?}");
+                assert_eq!(*whole, *answer.payload, "{mfl:?}");
             }
             assert_eq!(asker.world.count(Counter::ResponsesLate), 0);
         }

@@ -108,10 +108,12 @@ fn deliver(session: &Grant, wanted: &SecretWanted, secret: &Secret) -> Response 
     let mut payload = Zeroizing::new(Vec::with_capacity(768));
     serde_json::to_writer(&mut *payload, &info).expect("strings can always be written as JSON, into memory");
     let payload = match wanted.content_format {
+        // Shorter than its JSON, for which it has room from the beginning.
         format::CBOR => cbor::from_json(&payload),
         _ => std::mem::take(&mut *payload),
     };
-    Response::new(Code::CONTENT).content_format(wanted.content_format).max_age(0).payload(payload)
+    let response = Response::new(Code::CONTENT).content_format(wanted.content_format).max_age(0);
+    response.secret_payload(payload)
 }
 
 fn seconds_to_next_hour(now: UnixMillis) -> u32 {
@@ -153,7 +155,7 @@ mod tests {
              \"params\":{{\"assetId\":\"As5etId1\",\"productKey\":\"MuGsF6W4\",\
              \"deviceKey\":\"15bBZlRknc\",\"deviceSecret\":\"Z5YtZaQpK5IWocakV7zQ\"}}}}"
         );
-        assert_eq!(String::from_utf8(answer.response.payload), Ok(expected));
+        assert_eq!(String::from_utf8(answer.response.payload.to_vec()), Ok(expected));
     }
 
     #[test]
@@ -188,6 +190,16 @@ mod tests {
     #[test]
     fn the_answer_and_the_wish_do_not_show_the_secret_when_debugged() {
         assert!(!format!("{:?}", answer(&Issued::Done, &session())).contains("Z5Yt"));
+    }
+
+    #[test]
+    fn the_answer_is_wiped_when_it_is_dropped_and_did_not_grow_before() {
+        let json = answer(&Issued::Done, &session()).response.payload;
+        assert!(json.is_secret() && json.capacity() == 768);
+        let wanted = SecretWanted { asked: UnixMillis(1_704_067_800_000), content_format: 60 };
+        let secret = Secret::new("Z5YtZaQpK5IWocakV7zQ".into());
+        let cbor = answer_secret(&session(), &wanted, &Issued::Done, &secret).response.payload;
+        assert!(cbor.is_secret() && cbor.capacity() == json.len(), "{} {}", cbor.capacity(), json.len());
     }
 
     #[test]

@@ -104,7 +104,7 @@ mod tests {
         let listed = |product| {
             let action = handle(&grant, &Request::get(PATH), product, crate::ids::UnixMillis(0));
             let Action::Respond(answer) = action else { panic!("it is answered") };
-            String::from_utf8(answer.response().payload.clone()).expect("text")
+            String::from_utf8(answer.response().payload.to_vec()).expect("text")
         };
         let short = "</p>;ct=60,</r>;ct=60,</a>;ct=60,</c>;ct=60,</o>;ct=60";
         assert!(listed(ProductState::OnWithShortPaths(None)).ends_with(short));
@@ -116,7 +116,7 @@ mod tests {
     fn listed(mode: SecureMode) -> Vec<String> {
         let answer = ask(mode, &Request::get(PATH).accept(format::LINK_FORMAT));
         assert_eq!((answer.response().code, answer.refusal()), (Code::CONTENT, None));
-        let text = String::from_utf8(answer.response().payload.clone()).expect("text");
+        let text = String::from_utf8(answer.response().payload.to_vec()).expect("text");
         text.split(',').map(str::to_owned).collect()
     }
 

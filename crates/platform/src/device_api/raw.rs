@@ -154,7 +154,7 @@ pub fn reply_for_script(response: &Response) -> Option<String> {
     let (object, text) = NO_DATA;
     let reply = match response.payload.strip_suffix(object) {
         Some(begin) => [begin, text].concat(),
-        None => response.payload.clone(),
+        None => response.payload.to_vec(),
     };
     String::from_utf8(reply).ok()
 }

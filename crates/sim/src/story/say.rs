@@ -22,7 +22,7 @@ impl Fetched {
     /// The command that an answer holds, if it holds one.
     pub(super) fn of(event: &DeviceEvent) -> Option<Self> {
         let payload = match event {
-            DeviceEvent::Answered(response) => &response.payload,
+            DeviceEvent::Answered(response) => &*response.payload,
             DeviceEvent::Carried { command, .. } => command,
             _ => return None,
         };

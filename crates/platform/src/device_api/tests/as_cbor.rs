@@ -30,7 +30,7 @@ fn content(response: &Response, content_format: u16) -> String {
     assert_eq!(said, Some(content_format.into()), "{response:?}");
     match content_format {
         format::CBOR => cbor::to_json(&response.payload, cbor::Limits::BODY, None).expect("it is CBOR"),
-        _ => String::from_utf8(response.payload.clone()).expect("it is text"),
+        _ => String::from_utf8(response.payload.to_vec()).expect("it is text"),
     }
 }
 

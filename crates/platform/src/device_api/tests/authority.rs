@@ -189,7 +189,7 @@ fn check_answer(action: &Action) -> Result<(), TestCaseError> {
                         .unwrap_or_default()
                         .into_bytes()
                 }
-                _ => response.payload.clone(),
+                _ => response.payload.to_vec(),
             };
             let reply = serde_json::from_slice::<serde_json::Value>(&json).ok();
             let is_fault = reply.is_some_and(|reply| reply["code"] != 200);

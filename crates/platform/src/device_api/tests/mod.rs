@@ -88,7 +88,7 @@ fn fault(action: Action) -> (u64, String) {
 }
 
 fn text(response: Response) -> String {
-    String::from_utf8(response.payload).expect("it is text")
+    String::from_utf8(response.payload.to_vec()).expect("it is text")
 }
 
 #[test]

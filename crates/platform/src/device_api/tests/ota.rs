@@ -49,13 +49,13 @@ fn a_device_says_its_version_and_how_far_it_is() {
     }
     let body = r#"{"id":7,"method":"ota.device.inform","params":{"version":"1"}}"#;
     let done = wanted(post(&path("inform"), body)).done();
-    assert_eq!(done.response().payload, br#"{"id":7,"code":200,"data":{}}"#);
+    assert_eq!(done.response().payload, *br#"{"id":7,"code":200,"data":{}}"#);
 }
 
 #[test]
 fn the_answers_say_what_there_is() {
     let asked = || wanted(told("getversion", "{}"));
-    let shown = |answer: Answer| String::from_utf8(answer.response().payload.clone()).expect("text");
+    let shown = |answer: Answer| String::from_utf8(answer.response().payload.to_vec()).expect("text");
     assert_eq!(shown(asked().versions([])), r#"{"id":"1","code":200,"data":[]}"#);
     let offer = |version: &str| UpgradeOffer {
         version: version.to_owned(),
