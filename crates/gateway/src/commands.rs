@@ -306,7 +306,9 @@ impl Entry {
     fn to_fetch(&self, ask: &Ask, at: UnixMillis) -> Option<&Command> {
         match &ask.wanted {
             CommandWanted::Fetch { topic, .. } => self.queue.oldest_of(topic, at, ask.way),
-            CommandWanted::FetchOldest { .. } => self.queue.oldest(at, ask.way, |command| self.serves(command)),
+            CommandWanted::FetchOldest { .. } => {
+                self.queue.oldest(at, ask.way, |command| self.serves(command))
+            }
             CommandWanted::Reply { .. } => None,
         }
     }

@@ -459,7 +459,7 @@ impl<'a> Conversation<'a> {
                     self.server.handle_answer(self.both(), token, Answer::OnlineOf(Ok(Vec::new())));
                 }
                 // Of no product, as its data format is JSON.
-                Effect::Decode(..) | Effect::Encode(..) | Effect::Received(_) => {
+                Effect::Decode(..) | Effect::Encode(..) | Effect::GiveUp(_) | Effect::Received(_) => {
                     unreachable!("the product has no script")
                 }
                 Effect::Diagnose(token, _) => {

@@ -15,7 +15,7 @@ use narrowgate_platform::{
         points,
         properties::IN_A_MESSAGE_MAX,
     },
-    firmware::{FirmwareStep, NoUpgrade, check_version},
+    firmware::{FirmwareStep, NoUpgrade, UpgradeOffer, check_version},
     ids::{DeviceId, UnixMillis},
     model::{
         message::{MessageKind, read_event},
@@ -144,8 +144,15 @@ pub(crate) fn check_firmware(session: &Grant, request: &Request, wanted: &OtaWan
         OtaMessage::Step(FirmwareStep::Progress { step, .. }) => assert!((-5..=100).contains(step)),
         OtaMessage::Step(other) => panic!("no message says this: {other:?}"),
         OtaMessage::GetVersion => {
-            let reply = reply_of(wanted.versions(["1.0"]).response());
-            return assert_eq!(reply["data"], Value::from(vec!["1.0"]));
+            let offer = UpgradeOffer {
+                version: "1.0".to_owned(),
+                sign: "0".repeat(64),
+                sign_method: "SHA256",
+                file_url: "coaps://localhost/ota/Ab3dEf7h".to_owned(),
+                file_size: 1,
+            };
+            let reply = reply_of(wanted.versions([offer]).response());
+            return assert_eq!(reply["data"][0]["version"], "1.0");
         }
     }
     check_reply(request, wanted.done().response());

@@ -382,7 +382,7 @@ mod tests {
     #[test]
     fn an_offer_that_told_nobody_says_why() {
         let why = |devices, have_it, chosen, of| {
-            Offered { image_id: "Ab3dEf7h".to_owned(), devices, have_it, chosen, of }.why_nobody()
+            Offered { devices, have_it, chosen, of, ..none_offered() }.why_nobody()
         };
         assert_eq!(why(1, 0, 1, 9), None);
         let nobody = why(0, 0, 0, 9).expect("nobody was told");

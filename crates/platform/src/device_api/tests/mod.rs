@@ -69,7 +69,7 @@ fn stored(action: Action) -> (Vec<Message>, String) {
         Write::Message(message) => message,
         other => panic!("only reports are stored: {other:?}"),
     });
-    (messages.collect(), text(response))
+    (messages.collect(), text(&response))
 }
 
 /// The JSON code of a report that is refused in the reply, and the words of the log, which begin with the
@@ -87,7 +87,7 @@ fn fault(action: Action) -> (u64, String) {
     (reply["code"].as_u64().expect("a number"), refusal.detail.into_owned())
 }
 
-fn text(response: Response) -> String {
+fn text(response: &Response) -> String {
     String::from_utf8(response.payload.to_vec()).expect("it is text")
 }
 
@@ -303,7 +303,7 @@ fn a_batch_may_be_stored_without_its_invalid_points() {
     assert_eq!(kept, [r#"{"a":1,"e":[3,4]}"#, r#"{"f":1}"#]);
     // Nothing is left to store: the device is told 200, as it wished, and the log says why nothing came.
     let (response, refusal) = response(skip(r#"[{"measurepoints":{"b":null}}]"#));
-    assert_eq!(text(response), r#"{"code":200,"data":{}}"#);
+    assert_eq!(text(&response), r#"{"code":200,"data":{}}"#);
     let refusal = refusal.expect("it leaves a trace");
     assert_eq!((refusal.reason, refusal.code()), (Some(Reason::ModelInvalid), Some(1204)));
     let said = "nothing was stored: the batch skips invalid points, and it has no other; left out: \

@@ -32,7 +32,7 @@ fn asked(root: &str, verb: &str, params: &str, model: Option<&ThingModel>) -> Ac
 fn edit(action: Action) -> PropertyEdit {
     let Action::Edit(wanted) = action else { panic!("it is a change: {action:?}") };
     assert_eq!(wanted.response.code, Code::CHANGED);
-    assert_eq!(text(wanted.response), r#"{"id":"1","code":200,"data":{}}"#);
+    assert_eq!(text(&wanted.response), r#"{"id":"1","code":200,"data":{}}"#);
     wanted.edit
 }
 
@@ -42,7 +42,7 @@ fn answered(action: Action, all: &str) -> String {
     let Action::Query(wanted) = action else { panic!("it is a query: {action:?}") };
     let (response, refusal) = wanted.answer(&Properties::from_json(all)).into_parts();
     assert_eq!(refusal, None);
-    text(response)
+    text(&response)
 }
 
 fn set(edit: &PropertyEdit) -> String {
@@ -240,7 +240,7 @@ fn what_would_be_too_much_is_told_by_its_own_code() {
     let (response, refusal) = wanted.too_much(9000).into_parts();
     let words = "/params: the device's attributes would take 9000 bytes as JSON; 8192 are kept";
     let expected = format!(r#"{{"id":"1","code":1008,"message":"{words}","data":{{}}}}"#);
-    assert_eq!((response.code, text(response)), (Code::CHANGED, expected));
+    assert_eq!((response.code, text(&response)), (Code::CHANGED, expected));
     let refusal = refusal.expect("it is logged");
     assert_eq!((refusal.reason, refusal.code()), (Some(Reason::TooLarge), Some(1008)));
 }
@@ -265,7 +265,7 @@ fn an_answer_that_would_be_too_long_says_to_ask_for_less() {
         let (response, refusal) = wanted.answer(&Properties::default()).into_parts();
         let words = format!("/params/attributes: 12025 bytes of attributes, 10240 can be sent: {advice}");
         let expected = format!(r#"{{"id":"1","code":1008,"message":"{words}","data":{{}}}}"#);
-        assert_eq!((response.code, text(response)), (Code::CHANGED, expected));
+        assert_eq!((response.code, text(&response)), (Code::CHANGED, expected));
         let refusal = refusal.expect("it is logged");
         assert_eq!((refusal.reason, refusal.code()), (Some(Reason::TooLarge), Some(1008)));
         assert!(refusal.detail.ends_with("an operator can give it shorter ones"), "{}", refusal.detail);

@@ -162,6 +162,6 @@ fn the_longest_answer_with_all_attributes_fits_the_longest_body() {
     let asked = Request::post(path, 50, body);
     let action = handle(&session(SecureMode::DeviceSecret), &asked, ProductState::On(Some(&model)), NOW);
     let Action::Query(wanted) = action else { panic!("it is a query: {action:?}") };
-    let answer = super::text(wanted.answer(&all).into_parts().0);
+    let answer = super::text(&wanted.answer(&all).into_parts().0);
     assert!(answer.contains(&default) && answer.len() <= BODY_BYTES_MAX, "{} bytes", answer.len());
 }
