@@ -39,8 +39,8 @@ impl Model {
         is_known.then_some(()).ok_or_else(|| AccessChange::no_unit(ou))
     }
 
-    pub(super) fn change_access(&mut self, change: AccessChange) -> Result<(), StoreError> {
-        match &change {
+    pub(super) fn change_access(&mut self, change: &AccessChange) -> Result<(), StoreError> {
+        match change {
             AccessChange::AddUnit(unit) => {
                 let is_same = |known: &Unit| known.ou == unit.ou || known.name == unit.name;
                 if unit.is_as_default() || self.access.units.iter().any(is_same) {

@@ -108,8 +108,8 @@ pub trait Registry: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub enum Change {
     /// Adds a product; its model is its first version, and gets its numbers. `Exists` where the key is taken.
-    /// A damaged row of that key is replaced; its devices and the versions of its model stay, and where it has
-    /// devices it belongs to their unit. `Missing` where there is no such organisation unit.
+    /// A damaged row of that key is replaced; its devices and the versions of its model stay, and where it
+    /// has devices it belongs to their unit. `Missing` where there is no such organisation unit.
     CreateProduct(Product),
     /// Replaces name, switches and activation of a product.
     UpdateProduct(Product),
