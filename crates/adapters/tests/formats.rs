@@ -49,7 +49,7 @@ use narrowgate_platform::{
     testing::{
         block_on,
         store::{
-            firmware,
+            access, firmware,
             fixtures::{
                 append, at, history, issue, login, presence, product, refusal, report, report_arriving,
                 resumed, shown, write,
@@ -187,6 +187,7 @@ fn fill_second_day(store: &SqliteStore, devices: [DeviceId; 7], off: Product) {
     fill_models(store);
     fill_scripts(store);
     firmware::fill(store, "meters", [online, offline]);
+    access::fill(store);
 }
 
 /// Only from format 12 on: a draft, and two versions of a script, the second of which was rolled back.
@@ -295,6 +296,7 @@ fn reads(store: &SqliteStore) -> String {
     for id in ids {
         of_device(&mut out, store, id);
     }
+    out += &access::lines(store);
     out += &firmware::lines(store);
     log_lines(&mut out, "refusals", &block_on(store.refusals(Part::first(100))).unwrap());
     let mut recovered = block_on(store.recover()).unwrap();

@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::iter_over_hash_type)]
 
+pub mod access;
 pub mod command;
 pub mod device;
 pub mod firmware;

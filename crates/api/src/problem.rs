@@ -34,6 +34,9 @@ pub struct Problem {
     /// What may help.
     #[serde(rename = "try", default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// The request that it answers, as in the header `X-Request-Id` and in the log.
+    #[serde(rename = "requestId", default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 /// Kinds of faults. A program that knows fewer of them than the server reads `other`.
@@ -50,6 +53,12 @@ pub enum Code {
     ScriptInvalid,
     /// What was to be changed is no longer what the request says that it is (`If-Match`).
     PreconditionFailed,
+    /// Nobody is known to ask: there is no token, or it is not valid (any more).
+    Unauthorized,
+    /// The caller may not do it.
+    Forbidden,
+    /// The caller asks too often.
+    RateLimited,
     /// There is no such thing.
     Missing,
     /// There is one already.
@@ -104,7 +113,17 @@ impl Problem {
     /// A problem with nothing but its kind and its headline.
     pub fn new(status: u16, code: Code, title: impl Into<String>) -> Self {
         let (kind, title) = (ABOUT_BLANK.to_owned(), title.into());
-        Self { kind, title, status, detail: None, code, place: None, line: None, hint: None }
+        Self {
+            kind,
+            title,
+            status,
+            detail: None,
+            code,
+            place: None,
+            line: None,
+            hint: None,
+            request_id: None,
+        }
     }
 }
 

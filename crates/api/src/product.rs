@@ -34,6 +34,9 @@ pub enum DataFormat {
 pub struct NewProduct {
     /// What people call it; 1 to 128 characters.
     pub name: String,
+    /// The organisation unit that owns it, by its key or its name; the caller's where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ou: Option<String>,
     /// Its key; generated where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub product_key: Option<String>,
@@ -182,6 +185,9 @@ pub struct ProductView {
     pub product_key: String,
     /// What people call it.
     pub name: String,
+    /// The organisation unit that owns it. A server of before says nothing.
+    #[serde(default)]
+    pub ou: String,
     /// Whether its devices may connect.
     pub enabled: bool,
     /// Dynamic activation.

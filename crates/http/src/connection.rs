@@ -21,11 +21,14 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
-use crate::places::{Place, PlacesMax, Seat};
+use crate::{
+    gate::Peer,
+    places::{Place, PlacesMax, Seat},
+};
 
-/// Connections at a time on TCP. A scraper, a probe and some browsers need only a few. There is nothing to
-/// follow.
-pub const TCP_PLACES_MAX: PlacesMax = PlacesMax { requests: 256, followers: 0, waiting: 0 };
+/// Connections at a time on TCP: some programs, a scraper, a probe and some browsers need only a few. Only
+/// holders of tokens follow, and wait for devices.
+pub const TCP_PLACES_MAX: PlacesMax = PlacesMax { requests: 256, followers: 128, waiting: 64 };
 
 /// A connection that sends no complete request, or accepts no bytes of an answer, for this long is closed, so
 /// that silent ones cannot use up the places.
@@ -36,7 +39,7 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(60);
 pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     router: Router,
-    place: &Place,
+    (place, peer): (&Place, Option<Peer>),
     mut stopping: watch::Receiver<bool>,
 ) {
     let io = TokioIo::new(TimedWrites { stream, stalled: None, seat: place.seat() });
@@ -45,6 +48,9 @@ pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>
     let seat = place.seat();
     let service = router.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(seat.clone());
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         request
     });
     let connection = builder.serve_connection(io, TowerToHyperService::new(service));

@@ -1,10 +1,14 @@
 //! The HTTP side, on the control-plane runtime beside the data plane: one router over the operator's service.
 //!
-//! * On TCP: health, metrics and a start page. It only reads, ignores bodies, and names no device and no
-//!   secret. It is bound to loopback unless configured otherwise; requests end within [`REQUEST_TIME_MAX`].
-//! * On a socket whose peers are known ([`control_router`]): the same, and the operator's verbs under
-//!   `/api/v1`, for peers that the [`Listener`] accepts. Bodies have at most [`BODY_BYTES_MAX`] bytes.
-//! * In process ([`api_router`]): only the verbs.
+//! * On TCP ([`router`]): health, metrics and a start page, open to everyone, which name no device and no
+//!   secret; and the operator's verbs under `/api/v1` for holders of tokens (module `gate`), as far as their
+//!   role goes (module `api::asked`) and in their organisation unit. It is bound to loopback unless
+//!   configured otherwise. What is open ends within [`REQUEST_TIME_MAX`].
+//! * On a socket whose peers are known ([`control_router`]): the same without tokens, for peers that the
+//!   [`Listener`] accepts: each is the owner.
+//! * In process ([`api_router`]): only the verbs, for the owner.
+//!
+//! Bodies have at most [`BODY_BYTES_MAX`] bytes, and are read only of somebody who may in.
 //!
 //! The number of connections at a time is limited ([`PlacesMax`]), and each may be silent for at most
 //! [`SILENCE_MAX`]; where others wait, for [`ALONE`].
@@ -12,11 +16,15 @@
 
 mod api;
 mod connection;
+mod gate;
 pub mod health;
+#[cfg(test)]
+mod matrix;
 pub mod metrics;
 mod page;
 mod places;
 mod problem;
+mod request_id;
 mod routes;
 mod secret;
 mod serve;

@@ -25,7 +25,8 @@ impl About {
              <li><a href=\"/health/live\">/health/live</a>: the process runs</li>\n\
              <li><a href=\"/health/ready\">/health/ready</a>: devices are served</li>\n\
              <li><a href=\"/metrics\">/metrics</a>: numbers for Prometheus</li>\n</ul>\n\
-             <p>Products and devices are managed on the command line: <code>narrowgate --help</code>.</p>\n\
+             <p>Products and devices are managed on the command line: <code>narrowgate --help</code>; by \
+             programs under <code>/api/v1</code>, with a token: <code>narrowgate token create</code>.</p>\n\
              </body>\n</html>\n"
         )
     }

@@ -1,6 +1,7 @@
 //! Errors as `application/problem+json` (RFC 9457).
 
 use axum::{
+    body::Body,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -10,7 +11,7 @@ use narrowgate_api::problem::{Code, MEDIA_TYPE, Problem};
 const RETRY_AFTER_S: u16 = 5;
 
 /// An answer that is a problem.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Refused(pub(crate) Problem);
 
 impl Refused {
@@ -21,21 +22,38 @@ impl Refused {
     }
 }
 
+/// Goes with the answer, so that whoever knows the name of the request can say it in the problem.
+#[derive(Debug, Clone)]
+pub(crate) struct ProblemOf(pub(crate) Refused);
+
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {
         Self(problem)
     }
 }
 
+impl Refused {
+    /// The same answer with the name of the request in its body.
+    pub(crate) fn named(self, id: &str, answer: Response) -> Response {
+        let problem = Problem { request_id: Some(id.to_owned()), ..self.0 };
+        answer.map(|_| Body::from(written(&problem)))
+    }
+}
+
+/// Strings and a number can always be serialised.
+fn written(problem: &Problem) -> String {
+    serde_json::to_string(problem).unwrap_or_default()
+}
+
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        // Strings and a number can always be serialised.
-        let body = serde_json::to_string(&self.0).unwrap_or_default();
+        let body = written(&self.0);
         let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
         }
+        response.extensions_mut().insert(ProblemOf(self));
         response
     }
 }

@@ -1,5 +1,7 @@
 //! The routes and the headers that every answer carries.
 
+use std::sync::Arc;
+
 use axum::{
     Json, Router,
     body::Body,
@@ -10,17 +12,20 @@ use axum::{
     routing::get,
 };
 use narrowgate_api::problem::Code;
+use narrowgate_platform::rules::rate::Rate;
 use serde_json::json;
 use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
     api::{self, Api},
     connection::SILENCE_MAX,
+    gate::{Gate, Peer},
     health::{Findings, Health, Phase},
     metrics::{MetricsSource, prometheus_text},
     page::About,
     places::Seat,
     problem::Refused,
+    request_id,
     secret,
     serve::REQUEST_TIME_MAX,
 };
@@ -42,21 +47,52 @@ const SECURITY_HEADERS: [(header::HeaderName, HeaderValue); 5] = [
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
 ];
 
-/// The routes on TCP, open to everyone.
-pub fn router(about: About, health: Health, metrics: MetricsSource) -> Router {
+/// The routes on TCP: what is open to everyone, and the operator's verbs for holders of tokens, each of which
+/// asks at this rate at most (`None`: as often as it likes). It needs a multi-threaded runtime.
+pub fn router(about: About, health: Health, metrics: MetricsSource, api: Api, rate: Option<Rate>) -> Router {
+    let gate = Arc::new(Gate::new(api.operator.clone(), rate));
+    let counted = Arc::clone(&gate);
+    let metrics: MetricsSource = Arc::new(move || {
+        let mut samples = metrics();
+        samples.extend(counted.samples());
+        samples
+    });
+    // The last layer is the first to see a request: nothing is read of a body before it is known whose it is.
+    let verbs = api::routes(api)
+        .layer(middleware::from_fn(run_whole))
+        .layer(middleware::from_fn(request_id::note))
+        .route_layer(middleware::from_fn_with_state(gate, let_in));
     open_routes(about, health, metrics)
+        .layer(middleware::from_fn(answer_in_time))
+        .merge(verbs)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn(answer_within_limits))
+        .layer(middleware::from_fn(harden))
+        .layer(middleware::from_fn(request_id::identify))
 }
 
-/// The same and the operator's verbs, for peers that may do everything. It needs a multi-threaded runtime.
+/// What is open to everyone and the operator's verbs, for peers that are the owner. It needs a multi-threaded
+/// runtime.
 pub fn control_router(about: About, health: Health, metrics: MetricsSource, api: Api) -> Router {
     open_routes(about, health, metrics)
-        .merge(api::routes(api))
+        .merge(api::routes(api).layer(middleware::from_fn(api::as_owner)))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(run_whole))
+        .layer(middleware::from_fn(request_id::identify))
+}
+
+/// Lets a request in whose token is valid.
+async fn let_in(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<Peer>().copied();
+    match gate.admit(request.headers(), peer).await {
+        Ok(asker) => {
+            request.headers_mut().remove(header::AUTHORIZATION);
+            request.extensions_mut().insert(asker);
+            next.run(request).await
+        }
+        Err(refused) => refused,
+    }
 }
 
 fn open_routes(about: About, health: Health, metrics: MetricsSource) -> Router {
@@ -117,14 +153,20 @@ pub(crate) async fn method_not_allowed(method: Method) -> Refused {
     Refused::new(StatusCode::METHOD_NOT_ALLOWED, Code::MethodWrong, detail)
 }
 
-async fn answer_within_limits(request: Request, next: Next) -> Response {
+async fn answer_in_time(request: Request, next: Next) -> Response {
     let _answering = request.extensions().get::<Seat>().map(Seat::answer);
     let answer = timeout(REQUEST_TIME_MAX, next.run(request)).await;
-    let mut response = answer.unwrap_or_else(|_| {
+    answer.unwrap_or_else(|_| {
         let detail = "the answer took too long";
         Refused::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, detail).into_response()
-    });
-    response.headers_mut().extend(SECURITY_HEADERS);
+    })
+}
+
+async fn harden(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    for (name, value) in SECURITY_HEADERS {
+        response.headers_mut().insert(name, value);
+    }
     response
 }
 
@@ -133,16 +175,31 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use axum::body::{Body, to_bytes};
+    use narrowgate_platform::{
+        ids::UnixMillis,
+        memory::MemoryStore,
+        ports::NobodyConnected,
+        service::Operator,
+        testing::{ManualClock, SeededEntropy},
+    };
     use tower::ServiceExt as _;
 
     use super::*;
     use crate::metrics::Metric;
 
+    fn api() -> Api {
+        let (clock, entropy) = (Arc::new(ManualClock::new(UnixMillis(0))), Arc::new(SeededEntropy::new(1)));
+        let store = Arc::new(MemoryStore::default());
+        let operator = Operator::new(store, clock, entropy, Arc::new(NobodyConnected));
+        Api { operator, host: Arc::new(|| unreachable!("nobody asks for it")), events: None }
+    }
+
     async fn ask(health: &Health, method: &str, path: &str) -> (StatusCode, String, String) {
         let metrics: MetricsSource = Arc::new(|| vec![Metric::gauge("sessions", "Sessions now.").is(2)]);
         let about = About { version: "0", dtls: "127.0.0.1:5684".into() };
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-        let response = router(about, health.clone(), metrics).oneshot(request).await.unwrap();
+        let router = router(about, health.clone(), metrics, api(), None);
+        let response = router.oneshot(request).await.unwrap();
         for (name, value) in SECURITY_HEADERS {
             assert_eq!(response.headers().get(&name), Some(&value), "{method} {path}");
         }

@@ -1,6 +1,6 @@
 //! Accepts connections and answers them until told to stop.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, net::IpAddr, time::Duration};
 
 use axum::Router;
 use tokio::{
@@ -13,6 +13,7 @@ use tokio::{
 
 use crate::{
     connection::converse,
+    gate::Peer,
     places::{Places, PlacesMax},
 };
 
@@ -30,6 +31,11 @@ pub trait Listener: Send + 'static {
     /// Waits for the next one, also while the system has a fault. Cancel safe: dropping the future loses
     /// nothing.
     fn accept(&mut self) -> impl Future<Output = Self::Io> + Send;
+
+    /// The address at the other end, where there is one.
+    fn peer(_: &Self::Io) -> Option<IpAddr> {
+        None
+    }
 }
 
 impl Listener for TcpListener {
@@ -37,6 +43,10 @@ impl Listener for TcpListener {
 
     async fn accept(&mut self) -> TcpStream {
         axum::serve::Listener::accept(self).await.0
+    }
+
+    fn peer(stream: &TcpStream) -> Option<IpAddr> {
+        stream.peer_addr().ok().map(|address| address.ip())
     }
 }
 
@@ -65,7 +75,8 @@ pub async fn serve<L: Listener>(
         while connections.try_join_next().is_some() {}
         let (router, stopping) = (router.clone(), stopping.clone());
         connections.spawn(async move {
-            converse(stream, router, &place, stopping).await;
+            let peer = L::peer(&stream).map(Peer);
+            converse(stream, router, (&place, peer), stopping).await;
         });
     }
     // New connections are refused from here on.

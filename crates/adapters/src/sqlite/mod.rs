@@ -94,8 +94,8 @@ use narrowgate_platform::{
     },
     paging::{DamagedRows, Page},
     ports::{
-        self, Batch, Changed, Committed, DeviceQuery, FirmwareFound, FirmwareQuery, Journal, Pause,
-        PortFuture, Recovered, SimilarNames, StoreError,
+        self, AccessFound, AccessQuery, Batch, Changed, Committed, DeviceQuery, FirmwareFound, FirmwareQuery,
+        Journal, Pause, PortFuture, Recovered, SimilarNames, StoreError,
     },
     rules::{
         clock::heard_by_news,
@@ -492,6 +492,10 @@ impl ports::Registry for SqliteStore {
 
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {
         self.read(move |reader| overview::read(reader, &self.shared.spans(), query))
+    }
+
+    fn access(&self, query: AccessQuery) -> PortFuture<'_, Result<AccessFound, StoreError>> {
+        self.shared.lookups.look_up(move |reader| registry::access::read(reader.registry(), query))
     }
 
     fn firmware(&self, query: FirmwareQuery) -> PortFuture<'_, Result<FirmwareFound, StoreError>> {

@@ -3,6 +3,7 @@
 use narrowgate_platform::{
     firmware::{PausedBy, UpgradeFailure, UpgradeState},
     model::{
+        access::Role,
         command::{CommandKind, CommandState},
         device::DeviceState,
         log::{LogEvent, Reason},
@@ -17,6 +18,9 @@ const STATES: &[(DeviceState, &str)] = &[
     (DeviceState::Online, "online"),
     (DeviceState::Offline, "offline"),
 ];
+
+const ROLES: &[(Role, &str)] =
+    &[(Role::Viewer, "viewer"), (Role::Operator, "operator"), (Role::Administrator, "administrator")];
 
 const PROFILES: &[(Profile, &str)] = &[(Profile::Default, "default"), (Profile::Nbiot, "nbiot")];
 
@@ -143,6 +147,10 @@ impl Named for DeviceState {
     const WORDS: &'static [(Self, &'static str)] = STATES;
 }
 
+impl Named for Role {
+    const WORDS: &'static [(Self, &'static str)] = ROLES;
+}
+
 impl Named for Profile {
     const WORDS: &'static [(Self, &'static str)] = PROFILES;
 }
@@ -205,6 +213,7 @@ mod tests {
     #[test]
     fn the_tables_are_complete_and_use_the_stable_names() {
         check::<DeviceState>();
+        check::<Role>();
         check::<PropertyKind>();
         check::<LogEvent>();
         check::<Reason>();

@@ -158,6 +158,11 @@ pub(super) fn devices(
     let enabled = query.disabled.map(|disabled| !disabled);
     let limit = query.limit.min(PAGE_MAX) as i64;
     let mut values: Vec<&dyn ToSql> = vec![&after];
+    if let Some(ou) = &query.ou {
+        values.push(ou);
+        // `+`: the index of keys begins with the key.
+        sql += &format!(" AND +d.ou = ?{}", values.len());
+    }
     if let Some(product_key) = &query.product_key {
         values.push(product_key);
         // `+`: with a key, the index of keys is the one to use, not that of products.

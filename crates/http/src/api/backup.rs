@@ -8,28 +8,28 @@
 use std::{convert::Infallible, time::Duration};
 
 use axum::{
-    Router,
     body::Body,
-    extract::State,
     http::header,
     response::{IntoResponse, Response},
-    routing::post,
 };
 use futures_util::stream;
-use narrowgate_platform::ports::{HOLD_TIME_MAX, Pause};
+use narrowgate_platform::{
+    model::access::Needs,
+    ports::{HOLD_TIME_MAX, Pause},
+};
 use tokio::runtime::Handle;
 
-use super::Api;
+use super::asked::{Asked, Routes};
 use crate::problem::Refused;
 
 /// How long the store is held after its peer has left.
 const LINGER: Duration = Duration::from_millis(100);
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/api/v1/backup:hold", post(hold))
+pub(super) fn routes() -> Routes {
+    Routes::default().post("/api/v1/backup:hold", Needs::Own, hold)
 }
 
-async fn hold(State(api): State<Api>) -> Result<Response, Refused> {
+async fn hold(Asked(api): Asked) -> Result<Response, Refused> {
     let pause = api.operator.hold_writes().await?;
     let first = format!("{{\"batch\":{}}}\n", pause.batch);
     let parts = stream::unfold((Some(first), Lingering(Some(pause))), next);

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use axum::{
-    Extension, Json, Router,
-    extract::State,
+    Extension, Json,
     http::{StatusCode, Uri},
     response::{IntoResponse as _, Response},
-    routing::{get, post},
 };
 use narrowgate_api::{
     command::{CommandAnswer, CommandCreated, CommandView, CommandsCancelled, NewCommand},
@@ -16,10 +14,12 @@ use narrowgate_api::{
     problem::{Code, Problem},
     query::Paging,
 };
+use narrowgate_platform::model::access::Needs;
 use tokio::time::{Instant, sleep};
 
 use super::{
     Api,
+    asked::{Asked, Routes},
     extract::{Body, Named, Part, Query, given},
 };
 use crate::{places::Seat, problem::Refused};
@@ -27,19 +27,22 @@ use crate::{places::Seat, problem::Refused};
 /// How often somebody who waits looks whether the command has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-pub(super) fn routes() -> Router<Api> {
-    let mut routes = Router::new();
+pub(super) fn routes() -> Routes {
+    let mut routes = Routes::default();
     for device in super::DEVICE_PATHS {
+        let (all, one) = (format!("{device}/commands"), format!("{device}/commands/{{id}}"));
         routes = routes
-            .route(&format!("{device}/commands"), get(list).post(send))
-            .route(&format!("{device}/commands:cancel"), post(cancel_all))
-            .route(&format!("{device}/commands/{{id}}"), get(show).post(act));
+            .get(&all, Needs::Read, list)
+            .post(&all, Needs::Operate, send)
+            .post(&format!("{all}:cancel"), Needs::Operate, cancel_all)
+            .get(&one, Needs::Read, show)
+            .acts(&one, &[("cancel", Needs::Operate)], act);
     }
     routes
 }
 
 async fn send(
-    State(api): State<Api>,
+    Asked(api): Asked,
     seat: Option<Extension<Seat>>,
     Named(name): Named,
     Body(new): Body<NewCommand>,
@@ -84,28 +87,24 @@ async fn answer(api: &Api, name: &NamedDevice, id: &str, wait: Duration) -> Resu
 }
 
 async fn list(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Named(name): Named,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<CommandView>>, Refused> {
     Ok(Json(api.operator.list_commands(&name, &paging).await?))
 }
 
-async fn show(
-    State(api): State<Api>,
-    Named(name): Named,
-    Part(id): Part,
-) -> Result<Json<CommandView>, Refused> {
+async fn show(Asked(api): Asked, Named(name): Named, Part(id): Part) -> Result<Json<CommandView>, Refused> {
     Ok(Json(api.operator.show_command(&name, &id).await?))
 }
 
-async fn cancel_all(State(api): State<Api>, Named(name): Named) -> Result<Json<CommandsCancelled>, Refused> {
+async fn cancel_all(Asked(api): Asked, Named(name): Named) -> Result<Json<CommandsCancelled>, Refused> {
     Ok(Json(api.operator.cancel_commands(&name).await?))
 }
 
 /// `POST …/commands/{id}:cancel`.
 async fn act(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Named(name): Named,
     Part(part): Part,
     uri: Uri,

@@ -1,11 +1,9 @@
 //! `/api/v1/devices`, and one device by either of its paths.
 
 use axum::{
-    Json, Router,
-    extract::State,
+    Json,
     http::{StatusCode, Uri},
     response::{IntoResponse as _, Response},
-    routing::get,
 };
 use narrowgate_api::{
     device::{DevicePatch, DeviceRow, DeviceSecretShown, DeviceView, NamedDevice},
@@ -13,32 +11,36 @@ use narrowgate_api::{
     problem::Code,
     query::{DeleteDevice, DeviceList, DeviceQuery},
 };
+use narrowgate_platform::model::access::Needs;
 
 use super::{
-    Api,
+    asked::{Acts, Asked, Routes},
     extract::{Body, Named, Query, given},
 };
 use crate::{problem::Refused, secret::Secretive};
 
-pub(super) fn routes() -> Router<Api> {
-    let mut routes = Router::new().route("/api/v1/devices", get(list));
+/// `POST …/{device}:act`. A reset shows a secret.
+const ACTS: Acts = &[("enable", Needs::Operate), ("disable", Needs::Operate), ("reset", Needs::Administer)];
+
+pub(super) fn routes() -> Routes {
+    let mut routes = Routes::default().get("/api/v1/devices", Needs::Read, list);
     for device in super::DEVICE_PATHS {
         routes = routes
-            .route(device, get(show).patch(rename).delete(delete).post(act))
-            .route(&format!("{device}/secret"), get(show_secret));
+            .get(device, Needs::Read, show)
+            .patch(device, Needs::Operate, rename)
+            .delete(device, Needs::Administer, delete)
+            .acts(device, ACTS, act)
+            .get(&format!("{device}/secret"), Needs::Administer, show_secret);
     }
     routes
 }
 
-async fn list(
-    State(api): State<Api>,
-    Query(list): Query<DeviceList>,
-) -> Result<Json<Page<DeviceRow>>, Refused> {
+async fn list(Asked(api): Asked, Query(list): Query<DeviceList>) -> Result<Json<Page<DeviceRow>>, Refused> {
     Ok(Json(api.operator.list_devices(&list).await?))
 }
 
 async fn show(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Named(name): Named,
     Query(DeviceQuery { damaged }): Query<DeviceQuery>,
 ) -> Result<Response, Refused> {
@@ -50,7 +52,7 @@ async fn show(
 }
 
 async fn rename(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Named(name): Named,
     Body(patch): Body<DevicePatch>,
 ) -> Result<Json<DeviceView>, Refused> {
@@ -58,7 +60,7 @@ async fn rename(
 }
 
 async fn delete(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Named(name): Named,
     Query(DeleteDevice { purge }): Query<DeleteDevice>,
 ) -> Result<Response, Refused> {
@@ -71,15 +73,12 @@ async fn delete(
     })
 }
 
-async fn show_secret(
-    State(api): State<Api>,
-    Named(name): Named,
-) -> Result<Secretive<DeviceSecretShown>, Refused> {
+async fn show_secret(Asked(api): Asked, Named(name): Named) -> Result<Secretive<DeviceSecretShown>, Refused> {
     Ok(Secretive(StatusCode::OK, api.operator.show_device_secret(&name).await?))
 }
 
 /// `POST …/{device}:act`. Keys may contain colons; the act follows the last one.
-async fn act(State(api): State<Api>, Named(name): Named, uri: Uri) -> Result<Response, Refused> {
+async fn act(Asked(api): Asked, Named(name): Named, uri: Uri) -> Result<Response, Refused> {
     let NamedDevice { product, device } = name;
     let (device, act) = device.rsplit_once(':').unwrap_or((&device, ""));
     let name = NamedDevice { product, device: given(device.to_owned()) };

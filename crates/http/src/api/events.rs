@@ -2,16 +2,15 @@
 //!
 //! `event:` is `report` (of points, attributes or tags), `presence`, `refusal` or `event`; `data:` is the
 //! happening as one line of JSON; `id:` is its position if it has one. Two more concern the stream itself:
-//! `missed`, with the number of events that a slow reader did not get, and `ended` when the server stops.
+//! `missed`, with the number of events that a slow reader did not get, and `ended` when the server stops or
+//! the reader's token is not valid any more, which is looked up every [`LOOK_EVERY`].
 
-use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, convert::Infallible, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
-    Extension, Router,
-    extract::State,
-    http::StatusCode,
+    Extension,
+    http::{HeaderName, StatusCode, header},
     response::sse::{Event, Sse},
-    routing::get,
 };
 use futures_util::{Stream, stream};
 use narrowgate_api::{
@@ -19,14 +18,30 @@ use narrowgate_api::{
     problem::{Code, Problem},
     query::EventsQuery,
 };
-use narrowgate_platform::{ids::Position, service::EventFilter};
-use tokio::sync::watch;
+use narrowgate_platform::{
+    ids::Position,
+    model::access::Needs,
+    service::{EventFilter, Operator},
+};
+use tokio::{
+    sync::watch,
+    time::{Interval, MissedTickBehavior, interval},
+};
 
-use super::{Api, extract::Query};
+use super::{
+    asked::{Asked, Routes, Standing},
+    extract::Query,
+};
 use crate::{
     places::{Following, Seat},
     problem::Refused,
 };
+
+/// How often it is looked up whether the reader's token is valid, and whose the products are.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Products whose unit is remembered between two look-ups; a further one is looked up each time.
+const PRODUCTS_KEPT: usize = 1024;
 
 /// What happens, for any number of followers.
 pub trait Events: Send + Sync + 'static {
@@ -60,15 +75,16 @@ pub struct EventsSource {
     pub stopping: watch::Receiver<bool>,
 }
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/api/v1/events", get(listen))
+pub(super) fn routes() -> Routes {
+    Routes::default().get("/api/v1/events", Needs::Read, listen)
 }
 
 async fn listen(
-    State(api): State<Api>,
+    Asked(api): Asked,
+    standing: Standing,
     seat: Option<Extension<Seat>>,
     Query(query): Query<EventsQuery>,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refused> {
+) -> Result<Followed<impl Stream<Item = Result<Event, Infallible>>>, Refused> {
     let Some(EventsSource { events, stopping }) = api.events else {
         let detail = "events come from a running server only";
         return Err(Refused::new(StatusCode::NOT_FOUND, Code::PathUnknown, detail));
@@ -77,19 +93,66 @@ async fn listen(
     // A request that came by no connection takes no place.
     let place = seat.map(|Extension(seat)| seat.follow()).transpose().map_err(too_many)?;
     // Subscribed before the answer begins, so that nothing after its beginning is missed.
-    let follower =
-        Follower { subscription: events.subscribe(), filter, stopping, has_ended: false, _place: place };
-    Ok(Sse::new(stream::unfold(follower, async |mut follower| {
+    let shown = Shown { operator: api.operator, filter, products: BTreeMap::new() };
+    let mut ticks = interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let follower = Follower {
+        subscription: events.subscribe(),
+        shown,
+        stopping,
+        standing,
+        ticks,
+        has_ended: false,
+        _place: place,
+    };
+    let stream = stream::unfold(follower, async |mut follower| {
         let event = follower.next().await?;
         Some((Ok(event), follower))
-    })))
+    });
+    // Its connection has given its place back, so it ends with the stream.
+    Ok(([(header::CONNECTION, "close")], Sse::new(stream)))
+}
+
+/// A stream of events, and the end of its connection.
+type Followed<S> = ([(HeaderName, &'static str); 1], Sse<S>);
+
+/// What is shown to a reader.
+struct Shown {
+    /// As the reader sees it.
+    operator: Operator,
+    filter: EventFilter,
+    /// Whether the reader sees a product, as it was looked up since the last tick.
+    products: BTreeMap<String, bool>,
+}
+
+impl Shown {
+    async fn wants(&mut self, happening: &Happening) -> bool {
+        let product_key = happening.product_key();
+        let device_key = happening.device().map(|device| &*device.device_key);
+        self.filter.wants(product_key, device_key) && self.sees(product_key).await
+    }
+
+    async fn sees(&mut self, product_key: Option<&str>) -> bool {
+        if let Some(sees) = product_key.and_then(|product_key| self.products.get(product_key)) {
+            return *sees;
+        }
+        let sees = self.operator.sees(product_key).await;
+        if let Some(product_key) = product_key
+            && self.products.len() < PRODUCTS_KEPT
+        {
+            self.products.insert(product_key.to_owned(), sees);
+        }
+        sees
+    }
 }
 
 /// A connection that follows.
 struct Follower {
     subscription: Box<dyn Subscription>,
-    filter: EventFilter,
+    shown: Shown,
     stopping: watch::Receiver<bool>,
+    standing: Standing,
+    ticks: Interval,
     has_ended: bool,
     _place: Option<Following>,
 }
@@ -108,14 +171,9 @@ impl Follower {
     /// The next event that passes the filter; `None` after the last one.
     async fn next(&mut self) -> Option<Event> {
         while !self.has_ended {
-            let next = tokio::select! {
-                next = self.subscription.next() => next,
-                _ = self.stopping.wait_for(|stopping| *stopping) => Next::Ended,
-            };
-            match next {
+            match self.pass_time_until_next().await {
                 Next::Happening(position, happening) => {
-                    let device_key = happening.device().map(|device| &*device.device_key);
-                    if self.filter.wants(happening.product_key(), device_key) {
+                    if self.shown.wants(&happening).await {
                         return Some(event(position, &happening));
                     }
                 }
@@ -129,6 +187,26 @@ impl Follower {
             }
         }
         None
+    }
+
+    /// What comes next; at each tick meanwhile, whether the reader may go on.
+    async fn pass_time_until_next(&mut self) -> Next {
+        let Self { subscription, shown, stopping, standing, ticks, .. } = self;
+        // Not dropped at a tick: it may have taken an event already.
+        let mut next = subscription.next();
+        loop {
+            tokio::select! {
+                // In this order: a reader that was deaf for a while gets nothing more before it is looked up.
+                biased;
+                _ = ticks.tick() => {}
+                _ = stopping.wait_for(|stopping| *stopping) => return Next::Ended,
+                next = &mut next => return next,
+            }
+            shown.products.clear();
+            if !standing.holds().await {
+                return Next::Ended;
+            }
+        }
     }
 }
 

@@ -1,15 +1,16 @@
 //! `/api/v1/system`: the fleet in numbers.
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::Json;
 use narrowgate_api::fleet::Status;
+use narrowgate_platform::model::access::Needs;
 
-use super::Api;
+use super::asked::{Asked, Routes};
 use crate::problem::Refused;
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/api/v1/system", get(status))
+pub(super) fn routes() -> Routes {
+    Routes::default().get("/api/v1/system", Needs::ReadAll, status)
 }
 
-async fn status(State(api): State<Api>) -> Result<Json<Status>, Refused> {
+async fn status(Asked(api): Asked) -> Result<Json<Status>, Refused> {
     Ok(Json(api.operator.show_status((api.host)()).await?))
 }

@@ -1,33 +1,34 @@
 //! What devices reported and what happened to them.
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::Json;
 use narrowgate_api::{
     history::{EventView, LogView, PointValues, PointView, RefusalView},
     page::Page,
     query::{DeviceEventsQuery, LatestQuery, Paging, PointValuesQuery, ValuesQuery},
 };
+use narrowgate_platform::model::access::Needs;
 
 use super::{
-    Api,
+    asked::{Asked, Routes},
     extract::{Named, Part, Query},
 };
 use crate::problem::Refused;
 
-pub(super) fn routes() -> Router<Api> {
-    let mut routes = Router::new().route("/api/v1/refusals", get(refusals));
+pub(super) fn routes() -> Routes {
+    let mut routes = Routes::default().get("/api/v1/refusals", Needs::Read, refusals);
     for device in super::DEVICE_PATHS {
         routes = routes
-            .route(&format!("{device}/points"), get(points))
-            .route(&format!("{device}/points/{{point}}/values"), get(point_values))
-            .route(&format!("{device}/values"), get(values))
-            .route(&format!("{device}/events"), get(events))
-            .route(&format!("{device}/log"), get(log));
+            .get(&format!("{device}/points"), Needs::Read, points)
+            .get(&format!("{device}/points/{{point}}/values"), Needs::Read, point_values)
+            .get(&format!("{device}/values"), Needs::Read, values)
+            .get(&format!("{device}/events"), Needs::Read, events)
+            .get(&format!("{device}/log"), Needs::Read, log);
     }
     routes
 }
 
 async fn points(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Named(name): Named,
     Query(query): Query<LatestQuery>,
 ) -> Result<Json<Page<PointView>>, Refused> {
@@ -35,7 +36,7 @@ async fn points(
 }
 
 async fn values(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Named(name): Named,
     Query(query): Query<ValuesQuery>,
 ) -> Result<Json<Page<PointView>>, Refused> {
@@ -43,7 +44,7 @@ async fn values(
 }
 
 async fn point_values(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Named(name): Named,
     Part(point): Part,
     Query(query): Query<PointValuesQuery>,
@@ -52,7 +53,7 @@ async fn point_values(
 }
 
 async fn events(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Named(name): Named,
     Query(query): Query<DeviceEventsQuery>,
 ) -> Result<Json<Page<EventView>>, Refused> {
@@ -60,7 +61,7 @@ async fn events(
 }
 
 async fn log(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Named(name): Named,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<LogView>>, Refused> {
@@ -68,7 +69,7 @@ async fn log(
 }
 
 async fn refusals(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<RefusalView>>, Refused> {
     Ok(Json(api.operator.list_refusals(&paging).await?))

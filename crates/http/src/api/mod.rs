@@ -1,9 +1,12 @@
-//! The operator's verbs under `/api/v1`: one file per group, one handler per verb, each with its route.
+//! The operator's verbs under `/api/v1`: one file per group, one handler per verb, each with its route and
+//! with what it takes of its caller (module [`asked`]).
 //!
 //! A device is named by both keys, `products/{product}/devices/{device}`, or by one name,
 //! `devices/{name}`: `PK/DK`, a unique key, an asset id, or the `id:` of a damaged row. Both paths have the
 //! same verbs.
 
+mod access;
+mod asked;
 mod backup;
 mod commands;
 mod devices;
@@ -19,11 +22,19 @@ mod scripts;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit};
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    middleware::{self, Next},
+    response::Response,
+};
 use narrowgate_api::fleet::Host;
 use narrowgate_platform::service::Operator;
 
-use self::events::EventsSource;
+pub(crate) use self::asked::Asker;
+#[cfg(test)]
+pub(crate) use self::asked::Row;
+use self::{asked::Routes, events::EventsSource};
 use crate::routes::{BODY_BYTES_MAX, method_not_allowed, not_found};
 
 /// Both paths of a device.
@@ -40,14 +51,28 @@ pub struct Api {
     pub events: Option<EventsSource>,
 }
 
-/// Only the verbs, for a process that opened the store itself.
+/// Only the verbs, for the owner, in a process that opened the store itself.
 pub fn router(api: Api) -> Router {
-    routes(api).fallback(not_found).method_not_allowed_fallback(method_not_allowed)
+    routes(api)
+        .layer(middleware::from_fn(as_owner))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
 }
 
-/// The routes of every group.
+/// The routes of every group. Whoever lets requests in says who asks: an [`Asker`] in their extensions.
 pub(crate) fn routes(api: Api) -> Router {
-    Router::new()
+    groups().router(api).layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+}
+
+/// Every request is the owner's.
+pub(crate) async fn as_owner(mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(Asker::owner());
+    next.run(request).await
+}
+
+fn groups() -> Routes {
+    Routes::default()
+        .merge(access::routes())
         .merge(products::routes())
         .merge(models::routes())
         .merge(scripts::routes())
@@ -59,6 +84,10 @@ pub(crate) fn routes(api: Api) -> Router {
         .merge(fleet::routes())
         .merge(backup::routes())
         .merge(events::routes())
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(api)
+}
+
+/// Every route with what it takes of its caller.
+#[cfg(test)]
+pub(crate) fn rows() -> Vec<asked::Row> {
+    groups().rows()
 }

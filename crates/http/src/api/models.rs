@@ -1,36 +1,37 @@
 //! Thing models of products. The document is the body itself, and its version the `ETag`.
 
 use axum::{
-    Json, Router,
-    extract::{FromRequestParts, State},
+    Json,
+    extract::FromRequestParts,
     http::{HeaderMap, header::ETAG, request::Parts},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use narrowgate_api::{
     model::{IfMatch, ModelVersionRow, ModelVersionView, PresentModel},
     page::Page,
 };
+use narrowgate_platform::model::access::Needs;
 
 use super::{
-    Api,
+    asked::{Asked, Routes},
     extract::{Document, Part, Product, Tags, if_match, malformed},
 };
 use crate::problem::Refused;
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/api/v1/products/{product}/model", get(show).put(put))
-        .route("/api/v1/products/{product}/model/versions", get(versions))
-        .route("/api/v1/products/{product}/model/versions/{version}", get(version))
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .get("/api/v1/products/{product}/model", Needs::Read, show)
+        .put("/api/v1/products/{product}/model", Needs::Administer, put)
+        .get("/api/v1/products/{product}/model/versions", Needs::Read, versions)
+        .get("/api/v1/products/{product}/model/versions/{version}", Needs::Read, version)
 }
 
-async fn show(State(api): State<Api>, Product(product_key): Product) -> Result<Response, Refused> {
+async fn show(Asked(api): Asked, Product(product_key): Product) -> Result<Response, Refused> {
     Ok(answer(api.operator.show_model(&product_key).await?))
 }
 
 async fn put(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Product(product_key): Product,
     Condition(if_match): Condition,
     Document(model): Document,
@@ -39,14 +40,14 @@ async fn put(
 }
 
 async fn versions(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Product(product_key): Product,
 ) -> Result<Json<Page<ModelVersionRow>>, Refused> {
     Ok(Json(api.operator.list_model_versions(&product_key).await?))
 }
 
 async fn version(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Product(product_key): Product,
     Part(version): Part,
 ) -> Result<Json<ModelVersionView>, Refused> {

@@ -1,11 +1,6 @@
 //! `/api/v1/products`, and what is done to a product's devices as a whole.
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::StatusCode,
-    routing::{get, post},
-};
+use axum::{Json, http::StatusCode};
 use narrowgate_api::{
     device::{DeviceCreated, NewDeviceRequest},
     import::{ImportReport, ImportRows},
@@ -16,40 +11,44 @@ use narrowgate_api::{
     },
     query::{DeleteProduct, ImportQuery},
 };
+use narrowgate_platform::model::access::Needs;
 
 use super::{
-    Api,
+    asked::{Asked, Routes},
     extract::{Body, Product, Query},
 };
 use crate::{problem::Refused, secret::Secretive};
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/api/v1/products", get(list).post(create))
-        .route("/api/v1/products/{product}", get(show).patch(update).delete(delete))
-        .route("/api/v1/products/{product}/secret:rotate", post(rotate_secret))
-        .route("/api/v1/products/{product}/model:infer", post(infer_model))
-        .route("/api/v1/products/{product}/devices", post(create_device))
-        .route("/api/v1/products/{product}/devices:import", post(import))
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .get("/api/v1/products", Needs::Read, list)
+        .post("/api/v1/products", Needs::Administer, create)
+        .get("/api/v1/products/{product}", Needs::Read, show)
+        .patch("/api/v1/products/{product}", Needs::Administer, update)
+        .delete("/api/v1/products/{product}", Needs::Administer, delete)
+        .post("/api/v1/products/{product}/secret:rotate", Needs::Administer, rotate_secret)
+        .post("/api/v1/products/{product}/model:infer", Needs::Read, infer_model)
+        .post("/api/v1/products/{product}/devices", Needs::Administer, create_device)
+        .post("/api/v1/products/{product}/devices:import", Needs::Administer, import)
 }
 
-async fn list(State(api): State<Api>) -> Result<Json<Page<ProductRow>>, Refused> {
+async fn list(Asked(api): Asked) -> Result<Json<Page<ProductRow>>, Refused> {
     Ok(Json(api.operator.list_products().await?))
 }
 
 async fn create(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Body(new): Body<NewProduct>,
 ) -> Result<Secretive<ProductCreated>, Refused> {
     Ok(Secretive(StatusCode::CREATED, api.operator.create_product(new).await?))
 }
 
-async fn show(State(api): State<Api>, Product(product_key): Product) -> Result<Json<ProductView>, Refused> {
+async fn show(Asked(api): Asked, Product(product_key): Product) -> Result<Json<ProductView>, Refused> {
     Ok(Json(api.operator.show_product(&product_key).await?))
 }
 
 async fn update(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Product(product_key): Product,
     Body(patch): Body<ProductPatch>,
 ) -> Result<Json<ProductView>, Refused> {
@@ -57,7 +56,7 @@ async fn update(
 }
 
 async fn delete(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Product(product_key): Product,
     Query(DeleteProduct { force }): Query<DeleteProduct>,
 ) -> Result<Json<ProductDeleted>, Refused> {
@@ -65,21 +64,18 @@ async fn delete(
 }
 
 async fn rotate_secret(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Product(product_key): Product,
 ) -> Result<Json<ProductSecretRotated>, Refused> {
     Ok(Json(api.operator.rotate_product_secret(&product_key).await?))
 }
 
-async fn infer_model(
-    State(api): State<Api>,
-    Product(product_key): Product,
-) -> Result<Json<ModelDraft>, Refused> {
+async fn infer_model(Asked(api): Asked, Product(product_key): Product) -> Result<Json<ModelDraft>, Refused> {
     Ok(Json(api.operator.infer_model(&product_key).await?))
 }
 
 async fn create_device(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Product(product_key): Product,
     Body(new): Body<NewDeviceRequest>,
 ) -> Result<Secretive<DeviceCreated>, Refused> {
@@ -87,7 +83,7 @@ async fn create_device(
 }
 
 async fn import(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Product(product_key): Product,
     Query(ImportQuery { dry_run }): Query<ImportQuery>,
     Body(ImportRows { rows }): Body<ImportRows>,

@@ -2,22 +2,21 @@
 //! (RFC 9110, section 13.1.1), and changes nothing that somebody else has changed since.
 
 use axum::{
-    Json, Router,
-    extract::State,
+    Json,
     http::{HeaderName, header},
-    routing::{MethodRouter, get},
 };
 use narrowgate_api::{
     device::NamedDevice,
     properties::{PropertiesPatch, PropertiesView},
 };
 use narrowgate_platform::{
-    model::property::PropertyKind,
+    model::{access::Needs, property::PropertyKind},
     service::{Others, PropertiesEdit, entity_tag},
 };
 
 use super::{
     Api,
+    asked::{Asked, Routes},
     extract::{Body, Matching, Named},
 };
 use crate::problem::Refused;
@@ -25,31 +24,31 @@ use crate::problem::Refused;
 /// All of them, with their entity tag.
 type Tagged = ([(HeaderName, String); 1], Json<PropertiesView>);
 
-pub(super) fn routes() -> Router<Api> {
-    let mut routes = Router::new();
+pub(super) fn routes() -> Routes {
+    let mut routes = Routes::default();
     for device in super::DEVICE_PATHS {
-        routes = routes
-            .route(&format!("{device}/attributes"), shown_and_edited(PropertyKind::Attribute))
-            .route(&format!("{device}/tags"), shown_and_edited(PropertyKind::Tag).put(replace_tags));
+        routes = shown_and_edited(routes, &format!("{device}/attributes"), PropertyKind::Attribute);
+        let tags = format!("{device}/tags");
+        routes = shown_and_edited(routes, &tags, PropertyKind::Tag).put(&tags, Needs::Operate, replace_tags);
     }
     routes
 }
 
-fn shown_and_edited(kind: PropertyKind) -> MethodRouter<Api> {
-    let show = async move |State(api): State<Api>, Named(name): Named| -> Result<Tagged, Refused> {
+fn shown_and_edited(routes: Routes, path: &str, kind: PropertyKind) -> Routes {
+    let show = async move |Asked(api): Asked, Named(name): Named| -> Result<Tagged, Refused> {
         Ok(tagged(api.operator.show_properties(&name, kind).await?))
     };
-    let patch = async move |State(api): State<Api>,
+    let patch = async move |Asked(api): Asked,
                             Named(name): Named,
                             Matching(if_match): Matching,
                             Body(patch): Body<PropertiesPatch>| {
         edit(&api, &name, PropertiesEdit { kind, patch, others: Others::Stay, if_match }).await
     };
-    get(show).patch(patch)
+    routes.get(path, Needs::Read, show).patch(path, Needs::Operate, patch)
 }
 
 async fn replace_tags(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Named(name): Named,
     Matching(if_match): Matching,
     Body(PropertiesView(tags)): Body<PropertiesView>,

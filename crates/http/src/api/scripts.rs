@@ -1,10 +1,6 @@
 //! Scripts of products: a draft, versions, trials.
 
-use axum::{
-    Json, Router,
-    extract::State,
-    routing::{get, post},
-};
+use axum::Json;
 use narrowgate_api::{
     page::Page,
     script::{
@@ -12,29 +8,31 @@ use narrowgate_api::{
         ScriptView, Tried, TryScript,
     },
 };
+use narrowgate_platform::model::access::Needs;
 
 use super::{
-    Api,
+    asked::{Asked, Routes},
     extract::{Body, Part, Product},
 };
 use crate::problem::Refused;
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/api/v1/products/{product}/script", get(show).put(draft))
-        .route("/api/v1/products/{product}/script:try", post(attempt))
-        .route("/api/v1/products/{product}/script:publish", post(publish))
-        .route("/api/v1/products/{product}/script:rollback", post(roll_back))
-        .route("/api/v1/products/{product}/script/versions", get(versions))
-        .route("/api/v1/products/{product}/script/versions/{version}", get(version))
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .get("/api/v1/products/{product}/script", Needs::Read, show)
+        .put("/api/v1/products/{product}/script", Needs::Administer, draft)
+        .post("/api/v1/products/{product}/script:try", Needs::Administer, attempt)
+        .post("/api/v1/products/{product}/script:publish", Needs::Administer, publish)
+        .post("/api/v1/products/{product}/script:rollback", Needs::Administer, roll_back)
+        .get("/api/v1/products/{product}/script/versions", Needs::Read, versions)
+        .get("/api/v1/products/{product}/script/versions/{version}", Needs::Read, version)
 }
 
-async fn show(State(api): State<Api>, Product(product_key): Product) -> Result<Json<ScriptView>, Refused> {
+async fn show(Asked(api): Asked, Product(product_key): Product) -> Result<Json<ScriptView>, Refused> {
     Ok(Json(api.operator.show_script(&product_key).await?))
 }
 
 async fn draft(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Product(product_key): Product,
     Body(new): Body<NewScript>,
 ) -> Result<Json<ScriptView>, Refused> {
@@ -42,7 +40,7 @@ async fn draft(
 }
 
 async fn attempt(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Product(product_key): Product,
     Body(wanted): Body<TryScript>,
 ) -> Result<Json<Tried>, Refused> {
@@ -50,7 +48,7 @@ async fn attempt(
 }
 
 async fn publish(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Product(product_key): Product,
     Body(wanted): Body<PublishScript>,
 ) -> Result<Json<ScriptPublished>, Refused> {
@@ -58,7 +56,7 @@ async fn publish(
 }
 
 async fn roll_back(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Product(product_key): Product,
     Body(wanted): Body<RollBackScript>,
 ) -> Result<Json<ScriptPublished>, Refused> {
@@ -66,14 +64,14 @@ async fn roll_back(
 }
 
 async fn versions(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Product(product_key): Product,
 ) -> Result<Json<Page<ScriptVersionRow>>, Refused> {
     Ok(Json(api.operator.list_script_versions(&product_key).await?))
 }
 
 async fn version(
-    State(api): State<Api>,
+    Asked(api): Asked,
     Product(product_key): Product,
     Part(version): Part,
 ) -> Result<Json<ScriptVersionView>, Refused> {

@@ -1,6 +1,7 @@
 //! The command line as clap knows it: names, options and short help with examples. `command` runs the
 //! commands.
 
+mod access;
 mod backup;
 mod device;
 mod downlink;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use access::{NewTokenArgs, TokenCommand, UnitCommand};
 use backup::{ADOPT_HELP, BACKUP_HELP, RESTORE_HELP};
 pub(crate) use backup::{AdoptArgs, BackupArgs, RestoreArgs};
 pub(crate) use device::{
@@ -115,6 +117,12 @@ pub(crate) enum Command {
     /// Upload images of firmware, offer them to devices, and follow that
     #[command(subcommand)]
     Firmware(FirmwareCommand),
+    /// Create, list and revoke tokens for programs that use the HTTP API
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Create and list organisation units, which own products
+    #[command(subcommand, name = "ou")]
+    Unit(UnitCommand),
     /// List refused handshakes and requests, of devices and of strangers, newest first
     #[command(after_help = "Examples:\n  narrowgate refused --limit 20\n  narrowgate refused --all -o json")]
     Refused(RefusedArgs),

@@ -72,6 +72,9 @@ pub(crate) struct CreateArgs {
     /// Display name
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+    /// Organisation unit that owns it, by its key or its name [default: default]
+    #[arg(long, value_name = "OU")]
+    pub(crate) ou: Option<String>,
     /// Key to import, instead of a generated one
     #[arg(long, value_name = "PK")]
     pub(crate) product_key: Option<String>,

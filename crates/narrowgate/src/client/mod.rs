@@ -14,6 +14,7 @@ mod problem;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod units;
 #[cfg(test)]
 mod verbs;
 

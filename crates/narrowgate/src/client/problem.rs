@@ -41,7 +41,7 @@ pub(super) fn failure(problem: Problem) -> Failure {
 }
 
 /// Fields of requests that have another name on the command line.
-const TYPED: [(&str, &str); 17] = [
+const TYPED: [(&str, &str); 18] = [
     ("productKey", "--product-key"),
     ("productSecret", "--product-secret"),
     ("deviceKey", "--device-key"),
@@ -59,6 +59,7 @@ const TYPED: [(&str, &str); 17] = [
     ("from", "--from"),
     ("pendingTtl", "--pending-ttl"),
     ("timeout", "--timeout"),
+    ("expiresAt", "--expires"),
 ];
 
 /// A sentence about a field, which begins with its name, with what was typed in its place.

@@ -2,6 +2,7 @@
 
 mod models;
 mod scripts;
+mod units;
 
 use std::sync::Arc;
 
@@ -84,6 +85,7 @@ fn verbs() -> Vec<Verb> {
         verb("listen", Call::listen(&EventsQuery { product: Some("pk".into()), device: None })),
     ];
     all.extend(verbs_of_firmware());
+    all.extend(units::verbs());
     for name in [&NamedDevice::by_keys("pk", "a/b"), &NamedDevice::by_name("a/b")] {
         all.extend([
             verb("show_device", Call::show_device(name)),
@@ -224,6 +226,11 @@ const VERBS: &[&str] = &[
     ),
     "pause_rollout | POST /api/v1/rollouts/Ab3dEf7h:pause | cannot pause the rollout",
     "resume_rollout | POST /api/v1/rollouts/Ab3dEf7h:resume | cannot resume the rollout",
+    "list_units | GET /api/v1/ous | cannot list the organisation units",
+    "create_unit | POST /api/v1/ous | cannot create the organisation unit",
+    "list_tokens | GET /api/v1/tokens | cannot list the tokens",
+    "create_token | POST /api/v1/tokens | cannot create the token",
+    "revoke_token | DELETE /api/v1/tokens/a%2Fb | cannot revoke the token",
 ];
 
 /// Those of devices; `*` stands for each path of a device.

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod access;
 mod adopt;
 mod backup;
 mod buckets;
@@ -62,6 +63,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Script(command) => script::run(command, &load(&offline)?, form),
         Command::Downlink(command) => downlink::run(command, &load(&offline)?, form),
         Command::Firmware(command) => firmware::run(command, &load(&offline)?, form),
+        Command::Token(command) => access::tokens(command, &load(&offline)?, form),
+        Command::Unit(command) => access::units(command, &load(&offline)?, form),
         Command::Device(command) => device::run(command, &load(&offline)?, form),
         Command::Refused(arguments) => refused::run(arguments, &load(&offline)?, form),
         Command::Backup(arguments) => backup::back_up(&arguments, &load(&offline)?, form),

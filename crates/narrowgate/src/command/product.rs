@@ -193,6 +193,7 @@ fn new_product(arguments: ProductCreateArgs) -> Result<NewProduct, Failure> {
     }
     Ok(NewProduct {
         name: arguments.name,
+        ou: arguments.ou,
         product_key: arguments.product_key,
         product_secret: secret(arguments.product_secret, "--product-secret")?,
         dynamic_activation: NewDynamicActivation {

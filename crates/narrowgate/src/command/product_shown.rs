@@ -36,6 +36,8 @@ impl From<ProductCreated> for Created {
 pub(super) struct Shown {
     product_key: String,
     name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ou: Option<String>,
     enabled: Option<bool>,
     dynamic_activation_enabled: Option<bool>,
     dynamic_activation_ends_at: Option<UnixMillis>,
@@ -61,6 +63,7 @@ impl From<ProductView> for Shown {
         let ProductView {
             product_key,
             name,
+            ou,
             enabled,
             dynamic_activation,
             profile,
@@ -75,6 +78,8 @@ impl From<ProductView> for Shown {
         Self {
             product_key,
             name: Some(name),
+            // A server of before says none.
+            ou: Some(ou).filter(|ou| !ou.is_empty()),
             enabled: Some(enabled),
             dynamic_activation_enabled: Some(activation),
             dynamic_activation_ends_at: ends_at,
@@ -100,6 +105,7 @@ impl From<ProductRow> for Shown {
             ProductRow::Damaged(DamagedProductView { product_key, id, detail, .. }) => Self {
                 product_key,
                 name: None,
+                ou: None,
                 enabled: None,
                 dynamic_activation_enabled: None,
                 dynamic_activation_ends_at: None,

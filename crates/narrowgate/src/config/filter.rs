@@ -7,7 +7,8 @@ use super::accept::Accept;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Crates that log; their modules that log, and those around them, can be named too (`narrowgate::gateway`).
-const PARTS: [&str; 4] = ["narrowgate", "narrowgate_adapters", "narrowgate_engine_io", "narrowgate_gateway"];
+const PARTS: [&str; 5] =
+    ["narrowgate", "narrowgate_adapters", "narrowgate_engine_io", "narrowgate_gateway", "narrowgate_http"];
 
 /// Names that filters have for a part beside its own: the log library matches by prefix, so they work.
 const SHORT_NAMES: [&str; 1] = ["narrowgate_engine"];
@@ -77,6 +78,7 @@ const MODULES: &[&str] = &[
     "narrowgate_gateway::raw",
     "narrowgate_gateway::refusals",
     "narrowgate_gateway::residence::presence",
+    "narrowgate_http::request_id",
 ];
 
 /// A filter.

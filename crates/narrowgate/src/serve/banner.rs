@@ -22,7 +22,9 @@ pub(super) async fn print(config: &Config, server: &Server) -> Result<(), Failur
     let http = match server.http {
         None => "off".to_owned(),
         Some(http) if http.ip().is_loopback() => format!("http://{http}   (this machine only)"),
-        Some(http) => format!("http://{http}   (reachable from outside, without a password)"),
+        Some(http) => {
+            format!("http://{http}   (reachable from outside, without TLS: tokens can be read on the way)")
+        }
     };
     let plain = server.coap.map_or_else(String::new, |coap| {
         format!("\n  plain     coap://{coap}   (WARNING: anyone on the path can read and forge)")

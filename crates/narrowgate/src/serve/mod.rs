@@ -23,7 +23,7 @@ use std::{
 
 use axum::Router;
 use narrowgate_api::fleet::RefusedByStore;
-use narrowgate_http::{About, Api, EventsSource, Health, Phase};
+use narrowgate_http::{About, Api, EventsSource, Health, MetricsSource, Phase};
 use narrowgate_platform::{
     ports::{Clock as _, Journal, StoreError},
     service::Operator,
@@ -154,8 +154,7 @@ impl Server {
         let (health, watch_task) = watch::begin(liveness, clock_warning(gateway.clone()));
         let about = About { version: env!("CARGO_PKG_VERSION"), dtls: dtls.to_string() };
         let metrics = metrics::source(gateway.clone(), health.clone());
-        let router = narrowgate_http::router(about.clone(), health.clone(), metrics.clone());
-        let control_router = narrowgate_http::control_router(about, health.clone(), metrics, api);
+        let (router, control_router) = routers(config, about, health.clone(), metrics, api);
         let (http_stop, http_stopping) = watched::channel(false);
         let http_task = http_listener.map(|listener| spawn_http(listener, router, http_stopping));
         let control_path = control.path().to_owned();
@@ -277,7 +276,20 @@ pub(crate) fn run(life: impl Future<Output = Result<(), Failure>>) -> Result<(),
     result
 }
 
-/// Serves health and metrics on TCP until `stopping` turns true.
+/// What answers on TCP, and what answers on the control socket.
+fn routers(
+    config: &Config,
+    about: About,
+    health: Health,
+    metrics: MetricsSource,
+    api: Api,
+) -> (Router, Router) {
+    let rate = config.http.token_requests;
+    let open = narrowgate_http::router(about.clone(), health.clone(), metrics.clone(), api.clone(), rate);
+    (open, narrowgate_http::control_router(about, health, metrics, api))
+}
+
+/// Serves the API, health and metrics on TCP until `stopping` turns true.
 fn spawn_http(
     listener: tokio::net::TcpListener,
     router: Router,

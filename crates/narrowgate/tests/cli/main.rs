@@ -28,3 +28,4 @@ mod short_paths;
 mod simulate;
 mod system;
 mod terminal;
+mod tokens;

@@ -74,6 +74,7 @@ impl Model {
                 self.cancel_commands(device, id, at).map(Changed::Cancelled)
             }
             Change::Firmware(change) => self.change_firmware(change),
+            Change::Access(change) => self.change_access(&change).map(|()| Changed::Done),
             Change::NoteSecretShown { device, at, detail } => {
                 let row = self.row_mut(device).ok_or_else(|| missing(device))?;
                 row.note(LogEntry { detail, ..LogEntry::new(device, at, LogEvent::SecretShown) });
@@ -83,6 +84,7 @@ impl Model {
     }
 
     fn create_product(&mut self, mut product: Product) -> Result<(), StoreError> {
+        self.check_unit(&product.ou)?;
         if self.product_keys.contains_key(&product.product_key) {
             return Err(StoreError::Exists { what: "product", key: product.product_key });
         }

@@ -89,6 +89,7 @@ impl Model {
             query.after.map_or(0, |after| usize::try_from(after.0).unwrap_or(0)).min(self.devices.len());
         let rows = self.devices[first..].iter().flatten().filter(|row| {
             product.is_none_or(|product| row.product == product)
+                && query.ou.as_deref().is_none_or(|ou| self.product_of(row.product).ou == ou)
                 && query.device_key.as_deref().is_none_or(|key| *row.device_key == *key)
                 && query.asset_id.as_deref().is_none_or(|asset_id| *row.asset_id == *asset_id)
                 && query.state.is_none_or(|state| row.life.state == state)

@@ -8,6 +8,7 @@
 //!
 //! One lock, held for a batch; every step on the data path is O(1) in the number of devices.
 
+mod access;
 mod changes;
 mod commands;
 mod device_log;
@@ -37,8 +38,9 @@ use crate::{
     },
     paging::Page,
     ports::{
-        Batch, Change, Changed, Committed, DeviceQuery, FirmwareFound, FirmwareQuery, History, HistoryPage,
-        Journal, PortFuture, Query, Recovered, Registry, SimilarNames, StoreError,
+        AccessFound, AccessQuery, Batch, Change, Changed, Committed, DeviceQuery, FirmwareFound,
+        FirmwareQuery, History, HistoryPage, Journal, PortFuture, Query, Recovered, Registry, SimilarNames,
+        StoreError,
     },
     rules::{
         models::{ModelVersion, VersionedModel},
@@ -207,6 +209,10 @@ impl Registry for MemoryStore {
 
     fn firmware(&self, query: FirmwareQuery) -> PortFuture<'_, Result<FirmwareFound, StoreError>> {
         self.with(|model| Ok(model.firmware(query)))
+    }
+
+    fn access(&self, query: AccessQuery) -> PortFuture<'_, Result<AccessFound, StoreError>> {
+        self.with(|model| Ok(model.access(query)))
     }
 
     fn change(&self, change: Change) -> PortFuture<'static, Result<Changed, StoreError>> {

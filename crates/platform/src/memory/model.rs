@@ -31,7 +31,7 @@ use crate::{
 };
 
 use super::{
-    commands::Commands, device_log::DeviceLog, firmware::Firmware, model_versions::Models,
+    access::Access, commands::Commands, device_log::DeviceLog, firmware::Firmware, model_versions::Models,
     product_scripts::Scripts,
 };
 
@@ -71,6 +71,7 @@ pub struct Model {
     pub(super) last_command_of_gone: Option<CommandId>,
     pub(super) former: FormerSecrets,
     pub(super) firmware: Firmware,
+    pub(super) access: Access,
     arrivals: StoredArrivals,
 }
 

@@ -1,5 +1,6 @@
 //! The nouns: products, devices and their credentials, thing models, messages, log entries.
 
+pub mod access;
 pub mod command;
 pub mod credential;
 pub mod damaged;

@@ -8,6 +8,8 @@ use crate::{
 /// Which devices to list.
 #[derive(Debug, Clone, Default)]
 pub struct DeviceQuery {
+    /// Only of this organisation unit.
+    pub ou: Option<String>,
     /// Only of this product.
     pub product_key: Option<String>,
     /// Only with this key (several organisation units may have one each).

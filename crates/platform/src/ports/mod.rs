@@ -4,6 +4,7 @@
 //! A store is three ports: the data path writes to the [`Journal`], operators read and change the
 //! [`Registry`], and both are read through [`History`]. Reads see every committed write.
 
+mod access;
 mod changed;
 mod error;
 mod firmware;
@@ -17,6 +18,7 @@ mod sessions;
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 pub use self::{
+    access::{AccessChange, AccessFound, AccessQuery, AccessReads, TOKENS_MAX, UNITS_MAX},
     changed::{Changed, NotEdited, Purged},
     error::StoreError,
     firmware::{

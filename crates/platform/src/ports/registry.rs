@@ -1,8 +1,8 @@
 //! The port of operators: products and devices, and every change of them.
 
 use super::{
-    Advanced, Changed, DeviceQuery, FirmwareChange, FirmwareFound, FirmwareQuery, NotDeleted, NotEdited,
-    OfferTo, Offered, PortFuture, Purged, SimilarNames, StoreError,
+    AccessChange, AccessFound, AccessQuery, Advanced, Changed, DeviceQuery, FirmwareChange, FirmwareFound,
+    FirmwareQuery, NotDeleted, NotEdited, OfferTo, Offered, PortFuture, Purged, SimilarNames, StoreError,
 };
 use crate::{
     firmware::{Image, ImageId, ServerName},
@@ -96,6 +96,8 @@ pub trait Registry: Send + Sync + 'static {
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>>;
     /// Images, rollouts and upgrades.
     fn firmware(&self, query: FirmwareQuery) -> PortFuture<'_, Result<FirmwareFound, StoreError>>;
+    /// Organisation units and tokens.
+    fn access(&self, query: AccessQuery) -> PortFuture<'_, Result<AccessFound, StoreError>>;
     /// Makes a change as one transaction, durably before the future ends; changes are made in the order of
     /// the calls, also among the batches of the journal. The future stays pending while it is not known
     /// whether the change is stored.
@@ -106,7 +108,8 @@ pub trait Registry: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub enum Change {
     /// Adds a product; its model is its first version, and gets its numbers. `Exists` where the key is taken.
-    /// A damaged row of that key is replaced; its devices and the versions of its model stay.
+    /// A damaged row of that key is replaced; its devices and the versions of its model stay, and where it
+    /// has devices it belongs to their unit. `Missing` where there is no such organisation unit.
     CreateProduct(Product),
     /// Replaces name, switches and activation of a product.
     UpdateProduct(Product),
@@ -247,6 +250,8 @@ pub enum Change {
     },
     /// Changes images of firmware, their rollouts or upgrades.
     Firmware(FirmwareChange),
+    /// Changes organisation units or tokens.
+    Access(AccessChange),
     /// Notes in a device's log that one of its secrets was shown to somebody.
     NoteSecretShown {
         /// Whose.
@@ -457,6 +462,11 @@ pub trait RegistryChanges: Registry {
         at: UnixMillis,
     ) -> PortFuture<'static, Result<Advanced, StoreError>> {
         make(self, Change::Firmware(FirmwareChange::Advance { limit, server, at }), Changed::advanced)
+    }
+
+    /// See [`Change::Access`].
+    fn change_access(&self, change: AccessChange) -> PortFuture<'static, Result<(), StoreError>> {
+        make(self, Change::Access(change), drop)
     }
 
     /// See [`Change::NoteSecretShown`].

@@ -125,6 +125,20 @@ pub fn new_product_key(entropy: &dyn Entropy) -> String {
     alphanumeric(&mut |out| entropy.fill(out), 8)
 }
 
+/// A new key of an organisation unit: `o` and 14 digits.
+pub fn new_ou(entropy: &dyn Entropy) -> String {
+    let mut bytes = [0; 8];
+    entropy.fill(&mut bytes);
+    // Of 2^64 numbers each 14 digits come as often as any other, but for one in 180,000.
+    format!("o{:014}", u64::from_le_bytes(bytes) % 100_000_000_000_000)
+}
+
+/// Whether a text has the form of such a key.
+pub fn is_ou(text: &str) -> bool {
+    let digits = text.strip_prefix('o').unwrap_or_default();
+    digits.len() == 14 && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// A new product secret: 65 bits, because the protocol fixes its form. Its key has no zero byte.
 pub fn new_product_secret(entropy: &dyn Entropy) -> Secret {
     without_zero_byte(&mut |out| entropy.fill(out), 11)

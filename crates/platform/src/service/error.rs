@@ -146,6 +146,8 @@ impl ServiceError {
                 Some("narrowgate device list; name a device as PK/DK, or as DK where only one product has it")
             }
             Self::Missing { what: "firmware image", .. } => Some("narrowgate firmware list"),
+            Self::Missing { what: "organisation unit", .. } => Some("narrowgate ou list"),
+            Self::Missing { what: "token", .. } => Some("narrowgate token list"),
             Self::Missing { what: MODEL, .. } => Some("without one a product takes everything"),
             Self::Missing { what: SCRIPT | "draft", .. } => {
                 Some("script publish PK FILE publishes one; docs/scripts.md says what it must have")
@@ -158,6 +160,7 @@ impl ServiceError {
             Self::Missing { .. } | Self::Invalid { .. } | Self::Property { .. } | Self::Model { .. } => None,
             Self::ModelMoved { .. } => Some("read it again, and change that one"),
             Self::Exists { what: "firmware", .. } => Some("give the new file a version of its own"),
+            Self::Exists { what: "organisation unit" | "token", .. } => Some("choose another name"),
             Self::Exists { what: "product", .. } => Some("leave out the key to have a new one generated"),
             Self::Exists { .. } => {
                 Some("a device key is unique in all products: choose another, or show the device that has it")

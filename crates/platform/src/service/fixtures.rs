@@ -22,8 +22,8 @@ use crate::{
     },
     paging::Page,
     ports::{
-        Change, Changed, DeviceQuery, FirmwareFound, FirmwareQuery, PortFuture, Registry, SimilarNames,
-        StoreError, Stores,
+        AccessFound, AccessQuery, Change, Changed, DeviceQuery, FirmwareFound, FirmwareQuery, PortFuture,
+        Registry, SimilarNames, StoreError, Stores,
     },
     rules::{
         models::{ModelVersion, VersionedModel},
@@ -122,6 +122,10 @@ impl Registry for Failing {
 
     fn firmware(&self, query: FirmwareQuery) -> PortFuture<'_, Result<FirmwareFound, StoreError>> {
         self.memory.firmware(query)
+    }
+
+    fn access(&self, query: AccessQuery) -> PortFuture<'_, Result<AccessFound, StoreError>> {
+        self.memory.access(query)
     }
 
     fn former_secrets(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<Secret>, StoreError>> {

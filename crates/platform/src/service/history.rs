@@ -18,7 +18,7 @@ use super::{
 use crate::{
     ids::{DeviceId, DeviceName, UnixMillis},
     model::{device::Device, log::LogEntry, property::PropertyKind, thing_model::EventType},
-    paging::{Page, Part},
+    paging::{DamagedRows, Page, Part},
     ports::{BucketQuery, EventQuery, HistoryQuery, HistoryReads as _, StoreError},
     rules::{
         buckets::{BUCKET_REPORTS_MAX, BUCKETS_MAX, BucketFault, Bucketing, Crowded, Functions},
@@ -233,10 +233,28 @@ impl Registrar {
         let Page { items, next, damaged } = self.history.refusals(list.part(paging)?).await?;
         let mut known: HashMap<DeviceId, Option<DeviceName>> = HashMap::new();
         let mut views = Vec::with_capacity(items.len());
+        let is_of_unit = self.caller.unit().is_some();
         for entry in items {
+            // A stranger belongs to no unit.
+            if is_of_unit && !self.is_own(&entry, &mut known).await? {
+                continue;
+            }
             views.push(self.refusal(entry, &mut known).await?);
         }
+        let damaged = if is_of_unit { DamagedRows::default() } else { damaged };
         Ok(shown(list, Page { items: views, next, damaged }, |view| view))
+    }
+
+    /// Whether an entry is of a device that the caller sees.
+    async fn is_own(
+        &self,
+        entry: &LogEntry,
+        known: &mut HashMap<DeviceId, Option<DeviceName>>,
+    ) -> Result<bool, ServiceError> {
+        match entry.device {
+            Some(device) => Ok(self.name_of(device, known).await?.is_some()),
+            None => Ok(false),
+        }
     }
 
     async fn refusal(

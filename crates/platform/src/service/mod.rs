@@ -7,6 +7,7 @@
 //! view        from the model to what operators see
 //! ```
 
+mod access;
 mod commands;
 mod create;
 mod cursor;
@@ -29,9 +30,11 @@ mod properties;
 mod registrar;
 mod removal;
 mod scripts;
+mod unit;
 mod view;
 
 pub use self::{
+    access::token_hash,
     find::Found,
     import::IMPORT_CHUNK,
     operator::{EventFilter, Operator, UpgradesAdvanced},

@@ -16,7 +16,7 @@ use super::{
     view,
 };
 use crate::{
-    ids::{DEFAULT_OU, UnixMillis},
+    ids::UnixMillis,
     model::{
         product::{DynamicActivation, Product},
         retention::RetentionClass,
@@ -46,6 +46,7 @@ impl Registrar {
         let (secret, warnings) = checked_or_new("productSecret", new.product_secret, || {
             names::new_product_secret(&*self.entropy)
         })?;
+        let ou = self.unit_of_new(new.ou).await?;
         let model_json = new.model.map(|model| acceptable(model.get())).transpose()?;
         let retention = new.retention.map_or(Ok(RetentionClass::STANDARD), |name| self.retention(&name))?;
         let now = self.clock.now();
@@ -67,7 +68,7 @@ impl Registrar {
             warnings: warnings.into_iter().chain(replaced).collect(),
         };
         let product = Product {
-            ou: DEFAULT_OU.to_owned(),
+            ou,
             product_key,
             name: new.name,
             secret,

@@ -1,15 +1,15 @@
 //! What operators do, on the store: products, devices, their secrets, what they reported, what happened to
-//! them. A module per subject. Nothing here knows of sessions or of callers.
+//! them. A module per subject. Nothing here knows of sessions.
 
 use std::{fmt, sync::Arc};
 
 use narrowgate_api::{query::LIMIT_DEFAULT, secret::SecretText};
 
-use super::error::ServiceError;
+use super::{error::ServiceError, unit::UnitRegistry};
 use crate::{
     firmware::{IMAGE_BYTES_MAX, ServerName},
-    ids::{DeviceId, DeviceName},
-    model::{product::Product, retention::RetentionClass},
+    ids::{DEFAULT_OU, DeviceId, DeviceName},
+    model::{access::Caller, product::Product, retention::RetentionClass},
     ports::{Clock, Entropy, History, Images, Journal, NoScripts, Registry, Scripts, StoreError, Stores},
     rules::names,
     secret::Secret,
@@ -36,6 +36,8 @@ pub(super) struct Registrar {
     pub(super) server: ServerName,
     /// Those that products may name.
     pub(super) retention_classes: Arc<[RetentionClass]>,
+    /// Who asks; the registry shows what this one may see.
+    pub(super) caller: Arc<Caller>,
 }
 
 impl Registrar {
@@ -56,6 +58,35 @@ impl Registrar {
             retention_classes,
             image_bytes_max,
             server: ServerName::default(),
+            caller: Arc::new(Caller::Owner),
+        }
+    }
+
+    /// The same for another caller. Only a registrar of the owner has all that a caller may see.
+    pub(super) fn of(&self, caller: Caller) -> Self {
+        let registry: Arc<dyn Registry> = match caller.unit() {
+            Some(ou) => Arc::new(UnitRegistry::new(self.registry.clone(), ou)),
+            None => self.registry.clone(),
+        };
+        Self { registry, caller: Arc::new(caller), ..self.clone() }
+    }
+
+    /// The unit of a new product: the one that is named, else the caller's, else the default one.
+    ///
+    /// # Errors
+    /// `Missing` where there is no such unit, or it is not the caller's.
+    pub(super) async fn unit_of_new(&self, named: Option<String>) -> Result<String, ServiceError> {
+        match named {
+            Some(named) => self.unit_key(&named).await,
+            None => Ok(self.caller.unit().unwrap_or(DEFAULT_OU).to_owned()),
+        }
+    }
+
+    /// What is written down as the author of a script.
+    pub(super) fn author(&self) -> String {
+        match &*self.caller {
+            Caller::Owner => "owner".to_owned(),
+            Caller::Token { name, .. } => format!("token {name}"),
         }
     }
 

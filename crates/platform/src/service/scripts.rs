@@ -28,10 +28,6 @@ use crate::{
     },
 };
 
-/// Who publishes a script: everybody who reaches the verbs may do everything, as the owner of the data
-/// directory.
-const OWNER: &str = "owner";
-
 /// Bytes of the longest message to a device that is tried.
 const JSON_BYTES_MAX: usize = 64 << 10;
 
@@ -91,7 +87,7 @@ impl Registrar {
             }
         };
         let source = self.checked(product_key, source).await?;
-        let version = self.put_script(product_key, ScriptPut::Publish { source, by: OWNER.into() }).await?;
+        let version = self.put_script(product_key, ScriptPut::Publish { source, by: self.author() }).await?;
         Ok(published(&product, version))
     }
 
@@ -105,7 +101,7 @@ impl Registrar {
         version: u32,
     ) -> Result<ScriptPublished, ServiceError> {
         let product = self.existing_product(product_key).await?;
-        let stands = self.put_script(product_key, ScriptPut::RollBack { version, by: OWNER.into() }).await?;
+        let stands = self.put_script(product_key, ScriptPut::RollBack { version, by: self.author() }).await?;
         Ok(published(&product, stands))
     }
 

@@ -63,6 +63,7 @@ fn summary(product: &Product) -> ProductView {
     ProductView {
         product_key: product.product_key.clone(),
         name: product.name.clone(),
+        ou: product.ou.clone(),
         enabled: product.enabled,
         dynamic_activation: dynamic_activation(&product.dynamic_activation),
         profile: product.profile,

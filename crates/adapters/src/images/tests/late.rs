@@ -24,8 +24,8 @@ use narrowgate_platform::{
     },
     paging::Page,
     ports::{
-        Change, Changed, DeviceQuery, FirmwareFound, FirmwareQuery, PortFuture, Registry, SimilarNames,
-        StoreError,
+        AccessFound, AccessQuery, Change, Changed, DeviceQuery, FirmwareFound, FirmwareQuery, PortFuture,
+        Registry, SimilarNames, StoreError,
     },
     rules::{
         models::{ModelVersion, VersionedModel},
@@ -68,6 +68,10 @@ impl Registry for Late {
             wait.await;
             found
         })
+    }
+
+    fn access(&self, query: AccessQuery) -> PortFuture<'_, Result<AccessFound, StoreError>> {
+        self.memory.access(query)
     }
 
     fn former_secrets(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<Secret>, StoreError>> {

@@ -41,7 +41,7 @@ use super::{
 const ROOM_BYTES: u64 = 1 << 20;
 
 /// The steps: what makes a registry of this format one of the next.
-const STEPS: [(u32, Step); 10] = [
+const STEPS: [(u32, Step); 11] = [
     (3, to_4),
     (4, to_5),
     (5, to_6),
@@ -52,6 +52,7 @@ const STEPS: [(u32, Step); 10] = [
     (10, to_11),
     (11, to_12),
     (12, to_13),
+    (13, to_14),
 ];
 
 /// Pages of the registry that are not used, from which on it is made smaller: 4 MiB.
@@ -291,6 +292,17 @@ fn to_13(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
          CREATE INDEX upgrades_device ON upgrades (device); \
          CREATE INDEX upgrades_state ON upgrades (image, state, device); \
          CREATE INDEX upgrades_due ON upgrades (image, due, device) WHERE due IS NOT NULL",
+    );
+    added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
+}
+
+/// Format 14: organisation units beside the default one, and tokens.
+fn to_14(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
+    let added = registry.execute_batch(
+        "CREATE TABLE units (n INTEGER PRIMARY KEY AUTOINCREMENT, ou TEXT NOT NULL UNIQUE, \
+         name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, sum INTEGER NOT NULL); \
+         CREATE TABLE tokens (name TEXT PRIMARY KEY, role TEXT NOT NULL, ou TEXT, created INTEGER NOT NULL, \
+         expires INTEGER, hash BLOB NOT NULL UNIQUE, sum INTEGER NOT NULL) WITHOUT ROWID",
     );
     added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
 }

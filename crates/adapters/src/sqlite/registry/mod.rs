@@ -4,6 +4,7 @@
 //! A change has two kinds of failure: the inner `StoreError` is an answer to the caller and leaves the
 //! transaction whole; the outer error of SQLite fails everything that is committed together with it.
 
+pub(super) mod access;
 mod commands;
 mod devices;
 mod firmware;

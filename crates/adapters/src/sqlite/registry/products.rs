@@ -7,7 +7,7 @@ use narrowgate_platform::{
         product::{DataFormat, Product, Profile},
         retention::RetentionClass,
     },
-    ports::StoreError,
+    ports::{AccessChange, StoreError},
     secret::Secret,
 };
 use rusqlite::OptionalExtension;
@@ -18,12 +18,12 @@ use super::{
         key::SealedRow,
         schema::{
             Stored,
-            registry::{MODEL_IS_INTACT, PRODUCTS, ProductRow},
+            registry::{DEVICES, DeviceRow, MODEL_IS_INTACT, PRODUCTS, ProductRow},
             sql,
         },
         sum,
     },
-    Change, Registry,
+    Change, Registry, unless_damaged,
 };
 
 /// The columns of a product that may change, all but its counts and its number.
@@ -43,6 +43,9 @@ const REPLACED: [&str; 5] = ["ou", "product_key", "secret", "created", "issued_h
 
 impl Registry {
     pub(in crate::sqlite) fn create_product(&mut self, product: &Product) -> Change<()> {
+        if !self.has_unit(&product.ou)? {
+            return Ok(Err(AccessChange::no_unit(&product.ou)));
+        }
         let secret = self.seal(SealedRow::Product(&product.product_key), &product.secret)?;
         let mut row = row_of(product, secret);
         let exists = "SELECT EXISTS (SELECT 1 FROM products WHERE product_key = ?1)";
@@ -114,13 +117,27 @@ impl Registry {
         if self.is_product_intact(id)? {
             return Ok(false);
         }
-        let row = ProductRow { id, ..row };
+        let ou = self.unit_of_devices(id)?.unwrap_or(row.ou);
+        let row = ProductRow { id, ou, ..row };
         let columns = [&CHANGING[..], &REPLACED, &["issued_count"]].concat();
         healing(&self.connection, "products", || PRODUCTS.update(&columns).run(&self.connection, &row))?;
         self.begin_model(id, product)?;
         self.forget_standings();
         tracing::warn!(product_key = key, "a damaged product was replaced");
         Ok(true)
+    }
+
+    /// The unit of a product's devices, where it has some: they stay where they are, so it is theirs.
+    fn unit_of_devices(&self, product: i64) -> rusqlite::Result<Option<String>> {
+        let sql = sql!("SELECT {} FROM devices d WHERE d.product = ?1 ORDER BY d.id LIMIT 9", DEVICES.list());
+        let mut select = self.connection.prepare_cached(sql)?;
+        let mut found = select.query([product])?;
+        while let Some(row) = found.next()? {
+            if let Some(device) = unless_damaged(DeviceRow::intact(row, 0, String::new).map(Some))? {
+                return Ok(Some(device.ou));
+            }
+        }
+        Ok(None)
     }
 
     /// The classes of retention that products name, but the standard one.

@@ -10,6 +10,7 @@
 //! only where it is not: so the rows that are there when it is added are right as they are, and none is
 //! rewritten.
 
+pub(super) mod access;
 pub(super) mod firmware;
 pub(super) mod log;
 pub(super) mod messages;
@@ -22,6 +23,7 @@ use narrowgate_platform::{
     firmware::{ImageId, PausedBy, Sha256Sum, UpgradeFailure, UpgradeState},
     ids::{DeviceId, LoginNumber, UnixMillis},
     model::{
+        access::Role,
         command::{CommandKind, CommandState},
         device::DeviceState,
         log::{LogEvent, Reason},
@@ -300,6 +302,7 @@ macro_rules! words {
 }
 words!(
     DeviceState,
+    Role,
     LogEvent,
     Reason,
     Profile,

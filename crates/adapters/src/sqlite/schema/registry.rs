@@ -15,6 +15,7 @@ use rusqlite::types::{Value, ValueRef};
 use super::{
     super::sum,
     Table,
+    access::{TOKENS, UNITS},
     firmware::{self, IMAGES, UPGRADES, VERSIONS},
     table,
 };
@@ -212,7 +213,7 @@ table! {
 }
 
 /// All of them.
-pub(in crate::sqlite) static TABLES: [&Table; 13] = [
+pub(in crate::sqlite) static TABLES: [&Table; 15] = [
     &META,
     &PRODUCTS,
     &DEVICES,
@@ -226,6 +227,8 @@ pub(in crate::sqlite) static TABLES: [&Table; 13] = [
     &IMAGES,
     &UPGRADES,
     &VERSIONS,
+    &UNITS,
+    &TOKENS,
 ];
 
 /// The statements that make them, with their indexes.

@@ -1,5 +1,6 @@
 //! What the SQLite store promises beyond the port; and the port's conformance suite.
 
+mod access;
 mod age;
 mod backup;
 mod belonging;

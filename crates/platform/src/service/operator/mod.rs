@@ -1,8 +1,10 @@
 //! The operator's verbs, by subject. Each finds what is named, has it done by the [`Registrar`], ends the
 //! sessions that it concerns, and says what went wrong as one [`Problem`].
 //!
-//! Nothing here knows who asks: the command line and HTTP give the same requests and get the same answers.
+//! The command line and HTTP give the same requests and get the same answers. What belongs to another
+//! organisation unit than the caller's does not exist for it ([`Operator::of`]).
 
+mod access;
 mod commands;
 mod devices;
 mod events;

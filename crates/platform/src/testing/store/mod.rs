@@ -15,6 +15,7 @@
 //! Checks look only through the port, so they hold for any implementation. What a store promises beyond it
 //! (durability, files, locks) is tested beside that store.
 
+pub mod access;
 pub mod activation;
 pub mod buckets;
 pub mod commands;
@@ -114,6 +115,12 @@ macro_rules! store_conformance {
                 a_draft_stays_until_it_is_published
                 a_script_is_rolled_back_by_a_version_of_its_own
                 a_product_keeps_its_newest_scripts
+            }
+            access {
+                a_unit_is_added_once_and_listed_by_creation
+                units_and_tokens_are_limited
+                a_token_is_found_by_its_hash_until_it_is_revoked
+                a_product_belongs_to_a_unit_that_exists
             }
             presence {
                 the_first_login_activates_and_the_second_does_not

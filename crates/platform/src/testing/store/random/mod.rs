@@ -4,6 +4,7 @@
 //! Operations are data. A failure prints the seed, the difference, and the shortest list of operations that
 //! was found to show it, in a form that can be pasted into [`regressions`].
 
+mod access;
 mod compare;
 mod dice;
 mod firmware;

@@ -4,6 +4,7 @@
 //! asset id is taken, a quota is used up. The time begins shortly before a full hour.
 
 use super::{
+    access,
     dice::Dice,
     firmware::{FirmwareChange, FirmwareEvent, draw_change, draw_event},
     models::FORMS,
@@ -50,6 +51,11 @@ pub enum Operation {
         /// Which.
         product: u8,
         /// What becomes of it.
+        form: u8,
+    },
+    /// Changes units or tokens.
+    Access {
+        /// How.
         form: u8,
     },
     /// Puts a model in the place of a product's.
@@ -267,6 +273,7 @@ fn operation(dice: &mut Dice) -> Operation {
         13..=17 => Operation::Change { device, kind: kind(dice) },
         32..=34 => Operation::Send { device, ttl_s: ttl(dice), topic: dice.small(3) },
         40.. => Operation::Firmware(draw_change(dice, product % 2, device)),
+        38 => Operation::Access { form: dice.small(access::FORMS) },
         37 if dice.small(2) == 0 => Operation::PutScript { product, form: dice.small(scripts::FORMS) },
         37.. => Operation::PutModel { product, form: dice.small(FORMS) },
         35 => Operation::Cancel { device, id: (!dice.one_in(3)).then(|| id(dice)) },

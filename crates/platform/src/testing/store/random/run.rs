@@ -5,6 +5,7 @@
 use std::{any::Any, fmt, sync::Arc};
 
 use super::{
+    access,
     compare::{purge, same},
     firmware, models,
     operation::{CommandEvent, DEVICES, Kind, Operation, Step, draw},
@@ -335,6 +336,7 @@ impl Run {
                 })
             }
             Operation::PutModel { product, form } => models::put(product, form, at),
+            Operation::Access { form } => access::change(form),
             Operation::PutScript { product, form } => scripts::put(product, form, at),
             Operation::RotateProductSecret { product } => {
                 let (product_key, secret) = (product_key(product), self.product(product).secret);

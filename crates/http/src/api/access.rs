@@ -1,0 +1,54 @@
+//! `/api/v1/me`, `/api/v1/ous` and `/api/v1/tokens`: who asks, organisation units, tokens.
+
+use axum::{Json, http::StatusCode};
+use narrowgate_api::{
+    access::{Me, NewToken, NewUnit, TokenCreated, TokenView, UnitView},
+    page::Page,
+};
+use narrowgate_platform::model::access::Needs;
+
+use super::{
+    asked::{Asked, Routes},
+    extract::{Body, Part},
+};
+use crate::{problem::Refused, secret::Secretive};
+
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .get("/api/v1/me", Needs::Read, me)
+        .get("/api/v1/ous", Needs::AdministerAll, list_units)
+        .post("/api/v1/ous", Needs::AdministerAll, create_unit)
+        .get("/api/v1/tokens", Needs::AdministerAll, list_tokens)
+        .post("/api/v1/tokens", Needs::AdministerAll, create_token)
+        .delete("/api/v1/tokens/{token}", Needs::AdministerAll, revoke_token)
+}
+
+async fn me(Asked(api): Asked) -> Json<Me> {
+    Json(api.operator.show_me())
+}
+
+async fn list_units(Asked(api): Asked) -> Result<Json<Page<UnitView>>, Refused> {
+    Ok(Json(api.operator.list_units().await?))
+}
+
+async fn create_unit(
+    Asked(api): Asked,
+    Body(new): Body<NewUnit>,
+) -> Result<(StatusCode, Json<UnitView>), Refused> {
+    Ok((StatusCode::CREATED, Json(api.operator.create_unit(new).await?)))
+}
+
+async fn list_tokens(Asked(api): Asked) -> Result<Json<Page<TokenView>>, Refused> {
+    Ok(Json(api.operator.list_tokens().await?))
+}
+
+async fn create_token(
+    Asked(api): Asked,
+    Body(new): Body<NewToken>,
+) -> Result<Secretive<TokenCreated>, Refused> {
+    Ok(Secretive(StatusCode::CREATED, api.operator.create_token(new).await?))
+}
+
+async fn revoke_token(Asked(api): Asked, Part(name): Part) -> Result<Json<Option<TokenView>>, Refused> {
+    Ok(Json(api.operator.revoke_token(&name).await?))
+}

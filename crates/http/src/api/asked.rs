@@ -1,0 +1,243 @@
+//! The routes of the API, each with what it takes of its caller, and the service as this caller sees it.
+//!
+//! A route is added by [`Routes`] alone, which asks for its [`Needs`]; and a handler reaches the service by
+//! [`Asked`] alone, which is the service for the caller of the request. So no route can be without a role,
+//! and no handler can show what belongs to another organisation unit. A request without a caller is refused.
+
+use axum::{
+    RequestExt as _, Router,
+    extract::{FromRequestParts, Path, Request},
+    handler::Handler,
+    http::{Method, StatusCode, request::Parts},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::{MethodFilter, on},
+};
+use narrowgate_api::problem::{Code, Problem};
+use narrowgate_platform::{
+    firmware::Sha256Sum,
+    model::access::{Caller, Needs},
+    service::Operator,
+};
+
+use super::{Api, extract::malformed};
+use crate::problem::Refused;
+
+/// Who asks: what whoever lets a request in puts into its extensions.
+#[derive(Debug, Clone)]
+pub(crate) struct Asker {
+    /// Who it is.
+    pub(crate) caller: Caller,
+    /// The hash of the token that says so, if one does.
+    pub(crate) token: Option<Sha256Sum>,
+}
+
+impl Asker {
+    /// The owner of the data directory.
+    pub(crate) fn owner() -> Self {
+        Self { caller: Caller::Owner, token: None }
+    }
+}
+
+/// What the routes work on; opened by [`Asked`] only.
+#[derive(Clone)]
+pub(super) struct Door(Api);
+
+/// The service, as the caller of the request sees it.
+pub(super) struct Asked(pub(super) Api);
+
+impl FromRequestParts<Door> for Asked {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Refused> {
+        let asker = parts.extensions.get::<Asker>().ok_or_else(nobody)?;
+        let Api { operator, host, events } = door.0.clone();
+        Ok(Self(Api { operator: operator.of(asker.caller.clone()), host, events }))
+    }
+}
+
+/// Whether the caller's token is still what it was, for answers that go on for long.
+pub(super) struct Standing {
+    operator: Operator,
+    asker: Asker,
+}
+
+impl Standing {
+    /// Whether it is. Where the store cannot say, it is not.
+    pub(super) async fn holds(&self) -> bool {
+        let Some(token) = self.asker.token else { return true };
+        matches!(self.operator.holder(token).await, Ok(Some(caller)) if caller == self.asker.caller)
+    }
+}
+
+impl FromRequestParts<Door> for Standing {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Refused> {
+        let asker = parts.extensions.get::<Asker>().ok_or_else(nobody)?.clone();
+        Ok(Self { operator: door.0.operator.clone(), asker })
+    }
+}
+
+/// Whoever lets requests in says who asks: that is missing only by a fault of the server.
+fn nobody() -> Refused {
+    Refused::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "it is not known who asks")
+}
+
+/// The acts of a route by the word after the last colon of its path, each with what it takes.
+pub(super) type Acts = &'static [(&'static str, Needs)];
+
+/// A route as it was added.
+#[cfg_attr(not(test), expect(dead_code, reason = "tests read it: what each route takes"))]
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    /// Its method.
+    pub(crate) method: Method,
+    /// Its path, with the names of its parts in braces.
+    pub(crate) path: String,
+    /// The act after the colon, of those that have some.
+    pub(crate) act: Option<&'static str>,
+    /// What it takes of its caller.
+    pub(crate) needs: Needs,
+}
+
+/// The routes, while they are added.
+#[derive(Default)]
+pub(super) struct Routes {
+    router: Router<Door>,
+    rows: Vec<Row>,
+}
+
+impl Routes {
+    /// `GET`, and `HEAD` with it.
+    pub(super) fn get<H: Handler<T, Door>, T: 'static>(self, path: &str, needs: Needs, handler: H) -> Self {
+        self.at(Method::GET, MethodFilter::GET, path, needs, handler)
+    }
+
+    /// `POST`
+    pub(super) fn post<H: Handler<T, Door>, T: 'static>(self, path: &str, needs: Needs, handler: H) -> Self {
+        self.at(Method::POST, MethodFilter::POST, path, needs, handler)
+    }
+
+    /// `PUT`
+    pub(super) fn put<H: Handler<T, Door>, T: 'static>(self, path: &str, needs: Needs, handler: H) -> Self {
+        self.at(Method::PUT, MethodFilter::PUT, path, needs, handler)
+    }
+
+    /// `PATCH`
+    pub(super) fn patch<H: Handler<T, Door>, T: 'static>(self, path: &str, needs: Needs, handler: H) -> Self {
+        self.at(Method::PATCH, MethodFilter::PATCH, path, needs, handler)
+    }
+
+    /// `DELETE`
+    pub(super) fn delete<H: Handler<T, Door>, T: 'static>(
+        self,
+        path: &str,
+        needs: Needs,
+        handler: H,
+    ) -> Self {
+        self.at(Method::DELETE, MethodFilter::DELETE, path, needs, handler)
+    }
+
+    /// `POST` of a path whose last part names something and, after its last colon, an act.
+    pub(super) fn acts<H: Handler<T, Door>, T: 'static>(
+        mut self,
+        path: &str,
+        acts: Acts,
+        handler: H,
+    ) -> Self {
+        let permit = middleware::from_fn(move |request: Request, next: Next| permit_act(acts, request, next));
+        self.router = self.router.route(path, on(MethodFilter::POST, handler).route_layer(permit));
+        let row = |&(act, needs)| Row { method: Method::POST, path: path.to_owned(), act: Some(act), needs };
+        self.rows.extend(acts.iter().map(row));
+        self
+    }
+
+    fn at<H: Handler<T, Door>, T: 'static>(
+        mut self,
+        method: Method,
+        filter: MethodFilter,
+        path: &str,
+        needs: Needs,
+        handler: H,
+    ) -> Self {
+        let permit = middleware::from_fn(move |request: Request, next: Next| permit(needs, request, next));
+        self.router = self.router.route(path, on(filter, handler).route_layer(permit));
+        self.rows.push(Row { method, path: path.to_owned(), act: None, needs });
+        self
+    }
+
+    /// These and others.
+    pub(super) fn merge(mut self, others: Self) -> Self {
+        self.rows.extend(others.rows);
+        Self { router: self.router.merge(others.router), rows: self.rows }
+    }
+
+    /// All of them as a list.
+    #[cfg(test)]
+    pub(super) fn rows(self) -> Vec<Row> {
+        self.rows
+    }
+
+    /// What answers them. Whoever lets requests in must say who asks: an [`Asker`] in their extensions.
+    pub(super) fn router(self, api: Api) -> Router {
+        self.router.with_state(Door(api))
+    }
+}
+
+/// Answers where the caller may.
+async fn permit(needs: Needs, request: Request, next: Next) -> Response {
+    let Some(asker) = request.extensions().get::<Asker>() else { return nobody().into_response() };
+    if needs.permits(&asker.caller) {
+        next.run(request).await
+    } else {
+        forbidden(needs, &asker.caller).into_response()
+    }
+}
+
+/// The same of an act. The path is read as the handler reads it: an escaped colon is one, too.
+async fn permit_act(acts: Acts, mut request: Request, next: Next) -> Response {
+    let path = request.extract_parts::<Path<Vec<(String, String)>>>().await;
+    let Path(parameters) = match path {
+        Ok(path) => path,
+        Err(rejection) => return malformed(format!("the path: {}", rejection.body_text())).into_response(),
+    };
+    let last = parameters.last().map_or("", |(_, value)| value);
+    let act = last.rsplit_once(':').map_or("", |(_, act)| act);
+    match acts.iter().find(|(known, _)| *known == act) {
+        Some((_, needs)) => permit(*needs, request, next).await,
+        None => {
+            let known: Vec<_> = acts.iter().map(|(act, _)| format!(":{act}")).collect();
+            let detail =
+                format!("there is nothing at {}; it ends in {}", request.uri().path(), one_of(&known));
+            Refused::new(StatusCode::NOT_FOUND, Code::PathUnknown, detail).into_response()
+        }
+    }
+}
+
+/// `a`, or `a or b`, or `a, b or c`.
+fn one_of(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [word] => word.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
+
+fn forbidden(needs: Needs, caller: &Caller) -> Refused {
+    let status = StatusCode::FORBIDDEN;
+    let role = match caller.role() {
+        narrowgate_api::access::Role::Viewer => "a viewer",
+        narrowgate_api::access::Role::Operator => "an operator",
+        narrowgate_api::access::Role::Administrator => "an administrator",
+    };
+    let whose = if caller.unit().is_some() { " of one organisation unit" } else { "" };
+    let detail = format!("it takes {}; the token is that of {role}{whose}", needs.whose());
+    let hint = "narrowgate token create makes a token of another role".to_owned();
+    let title = status.canonical_reason().unwrap_or("Forbidden");
+    Refused(Problem {
+        detail: Some(detail),
+        hint: Some(hint),
+        ..Problem::new(status.as_u16(), Code::Forbidden, title)
+    })
+}

@@ -1,0 +1,211 @@
+//! Units and tokens on the command line, and the HTTP API on TCP as a program uses it with a token.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use narrowgate_testkit::program::{Program, Server};
+use serde_json::{Value, json};
+
+use crate::harness::program;
+
+/// Sends a request as a program of somebody would, and reads the whole answer: its head and its body.
+fn ask(server: &Server, method: &str, path: &str, token: Option<&str>, body: &str) -> (String, String) {
+    let mut stream = connect(server);
+    write!(stream, "{}", request(method, path, token, body)).expect("it is read");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it is text");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head ends");
+    (head.to_lowercase(), body.to_owned())
+}
+
+fn connect(server: &Server) -> TcpStream {
+    let stream = TcpStream::connect(server.address("http")).expect("it is served");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("it has a time");
+    stream
+}
+
+fn request(method: &str, path: &str, token: Option<&str>, body: &str) -> String {
+    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let length = body.len();
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{token}\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// The status and the JSON of an answer.
+fn json_of((head, body): (String, String)) -> (u16, Value) {
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("it has a status");
+    (status, serde_json::from_str(&body).unwrap_or(Value::Null))
+}
+
+fn token(program: &Program, name: &str, more: &[&str]) -> String {
+    let made = program.json(&[&["token", "create", name], more].concat());
+    made["token"].as_str().expect("it is shown once").to_owned()
+}
+
+#[test]
+fn a_token_is_shown_once_and_listed_without_its_text_beside_a_server_and_without_one() {
+    let program = program();
+    program.run(&["token", "create", "ci", "--role", "viewer"]).failed(1, &["there is no store"]);
+    program.json(&["product", "create", "meters", "--product-key", "pk"]);
+    let unit = program.json(&["ou", "create", "north"]);
+    assert_eq!(unit["name"], "north");
+    let ou = unit["ou"].as_str().expect("it has a key").to_owned();
+    let made =
+        program.json(&["token", "create", "ci", "--role", "operator", "--ou", "north", "--expires", "7"]);
+    let text = made["token"].as_str().expect("it is shown once").to_owned();
+    assert!(text.starts_with("ngt_") && text.len() == 68, "{text}");
+    let server = program.serve();
+    let listed = program.json(&["token", "list"]);
+    assert_eq!(listed.as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        (&listed[0]["name"], &listed[0]["role"], &listed[0]["ou"]),
+        (&json!("ci"), &json!("operator"), &json!(ou))
+    );
+    let lives =
+        listed[0]["expiresAt"].as_i64().expect("it ends") - listed[0]["createdAt"].as_i64().expect("a time");
+    assert!((7 * 86_400_000 - 60_000..=7 * 86_400_000).contains(&lives), "{lives}");
+    assert!(!listed.to_string().contains(&text[4..]), "{listed}");
+    let units = program.json(&["ou", "list"]);
+    assert_eq!((&units[0]["name"], &units[1]["ou"]), (&json!("default"), &json!(ou)));
+    program.run(&["token", "create", "ci", "--role", "viewer"]).failed(1, &["token ci exists already"]);
+    program
+        .run(&["token", "create", "x", "--role", "viewer", "--ou", "south"])
+        .failed(1, &["there is no organisation unit south", "narrowgate ou list"]);
+    program.run(&["token", "create", "x"]).failed(64, &["--role"]);
+    program.run(&["token", "create", "x", "--role", "viewer", "--expires", "0"]).failed(64, &["1 to 3650"]);
+    program.json(&["product", "create", "n", "--product-key", "pn", "--ou", "north"]);
+    assert_eq!(program.json(&["product", "show", "pn"])["ou"], ou);
+    assert_eq!(program.json(&["token", "revoke", "ci"])["name"], "ci");
+    program.run(&["token", "revoke", "ci"]).failed(1, &["there is no token ci"]);
+    assert_eq!(program.json(&["token", "list"]), json!([]));
+    drop(server);
+}
+
+#[test]
+fn a_program_with_a_token_works_on_its_unit_over_tcp() {
+    let program = program();
+    program.json(&["product", "create", "meters", "--product-key", "pk"]);
+    program.json(&["device", "create", "--product", "pk", "--device-key", "dk-1"]);
+    program.json(&["ou", "create", "north"]);
+    let server = program.serve();
+    let (head, body) = ask(&server, "GET", "/api/v1/products", None, "");
+    assert!(head.starts_with("http/1.1 401") && head.contains("\r\nwww-authenticate: bearer "), "{head}");
+    assert!(head.contains("\r\nx-request-id: ") && body.contains("narrowgate token create"), "{head} {body}");
+    for path in ["/", "/health/live", "/health/ready", "/metrics"] {
+        assert!(ask(&server, "GET", path, None, "").0.starts_with("http/1.1 200"), "{path}");
+    }
+    let viewer = token(&program, "viewer", &["--role", "viewer"]);
+    let north = token(&program, "north", &["--role", "administrator", "--ou", "north"]);
+    let call = |method: &str, path: &str, token: &str, body: &str| {
+        json_of(ask(&server, method, path, Some(token), body))
+    };
+    let (status, page) = call("GET", "/api/v1/products", &viewer, "");
+    assert_eq!((status, &page["items"][0]["productKey"]), (200, &json!("pk")));
+    assert_eq!(call("DELETE", "/api/v1/products/pk", &viewer, "").0, 403);
+    assert_eq!(call("GET", "/api/v1/me", &viewer, "").1["token"], "viewer");
+    // Another unit's product is nowhere; its own it makes.
+    assert_eq!(call("GET", "/api/v1/products", &north, "").1["items"], json!([]));
+    assert_eq!(call("GET", "/api/v1/products/pk/devices/dk-1", &north, "").0, 404);
+    let (status, made) = call("POST", "/api/v1/products", &north, r#"{"name":"n","productKey":"pn"}"#);
+    assert_eq!((status, &made["productKey"]), (201, &json!("pn")));
+    let (status, made) = call("POST", "/api/v1/products/pn/devices", &north, r#"{"deviceKey":"dk-1"}"#);
+    assert_eq!((status, made["deviceSecret"].as_str().map(str::len)), (201, Some(20)));
+    let (status, shown) = call("GET", "/api/v1/devices/dk-1", &north, "");
+    assert_eq!((status, &shown["productKey"]), (200, &json!("pn")), "a key is one of each unit");
+    assert_eq!(program.json(&["product", "list"]).as_array().map(Vec::len), Some(2));
+    program.json(&["token", "revoke", "north"]);
+    assert_eq!(call("GET", "/api/v1/products", &north, "").0, 401);
+}
+
+#[test]
+fn a_stranger_is_refused_before_anything_of_a_body_is_read_and_keeps_nobody_out() {
+    let program = program();
+    program.json(&["product", "create", "meters", "--product-key", "pk"]);
+    let mut command = program.command(&["serve", "--dtls", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+    command.env("NARROWGATE_HTTP_TOKEN_REQUESTS", "off");
+    let server = Server::start(command);
+    let token = token(&program, "ci", &["--role", "administrator"]);
+    let promise = "POST /api/v1/products HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n\
+                   Content-Length: 4000000\r\n";
+    // More than are served at a time: those that say nothing more leave their places.
+    let slow: Vec<TcpStream> = (0..300)
+        .map(|_| {
+            let mut stream = connect(&server);
+            write!(stream, "{promise}Authorization: Bearer {token}\r\n\r\n{{").expect("it is read");
+            stream
+        })
+        .collect();
+    let began = Instant::now();
+    let mut stranger = connect(&server);
+    write!(stranger, "{promise}\r\n").expect("it is read");
+    let mut first = [0; 12];
+    stranger.read_exact(&mut first).expect("it is answered");
+    assert_eq!(&first, b"HTTP/1.1 401");
+    let (status, me) = json_of(ask(&server, "GET", "/api/v1/me", Some(&token), ""));
+    assert_eq!((status, &me["role"]), (200, &json!("administrator")));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    drop(slow);
+}
+
+/// The stream of events: its beginning is read.
+fn follow(server: &Server, path: &str, token: &str) -> TcpStream {
+    let mut stream = connect(server);
+    write!(stream, "{}", request("GET", path, Some(token), "")).expect("it is read");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a head comes");
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&head));
+    stream
+}
+
+#[test]
+fn a_stream_of_events_shows_its_unit_alone_and_ends_within_a_second_of_the_revocation() {
+    let program = program();
+    program.json(&["product", "create", "meters", "--product-key", "pk"]);
+    program.json(&["ou", "create", "north"]);
+    program.json(&["product", "create", "n", "--product-key", "pn", "--ou", "north"]);
+    for product in ["pk", "pn"] {
+        program.json(&["device", "create", "--product", product, "--device-key", &format!("of-{product}")]);
+    }
+    let server = program.serve();
+    let north = token(&program, "north", &["--role", "viewer", "--ou", "north"]);
+    let all = token(&program, "all", &["--role", "viewer"]);
+    let mut streams = [&north, &all].map(|token| follow(&server, "/api/v1/events", token));
+    simulate(&program, &server);
+    std::thread::sleep(Duration::from_millis(500));
+    let began = Instant::now();
+    program.json(&["token", "revoke", "north"]);
+    program.json(&["token", "revoke", "all"]);
+    let [north, all] = streams.each_mut().map(|stream| {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("it ends");
+        text
+    });
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    for text in [&north, &all] {
+        assert!(text.contains("event: ended"), "{text}");
+    }
+    assert!(all.contains("of-pk") && all.contains("of-pn"), "{all}");
+    assert!(north.contains("of-pn") && !north.contains("of-pk") && !north.contains("\"pk\""), "{north}");
+}
+
+/// Each device reports once.
+fn simulate(program: &Program, server: &Server) {
+    for product in ["pk", "pn"] {
+        let device = format!("{product}/of-{product}");
+        let shown = program.json(&["device", "secret", &device]);
+        let secret = shown["deviceSecret"].as_str().expect("it is shown");
+        let address = server.address("coaps");
+        let more = ["--secret", secret, "--server", &address, "--count", "1"];
+        let ran = program.run(&[&["device", "simulate", &device][..], &more].concat());
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+}

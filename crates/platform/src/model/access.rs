@@ -1,0 +1,191 @@
+//! Organisation units, tokens, and who asks.
+
+pub use narrowgate_api::access::Role;
+
+use crate::{
+    firmware::Sha256Sum,
+    ids::{DEFAULT_OU, UnixMillis},
+};
+
+/// What the organisation unit is called that exists from the first start on.
+pub const DEFAULT_UNIT_NAME: &str = "default";
+
+/// An organisation unit: it owns products.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// `o` and 14 digits.
+    pub ou: String,
+    /// What people call it.
+    pub name: String,
+    /// When it was created.
+    pub created: UnixMillis,
+}
+
+impl Unit {
+    /// Whether it is the unit that exists from the first start on, or would be taken for it.
+    pub fn is_as_default(&self) -> bool {
+        self.ou == DEFAULT_OU || self.name == DEFAULT_UNIT_NAME
+    }
+}
+
+/// Where a role is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// In all organisation units.
+    All,
+    /// In one, by its key.
+    Unit(String),
+}
+
+impl Scope {
+    /// The one unit; `None`: all.
+    pub fn unit(&self) -> Option<&str> {
+        match self {
+            Self::All => None,
+            Self::Unit(ou) => Some(ou),
+        }
+    }
+}
+
+/// A token as the store keeps it: its text is known to its holder alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// What people call it.
+    pub name: String,
+    /// What its holder may do.
+    pub role: Role,
+    /// Where.
+    pub scope: Scope,
+    /// When it was created.
+    pub created: UnixMillis,
+    /// From when on it is not valid any more; `None`: without end.
+    pub expires: Option<UnixMillis>,
+    /// The SHA-256 of its text, which has 256 random bits: a slow hash would add nothing.
+    pub hash: Sha256Sum,
+}
+
+impl Token {
+    /// Whether it is valid at this time.
+    pub fn is_valid_at(&self, now: UnixMillis) -> bool {
+        self.expires.is_none_or(|expires| now < expires)
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// The owner of the data directory, on the control socket or in process.
+    Owner,
+    /// The holder of a token.
+    Token {
+        /// What it is called.
+        name: String,
+        /// What its holder may do.
+        role: Role,
+        /// Where.
+        scope: Scope,
+    },
+}
+
+impl Caller {
+    /// What the caller may do.
+    pub fn role(&self) -> Role {
+        match self {
+            Self::Owner => Role::Administrator,
+            Self::Token { role, .. } => *role,
+        }
+    }
+
+    /// The one unit of the caller; `None`: all.
+    pub fn unit(&self) -> Option<&str> {
+        match self {
+            Self::Owner => None,
+            Self::Token { scope, .. } => scope.unit(),
+        }
+    }
+}
+
+/// What a verb takes of its caller: the one table of what a role may is [`Needs::permits`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// It reads what is no secret.
+    Read,
+    /// It changes devices and their attributes and tags, or sends commands.
+    Operate,
+    /// It makes or changes products, models, scripts or firmware, adds, resets or removes devices, or shows
+    /// secrets.
+    Administer,
+    /// It reads what is about all units.
+    ReadAll,
+    /// It makes units and tokens.
+    AdministerAll,
+    /// It holds up everybody: only for the owner on the control socket.
+    Own,
+}
+
+impl Needs {
+    /// Whether the caller may do it.
+    pub fn permits(self, caller: &Caller) -> bool {
+        let is_of_all = caller.unit().is_none();
+        match self {
+            Self::Read => true,
+            Self::Operate => caller.role() >= Role::Operator,
+            Self::Administer => caller.role() >= Role::Administrator,
+            Self::ReadAll => is_of_all,
+            Self::AdministerAll => is_of_all && caller.role() >= Role::Administrator,
+            Self::Own => *caller == Caller::Owner,
+        }
+    }
+
+    /// Who may do it, for people.
+    pub fn whose(self) -> &'static str {
+        match self {
+            Self::Read => "a viewer",
+            Self::Operate => "an operator",
+            Self::Administer => "an administrator",
+            Self::ReadAll => "a viewer of all organisation units",
+            Self::AdministerAll => "an administrator of all organisation units",
+            Self::Own => "the owner of the data directory, on the machine itself",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_need_is_met_by_these_callers() {
+        use Needs::{Administer, AdministerAll, Operate, Own, Read, ReadAll};
+        let token = |role, scope| Caller::Token { name: "t".into(), role, scope };
+        let unit = || Scope::Unit("o1".into());
+        for (caller, may) in [
+            (Caller::Owner, vec![Read, Operate, Administer, ReadAll, AdministerAll, Own]),
+            (token(Role::Viewer, Scope::All), vec![Read, ReadAll]),
+            (token(Role::Viewer, unit()), vec![Read]),
+            (token(Role::Operator, Scope::All), vec![Read, Operate, ReadAll]),
+            (token(Role::Operator, unit()), vec![Read, Operate]),
+            (token(Role::Administrator, Scope::All), vec![Read, Operate, Administer, ReadAll, AdministerAll]),
+            (token(Role::Administrator, unit()), vec![Read, Operate, Administer]),
+        ] {
+            for needs in [Read, Operate, Administer, ReadAll, AdministerAll, Own] {
+                assert_eq!(needs.permits(&caller), may.contains(&needs), "{caller:?} {needs:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_is_valid_until_the_moment_at_which_it_expires() {
+        let mut token = Token {
+            name: "t".into(),
+            role: Role::Viewer,
+            scope: Scope::All,
+            created: UnixMillis(1),
+            expires: Some(UnixMillis(7)),
+            hash: Sha256Sum([0; 32]),
+        };
+        assert!(token.is_valid_at(UnixMillis(6)) && !token.is_valid_at(UnixMillis(7)));
+        token.expires = None;
+        assert!(token.is_valid_at(UnixMillis(i64::MAX)));
+    }
+}

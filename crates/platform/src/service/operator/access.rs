@@ -1,0 +1,94 @@
+//! Organisation units, tokens, and who asks.
+
+use narrowgate_api::{
+    access::{Me, NewToken, NewUnit, TokenCreated, TokenView, UnitView},
+    page::Page,
+    problem::Problem,
+};
+
+use super::Operator;
+use crate::{firmware::Sha256Sum, model::access::Caller};
+
+impl Operator {
+    /// The same verbs for another caller: what does not belong to its unit does not exist. What a role may is
+    /// decided before, by [`crate::model::access::Needs`].
+    #[must_use]
+    pub fn of(&self, caller: Caller) -> Self {
+        Self { registrar: self.registrar.of(caller), sessions: self.sessions.clone() }
+    }
+
+    /// Who asks.
+    pub fn caller(&self) -> &Caller {
+        &self.registrar.caller
+    }
+
+    /// Who holds the token of this hash now; `None`: nobody, or it is not valid any more.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub async fn holder(&self, hash: Sha256Sum) -> Result<Option<Caller>, Problem> {
+        self.tell("cannot look for the token", None, self.registrar.holder(hash).await).await
+    }
+
+    /// Whether what happens to a device of this product is shown to the caller.
+    pub async fn sees(&self, product_key: Option<&str>) -> bool {
+        if self.caller().unit().is_none() {
+            return true;
+        }
+        match product_key {
+            Some(product_key) => self.registrar.existing_product(product_key).await.is_ok(),
+            None => false,
+        }
+    }
+
+    /// What is known of the caller.
+    pub fn show_me(&self) -> Me {
+        let caller = self.caller();
+        let (token, user) = match caller {
+            Caller::Owner => (None, Some("owner".to_owned())),
+            Caller::Token { name, .. } => (Some(name.clone()), None),
+        };
+        Me { token, user, role: caller.role(), ou: caller.unit().map(str::to_owned) }
+    }
+
+    /// All organisation units, the default one first.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub async fn list_units(&self) -> Result<Page<UnitView>, Problem> {
+        self.tell("cannot list the organisation units", None, self.registrar.units().await).await
+    }
+
+    /// Creates an organisation unit.
+    ///
+    /// # Errors
+    /// The name is not acceptable or taken; there are too many.
+    pub async fn create_unit(&self, new: NewUnit) -> Result<UnitView, Problem> {
+        let created = self.registrar.create_unit(new).await;
+        self.tell("cannot create the organisation unit", None, created).await
+    }
+
+    /// All tokens, by name, without their texts.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub async fn list_tokens(&self) -> Result<Page<TokenView>, Problem> {
+        self.tell("cannot list the tokens", None, self.registrar.tokens().await).await
+    }
+
+    /// Creates a token.
+    ///
+    /// # Errors
+    /// A name or a time is not acceptable; the name is taken; there is no such unit; there are too many.
+    pub async fn create_token(&self, new: NewToken) -> Result<TokenCreated, Problem> {
+        self.tell("cannot create the token", None, self.registrar.create_token(new).await).await
+    }
+
+    /// Revokes a token; returns it as it was, `None` where its row was damaged.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn revoke_token(&self, name: &str) -> Result<Option<TokenView>, Problem> {
+        self.tell("cannot revoke the token", None, self.registrar.revoke_token(name).await).await
+    }
+}
