@@ -25,8 +25,7 @@ use crate::{
     page::About,
     places::Seat,
     problem::Refused,
-    request_id,
-    secret,
+    request_id, secret,
     serve::REQUEST_TIME_MAX,
 };
 

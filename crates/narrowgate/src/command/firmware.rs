@@ -379,6 +379,19 @@ fn status(arguments: StatusArgs, config: &Config, output: Output) -> Result<(), 
 mod tests {
     use super::*;
 
+    fn none_offered() -> Offered {
+        Offered {
+            image_id: "Ab3dEf7h".to_owned(),
+            devices: 0,
+            already_in: 0,
+            have_it: 0,
+            never_logged_in: 0,
+            chosen: 0,
+            of: 0,
+            state: "running",
+        }
+    }
+
     #[test]
     fn an_offer_that_told_nobody_says_why() {
         let why = |devices, have_it, chosen, of| {
