@@ -48,7 +48,7 @@ struct Revoked {
 pub(super) fn tokens(command: TokenCommand, config: &Config, output: Output) -> Result<(), Failure> {
     match command {
         TokenCommand::Create(arguments) => create_token(arguments, config, output),
-        TokenCommand::List => list(Access::open(config)?.call_once(Call::list_tokens())?, TOKENS, output),
+        TokenCommand::List => list(&Access::open(config)?.call_once(Call::list_tokens())?, TOKENS, output),
         TokenCommand::Revoke { name } => {
             let revoked = Access::open(config)?.call_once(Call::revoke_token(&name))?;
             match revoked {
@@ -80,17 +80,17 @@ pub(super) fn units(command: UnitCommand, config: &Config, output: Output) -> Re
             let created = Access::open(config)?.call_once(Call::create_unit(&NewUnit { name }))?;
             output::print(output, &created, Layout::Record)
         }
-        UnitCommand::List => list(Access::open(config)?.call_once(Call::list_units())?, UNITS, output),
+        UnitCommand::List => list(&Access::open(config)?.call_once(Call::list_units())?, UNITS, output),
     }
 }
 
 fn list<T: Row + Serialize>(
-    page: Page<T>,
+    page: &Page<T>,
     columns: &'static [Column],
     output: Output,
 ) -> Result<(), Failure> {
     let mut damage = Damage::default();
-    damage.note(&page);
+    damage.note(page);
     output::print(output, &page.items, Layout::Rows(columns))?;
     damage.warn();
     Ok(())
