@@ -213,7 +213,12 @@ fn versions_are_told_in_bytes() {
     let mut stage = with_script("copy");
     let message = r#"{"id":"7","method":"ota.device.getversion"}"#;
     assert!(stage.play(&format!("s1 sends {message}; runs")).ends_with("read upgrades"));
-    let reply = r#"{"id":"7","code":200,"data":["2.0"]}"#;
+    let sign = "07".repeat(32);
+    let offer = format!(
+        r#"{{"version":"2.0","sign":"{sign}","signMethod":"SHA256",{}}}"#,
+        r#""fileUrl":"coaps://gateway.example/ota/Ab3dEf7h","fileSize":10240"#
+    );
+    let reply = format!(r#"{{"id":"7","code":200,"data":[{offer}]}}"#);
     assert_eq!(stage.play("offers 2.0"), format!("encode {reply}"));
     assert_eq!(stage.play("runs"), format!("s1 2.04 {reply}"));
 }

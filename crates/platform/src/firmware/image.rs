@@ -130,8 +130,8 @@ impl Image {
     }
 }
 
-/// The server as its devices name it in a URI: `HOST[:PORT]`. A device fetches an image in the session that it
-/// has; the name is for clients that take nothing but a whole URI.
+/// The server as its devices name it in a URI: `HOST[:PORT]`. A device fetches an image in the session that
+/// it has; the name is for clients that take nothing but a whole URI.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerName(Arc<str>);
 

@@ -332,8 +332,8 @@ impl Upgrade {
         Moved { ended: Some(Ended::Failed), ..moved }
     }
 
-    /// Moves to a state in which no command may offer it any more. A device need not answer the command before
-    /// it fetches the image, so the command may be open in whatever state that was.
+    /// Moves to a state in which no command may offer it any more. A device need not answer the command
+    /// before it fetches the image, so the command may be open in whatever state that was.
     fn without_command(&mut self, state: UpgradeState, at: UnixMillis) -> Moved {
         Moved { cancel: self.command, ..self.to(state, at) }
     }

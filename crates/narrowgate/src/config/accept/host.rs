@@ -96,8 +96,8 @@ mod tests {
             assert_eq!(read.as_deref(), Some(name));
         }
         assert_eq!(HostOrAuto.parse("auto"), Ok(None));
-        let bad = "|coaps://gateway.example|gateway.example/|a b|-a|a..b|12|1.2.3|a:0|a:|a:65536|a:1:2|0.0.0.0:5684|\
-                   [::]:5684|224.0.1.187|2001:db8::1|[1.2.3.4]|[::1]5684";
+        let bad = "|coaps://gateway.example|gateway.example/|a b|-a|a..b|12|1.2.3|a:0|a:|a:65536|a:1:2|\
+                   0.0.0.0:5684|[::]:5684|224.0.1.187|2001:db8::1|[1.2.3.4]|[::1]5684";
         for text in bad.split('|') {
             let refused = HostOrAuto.parse(text).expect_err(text);
             assert!(refused.contains("use gateway.example, gateway.example:5685"), "{refused}");

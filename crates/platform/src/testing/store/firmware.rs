@@ -329,7 +329,7 @@ pub fn the_end_of_an_upgrade_takes_back_a_command_that_was_not_answered(store: &
     assert!(!moved.commands_changed);
 }
 
-/// A device that is switched off, and one that is reset: both are offered the next image, and none has failed.
+/// A device that is switched off, and some that are reset: none has failed, and each may get a newer image.
 pub fn a_device_that_is_stopped_has_no_upgrade_under_way(store: &dyn Store) {
     let all = devices(store, 3);
     let id = add(store, 1, "2.0");
