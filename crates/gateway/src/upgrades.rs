@@ -116,7 +116,9 @@ impl Upgrades {
         let tenth = percent / 10;
         if let Some(known) = self.tenths.get(&device).filter(|known| known.image == image) {
             let is_old = now.saturating_duration_since(known.at) >= AGAIN_AFTER;
-            if tenth == known.tenth || (tenth < known.tenth && !is_old) {
+            // The last block may come again for long; a first one after a while is a new beginning.
+            let is_same = tenth == known.tenth && (tenth == 10 || !is_old);
+            if is_same || (tenth < known.tenth && !is_old) {
                 return false;
             }
         } else if self.tenths.len() >= TENTHS_MAX {

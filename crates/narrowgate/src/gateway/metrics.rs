@@ -89,7 +89,7 @@ const COMMANDS_EXPECTED: Metric = Metric::counter(
 
 const UPGRADES: Metric = Metric::counter(
     "narrowgate_firmware_upgrades_total",
-    "Upgrades of devices to an image of firmware that have ended, by outcome.",
+    "Upgrades of devices to an image of firmware that are done or have failed, by outcome.",
 )
 .by("outcome");
 
