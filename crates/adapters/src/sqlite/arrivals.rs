@@ -52,8 +52,8 @@ pub(super) fn newest(
     Ok(stored.newest())
 }
 
-/// The most days that follow each other, the earliest ones where there are several: a wrong clock leaves a few
-/// beside them, and more often ahead than behind. A clock that was never set counts nowhere.
+/// The most days that follow each other, the earliest ones where there are several: a wrong clock leaves a
+/// few beside them, and more often ahead than behind. A clock that was never set counts nowhere.
 fn most_in_a_row(days: &[Day]) -> &[Day] {
     let set = days.iter().position(|day| *day >= Day::of(SET_AFTER)).unwrap_or(days.len());
     let runs = days[set..].chunk_by(|day, next| day.next() >= *next);

@@ -72,7 +72,8 @@ mod tests {
         let attempts = AtomicUsize::new(0);
         let attempt = || {
             let number = attempts.fetch_add(1, Ordering::Relaxed);
-            async move { Some(if number < 3 { Err(StoreError::Conflict("busy".to_owned())) } else { Ok(()) }) }
+            let busy = || StoreError::Conflict("busy".to_owned());
+            async move { Some(if number < 3 { Err(busy()) } else { Ok(()) }) }
         };
         try_again(attempt, Duration::ZERO).await;
         assert_eq!(attempts.load(Ordering::Relaxed), 4);

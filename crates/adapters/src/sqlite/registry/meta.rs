@@ -27,7 +27,8 @@ use super::{
 const BATCH: &str = "batch";
 /// The last day on which the clock is known to have been.
 const CLOCK_DAY: &str = "clock_day";
-/// The newest confirmed arrival, up to an hour older; 0: none was confirmed. Stores of older versions have none.
+/// The newest confirmed arrival, up to an hour older; 0: none was confirmed. Stores of older versions
+/// have none.
 const CONFIRMED_ARRIVAL: &str = "confirmed_arrival";
 /// Increased by each process before the first event that it writes down.
 const EPOCH: &str = "epoch";
@@ -80,8 +81,8 @@ pub(in crate::sqlite) fn clock_day(registry: &Connection) -> rusqlite::Result<Op
     })
 }
 
-/// The newest confirmed arrival, up to an hour older, in milliseconds; 0: none was confirmed. `None`: an older
-/// version wrote the store, or the row is damaged.
+/// The newest confirmed arrival, up to an hour older, in milliseconds; 0: none was confirmed. `None`: an
+/// older version wrote the store, or the row is damaged.
 pub(in crate::sqlite) fn confirmed_arrival(registry: &Connection) -> rusqlite::Result<Option<UnixMillis>> {
     Ok(match unless_damaged(get(registry, CONFIRMED_ARRIVAL, "the newest confirmed arrival"))? {
         Some(Value::Integer(ms)) => Some(UnixMillis(ms)),

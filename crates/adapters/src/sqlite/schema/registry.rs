@@ -193,8 +193,8 @@ table! {
     /// * `key_check`: identifies the data key.
     /// * `batch`: raised by every transaction of the writer; the number of the last one.
     /// * `epoch`: increased by each process before the first event that it writes down.
-    /// * `confirmed_arrival`: the newest confirmed arrival, up to an hour older; 0: none was confirmed. Stores
-    ///   of older versions have none.
+    /// * `confirmed_arrival`: the newest confirmed arrival, up to an hour older; 0: none was confirmed.
+    ///   Stores of older versions have none.
     /// * `clock_day`: the last day on which the clock is known to have been, by which one that jumps ahead is
     ///   recognised.
     /// * `store_id`: random, in every message file too; a restored store gets another one.

@@ -79,8 +79,8 @@ impl Queue {
         self.0.iter().filter(is_open).find(|command| command.order.fetched_at() == topic)
     }
 
-    /// The command that a GET of all commands gets: the oldest one that is served, be it new or fetched before.
-    /// As with a topic, the next one follows when it has ended.
+    /// The command that a GET of all commands gets: the oldest one that is served, be it new or fetched
+    /// before. As with a topic, the next one follows when it has ended.
     pub fn oldest(&self, at: UnixMillis, way: Way, is_served: impl Fn(&Command) -> bool) -> Option<&Command> {
         self.0.iter().find(|command| !command.is_over(at) && way.permits(command) && is_served(command))
     }
