@@ -69,23 +69,9 @@ def run(report, programs, folder, kills, devices, rate, seed, mean_seconds):
         if summary["activated"] == 0:
             faults.append("no device was activated: nothing is shown about secrets")
         report.result("all reports, once more from the beginning", faults, text)
-        report.note(
-            f"kills {kills}, worst time to ready {slowest:.2f} s, "
-            f"mean {len(ledger.acknowledged) / elapsed:.0f} reports/s acknowledged over {elapsed:.0f} s; "
-            f"{ledger.given_up} given up, {ledger.refused} refused {ledger.codes}; "
-            f"{summary['secretsReceived']} secrets received, {summary['activated']} devices activated"
-        )
-        report.note(
-            f"{len(operators.sent)} commands sent, {len(operators.taken)} taken, {workers.fetched} times "
-            f"received, {len(workers.acknowledged)} answers and {workers.edits} attributes acknowledged, "
-            f"{len(operators.cancelled)} cancelled, {operators.full} for a full queue not taken"
-        )
-        report.note(
-            f"{products.changes} changes of a class, {products.unanswered} of them cut off, of which "
-            f"{products.undone} were not made; the newest batch was {_count(batches, 2)} times in two files "
-            f"and {_count(batches, 3)} times in three when it was killed, and "
-            f"{sum(parts > 0 for _, parts in batches)} times a part of one was there"
-        )
+        report.note(f"kills {kills}, worst time to ready {slowest:.2f} s")
+        _tell(report, elapsed, summary, ledger, operators, workers)
+        _tell_classes(report, products, batches)
     except Failed as error:
         report.result("kills", [str(error)])
     finally:
@@ -93,6 +79,30 @@ def run(report, programs, folder, kills, devices, rate, seed, mean_seconds):
         changes.stop()
         fleet.kill()
         server.kill()
+
+
+def _tell(report, elapsed, summary, ledger, operators, workers):
+    """What devices and operators did in these seconds."""
+    report.note(
+        f"mean {len(ledger.acknowledged) / elapsed:.0f} reports/s acknowledged over {elapsed:.0f} s; "
+        f"{ledger.given_up} given up, {ledger.refused} refused {ledger.codes}; "
+        f"{summary['secretsReceived']} secrets received, {summary['activated']} devices activated"
+    )
+    report.note(
+        f"{len(operators.sent)} commands sent, {len(operators.taken)} taken, {workers.fetched} times "
+        f"received, {len(workers.acknowledged)} answers and {workers.edits} attributes acknowledged, "
+        f"{len(operators.cancelled)} cancelled, {operators.full} for a full queue not taken"
+    )
+
+
+def _tell_classes(report, products, batches):
+    """What became of products' retention, and of the batches that were under way."""
+    report.note(
+        f"{products.changes} changes of a class, {products.unanswered} of them cut off, of which "
+        f"{products.undone} were not made; the newest batch was {_count(batches, 2)} times in two files "
+        f"and {_count(batches, 3)} times in three when it was killed, and "
+        f"{sum(parts > 0 for _, parts in batches)} times a part of one was there"
+    )
 
 
 def _count(batches, wanted):

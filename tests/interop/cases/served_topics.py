@@ -1,4 +1,7 @@
-"""Every topic of the guide's table, by aiocoap: what it is for, and its bad input."""
+"""Every topic of the guide's table, by aiocoap: what it is for, and its bad input.
+
+Longer than 500 lines: one case for each row of one table.
+"""
 
 import hashlib
 import json
