@@ -380,8 +380,8 @@ impl Stage {
         }
     }
 
-    /// A product whose script is the given word, or `none`, or cannot be read (`unreadable`), or that has short
-    /// paths too; a call that returns so many bytes, or fails in the given way.
+    /// A product whose script is the given word, or `none`, or cannot be read (`unreadable`), or that has
+    /// short paths too; a call that returns so many bytes, or fails in the given way.
     fn script_answer(&mut self, answer: &str) {
         match answer.split_once(' ') {
             Some(("custom", word)) => {
