@@ -1,5 +1,10 @@
 //! Short paths at the real binary: what a report costs on the wire, and what a device and an operator see.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -173,7 +178,12 @@ fn bad_input_at_a_short_path_leaves_nothing_and_the_switch_holds_at_once() {
     // Off unless it is switched on.
     let (server, mut client) = connected("off");
     assert_eq!(post(&mut client, "p", "a10101").0, NOT_FOUND);
-    let log = server.text(&["device", "log", PRODUCT, DEVICE]);
-    assert!(log.contains("--short-paths on"), "{log}");
+    // What is refused is written down after its answer.
+    let read = || server.text(&["device", "log", PRODUCT, DEVICE]);
+    let begin = Instant::now();
+    while !read().contains("--short-paths on") && begin.elapsed() < Duration::from_secs(10) {
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(read().contains("--short-paths on"), "{}", read());
     server.assert_alive();
 }
