@@ -1,4 +1,6 @@
 //! Images of firmware, their rollouts, and the upgrades of devices.
+//!
+//! Longer than 500 lines: one list of checks.
 
 use super::fixtures::{add_device, add_product, at, login, write};
 use crate::{
