@@ -84,7 +84,8 @@ pub enum UpgradeFailure {
     Verify,
     /// The device said -4: it could not write the image.
     Burn,
-    /// The device said -5, or answered the command with another code than 0 and 200.
+    /// The device said -5, or answered the command with another code than 0 and 200; or the product's script
+    /// made no bytes of the command (code 11810).
     Refused,
     /// The device began and was not heard of for too long.
     Silent,

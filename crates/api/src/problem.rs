@@ -69,7 +69,8 @@ pub enum Code {
     Damaged,
     /// A product that is to be deleted has devices.
     NotEmpty,
-    /// A command cannot be sent: the product's script does not encode it (device protocol, section 6).
+    /// A command cannot be sent, or firmware not be offered: the product's script does not encode it (device
+    /// protocol, section 6).
     #[serde(rename = "11810")]
     NotEncoded,
     /// A command cannot be sent: the device has never logged in (device protocol, section 6).

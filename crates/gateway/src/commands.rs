@@ -6,9 +6,10 @@
 //! * A GET is answered when `sent` is durable, each time that it gets a command: one that was taken back or
 //!   ran out meanwhile is not handed out. A reply is answered when it is durable.
 //! * A GET whose answer its device does not want (No-Response, RFC 7967) gets no command.
-//! * Of one device one thing is under way at a time, a read or a write; its further requests wait in their
-//!   order, as many as the shard has in flight. A write that the store does not permit has the queue read
-//!   again, and its GET decided anew.
+//! * What a device gets as bytes and the store has without them is encoded before (`encoding`).
+//! * Of one device one thing is under way at a time: a read, a write or a script. Its further requests wait
+//!   in their order, as many as the shard has in flight. A write that the store does not permit has the queue
+//!   read again, and its GET decided anew.
 //! * Operators change the store, and tell the gateway to read it again.
 //! * Commands in bytes of a device whose product speaks JSON now are ended when the device is heard next, and
 //!   neither named nor handed out from then on.
@@ -32,7 +33,10 @@ use narrowgate_engine::event::Ticket;
 use narrowgate_platform::{
     device_api::{Answer, short},
     ids::{DeviceId, UnixMillis},
-    model::command::{Command, CommandId, CommandSession, CommandStep, OpenCommand},
+    model::{
+        command::{Command, CommandId, CommandSession, CommandStep, OpenCommand},
+        product::DataFormat,
+    },
     rules::commands::{Queue, Way},
 };
 
@@ -44,11 +48,12 @@ use crate::{
 };
 
 mod carry;
+mod encoding;
 mod moved;
 mod punctuality;
 
-use self::carry::Carry;
-pub(crate) use self::punctuality::Punctuality;
+use self::{carry::Carry, encoding::Made};
+pub(crate) use self::{encoding::CommandEncoding, punctuality::Punctuality};
 use narrowgate_platform::{device_api::commands::CommandWanted, model::command::CommandMove, ports::Write};
 
 /// Devices whose time has come that one call handles: about a millisecond.
@@ -76,7 +81,7 @@ pub(crate) struct Commands {
 #[derive(Debug, Default)]
 struct Entry {
     queue: Queue,
-    /// A read or a write is under way.
+    /// A read, a write or a script is under way.
     is_busy: bool,
     /// When it is to be read again.
     read_at: Option<Instant>,
@@ -103,6 +108,10 @@ pub(crate) struct Ask {
     asker: Asker,
     way: Way,
     wanted: CommandWanted,
+    /// What the devices of its product speak.
+    speaks: DataFormat,
+    /// What a script made of the command that it gets.
+    made: Option<Made>,
 }
 
 /// Steps of commands of a device that are being written.
@@ -122,6 +131,8 @@ enum Next {
     Nothing,
     Read,
     Write(Moving),
+    /// A script makes the bytes of a command for this request.
+    Encode(Ask, Command),
     /// No command is there for this request.
     NoneFor(Ask),
     /// This request is refused, and its command is not handed out.
@@ -148,11 +159,17 @@ impl Commands {
     }
 
     /// A response, with the option that says that a command waits, if one does. A session by the product's
-    /// secret has no commands.
-    fn mark(&self, now: UnixMillis, asker: &Asker, way: Way, response: Response) -> Response {
+    /// secret has no commands. `speaks`: what the devices of its product do.
+    fn mark(
+        &self,
+        now: UnixMillis,
+        (asker, way): (&Asker, Way),
+        speaks: impl FnOnce() -> DataFormat,
+        response: Response,
+    ) -> Response {
         let entry = self.devices.get(&asker.grant.device).filter(|_| asker.login().is_some());
         match entry.and_then(|entry| entry.waiting(now, way).next()) {
-            Some(oldest) => asker.with_command_waiting(response, oldest.order.fetched_at()),
+            Some(oldest) => asker.with_command_waiting(response, oldest.order.fetched_in(speaks())),
             None => response,
         }
     }
@@ -242,7 +259,7 @@ impl Commands {
         let unknown = now.instant - self.unread.known(now.instant);
         let known = UnixMillis(now.wall.0 - i64::try_from(unknown.as_millis()).unwrap_or(i64::MAX));
         let next = entry.next(device, now, known);
-        entry.is_busy = matches!(next, Next::Read | Next::Write(_));
+        entry.is_busy = matches!(next, Next::Read | Next::Write(_) | Next::Encode(..));
         if matches!(next, Next::Nothing) {
             let is_idle = entry.queue.is_empty() && entry.read_at.is_none();
             let timer = if is_idle { None } else { entry.next_timer(now, known) };
@@ -266,6 +283,9 @@ impl Entry {
         if let Some(ask) = self.waiting.pop_front() {
             if let Some(answer) = self.refusal_of(&ask, at) {
                 return Next::Refuse(ask, Box::new(answer));
+            }
+            if let Some(command) = self.to_fetch(&ask, at).filter(|command| ask.lacks_bytes_of(command)) {
+                return Next::Encode(ask, command.clone());
             }
             return match self.step_for(&ask, at, known) {
                 Some((step, at)) => {
@@ -305,7 +325,7 @@ impl Entry {
     /// The command that a GET gets.
     fn to_fetch(&self, ask: &Ask, at: UnixMillis) -> Option<&Command> {
         match &ask.wanted {
-            CommandWanted::Fetch { topic, .. } => self.queue.oldest_of(topic, at, ask.way),
+            CommandWanted::Fetch { topic, .. } => self.queue.oldest_of((topic, ask.speaks), at, ask.way),
             CommandWanted::FetchOldest { .. } => {
                 self.queue.oldest(at, ask.way, |command| self.serves(command))
             }
@@ -316,7 +336,7 @@ impl Entry {
     /// Why a GET does not get the command that is there for it.
     fn refusal_of(&self, ask: &Ask, at: UnixMillis) -> Option<Answer> {
         let CommandWanted::FetchOldest { accept } = &ask.wanted else { return None };
-        short::not_acceptable(self.to_fetch(ask, at)?, *accept)
+        short::not_acceptable(self.to_fetch(ask, at)?, ask.speaks, *accept)
     }
 
     /// The step that a request causes, and when; `None`: there is no command for it. A reply may have arrived

@@ -68,9 +68,9 @@ pub enum Effect {
     Diagnose(Token, Box<Diagnosis>),
     /// Bytes that a script is to make a message of. Answered by [`Answer::Decoded`].
     Decode(Token, Box<Decode>),
-    /// A reply that a script is to make bytes of. Answered by [`Answer::Encoded`].
+    /// A reply or a command that a script is to make bytes of. Answered by [`Answer::Encoded`].
     Encode(Token, Box<Encode>),
-    /// What this names need not be decoded any more. No answer is due.
+    /// What this names need not be decoded or encoded any more. No answer is due.
     GiveUp(Token),
     /// Bytes of a device, for trials: to be kept within limits, or not.
     Received(Received),

@@ -172,6 +172,9 @@ impl Gateway {
                 Pending::Encode(encoding) => {
                     self.shared.script_calls.leave(encoding.asker.grant.device, token);
                 }
+                Pending::EncodeCommand(encoding) => {
+                    self.shared.script_calls.leave(encoding.device, token);
+                }
                 _ => {}
             }
             self.take_answer(now, pending, answer);
@@ -240,6 +243,9 @@ impl Gateway {
 
     fn take_firmware(&mut self, now: Now, pending: Pending, answer: Answer<'_>) {
         match (pending, answer) {
+            (Pending::EncodeCommand(encoding), Answer::Encoded(answer)) => {
+                self.shared.handle_command_encoded(now, *encoding, answer);
+            }
             (Pending::Versions(asked), Answer::Upgrades(answer)) => {
                 self.shared.handle_upgrades(now, *asked, answer);
             }

@@ -14,7 +14,7 @@ use narrowgate_platform::{
 use slab::Slab;
 
 use crate::{
-    commands::Moving,
+    commands::{CommandEncoding, Moving},
     desk::{LoginAsked, LookupAsked, PlainAsked},
     effect::{Effect, Token},
     firmware::{BlockAsked, FirmwareTold, VersionsAsked},
@@ -82,6 +82,8 @@ pub(crate) enum Pending {
     Decode(Box<Decoding>),
     /// A reply that a script writes.
     Encode(Box<Encoding>),
+    /// A command that a script writes.
+    EncodeCommand(Box<CommandEncoding>),
 }
 
 /// See the module.

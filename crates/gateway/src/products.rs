@@ -100,6 +100,8 @@ struct Reading {
     closing: bool,
     /// The profile that its sessions have; `None`: not known, or they may differ.
     profile: Option<Profile>,
+    /// What its devices spoke when it was known last.
+    speaks: DataFormat,
     /// Sessions with requests that wait for it, in the order of their first requests.
     waiting: Vec<SessionId>,
 }
@@ -131,6 +133,13 @@ impl Products {
         self.known.get(product_key)
     }
 
+    /// What the devices of a product speak. While it is read after a change, that is what they did before.
+    pub(crate) fn data_format(&self, product_key: &str) -> DataFormat {
+        let known = self.known.get(product_key).map(|product| product.data_format());
+        let before = || self.reading.get(product_key).map(|reading| reading.speaks);
+        known.or_else(before).unwrap_or_default()
+    }
+
     /// Notes a session that waits for a product that is not in memory.
     pub(crate) fn wait(&mut self, out: &mut Outbox, product_key: &str, session: SessionId) {
         self.read_once(out, product_key).waiting.push(session);
@@ -143,6 +152,7 @@ impl Products {
         let reading = self.read_once(out, product_key);
         reading.stale = was_reading;
         reading.closing = true;
+        reading.speaks = former.as_ref().map_or(reading.speaks, |former| former.data_format());
         // While it is read, sessions begin with either profile; and those that were to be closed may stay.
         let is_sure = |former: &Arc<CachedProduct>| former.enabled && !was_reading;
         reading.profile = former.filter(is_sure).map(|former| former.profile);
@@ -244,6 +254,11 @@ impl Products {
 }
 
 impl CachedProduct {
+    /// What its devices speak.
+    fn data_format(&self) -> DataFormat {
+        if self.custom.is_some() { DataFormat::Custom } else { DataFormat::Json }
+    }
+
     /// Whether its script could not be read.
     fn lacks_script(&self) -> bool {
         self.custom.as_ref().is_some_and(|custom| custom.script.is_err())

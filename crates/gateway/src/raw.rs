@@ -56,7 +56,7 @@ pub struct Encode {
     pub device: DeviceId,
     /// The script.
     pub script: Script,
-    /// The reply.
+    /// The reply, or the command.
     pub json: String,
     /// What the script sees beside it.
     pub at: Circumstances,
@@ -121,7 +121,18 @@ pub(crate) struct ScriptCalls {
 struct UnderWay {
     token: Token,
     session: SessionId,
-    is_decoding: bool,
+    purpose: Purpose,
+}
+
+/// What a script is called for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To read what a device sent.
+    Message,
+    /// To write the reply to that.
+    Reply,
+    /// To write a command that the device is about to get.
+    Command,
 }
 
 impl ScriptCalls {
@@ -133,8 +144,9 @@ impl ScriptCalls {
         self.of_devices.get(&device).is_some_and(|calls| calls.len() >= AT_ONCE_MAX)
     }
 
-    fn enter(&mut self, device: DeviceId, call: UnderWay) {
-        self.of_devices.entry(device).or_default().push(call);
+    /// A call is asked for.
+    pub(crate) fn begin(&mut self, device: DeviceId, token: Token, session: SessionId, purpose: Purpose) {
+        self.of_devices.entry(device).or_default().push(UnderWay { token, session, purpose });
     }
 
     /// A call is answered.
@@ -142,12 +154,14 @@ impl ScriptCalls {
         self.drop_of(device, |call| call.token == token);
     }
 
-    /// A session has ended: what it has sent need not be read. The replies that are being made of what was
-    /// read are, because that is then stored.
-    pub(crate) fn end_session(&mut self, out: &mut Outbox, device: DeviceId, session: SessionId) {
-        for call in self.drop_of(device, |call| call.session == session && call.is_decoding) {
-            out.give_up(call.token);
-        }
+    /// A session has ended: what it has sent need not be read, nor what it was to get be written. The replies
+    /// that are being made of what was read are, because that is then stored. Returns whether a command was
+    /// being written.
+    pub(crate) fn end_session(&mut self, out: &mut Outbox, device: DeviceId, session: SessionId) -> bool {
+        let is_over = |call: &UnderWay| call.session == session && call.purpose != Purpose::Reply;
+        let over = self.drop_of(device, is_over);
+        over.iter().for_each(|call| out.give_up(call.token));
+        over.iter().any(|call| call.purpose == Purpose::Command)
     }
 
     fn drop_of(&mut self, device: DeviceId, is_over: impl Fn(&UnderWay) -> bool) -> Vec<UnderWay> {
@@ -213,8 +227,7 @@ impl Shared {
         let pending = Pending::Decode(Box::new(Decoding { ticket, asker, arrived }));
         let decode = Box::new(Decode { device, script, body, at });
         let token = self.out.ask(pending, |token| Effect::Decode(token, decode));
-        let call = UnderWay { token, session: ticket.session, is_decoding: true };
-        self.script_calls.enter(device, call);
+        self.script_calls.begin(device, token, ticket.session, Purpose::Message);
     }
 
     /// Has a reply written by the product's script.
@@ -228,7 +241,7 @@ impl Shared {
         let (device, session) = (asker.grant.device, ticket.session);
         let pending = Pending::Encode(Box::new(Encoding { ticket, asker, response, then }));
         let token = self.out.ask(pending, |token| Effect::Encode(token, Box::new(encode)));
-        self.script_calls.enter(device, UnderWay { token, session, is_decoding: false });
+        self.script_calls.begin(device, token, session, Purpose::Reply);
     }
 
     /// Has reports written; where they came as bytes, once the reply to them is made.
@@ -282,7 +295,14 @@ impl Shared {
     }
 
     /// The script has not done its part: nothing is stored.
-    fn handle_fault(&mut self, now: Now, ticket: Ticket, asker: &Asker, fault: &Fault, function: &str) {
+    pub(crate) fn handle_fault(
+        &mut self,
+        now: Now,
+        ticket: Ticket,
+        asker: &Asker,
+        fault: &Fault,
+        function: &str,
+    ) {
         match raw::failed(fault, function) {
             Ok(answer) => {
                 let (response, refusal) = answer.into_parts();

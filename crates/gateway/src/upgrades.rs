@@ -17,6 +17,7 @@ use narrowgate_platform::{
     ids::{DeviceId, Position},
     model::command::CommandStep,
     ports::{UpgradeMoved, Written},
+    rules::commands::NOT_ENCODED,
 };
 
 use crate::{
@@ -62,7 +63,7 @@ pub(crate) enum Said {
     Nothing,
     /// It says how far it is.
     Step { desc: Option<Box<str>> },
-    /// It has answered the command that offers the image.
+    /// It has answered the command that offers the image, or no bytes could be made of that for it.
     Reply { code: i64, desc: Option<Box<str>> },
     /// It fetches the image, and has so much of it, in percent.
     Fetched(u8),
@@ -74,6 +75,9 @@ impl Said {
         match step {
             CommandStep::Reply { code, message, .. } => {
                 Self::Reply { code: *code, desc: message.as_deref().map(cut_desc) }
+            }
+            CommandStep::NotEncoded { message } => {
+                Self::Reply { code: NOT_ENCODED, desc: Some(cut_desc(message)) }
             }
             _ => Self::Nothing,
         }

@@ -224,12 +224,18 @@ def _downlink(world):
         check(bench.ended(sent)["state"] == "succeeded", f"the command is {bench.ended(sent)}")
 
 
-@case("raw: a command that the script cannot encode is refused with 11810, and nothing is queued")
+@case("raw: a command or an offer that the script cannot encode is refused with 11810, and nothing is queued")
 def _not_encoded(world):
     with Raw(world.gateway) as bench:
         names = bench.device.names
         code, _, said = world.gateway.run("command", "send", *names, "--get", "a", "--pending-ttl", "60")
         check(code == 1 and "11810" in said and "unknown method" in said, f"exit code {code}: {said}")
+        image = bench.upload(b"firmware", "2.0")
+        offer = ("firmware", "offer", image, "--device", bench.device.device_key)
+        code, _, said = world.gateway.run(*offer)
+        check(code == 1 and "11810" in said and "unknown method" in said, f"exit code {code}: {said}")
+        status = world.gateway.json("firmware", "status", image)
+        check(not status["waiting"] and not status["offered"], f"an offer that was refused is one: {status}")
         check(not world.gateway.json("command", "list", *names), "a command that was refused is queued")
 
 

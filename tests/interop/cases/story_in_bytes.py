@@ -2,13 +2,12 @@
 short paths, and in bytes of their own with a script. By aiocoap.
 """
 
-import json
 import random
 import time
 
 from interop.harness import case, check, eventually
 from interop.peers.aiocoap_tinydtls import Session
-from interop.served import check_success, content, in_cbor, message
+from interop.served import check_success, in_cbor, message
 from interop.transports import AiocoapOverDtls
 from lib.coap import Request
 from lib.dtls import CCM8
@@ -41,6 +40,7 @@ function rawDataToJsonStr(b) {
     case 7: return message("ota.device.progress", { step: String(b[5]) });
     case 17: return JSON.stringify({ id: id, code: 200, data: { temp: temp } });
     case 18: return JSON.stringify({ id: id, code: 200, data: { temp: temp, count: 3 } });
+    case 19: return JSON.stringify({ id: id, code: 200, data: {} });
   }
   throw new Error("no such kind: " + b[0]);
 }
@@ -48,6 +48,10 @@ function jsonStrToRawData(json) {
   var m = JSON.parse(json), head = bytes(Number(m.id));
   if (m.method === undefined) return [128].concat(head, bytes(m.code).slice(2));
   if (m.method === "thing.service.measurepoint.get") return [18].concat(head);
+  if (m.method === "ota.device.upgrade") {
+    var image = m.params.fileUrl.split("/").pop();
+    return [19].concat(head, bytes(m.params.fileSize), Array.from(image, (c) => c.charCodeAt(0)));
+  }
   return [17].concat(head, bytes(Math.round(m.params.temp * 10)).slice(2));
 }
 """.replace("TIME", str(TIME))
@@ -151,12 +155,16 @@ class RawLife(Raw):
         return str(number)
 
     def update(self):
-        """It takes an update: the command that offers it is JSON, what the device says of it are bytes."""
+        """It takes an update: the offer and what the device says of it are bytes."""
         self._say(6, b"1.0")
-        image, _ = self.offer(IMAGE)
-        command = content(self.ask(Request("GET", self.device.topic("ota/device/upgrade"))))
-        reply = json.dumps({"id": command["id"], "code": 200, "data": {}}).encode()
-        self.ask(Request("POST", self.device.topic("ota/device/upgrade_reply"), reply))
+        image, offered = self.offer(IMAGE)
+        number, rest = self._command(19)
+        check(str(number) == offered, f"the device got the offer {number}, and {offered} was sent")
+        expected = len(IMAGE).to_bytes(4, "big") + image.encode()
+        check(rest == expected, f"the device got {rest.hex()}")
+        self._say(19, b"", number, "down_raw_reply")
+        command = self.gateway.json("command", "show", *self.device.names, offered)
+        check((command["state"], command["code"]) == ("succeeded", 200), f"the operator reads {command}")
         check(self.ask(Request("GET", f"/ota/{image}")).payload == IMAGE, "the image is another one")
         self._say(7, bytes([100]))
         self._say(6, b"2.0")

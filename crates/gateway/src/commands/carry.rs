@@ -1,14 +1,18 @@
 //! Responses by plain CoAP, which carry a waiting command in themselves (device protocol, section 8). The
 //! command is sent with them: so a response waits until that is durable, behind whatever of its device is
 //! under way. It is offered as by a GET: the oldest of its topic, under one id, and again only when its
-//! time-out has passed. A response that can carry nothing goes out at once.
+//! time-out has passed. A response that can carry nothing goes out at once. Offers of firmware do not go this
+//! way, so what rides is encoded already.
 
 use narrowgate_coap::Response;
 use narrowgate_engine::event::Ticket;
 use narrowgate_platform::{
     device_api::{carried::with_command, commands::with_command_waiting},
     ids::{DeviceId, UnixMillis},
-    model::command::{Command, CommandId, CommandStep},
+    model::{
+        command::{Command, CommandId, CommandStep},
+        product::DataFormat,
+    },
     ports::{StoreError, Written},
     rules::commands::Way,
 };
@@ -50,7 +54,7 @@ impl Shared {
     pub(super) fn respond_and_carry(&mut self, now: Now, ticket: Ticket, asker: &Asker, response: Response) {
         if asker.is_short() {
             // Its form has no place for a command: the option says that one waits.
-            let response = self.commands.mark(now.wall, asker, Way::Plain, response);
+            let response = self.commands.mark(now.wall, (asker, Way::Plain), DataFormat::default, response);
             return self.out.respond(ticket, response);
         }
         if ticket.exchange.is_unwanted(response.code) {
@@ -64,7 +68,10 @@ impl Shared {
         let offered = entry.queue.oldest_to_offer(now.wall, Way::Plain);
         let Some(command) = offered.filter(|command| entry.serves(command)) else {
             // One of a topic whose oldest the device has already is named, as by DTLS.
-            return self.out.respond(ticket, self.commands.mark(now.wall, asker, Way::Plain, response));
+            return self.out.respond(
+                ticket,
+                self.commands.mark(now.wall, (asker, Way::Plain), DataFormat::default, response),
+            );
         };
         let carry = Carry { ticket, asker: asker.clone(), response };
         if carry.with(command).is_some() {

@@ -6,7 +6,9 @@ use narrowgate_engine::event::Ticket;
 use narrowgate_platform::{
     device_api::{
         self, Answer,
-        commands::{CommandWanted, acknowledge_reply, deliver, nothing_waiting, reply_ignored},
+        commands::{
+            CommandWanted, acknowledge_reply, deliver, deliver_bytes, nothing_waiting, reply_ignored,
+        },
         short,
     },
     ids::{DeviceId, Position, UnixMillis},
@@ -46,13 +48,14 @@ impl Shared {
 
     /// What is sent to a device by DTLS says whether a command waits.
     pub(crate) fn marked(&self, now: Now, asker: &Asker, response: Response) -> Response {
-        self.commands.mark(now.wall, asker, Way::Protected, response)
+        self.commands.mark(now.wall, (asker, Way::Protected), || self.speaks(asker), response)
     }
 
     /// A device fetches a command or answers one.
     pub(crate) fn handle_command(&mut self, now: Now, ticket: Ticket, asker: Asker, wanted: CommandWanted) {
         let device = asker.grant.device;
-        let ask = Ask { ticket, asker, way: self.way_of(ticket.session.shard), wanted };
+        let (way, speaks) = (self.way_of(ticket.session.shard), self.speaks(&asker));
+        let ask = Ask { ticket, asker, way, wanted, speaks, made: None };
         if ticket.exchange.is_unwanted(Code::CONTENT) && self.commands.has_for(&ask, now.wall) {
             // RFC 7967: the answer is not sent, and a command in it would be lost until its time-out.
             return self.respond(now, ticket, &ask.asker, Response::new(Code::CONTENT));
@@ -84,7 +87,7 @@ impl Shared {
     }
 
     /// Answers a request, and writes down why it was refused.
-    fn answer(&mut self, now: Now, ticket: Ticket, asker: &Asker, answer: Answer) {
+    pub(super) fn answer(&mut self, now: Now, ticket: Ticket, asker: &Asker, answer: Answer) {
         let (response, refusal) = answer.into_parts();
         self.respond(now, ticket, asker, response);
         if let Some(refusal) = refusal {
@@ -228,12 +231,17 @@ impl Shared {
             ) => match command {
                 Some(command) if command.is_over(now.wall) => return self.decide_anew(ask),
                 Some(command) => {
-                    let response = match &ask.wanted {
-                        CommandWanted::Fetch { content_format, .. } => deliver(command, *content_format),
+                    let response = match (&ask.wanted, ask.bytes_of(command.id)) {
+                        (_, Some(bytes)) => deliver_bytes(bytes),
+                        (CommandWanted::Fetch { content_format, .. }, None) => {
+                            deliver(command, *content_format)
+                        }
                         _ => short::deliver(command, ask.asker.short_model().flatten()),
                     };
                     return self.hand_out(now, &ask, command.id, response);
                 }
+                // Another command may have bytes.
+                None if ask.made.is_some() => return self.decide_anew(ask),
                 None => device_api::unavailable(),
             },
             // The queue is read first.
@@ -270,7 +278,7 @@ impl Shared {
     }
 
     /// A GET comes first once more.
-    fn decide_anew(&mut self, ask: Ask) {
+    pub(super) fn decide_anew(&mut self, ask: Ask) {
         if let Some(entry) = self.commands.devices.get_mut(&ask.asker.grant.device) {
             entry.waiting.push_front(ask);
         }
@@ -299,6 +307,11 @@ impl Shared {
                 Next::Write(moving) => {
                     self.out.write(moving.writes(), Pending::CommandsMoved(Box::new(moving)));
                     break;
+                }
+                Next::Encode(ask, command) => {
+                    if self.encode_command(now, device, ask, &command) {
+                        break;
+                    }
                 }
                 Next::NoneFor(ask) => self.answer_without_command(now, &ask),
                 Next::Refuse(ask, answer) => self.answer(now, ask.ticket, &ask.asker, *answer),

@@ -125,7 +125,7 @@ impl Desk {
             shared.out.drop_look_up(Waiter::Session(session));
         }
         let (device, by_peer) = (known.asker.grant.device, cause == CloseCause::ByPeer);
-        shared.script_calls.end_session(&mut shared.out, device, session);
+        shared.drop_command_encoding(now, device, session);
         shared.observers.remove(device, session);
         shared.residence.end_session(&mut shared.out, now, device, session, by_peer);
     }

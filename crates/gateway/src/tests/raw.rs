@@ -271,3 +271,139 @@ fn a_command_in_bytes_that_is_being_refused_is_neither_named_nor_handed_out() {
     assert_eq!(stage.play("done"), "tell command");
     assert_eq!(stage.play("s1 GET /c"), "s1 4.04");
 }
+
+const DOWN: &str = "s1 GET /topic/sys/p/d/thing/model/down_raw";
+const OFFER: &str = r#"{"id":"1","version":"1.0","params":{},"method":"ota.device.upgrade"}"#;
+
+/// With an offer of firmware in the queue of the device.
+fn with_offer(word: &str) -> Stage {
+    let mut stage = with_script(word);
+    stage.play("send upgrade; commands");
+    stage
+}
+
+#[test]
+fn an_offer_of_firmware_is_named_fetched_and_answered_as_bytes() {
+    let mut stage = with_offer("copy");
+    assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04 (down_raw)");
+    assert_eq!(stage.play(DOWN), format!("encode {OFFER}"));
+    assert_eq!(stage.play("runs"), "write fetch 1", "before the device has it");
+    let answer = format!("s1 2.05 {OFFER}");
+    assert_eq!(stage.play("upgrade sent"), format!("tell command, tell upgrade, {answer}"));
+    // The answer was lost. Nothing is kept of it, and the same is made again.
+    let again = format!("encode {OFFER}, write fetch 1, {answer}");
+    assert_eq!(stage.play(&format!("{DOWN}; runs; unchanged")), again);
+    let played = stage.play(r#"s1 sends {"id":"1","code":200}; runs; upgrade accepted"#);
+    let replied = "write reply 1 200, tell command, tell upgrade, s1 2.04";
+    assert!(played.ends_with(replied), "{played}");
+    assert_eq!(stage.upgrades.last().expect("it is told").code, Some(200));
+    assert_eq!(stage.play(DOWN), "s1 4.04");
+    assert!(stage.gateway.is_settled() && stage.open.is_empty());
+}
+
+#[test]
+fn an_offer_in_bytes_has_its_place_among_the_other_commands_in_bytes() {
+    let mut stage = with_offer("copy");
+    stage.play("send raw; commands");
+    let played = stage.play(&format!("{DOWN}; runs; upgrade sent"));
+    assert!(played.ends_with(&format!("s1 2.05 {OFFER} (down_raw)")), "{played}");
+    stage.play(r#"s1 sends {"id":"1","code":200}; runs; upgrade accepted"#);
+    assert_eq!(stage.play(&format!("{DOWN}; done")), "write fetch 2, tell command, s1 2.05 raw #2");
+}
+
+/// The devices of such a product may speak JSON.
+#[test]
+fn an_offer_is_json_at_its_own_topic() {
+    let mut stage = with_offer("throws");
+    let json = "write fetch 1, tell command, tell upgrade, s1 2.05";
+    assert_eq!(stage.play("s1 gets upgrade; upgrade sent"), json);
+    let replied = "write reply 1 200, tell command, tell upgrade, s1 2.04";
+    assert_eq!(stage.play("s1 replies upgrade 1 200; upgrade accepted"), replied);
+    // Where all speak JSON, there is no other.
+    let mut stage = Stage::new();
+    stage.play("h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done; send upgrade; commands");
+    assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04 (upgrade)");
+    assert_eq!(stage.play(DOWN), "s1 4.03 (upgrade), write topic_foreign");
+}
+
+#[test]
+fn an_offer_that_the_script_cannot_encode_has_failed_with_11810_and_its_words() {
+    for word in ["throws", "time", "memory", "stack", "output", "crashed", "return_type"] {
+        let mut stage = with_offer("copy");
+        stage.play("send raw; commands");
+        let played = stage.play(&format!("{DOWN}; fails {word}"));
+        assert_eq!(played, format!("encode {OFFER}, write no bytes of 1"));
+        // The GET gets what comes next.
+        assert_eq!(stage.play("upgrade failed"), "tell command, tell upgrade, write fetch 2");
+        assert_eq!(stage.told.last(), Some(&CommandState::Failed));
+        let told = stage.upgrades.last().expect("it is told");
+        let said = told.desc.as_deref().unwrap_or_default();
+        assert!(told.code == Some(11810) && said.ends_with("(11810): no (line 3)"), "{said}");
+        assert_eq!(stage.play("done"), "tell command, s1 2.05 raw #2");
+    }
+    for bytes in [0, 1025] {
+        let mut stage = with_offer("copy");
+        assert!(stage.play(&format!("{DOWN}; returns {bytes}")).ends_with("write no bytes of 1"));
+        assert_eq!(stage.play("upgrade failed"), "tell command, tell upgrade, s1 4.04");
+        assert!(stage.gateway.is_settled() && stage.open.is_empty());
+    }
+    // It is not written, and tried again when the device comes again.
+    let mut stage = with_offer("copy");
+    stage.play(&format!("{DOWN}; fails throws"));
+    assert_eq!(stage.play("write fails"), "s1 5.03 (down_raw), read commands");
+    assert_eq!(stage.play(&format!("commands; {DOWN}")), format!("encode {OFFER}"));
+    // An operator was quicker.
+    assert_eq!(stage.play("fails throws; cancel 1; over"), "write no bytes of 1, read commands");
+    assert_eq!(stage.play("commands"), "tell command, s1 4.04");
+}
+
+#[test]
+fn an_offer_waits_on_where_no_script_can_be_run_now() {
+    for word in ["busy", "unavailable"] {
+        let mut stage = with_offer("copy");
+        assert_eq!(stage.play(&format!("{DOWN}; fails {word}")), {
+            format!("encode {OFFER}, s1 5.03 (down_raw)")
+        });
+        assert_eq!(stage.play(DOWN), format!("encode {OFFER}"));
+    }
+    let mut stage = with_offer("unreadable");
+    assert_eq!(stage.play(DOWN), "s1 5.03 (down_raw)");
+    let mut stage = with_offer("none");
+    assert_eq!(stage.play(DOWN), "s1 4.03 (down_raw), write topic_foreign");
+    assert_eq!(stage.play(&format!("done; change p; custom copy; {DOWN}")), {
+        format!("tell refused, read p, encode {OFFER}")
+    });
+    // While the product is read after a change, it speaks what it did.
+    let mut stage = with_offer("copy");
+    let named = "write report, read p, tell report, s1 2.04 (down_raw)";
+    assert_eq!(stage.play("s1 posts; change p; done"), named);
+}
+
+#[test]
+fn an_offer_waits_on_where_its_session_ends_while_the_script_runs() {
+    let mut stage = with_offer("copy");
+    stage.play(DOWN);
+    let played = stage.play("s1 leaves");
+    assert!(played.starts_with("give up"), "{played}");
+    assert_eq!(stage.play("runs; done"), "tell offline");
+    let played = stage.play("h2 wants p,d,2,60; found; h2 connects; done");
+    assert!(!played.contains("fetch"), "{played}");
+    assert_eq!(stage.play(&DOWN.replace("s1", "s2")), format!("encode {OFFER}"));
+    assert_eq!(stage.play("runs"), "write fetch 1");
+}
+
+#[test]
+fn while_the_script_runs_the_other_commands_of_the_device_wait() {
+    let mut stage = with_offer("copy");
+    stage.play(DOWN);
+    assert_eq!(stage.play(&format!("{DOWN}; s1 posts; done")), {
+        "write report, tell report, s1 2.04 (down_raw)"
+    });
+    assert_eq!(stage.play("runs"), "write fetch 1");
+    let both = format!("tell command, tell upgrade, s1 2.05 {OFFER}, encode {OFFER}");
+    assert_eq!(stage.play("upgrade sent"), both);
+    // Taken back meanwhile: it is not handed out.
+    assert_eq!(stage.play("cancel 1"), "");
+    assert_eq!(stage.play("runs; commands"), "read commands, tell command, s1 4.04");
+    assert!(stage.gateway.is_settled());
+}

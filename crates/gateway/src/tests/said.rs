@@ -150,6 +150,7 @@ fn write_said(write: &Write) -> String {
         Write::Command(CommandMove { id, step, .. }) => match step {
             CommandStep::Fetch => format!("fetch {id}"),
             CommandStep::Reply { code, .. } => format!("reply {id} {code}"),
+            CommandStep::NotEncoded { .. } => format!("no bytes of {id}"),
             CommandStep::Cancel => format!("cancel {id}"),
             CommandStep::RefuseBytes => format!("refuse {id}"),
             CommandStep::TimePasses => format!("end {id}"),

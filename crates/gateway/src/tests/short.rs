@@ -107,6 +107,28 @@ fn bytes_are_handed_out_in_their_place_too() {
     assert!(stage.gateway.is_settled());
 }
 
+/// And in CBOR for who accepts that.
+#[test]
+fn an_offer_of_firmware_is_bytes_where_the_product_speaks_them() {
+    let offer = r#"{"id":"1","version":"1.0","params":{},"method":"ota.device.upgrade"}"#;
+    for accept in ["", " for 42"] {
+        let mut stage = Stage::new();
+        stage.play("h1 wants p,d,2,60; found; h1 connects; done; s1 posts; both copy; done");
+        stage.play("send upgrade; commands");
+        assert_eq!(stage.play(&format!("s1 GET /c{accept}")), format!("encode {offer}"));
+        let told = format!("write fetch 1, tell command, tell upgrade, s1 2.05 {offer}");
+        assert_eq!(stage.play("runs; upgrade sent"), told);
+        let refused = "s1 4.06, write not_acceptable";
+        assert_eq!(stage.play("s1 GET /c for 50"), refused);
+        stage.play("done");
+        let cbor = "write fetch 1, s1 2.05 830104a0";
+        assert_eq!(stage.play("s1 GET /c for 60; unchanged"), cbor);
+        let replied = "write reply 1 200, tell command, tell upgrade, s1 2.04";
+        assert_eq!(stage.play("s1 POST /c 820118c8; upgrade accepted"), replied);
+        assert!(stage.gateway.is_settled());
+    }
+}
+
 #[test]
 fn a_reply_to_no_open_command_changes_nothing_and_a_point_twice_is_refused() {
     let mut stage = with_commands(&[]);

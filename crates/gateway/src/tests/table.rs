@@ -43,6 +43,11 @@ const STATES: &[(&str, &str)] = &[
     ("observing", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done; s1 observes"),
     ("versions", "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; on; done; s1 asks for versions"),
     ("decoding", "h1 wants p,d,2,60; found; h1 connects; done; s1 sends {}; custom copy"),
+    (
+        "encoding",
+        "h1 wants p,d,2,60; found; h1 connects; done; s1 posts; custom copy; done; send upgrade; commands; \
+         s1 GET /topic/sys/p/d/thing/model/down_raw",
+    ),
 ];
 
 /// What may happen in every state.

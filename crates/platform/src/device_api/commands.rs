@@ -35,7 +35,8 @@ use crate::{
         json_piece::Piece,
         log::Reason,
     },
-    rules::admission::Grant,
+    ports::{Fault, FaultKind},
+    rules::{admission::Grant, commands::MESSAGE_BYTES_MAX},
 };
 
 /// The option that names the topic of the oldest waiting command, on every response to its device (elective).
@@ -180,9 +181,36 @@ pub(super) fn message_in(command: &Command, content_format: Option<u32>) -> Vec<
 pub fn deliver(command: &Command, content_format: u16) -> Response {
     let response = Response::new(Code::CONTENT).max_age(0);
     match &command.order.raw {
-        Some(raw) => response.content_format(format::OCTET_STREAM).payload(raw.to_vec()),
+        Some(raw) => deliver_bytes(raw),
         None => with_json(response, content_format, message(command)),
     }
+}
+
+/// The same of a command that a script made these bytes of when it was fetched.
+pub fn deliver_bytes(bytes: &[u8]) -> Response {
+    Response::new(Code::CONTENT).max_age(0).content_format(format::OCTET_STREAM).payload(bytes)
+}
+
+/// The bytes that a script made of a command, where a device can be sent them.
+///
+/// # Errors
+/// They are none, or more than a message of a command may have.
+pub fn encoded(bytes: Vec<u8>) -> Result<Vec<u8>, Fault> {
+    let fault = |kind, said: String| Err(Fault::new(kind, said));
+    match bytes.len() {
+        0 => fault(FaultKind::ReturnType, "jsonStrToRawData returned no bytes".to_owned()),
+        1..=MESSAGE_BYTES_MAX => Ok(bytes),
+        more => {
+            let most = MESSAGE_BYTES_MAX;
+            let said = format!("jsonStrToRawData returned {more} bytes; a command has at most {most}");
+            fault(FaultKind::ReturnType, said)
+        }
+    }
+}
+
+/// What is said of a command that a script makes no bytes of.
+pub fn not_encoded(fault: &Fault) -> String {
+    format!("the product's script cannot encode the command (11810): {fault}")
 }
 
 /// The answer to a GET where no command of the topic waits.

@@ -4,6 +4,7 @@ use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
 pub use narrowgate_api::command::{CommandKind, CommandState, Expected, ExpectedOutcome};
 
+use super::product::DataFormat;
 use crate::ids::{DeviceId, LoginNumber, UnixMillis};
 
 /// The number of a command, 1 to [`CommandId::MAX`]; unique among those that are kept of a device.
@@ -103,6 +104,19 @@ impl Order {
     pub fn fetched_at(&self) -> &CommandTopic {
         if self.raw.is_some() { &CommandTopic::Raw } else { &self.topic }
     }
+
+    /// The topic at which the devices of a product are told to fetch it. An offer of firmware is queued without
+    /// bytes: for devices that speak bytes a script makes them when it is fetched.
+    pub fn fetched_in(&self, format: DataFormat) -> &CommandTopic {
+        let is_encoded_later = self.topic == CommandTopic::Upgrade && format == DataFormat::Custom;
+        if is_encoded_later { &CommandTopic::Raw } else { self.fetched_at() }
+    }
+
+    /// Whether a GET of a topic gets it. What has no bytes is at its own topic too, for the devices of such a
+    /// product that speak JSON.
+    pub fn is_at(&self, topic: &CommandTopic, format: DataFormat) -> bool {
+        self.fetched_in(format) == topic || (self.raw.is_none() && self.topic == *topic)
+    }
 }
 
 /// A command and what has become of it. Cheap to clone but for the device's answer.
@@ -165,6 +179,11 @@ pub enum CommandStep {
         /// What the device says of it, for people.
         message: Option<Box<str>>,
     },
+    /// The product's script cannot make bytes of it for the device, which asks for it.
+    NotEncoded {
+        /// Why not, for people.
+        message: Box<str>,
+    },
     /// An operator takes it back.
     Cancel,
     /// It is in bytes, and its device's product speaks JSON now: nobody can fetch or answer it.
@@ -209,6 +228,30 @@ pub struct OpenCommand {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_offer_of_firmware_is_fetched_as_what_its_product_speaks() {
+        use CommandTopic::{Raw, Set, Upgrade};
+        use DataFormat::{Custom, Json};
+        // Topic, with bytes; in a product of this format it is named there, and found there.
+        let table: [(CommandTopic, bool, DataFormat, CommandTopic, &[CommandTopic]); 7] = [
+            (Set, false, Json, Set, &[Set]),
+            (Set, false, Custom, Set, &[Set]),
+            (Set, true, Custom, Raw, &[Raw]),
+            (Set, true, Json, Raw, &[Raw]),
+            (Raw, true, Custom, Raw, &[Raw]),
+            (Upgrade, false, Json, Upgrade, &[Upgrade]),
+            (Upgrade, false, Custom, Raw, &[Raw, Upgrade]),
+        ];
+        for (topic, has_bytes, format, named, found) in table {
+            let raw = has_bytes.then(|| [1].into());
+            let (params_json, pending_ttl_s) = ("{}".into(), 0);
+            let order = Order { topic, params_json, pending_ttl_s, timeout_s: 30, raw };
+            assert_eq!(*order.fetched_in(format), named, "{order:?} {format:?}");
+            let at: Vec<_> = [Set, Raw, Upgrade].into_iter().filter(|at| order.is_at(at, format)).collect();
+            assert_eq!(at, found, "{order:?} {format:?}");
+        }
+    }
 
     #[test]
     fn an_id_is_a_plain_decimal_number_below_2_to_31() {

@@ -1,15 +1,18 @@
-//! Commands to devices that speak bytes: the product's script makes the bytes when the command is sent.
+//! Commands to devices that speak bytes: the product's script makes the bytes when the command is sent. Those
+//! of an offer of firmware are made when it is fetched; before it is offered, the script is tried on it.
 
 use super::{error::ServiceError, registrar::Registrar};
 use crate::{
-    device_api::commands::message_as_json,
+    device_api::commands::{encoded, message_as_json},
+    firmware::{Image, UpgradeOffer},
     ids::UnixMillis,
     model::{
         command::{Command, Expected, Order},
         device::Device,
+        product::DataFormat,
     },
     ports::{Caller, Circumstances, Fault, FaultKind, RegistryChanges as _, Script},
-    rules::commands::{MESSAGE_BYTES_MAX, NotSent, next_id},
+    rules::commands::{NotSent, next_id},
 };
 
 /// How often the bytes of a command are made while others of its device get the ids.
@@ -25,9 +28,7 @@ impl Registrar {
         expected: Option<Expected>,
         now: UnixMillis,
     ) -> Result<Result<Command, NotSent>, ServiceError> {
-        let published = self.registry.script(&device.product_key).await?.published;
-        let none = || not_encoded("no script is published for the product");
-        let script = Script::new(&*device.product_key, published.ok_or_else(none)?.source);
+        let script = self.script_of_commands(&device.product_key).await?;
         let mut id = next_id(None, now, |_| false);
         let mut sent = Err(NotSent::OtherId(id));
         for _ in 0..ENCODED_MAX {
@@ -42,44 +43,54 @@ impl Registrar {
         Ok(sent)
     }
 
+    /// Whether an image can be offered to the devices of its product: where they speak bytes, the script has
+    /// to make some of the command.
+    ///
+    /// # Errors
+    /// `NotEncoded` where it makes none, `NotRun` where it cannot be run now.
+    pub(super) async fn try_offer(&self, image: &Image) -> Result<(), ServiceError> {
+        let product = self.existing_product(&image.product_key).await?;
+        if product.data_format != DataFormat::Custom {
+            return Ok(());
+        }
+        let script = self.script_of_commands(&image.product_key).await?;
+        let (order, now) = (UpgradeOffer::of(image, &self.server).order(), self.clock.now());
+        let command = Command::new(next_id(None, now, |_| false), order, now);
+        self.encode(&script, &command).await.map(drop)
+    }
+
+    async fn script_of_commands(&self, product_key: &str) -> Result<Script, ServiceError> {
+        let published = self.registry.script(product_key).await?.published;
+        let none = || {
+            let said = "no script is published for the product";
+            ServiceError::NotEncoded { fault: Fault::new(FaultKind::ReturnType, said) }
+        };
+        Ok(Script::new(product_key, published.ok_or_else(none)?.source))
+    }
+
     async fn encode(&self, script: &Script, command: &Command) -> Result<Vec<u8>, ServiceError> {
         let json = String::from_utf8(message_as_json(command)).unwrap_or_default();
         let at = Circumstances::of(json.as_bytes(), command.created);
-        let bytes = match self.scripts.encode(script, &json, at, Caller::Commands).await {
-            Ok(bytes) => bytes,
-            Err(fault) if fault.kind.is_of_script() => return Err(ServiceError::NotEncoded { fault }),
-            Err(fault) => return Err(ServiceError::NotRun { fault }),
-        };
-        match bytes.len() {
-            0 => Err(not_encoded("jsonStrToRawData returned no bytes")),
-            1..=MESSAGE_BYTES_MAX => Ok(bytes),
-            more => {
-                let most = MESSAGE_BYTES_MAX;
-                let said = format!("jsonStrToRawData returned {more} bytes; a command has at most {most}");
-                Err(not_encoded(said))
-            }
-        }
+        let bytes = self.scripts.encode(script, &json, at, Caller::Commands).await;
+        bytes.and_then(encoded).map_err(|fault| match fault.kind.is_of_script() {
+            true => ServiceError::NotEncoded { fault },
+            false => ServiceError::NotRun { fault },
+        })
     }
-}
-
-fn not_encoded(said: impl Into<String>) -> ServiceError {
-    ServiceError::NotEncoded { fault: Fault::new(FaultKind::ReturnType, said) }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use narrowgate_api::{
-        product::{DataFormat, ProductPatch},
-        script::PublishScript,
-    };
+    use narrowgate_api::{product::ProductPatch, script::PublishScript};
 
     use super::*;
     use crate::{
+        firmware::Sha256Sum,
         ids::DeviceName,
         memory::{MemoryStore, PlainScripts},
-        ports::Registry as _,
+        ports::{FirmwareReads as _, Registry as _},
         service::fixtures::{NOW, registrar_with_product_and_store},
         testing::{
             block_on,
@@ -109,6 +120,49 @@ mod tests {
         let new = serde_json::from_str(body).expect("it has the form of a command");
         let sent = block_on(registrar.send_command(device, new, true));
         sent.map(|created| created.id).map_err(|error| error.to_string())
+    }
+
+    /// Nothing is offered, to the device or to a share.
+    #[test]
+    fn firmware_is_offered_where_the_script_makes_bytes_of_the_offer() {
+        for (word, said) in [
+            (Some("throws"), "(11810): the source is \"throws\" (line 1)"),
+            (None, "(11810): no script is published for the product"),
+            (Some("busy"), "the script cannot be run now: the source is \"busy\" (line 1)"),
+            (Some("copy"), ""),
+        ] {
+            let (registrar, memory, device) = with_script(word);
+            let image = Image {
+                id: "AAAAAAAA".parse().expect("an id"),
+                product_key: "pk".to_owned(),
+                version: "2.0".to_owned(),
+                size: 9,
+                sha256: Sha256Sum([7; 32]),
+                uploaded: NOW,
+                rollout: None,
+            };
+            let id = block_on(memory.add_image(image)).expect("it is the first one").id.to_string();
+            let offer = || {
+                let one = block_on(registrar.offer_to_device(&id, &device)).map(drop);
+                let share = block_on(registrar.offer_to_share(&id, 100, None)).map(drop);
+                assert_eq!(one.is_ok(), share.is_ok(), "{word:?}");
+                one.map_err(|error| error.to_string())
+            };
+            let is_offered = || !block_on(memory.upgrades_of(device.id)).expect("it reads").is_empty();
+            match offer() {
+                Ok(()) => assert!(said.is_empty() && is_offered(), "{word:?}"),
+                Err(refused) => {
+                    assert!(!said.is_empty() && refused.ends_with(said), "{word:?}: {refused}");
+                    assert!(!is_offered(), "{word:?}");
+                    // Where the devices speak JSON, no script is needed.
+                    let patch =
+                        ProductPatch { data_format: Some(DataFormat::Json), ..ProductPatch::default() };
+                    block_on(registrar.update_product("pk", patch)).expect("it is valid");
+                    assert_eq!(offer(), Ok(()), "{word:?}");
+                    assert!(is_offered(), "{word:?}");
+                }
+            }
+        }
     }
 
     const SET: &str = r#"{"kind":"set","points":{"n":1.50}}"#;

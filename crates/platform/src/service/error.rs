@@ -1,6 +1,7 @@
 //! Why a verb could not be done.
 
 use crate::{
+    device_api::commands::not_encoded,
     model::{command::CommandState, thing_model::Fault},
     ports::{Fault as ScriptFault, StoreError},
     rules::commands::{NotSent, OPEN_MAX},
@@ -52,7 +53,7 @@ pub(super) enum ServiceError {
         fault: ScriptFault,
     },
     /// A command cannot be sent: the product's script makes no bytes of it.
-    #[error("the product's script cannot encode the command (11810): {fault}")]
+    #[error("{}", not_encoded(.fault))]
     NotEncoded {
         /// Why not, and where.
         fault: ScriptFault,

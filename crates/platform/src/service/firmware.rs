@@ -251,13 +251,14 @@ impl Registrar {
     /// Offers an image to one device.
     ///
     /// # Errors
-    /// `Missing`; `Conflict` where the device is of another product.
+    /// `Missing`; `Conflict` where the device is of another product; as [`Self::try_offer`].
     pub(super) async fn offer_to_device(
         &self,
         id: &str,
         device: &Device,
     ) -> Result<(RolloutOffered, Vec<DeviceId>), ServiceError> {
         let image = self.existing_image(id).await?;
+        self.try_offer(&image).await?;
         let to = OfferTo::Device(device.id);
         let offered = self.registry.offer_image(image.id, to, self.clock.now()).await?;
         Ok(told(&image, offered))
@@ -267,7 +268,7 @@ impl Registrar {
     ///
     /// # Errors
     /// `Missing`; `Invalid` for a share or a cursor that is none; `Conflict` where the share is less than it
-    /// was, or the product has no devices.
+    /// was, or the product has no devices; as [`Self::try_offer`], which is asked before the first part.
     pub(super) async fn offer_to_share(
         &self,
         id: &str,
@@ -281,8 +282,11 @@ impl Registrar {
         let list = List::Offer(image.id);
         let place = cursor.map(|cursor| list.place(cursor)).transpose()?;
         let mut after = place.map(|place| DeviceId(place.0[0]));
-        if after.is_none() && !self.has_devices(&image.product_key).await? {
-            return Err(conflict(format!("product {} has no devices", image.product_key)));
+        if after.is_none() {
+            if !self.has_devices(&image.product_key).await? {
+                return Err(conflict(format!("product {} has no devices", image.product_key)));
+            }
+            self.try_offer(&image).await?;
         }
         let begun = self.clock.now();
         let mut all = Offered::default();

@@ -18,6 +18,7 @@ use super::{
 use crate::model::{
     command::{Command, CommandId, CommandStep, CommandTopic},
     json_piece::Piece,
+    product::DataFormat,
     thing_model::{ElementKind, ThingModel},
 };
 
@@ -33,11 +34,18 @@ mod kind {
     pub(super) const UPGRADE: u8 = 4;
 }
 
-/// The answer to a GET that accepts another format than that of the command that was found for it, which is
-/// then not handed out (RFC 7252, section 5.10.4).
-pub fn not_acceptable(command: &Command, accept: Option<u16>) -> Option<Answer> {
-    let has = if command.order.raw.is_some() { format::OCTET_STREAM } else { format::CBOR };
+/// The answer to a GET that accepts another format than that of the command that was found for it, in a
+/// product of this data format; the command is then not handed out (RFC 7252, section 5.10.4).
+pub fn not_acceptable(command: &Command, speaks: DataFormat, accept: Option<u16>) -> Option<Answer> {
+    let has = if is_in_bytes(command, speaks, accept) { format::OCTET_STREAM } else { format::CBOR };
     accept.filter(|accept| *accept != has).map(|accept| refuse_accept(accept, has))
+}
+
+/// Whether a GET gets bytes. Of what has none before a script makes them there is CBOR too, for who accepts
+/// that.
+pub fn is_in_bytes(command: &Command, speaks: DataFormat, accept: Option<u16>) -> bool {
+    let wants_cbor = command.order.raw.is_none() && accept == Some(format::CBOR);
+    *command.order.fetched_in(speaks) == CommandTopic::Raw && !wants_cbor
 }
 
 /// The answer to a GET that a command was found for, once that is durable, as [`super::super::commands`] has

@@ -38,7 +38,7 @@ mod shape;
 
 use narrowgate_coap::{Code, OptionNumber, Request, Response, UriPath, format};
 
-pub use self::command::{CommandReply, deliver, not_acceptable};
+pub use self::command::{CommandReply, deliver, is_in_bytes, not_acceptable};
 use self::{
     keys::{Names, read},
     shape::{Shape, attributes, points, short_message},

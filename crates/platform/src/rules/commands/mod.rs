@@ -63,7 +63,7 @@ pub enum Standing {
 }
 
 /// The number of a command that cannot be sent in the form that its device takes.
-const NOT_ENCODED: i64 = 11810;
+pub const NOT_ENCODED: i64 = 11810;
 /// Why a command in bytes has failed.
 const REFUSED_BYTES: &str = "it is in bytes, and the data format of the product is json now";
 
@@ -124,6 +124,10 @@ impl Command {
                 self.message.clone_from(message);
                 let state = if is_success(*code) { CommandState::Succeeded } else { CommandState::Failed };
                 (state, at)
+            }
+            (CommandStep::NotEncoded { message }, _) => {
+                (self.code, self.message) = (Some(NOT_ENCODED), Some(message.clone()));
+                (CommandState::Failed, at)
             }
             (CommandStep::Cancel, _) => (CommandState::Cancelled, at),
             (CommandStep::RefuseBytes, _) => {

@@ -3,7 +3,10 @@
 use super::{NotOpen, Standing};
 use crate::{
     ids::UnixMillis,
-    model::command::{Command, CommandId, CommandState, CommandStep, CommandTopic},
+    model::{
+        command::{Command, CommandId, CommandState, CommandStep, CommandTopic},
+        product::DataFormat,
+    },
 };
 
 /// See the module. At most [`super::OPEN_MAX`] commands, in the order of their sending.
@@ -68,15 +71,22 @@ impl Queue {
     /// the one before has ended.
     pub fn oldest_to_offer(&self, at: UnixMillis, way: Way) -> Option<&Command> {
         let is_oldest = |command: &&Command| {
-            self.oldest_of(command.order.fetched_at(), at, way).is_some_and(|oldest| oldest.id == command.id)
+            let topic = (command.order.fetched_at(), DataFormat::Json);
+            self.oldest_of(topic, at, way).is_some_and(|oldest| oldest.id == command.id)
         };
         self.waiting(at, way).find(is_oldest)
     }
 
-    /// The command that a GET of this topic gets: the oldest of it, be it new or fetched before.
-    pub fn oldest_of(&self, topic: &CommandTopic, at: UnixMillis, way: Way) -> Option<&Command> {
+    /// The command that a GET of this topic gets in a product of this format: the oldest of it, be it new or
+    /// fetched before.
+    pub fn oldest_of(
+        &self,
+        (topic, format): (&CommandTopic, DataFormat),
+        at: UnixMillis,
+        way: Way,
+    ) -> Option<&Command> {
         let is_open = |command: &&Command| !command.is_over(at) && way.permits(command);
-        self.0.iter().filter(is_open).find(|command| command.order.fetched_at() == topic)
+        self.0.iter().filter(is_open).find(|command| command.order.is_at(topic, format))
     }
 
     /// The command that a GET of all commands gets: the oldest one that is served, be it new or fetched
@@ -86,12 +96,13 @@ impl Queue {
     }
 
     /// The command that a reply answers: the one of the id, if it is fetched or answered at this topic
-    /// (`None`: at any). A reply to bytes that an operator gave may have an id of its own, which nobody here
+    /// (`None`: at any). Only devices of products whose offers of firmware are fetched as bytes reply at the
+    /// topic of bytes. A reply to bytes that an operator gave may have an id of its own, which nobody here
     /// knows: it answers the one that the device has.
     pub fn answered(&self, id: Option<CommandId>, topic: Option<&CommandTopic>) -> Option<&Command> {
         let is_of = |command: &&Command| {
             let order = &command.order;
-            topic.is_none_or(|topic| order.topic == *topic || order.fetched_at() == topic)
+            topic.is_none_or(|topic| order.topic == *topic || order.fetched_in(DataFormat::Custom) == topic)
         };
         let of_id = id.and_then(|id| self.find(id)).filter(is_of);
         let is_given = |command: &&Command| {

@@ -3,7 +3,10 @@ use std::sync::Arc;
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::model::command::{CommandTopic, Order};
+use crate::model::{
+    command::{CommandTopic, Order},
+    product::DataFormat,
+};
 use CommandState::{Cancelled, Created, Expired, Failed, Sent, Succeeded, TimedOut};
 
 const CREATED_S: i64 = 1000;
@@ -64,6 +67,7 @@ fn every_state_meets_every_step() {
         assert_eq!(step(CommandStep::Cancel), cancelled, "{state:?}");
         let refused = if state.has_ended() { (OVER, state) } else { (Ok(true), Failed) };
         assert_eq!(step(CommandStep::RefuseBytes), refused, "{state:?}");
+        assert_eq!(step(CommandStep::NotEncoded { message: "no".into() }), refused, "{state:?}");
         assert_eq!(step(CommandStep::TimePasses), (looked_at, state), "{state:?}");
     }
 }
@@ -108,6 +112,45 @@ fn a_command_whose_bytes_nobody_takes_any_more_says_so() {
     assert_eq!(refused.step(&CommandStep::RefuseBytes, at(10)), Ok(true));
     assert_eq!((refused.state, refused.code, refused.ended), (Failed, Some(11810), Some(at(10))));
     assert!(refused.message.is_some_and(|message| message.contains("json")));
+}
+
+#[test]
+fn what_no_bytes_are_made_of_has_failed_with_11810_and_the_words() {
+    for state in [Created, Sent] {
+        let mut it = in_state(state);
+        assert_eq!(it.step(&CommandStep::NotEncoded { message: "line 3".into() }, at(10)), Ok(true));
+        let ended = (it.state, it.code, it.message.as_deref(), it.ended);
+        assert_eq!(ended, (Failed, Some(11810), Some("line 3"), Some(at(10))));
+    }
+}
+
+/// Three commands of these topics, the first of which is made into bytes when it is fetched.
+#[test]
+fn an_offer_of_firmware_is_in_its_place_among_the_commands_in_bytes() {
+    let raw = |id| {
+        let order = order(CommandTopic::Raw, 100, 30);
+        let order = Order { raw: Some([1].into()), ..(*order).clone() };
+        Command::new(CommandId(id), order, at(0))
+    };
+    let offer = |id| Command::new(CommandId(id), order(CommandTopic::Upgrade, 100, 30), at(0));
+    let mut queue = Queue::new([offer(1), raw(2), offer(3)]);
+    let id = |found: Option<&Command>| found.map(|command| command.id.0);
+    let of = |queue: &Queue, topic, format| id(queue.oldest_of((&topic, format), at(1), Way::Protected));
+    for (format, raw, upgrade) in [(DataFormat::Custom, 1, 1), (DataFormat::Json, 2, 1)] {
+        assert_eq!(of(&queue, CommandTopic::Raw, format), Some(raw), "{format:?}");
+        assert_eq!(of(&queue, CommandTopic::Upgrade, format), Some(upgrade), "{format:?}");
+    }
+    // No image is served by plain CoAP, so no offer is.
+    let plain = queue.oldest_of((&CommandTopic::Raw, DataFormat::Custom), at(1), Way::Plain);
+    assert_eq!(id(plain), Some(2));
+    queue.step(CommandId(1), &CommandStep::Fetch, at(1)).expect("it waits");
+    // A reply belongs to the command of its id, whichever of the two topics it came to.
+    for topic in [CommandTopic::Raw, CommandTopic::Upgrade] {
+        assert_eq!(id(queue.answered(Some(CommandId(1)), Some(&topic))), Some(1), "{topic:?}");
+    }
+    assert_eq!(id(queue.answered(Some(CommandId(1)), Some(&CommandTopic::Set))), None);
+    queue.step(CommandId(1), &reply(200), at(1)).expect("it is fetched");
+    assert_eq!(of(&queue, CommandTopic::Raw, DataFormat::Custom), Some(2));
 }
 
 #[test]
@@ -242,8 +285,8 @@ impl Both {
 
     fn get(&mut self, number: usize) -> Result<(), TestCaseError> {
         let wanted = self.naive.iter_mut().find(|it| it.topic == number && !it.state.has_ended());
-        let found =
-            self.queue.oldest_of(&topic(number), at(self.now), Way::Protected).map(|command| command.id);
+        let topic = (&topic(number), DataFormat::Json);
+        let found = self.queue.oldest_of(topic, at(self.now), Way::Protected).map(|command| command.id);
         prop_assert_eq!(found.map(|id| id.0), wanted.as_ref().map(|it| it.id));
         if let (Some(it), Some(id)) = (wanted, found) {
             let is_new = it.waits();

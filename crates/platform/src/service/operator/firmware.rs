@@ -71,7 +71,7 @@ impl Operator {
     ///
     /// # Errors
     /// There is no such image or device; it is of another product; the share is less than it was, or none;
-    /// the product has no devices.
+    /// the product has no devices, or a script that makes no bytes of the offer.
     pub async fn offer_image(&self, new: NewRollout) -> Result<RolloutOffered, Problem> {
         let NewRollout { image_id, device, share, cursor } = new;
         let name = match device {

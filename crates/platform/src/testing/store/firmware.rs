@@ -1,4 +1,6 @@
 //! Images of firmware, their rollouts, and the upgrades of devices.
+//!
+//! Longer than 500 lines: one list of checks.
 
 use super::fixtures::{add_device, add_product, at, login, write};
 use crate::{
@@ -370,6 +372,26 @@ pub fn a_device_that_cannot_get_it_now_waits(store: &dyn Store) {
     assert_eq!(inform(store, device, "2.0", 4), Written::DeviceUnavailable);
     offer(store, id, OfferTo::Device(device), 5);
     assert_eq!(advance(store, 5), Advanced::default());
+}
+
+/// A script makes no bytes of the offer when the device asks for it.
+pub fn an_offer_that_cannot_be_encoded_has_failed(store: &dyn Store) {
+    let all = devices(store, 2);
+    let id = add(store, 1, "2.0");
+    for device in all {
+        offer(store, id, OfferTo::Device(device), 10);
+        advance(store, 10);
+        if device.0 % 2 == 0 {
+            command_step(store, device, CommandStep::Fetch, 11);
+        }
+        let failed = command_step(store, device, CommandStep::NotEncoded { message: "line 3".into() }, 12);
+        let Written::Upgrade(moved) = failed else { panic!("{failed:?}") };
+        let refused = (UpgradeState::Failed, Some(UpgradeFailure::Refused));
+        assert_eq!((moved.state, moved.failure), refused);
+        let it = upgrades(store, device).remove(0).upgrade;
+        assert_eq!((it.state, it.failure, it.desc.as_deref()), (refused.0, refused.1, Some("line 3")));
+        assert_eq!(open(store, device), []);
+    }
 }
 
 /// A week of silence, in a hole of the coverage, and how it goes on.

@@ -240,6 +240,7 @@ macro_rules! store_conformance {
                 the_end_of_an_upgrade_takes_back_a_command_that_was_not_answered
                 a_device_that_is_stopped_has_no_upgrade_under_way
                 a_device_that_cannot_get_it_now_waits
+                an_offer_that_cannot_be_encoded_has_failed
                 who_begins_and_is_silent_has_failed
                 an_image_goes_when_nobody_needs_it
                 a_deleted_device_leaves_no_upgrade_and_a_deleted_product_no_image

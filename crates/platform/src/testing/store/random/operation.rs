@@ -140,6 +140,7 @@ pub enum Kind {
 pub enum CommandEvent {
     Fetch,
     Reply { code: i64 },
+    NotEncoded,
     TimePasses,
 }
 
@@ -305,10 +306,11 @@ fn id(dice: &mut Dice) -> u32 {
 }
 
 fn command_event(dice: &mut Dice) -> CommandEvent {
-    match dice.below(5) {
+    match dice.below(6) {
         0 | 1 => CommandEvent::Fetch,
         2 => CommandEvent::Reply { code: 200 },
         3 => CommandEvent::Reply { code: 1102 },
+        4 => CommandEvent::NotEncoded,
         _ => CommandEvent::TimePasses,
     }
 }

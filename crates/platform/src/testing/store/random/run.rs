@@ -404,6 +404,9 @@ impl Run {
                 let message = (code != 200).then(|| format!("turn {}", self.turn).into());
                 CommandStep::Reply { code, data_json, message }
             }
+            CommandEvent::NotEncoded => {
+                CommandStep::NotEncoded { message: format!("turn {}", self.turn).into() }
+            }
             CommandEvent::TimePasses => CommandStep::TimePasses,
         };
         let session = self.login(device, logins_ago);
