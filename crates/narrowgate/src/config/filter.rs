@@ -19,6 +19,7 @@ const MODULES: &[&str] = &[
     "narrowgate::feed",
     "narrowgate::gateway",
     "narrowgate::gateway::batches",
+    "narrowgate::gateway::products_off",
     "narrowgate::gateway::reads",
     "narrowgate::scripts",
     "narrowgate::serve",
