@@ -102,8 +102,8 @@ fn open_routes(about: About, health: Health, metrics: MetricsSource) -> Router {
         .route("/metrics", get(metrics_text).with_state(metrics))
 }
 
-/// Reads the complete request, whose body may hold secrets, then completes it even if its peer leaves. A store
-/// may read a lot at once on this thread; other tasks move to another one meanwhile.
+/// Reads the complete request, whose body may hold secrets, then completes it even if its peer leaves. A
+/// store may read a lot at once on this thread; other tasks move to another one meanwhile.
 async fn run_whole(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let body = match timeout(SILENCE_MAX, secret::collect(body, BODY_BYTES_MAX)).await {

@@ -74,9 +74,8 @@ impl Endpoint {
         if is_turned_away {
             self.note_turned_away(context, (exchange.mid(), digest.fingerprint()), exchange.serial());
         }
-        let asked = Asked::of(exchange.mid(), digest, wish.is_safe);
         let Self { answers, active, is_plain, .. } = self;
-        let request = (asked, *is_plain);
+        let request = (Asked::of(exchange.mid(), digest, wish.is_safe), *is_plain);
         let Active { incoming, outgoing, bodies, outbox, .. } = &mut **active.get_or_insert_default();
         incoming.close(context, exchange);
         if let Some(mut rest) = rest {

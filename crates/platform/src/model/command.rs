@@ -105,8 +105,8 @@ impl Order {
         if self.raw.is_some() { &CommandTopic::Raw } else { &self.topic }
     }
 
-    /// The topic at which the devices of a product are told to fetch it. An offer of firmware is queued without
-    /// bytes: for devices that speak bytes a script makes them when it is fetched.
+    /// The topic at which the devices of a product are told to fetch it. An offer of firmware is queued
+    /// without bytes: for devices that speak bytes a script makes them when it is fetched.
     pub fn fetched_in(&self, format: DataFormat) -> &CommandTopic {
         let is_encoded_later = self.topic == CommandTopic::Upgrade && format == DataFormat::Custom;
         if is_encoded_later { &CommandTopic::Raw } else { self.fetched_at() }

@@ -1,8 +1,7 @@
 //! Which login a change names, and a fleet that falls silent.
 
 use super::*;
-use crate::effect::Effect;
-use crate::unread::UNREAD_MAX;
+use crate::{effect::Effect, unread::UNREAD_MAX};
 
 const DEVICE: DeviceId = DeviceId(1);
 
