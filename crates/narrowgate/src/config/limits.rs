@@ -14,9 +14,9 @@ static DEVICE_HANDSHAKES: Key<OrOff<Times>> = Key {
     name: "limits.device_handshakes",
     default: "1/10s burst 20",
     accepts: OrOff(Times),
-    help: "handshakes of one identity from one address (IPv6: /64); more are dropped. Logins of one device by \
-           its own secret, from all addresses together: further sessions are closed, and the one that stands \
-           stays. off: any number",
+    help: "handshakes of one identity from one address (IPv6: /64); more are dropped. Logins of one device \
+           by its own secret, from all addresses together: further sessions are closed, and the one that \
+           stands stays. off: any number",
 };
 
 static DEVICE_BYTES: Key<OrOff<Bytes>> = Key {
