@@ -330,7 +330,8 @@ mod tests {
     fn a_damaged_row_is_told_from_an_intact_one() {
         let intact = concat!(
             r#"{"productKey":"pk","name":"n","ou":"default","enabled":true,"#,
-            r#""dynamicActivation":{"enabled":false,"endsAt":null,"quotaPerHour":1000},"profile":"nbiot","shortPaths":true,"#,
+            r#""dynamicActivation":{"enabled":false,"endsAt":null,"quotaPerHour":1000},"#,
+            r#""profile":"nbiot","shortPaths":true,"#,
             r#""dataFormat":"custom","modelId":null,"retention":"standard","createdAt":7}"#
         );
         let damaged = concat!(
