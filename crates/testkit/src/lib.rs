@@ -1,7 +1,7 @@
 //! What tests of several crates need, one of each: a [seeded random source](SeededRandom),
 //! [ClientHellos](hello)
 //! written by hand and [records](record) around them, [changes](mutate) to real flights, a look at the
-//! [memory](memory) of the test itself, and the [real program](program), started and stopped.
+//! [memory] of the test itself, and the [real program](program), started and stopped.
 //!
 //! Only dev-dependencies name this crate. Unit tests of a crate below it, which it is built against, use what
 //! is plain data: in such a test the crate's own types are those of another build.
