@@ -23,7 +23,7 @@ def _blocks(heading):
 
 
 class Terminal:
-    """A shell in which `narrowgate` is the program on the gateway's data, and 5684 is the gateway's port."""
+    """A shell in which `narrowgate` is the program on the gateway's data, and 5684 and 8080 are its ports."""
 
     def __init__(self, gateway):
         folder = gateway.folder / "bin"
@@ -32,12 +32,16 @@ class Terminal:
             (folder / "narrowgate").symlink_to(gateway.binary)
         path = f"{folder}:{os.environ['PATH']}"
         self._environment = {**environment(), "NARROWGATE_DATA": str(gateway.data), "PATH": path}
-        self._folder, self._port = gateway.folder, str(gateway.dtls_port)
+        self._folder = gateway.folder
+        self._ports = {"5684": str(gateway.dtls_port), "8080": str(gateway.http_port)}
 
     def start(self, lines):
         """The lines, pasted; the process that runs them."""
+        text = "\n".join(lines)
+        for usual, here in self._ports.items():
+            text = text.replace(f":{usual}/", f":{here}/")
         return subprocess.Popen(
-            ["bash", "-c", "\n".join(lines).replace("5684", self._port)],
+            ["bash", "-c", text],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -84,6 +88,8 @@ def _every_day(world):
             else:
                 terminal.paste(line)
         check({"serve", "product", "device", "status", "listen"} <= set(seen), f"the lines are {seen}")
+        said = terminal.paste(*_blocks("Every day")[1])
+        check('"items":[' in said and DEVICE in said, f"a program with a token is told {said}")
         check(len(gateway.json("device", "list")["devices"]) == 3, "the devices of the lines are not there")
         check((gateway.folder / "model.json").read_text().startswith("{"), "no model was inferred")
 
