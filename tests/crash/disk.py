@@ -7,7 +7,7 @@ import time
 from crash.failpoints import DEVICES, finish, wait_for_reports
 from crash.fleet import Fleet
 from crash.ledger import Ledger
-from crash.server import Server
+from crash.server import Server, set_days
 from lib.program import Failed
 from lib.waiting import wait_for
 
@@ -45,17 +45,17 @@ def midnight(report, programs, folder):
     filler = mount / "filler"
 
     def work(server, new_fleet):
-        days.write_text("0")
+        set_days(days, 0)
         server.register(DEVICES, 1)
         server.start(settings=settings)
         ledger = Ledger(new_fleet().log)
         # Enough that each file, once it is deleted, makes room for a new day and a few reports of it.
         _next_day(server, ledger, 1)
-        days.write_text("1")
+        set_days(days, 1)
         _next_day(server, ledger, 2)
         _fill_until_refused(server, ledger, filler)
         before = _days(server)
-        days.write_text("2")
+        set_days(days, 2)
         _next_day(server, ledger, 2, before[0], more=10)
         report.result("a full disk at midnight", [], f"{before[0]} deleted, {_days(server)[-1]} begun")
         _fill_until_refused(server, ledger, filler)
@@ -63,7 +63,7 @@ def midnight(report, programs, folder):
         # What ended the old log files left some room.
         _fill(filler)
         before = _days(server)
-        days.write_text("3")
+        set_days(days, 3)
         seconds = server.spawn(settings=settings).wait_ready()
         _next_day(server, ledger, 2, before[0], more=10)
         said = "the disk is full: messages deleted" in server.said()

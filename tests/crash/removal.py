@@ -11,7 +11,7 @@ from crash.classes import Classes
 from crash.failpoints import ACTIVATING, DEVICES, RATE, die_there, wait_for_reports
 from crash.fleet import Fleet
 from crash.ledger import Ledger, Stored, compare, name
-from crash.server import THREE_CLASSES, Server, copy_of
+from crash.server import THREE_CLASSES, Server, copy_of, set_days
 from lib.program import Failed
 from lib.waiting import wait_for
 
@@ -40,20 +40,20 @@ def _round(programs, place, template, point):
     server, days = Server(programs, place), place / "days"
     settings = {"NARROWGATE_TEST_DAYS": str(days), "NARROWGATE_STORE_RETENTION": "off"}
     settings["NARROWGATE_STORE_RETENTION_CLASSES"] = "short=1d,long=3650d"
-    days.write_text("0")
+    set_days(days, 0)
     copy_of(template, server.data)
     server.spawn(settings={**settings, "NARROWGATE_KILL_AT": point}).wait_ready()
     fleet = Fleet(server, DEVICES, RATE, DEVICES, ACTIVATING, products=THREE_CLASSES)
     products = Classes(fleet.products, fleet.log)
     try:
         _wait_for_files(server, 3)
-        days.write_text("1")
+        set_days(days, 1)
         _wait_for_files(server, 6)
         old = _files(server)[:3]
         gone = next(file for file in old if file.endswith(REMOVED))
         stored = Stored(server.data, products).read()
         removed = stored.of_file(gone)
-        days.write_text("2")
+        set_days(days, 2)
         die_there(server)
         server.spawn(settings=settings).wait_ready()
         wait_for_reports(fleet)

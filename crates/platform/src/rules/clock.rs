@@ -38,6 +38,9 @@ use crate::ids::UnixMillis;
 /// A clock that is further ahead of what was confirmed has leapt, or the server was off for so long: it is
 /// believed after [`CONFIRMED_AFTER`]. A wrong time zone is believed at once.
 pub const LEAP_MAX: Duration = Duration::from_secs(24 * 3600);
+/// So much further ahead is a leap: the two clocks are not read in one moment, and a clock that was set on by
+/// just [`LEAP_MAX`] would be a leap or none by chance.
+const READ_APART: Duration = Duration::from_secs(10);
 /// How long, by the monotonic clock, a clock that has leapt must go on before it is believed: longer than a
 /// time server needs to set it right.
 pub const CONFIRMED_AFTER: Duration = Duration::from_secs(600);
@@ -52,6 +55,7 @@ pub const SET_AFTER: UnixMillis = UnixMillis(1_577_836_800_000);
 pub const DRIFT_MAX: Duration = Duration::from_secs(300);
 
 const LEAP_MS_MAX: i64 = LEAP_MAX.as_millis() as i64;
+const LEAP_MS_MIN: i64 = LEAP_MS_MAX + READ_APART.as_millis() as i64;
 const DRIFT_MS_MAX: i64 = DRIFT_MAX.as_millis() as i64;
 const BACK_MS_MIN: i64 = BACK_MIN.as_millis() as i64;
 /// By this part of the time arrivals go slower while a clock stays behind.
@@ -166,7 +170,7 @@ impl ArrivalClock {
         let newest = self.behind.map_or(newest, |behind| waited(behind, now)).max(newest);
         // What a right clock shows, as far as that can be known.
         let expected = self.base.map_or(newest, |base| later(base, now)).max(newest);
-        if wall.0.saturating_sub(expected.0) > LEAP_MS_MAX {
+        if wall.0.saturating_sub(expected.0) > LEAP_MS_MIN {
             return self.doubt(now, wall, expected);
         }
         self.doubt = None;

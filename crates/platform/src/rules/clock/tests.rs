@@ -41,6 +41,17 @@ fn a_clock_that_is_right_is_taken_as_it_is() {
 }
 
 #[test]
+fn a_day_ahead_is_no_leap_although_the_clocks_are_read_one_after_the_other() {
+    for apart in [0, 1, 250] {
+        let mut clock = confirmed(RIGHT);
+        assert_eq!(arrivals(&mut clock, &[(0, 0), (MINUTE, DAY + apart)]), [0, DAY + apart]);
+        assert_eq!(clock.standing(), Standing::Right, "{apart} ms");
+    }
+    let mut clock = confirmed(RIGHT);
+    assert_eq!(arrivals(&mut clock, &[(0, 0), (MINUTE, DAY + MINUTE)]), [0; 2]);
+}
+
+#[test]
 fn attack_206_a_server_in_1970_or_days_behind_keeps_the_newest_confirmed_arrival() {
     for behind in [RIGHT, 2 * DAY, 61_000] {
         let newest = UnixMillis(RIGHT - MINUTE);
