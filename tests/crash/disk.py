@@ -32,7 +32,7 @@ def run(report, programs, folder, rounds):
         report.result("a full disk: all reports afterwards", faults, text)
         report.result("a full disk: no start after an orderly stop", _start_in_vain(server, mount))
 
-    _on_small_disk(report, "a full disk", programs, mount, work)
+    on_small_disk(report, "a full disk", programs, mount, work)
 
 
 def midnight(report, programs, folder):
@@ -61,7 +61,7 @@ def midnight(report, programs, folder):
         _fill_until_refused(server, ledger, filler)
         server.kill()
         # What ended the old log files left some room.
-        _fill(filler)
+        fill(filler)
         before = _days(server)
         set_days(days, 3)
         seconds = server.spawn(settings=settings).wait_ready()
@@ -70,10 +70,10 @@ def midnight(report, programs, folder):
         faults = [] if said else [f"it had room: {server.tail()}"]
         report.result("a start on a full disk", faults, f"{before[0]} deleted, ready after {seconds:.1f} s")
 
-    _on_small_disk(report, "a full disk at midnight", programs, mount, work)
+    on_small_disk(report, "a full disk at midnight", programs, mount, work)
 
 
-def _on_small_disk(report, name, programs, mount, work):
+def on_small_disk(report, name, programs, mount, work):
     """`work(server, new_fleet)` with a server on a small file system, of which nothing stays."""
     mount.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={MIB}m", "narrowgate-test", str(mount)]
@@ -123,7 +123,7 @@ def _fill_until_refused(server, ledger, filler, seconds=30):
     before = sum(ledger.read().codes.values())
 
     def refused():
-        _fill(filler)
+        fill(filler)
         return sum(ledger.read().codes.values()) > before
 
     if not wait_for(refused, seconds):
@@ -136,12 +136,12 @@ def _round(server, fleet, mount, crash):
     filler = mount / "filler"
 
     def refused():
-        _fill(filler)
+        fill(filler)
         return ledger.read().codes != before
 
     wait_for(refused, 15)
     time.sleep(1)
-    _fill(filler)
+    fill(filler)
     count = sum(ledger.read().codes.values()) - sum(before.values())
     if count == 0:
         faults.append(f"nothing was refused on a full disk: {server.tail()}")
@@ -170,7 +170,7 @@ def _round(server, fleet, mount, crash):
 def _start_in_vain(server, mount):
     """A start that needs new files beside its database, on a full disk; what is wrong with what it says."""
     filler = mount / "filler"
-    _fill(filler)
+    fill(filler)
     try:
         server.start()
     except Failed as failed:
@@ -196,7 +196,7 @@ def _faults_of_refusal(server, failed):
     )
 
 
-def _fill(filler):
+def fill(filler):
     """Takes all space that is left."""
     try:
         with filler.open("ab", buffering=0) as file:

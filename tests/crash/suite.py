@@ -3,7 +3,7 @@ acknowledged.
 
 tests/run crash                      some of everything, about a minute and a half (the same as --quick)
 tests/run crash --kills 500 --devices 100000 --rate 1000 [--seed S]
-tests/run crash --failpoints                  and while old files are removed, a device purged
+tests/run crash --failpoints      and while old files are removed, a device purged, an image uploaded
 tests/run crash --faults [--all] | --full-disk | --damage [--all] | --backups N --rate 2000
 
 Without --binary and --hooks both programs are built. `narrowgate-load` is taken from beside the binary. One
@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from crash import backups, damage, disk, failpoints, faults, kills, purges, removal
+from crash import backups, damage, disk, failpoints, faults, kills, purges, removal, uploads
 from crash.server import Programs
 from lib import build, command_line, leave_nothing
 from lib.report import Report
@@ -28,7 +28,9 @@ ATTACKS = {
     "failpoints": "attack_162_crash_around_activation, attack_188_kill_9_at_named_points",
     "removal": "attack_188_kill_9_at_the_end_of_retention",
     "purges": "attack_188_kill_9_while_a_device_is_purged",
+    "uploads": "attack_188_kill_9_while_an_image_is_uploaded",
     "full-disk": "attack_191_disk_full",
+    "full-disk upload": "attack_191_disk_full_while_an_image_is_uploaded",
     "midnight": "attack_191_disk_full_at_midnight",
     "damage": "damaged files",
     "backups": "attack_213_backups_under_load, attack_213_an_earlier_registry",
@@ -86,11 +88,21 @@ def _parts(options, report, shipped, hooks):
             quick or options.failpoints,
             lambda place: purges.run(report, hooks(), place),
         ),
+        (
+            "uploads",
+            quick or options.failpoints,
+            lambda place: uploads.run(report, hooks(), place),
+        ),
         ("full-disk", quick or options.full_disk, lambda place: disk.run(report, shipped(), place, 2)),
         (
             "midnight",
             quick or (options.full_disk and options.hooks),
             lambda place: disk.midnight(report, hooks(), place),
+        ),
+        (
+            "full-disk upload",
+            quick or (options.full_disk and options.hooks),
+            lambda place: uploads.full_disk(report, hooks(), place),
         ),
         (
             "damage",
