@@ -1,7 +1,8 @@
 use std::{
     env, fs,
-    sync::{Arc, Mutex},
-    task::{Context, Waker},
+    path::Path,
+    sync::{Arc, mpsc},
+    task::{Context, Wake, Waker},
     thread,
     time::{Duration, Instant},
 };
@@ -119,32 +120,38 @@ fn a_product_whose_scripts_loop_cannot_take_the_pool() {
     assert!(kinds.iter().all(|kind| matches!(kind, FaultKind::Time | FaultKind::Busy)), "{kinds:?}");
 }
 
+/// Says that a call was answered, on the thread that answers: in the order in which calls were run, however
+/// busy the machine is.
+struct Noting {
+    n: u8,
+    answered: mpsc::Sender<u8>,
+}
+
+impl Wake for Noting {
+    fn wake(self: Arc<Self>) {
+        self.answered.send(self.n).unwrap();
+    }
+}
+
 /// Counted in calls, whatever time they take.
 #[test]
 fn a_device_that_floods_keeps_a_sibling_waiting_for_a_call_or_two() {
     let pool = pool(1);
     let slowish = script("p", "for (var end = 600000; end > 0; end--); return String(b[0])");
     assert_eq!(decode(&pool, &slowish).as_deref(), Ok("1"));
-    let mut context = Context::from_waker(Waker::noop());
-    let mut put = |n: u8, caller| {
+    let (answered, answers) = mpsc::channel();
+    let put = |n: u8, caller| {
         let mut call = pool.decode(&slowish, &[n], AT, caller);
-        assert!(call.as_mut().poll(&mut context).is_pending());
+        let waker = Waker::from(Arc::new(Noting { n, answered: answered.clone() }));
+        assert!(call.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         (n, call)
     };
     let mut calls: Vec<_> = (0..12).map(|n| put(n, DEVICE)).collect();
     calls.push(put(100, SIBLING));
-    let order = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        // The sibling's thread first: it is there to note its place, however busy the machine is.
-        for (n, call) in calls.into_iter().rev() {
-            let order = &order;
-            scope.spawn(move || {
-                assert_eq!(block_on(call), Ok(n.to_string()));
-                order.lock().unwrap().push(n);
-            });
-        }
-    });
-    let order = order.into_inner().unwrap();
+    let order: Vec<u8> = answers.iter().take(calls.len()).collect();
+    for (n, call) in calls {
+        assert_eq!(block_on(call), Ok(n.to_string()));
+    }
     // One may run already, and the next one of the flood may be ahead.
     let place = order.iter().position(|n| *n == 100).unwrap();
     assert!(order.len() == 13 && place <= 3, "{order:?}");
@@ -224,7 +231,7 @@ fn a_process_that_is_killed_is_replaced() {
     let pool = Pool::start(options).unwrap();
     let good = script("good", "return 'fine'");
     decode(&pool, &good).unwrap();
-    let killed = marked_children();
+    let killed = marked_children("to be killed");
     assert_eq!(killed.len(), 1);
     for pid in &killed {
         kill(Pid::from_raw(*pid), Signal::SIGKILL).unwrap();
@@ -233,21 +240,42 @@ fn a_process_that_is_killed_is_replaced() {
     while decode(&pool, &good).as_deref() != Ok("fine") {
         assert!(Instant::now() < until, "the process is not replaced");
     }
-    let replaced = marked_children();
+    let replaced = marked_children("to be killed");
     assert!(replaced.len() == 1 && replaced != killed);
     drop(pool);
-    assert!(marked_children().is_empty(), "a pool leaves no process behind");
+    assert!(marked_children("to be killed").is_empty(), "a pool leaves no process behind");
 }
 
-/// The processes of the test above: other tests start some at the same time.
-fn marked_children() -> Vec<i32> {
+/// Else a script that uses its time up keeps sessions of other products waiting.
+#[test]
+fn scripts_run_at_a_lower_priority_than_the_server() {
+    let mut options = options(1);
+    options.command.environment.push(("MARK".into(), "nice".into()));
+    let pool = Pool::start(options).unwrap();
+    decode(&pool, &script("good", "return 'fine'")).unwrap();
+    let children = marked_children("nice");
+    let [pid] = children[..] else { panic!("{children:?}") };
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let nices: Vec<i32> = threads.map(|thread| nice_of(&thread.unwrap().path())).collect();
+    assert!(nices.contains(&(nice_of("/proc/thread-self".as_ref()) + 10).min(19)), "{nices:?}");
+}
+
+/// The 19th field of `stat`, of which the 2nd, in brackets, may have spaces (proc(5)).
+fn nice_of(thread: &Path) -> i32 {
+    let stat = fs::read_to_string(thread.join("stat")).unwrap();
+    stat.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap().parse().unwrap()
+}
+
+/// The processes of a test: others start some at the same time.
+fn marked_children(mark: &str) -> Vec<i32> {
+    let wanted = format!("MARK={mark}");
     let tasks = fs::read_dir("/proc/self/task").unwrap();
     let read = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).ok();
     let lists: Vec<String> = tasks.flatten().filter_map(read).collect();
     let pids = lists.iter().flat_map(|list| list.split_whitespace());
     let is_marked = |pid: &&str| {
         fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
-            environment.split(|byte| *byte == 0).any(|variable| variable == b"MARK=to be killed")
+            environment.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
         })
     };
     pids.filter(is_marked).map(|pid| pid.parse().unwrap()).collect()
