@@ -2,12 +2,13 @@
 //! least time of late goes first. Within a product its callers take turns (`callers`).
 //!
 //! Trials of a product have an account of their own: neither they nor what its devices need pay or rest for
-//! the other.
+//! the other. Of all trials one runs at a time, and calls of devices go first, but for one of so many.
 //!
 //! Three rules keep a bad script from the others. Its product pays for the time that it takes, and ten times
 //! that where it ran into a limit, so that its next call waits behind all that cost less. After a limit the
-//! product rests for nine times what the call took: it gets a tenth of a processor at most. And a product
-//! whose last call took long never holds the last free process.
+//! product rests for nine times what the call took: it gets a tenth of a processor at most; after each further
+//! limit in a row for twice as long, up to a second. And a product whose last call took long never holds the
+//! last free process.
 
 mod callers;
 #[cfg(test)]
@@ -29,8 +30,18 @@ const LIMIT_PRICE: u32 = 10;
 /// How many times as long as such a call its product rests.
 const REST: u32 = 9;
 
+/// How often in a row the rest is doubled: a script that always runs into a limit soon gets less than a
+/// hundredth of a processor, so that it slows none of the others down.
+const DOUBLED_MAX: u32 = 4;
+
+/// Doubling ends here: a device whose call is a good one waits for no longer.
+const DOUBLED_REST_MAX: Duration = Duration::from_secs(1);
+
 /// It never rests longer.
 pub(super) const REST_MAX: Duration = Duration::from_secs(5);
+
+/// Calls of devices that go before a trial that could begin.
+const BEFORE_TRIAL_MAX: u32 = 64;
 
 /// A product whose last call took this long leaves one process to the others.
 const LONG: Duration = Duration::from_millis(5);
@@ -41,10 +52,17 @@ pub(super) struct Turns<J> {
     queues: BTreeMap<Account, Queue<J>>,
     /// Those with a call that may begin, the one that has paid least first.
     ready: BTreeSet<(Duration, Account)>,
+    /// The same of trials, one of which runs at a time.
+    trials: BTreeSet<(Duration, Account)>,
+    trial_runs: bool,
+    /// Calls of devices that began since a trial did.
+    since_trial: u32,
     /// Those that rest, by the end of it.
     resting: BTreeSet<(Instant, Account)>,
     /// What the last one whose turn came had paid: one that comes anew begins here, so that nobody saves up.
     floor: Duration,
+    /// The same of trials.
+    trial_floor: Duration,
     /// Calls that wait, of all products.
     waiting: usize,
     waiting_max: usize,
@@ -66,6 +84,8 @@ struct Queue<J> {
     /// What it had paid when it became ready.
     ready_at: Option<Duration>,
     pace: Pace,
+    /// Calls that ran into a limit since the last one that did not.
+    limits_in_row: u32,
     rests_until: Option<Instant>,
     /// When its last rest ended, or ends.
     rested_until: Option<Instant>,
@@ -120,8 +140,19 @@ impl Account {
 impl<J> Turns<J> {
     /// Queues of so many calls of a product, for so many workers.
     pub(super) fn new(waiting_max: usize, workers: usize) -> Self {
-        let (queues, ready, resting) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Self { queues, ready, resting, floor: Duration::ZERO, waiting: 0, waiting_max, workers }
+        Self {
+            queues: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            trials: BTreeSet::new(),
+            trial_runs: false,
+            since_trial: 0,
+            resting: BTreeSet::new(),
+            floor: Duration::ZERO,
+            trial_floor: Duration::ZERO,
+            waiting: 0,
+            waiting_max,
+            workers,
+        }
     }
 
     /// Lets a call wait.
@@ -129,7 +160,7 @@ impl<J> Turns<J> {
     /// # Errors
     /// The call, where too many of its account wait already.
     pub(super) fn put(&mut self, account: &Account, caller: Caller, call: J) -> Result<(), J> {
-        let floor = self.floor;
+        let floor = self.floor_of(account);
         let queue = self.queues.entry(account.clone()).or_insert_with(|| Queue::new(floor));
         if queue.waiting.len() >= self.waiting_max {
             return Err(call);
@@ -155,11 +186,19 @@ impl<J> Turns<J> {
     /// Takes the call whose turn it is.
     pub(super) fn take(&mut self, now: Instant) -> Next<J> {
         self.wake(now);
-        let Some((paid, account)) = self.ready.pop_first() else {
+        let first = match self.since_trial >= BEFORE_TRIAL_MAX {
+            true => self.pop_trial().or_else(|| self.ready.pop_first()),
+            false => self.ready.pop_first().or_else(|| self.pop_trial()),
+        };
+        let Some((paid, account)) = first else {
             return Next::Wait(self.resting.first().map(|(end, _)| *end));
         };
         let call = self.begin(paid, &account);
         Next::Run(account, call)
+    }
+
+    fn pop_trial(&mut self) -> Option<(Duration, Account)> {
+        if self.trial_runs { None } else { self.trials.pop_first() }
     }
 
     /// Takes the call whose turn it is next, if it is one that may go to a process together with another:
@@ -197,7 +236,10 @@ impl<J> Turns<J> {
     }
 
     fn begin(&mut self, paid: Duration, account: &Account) -> J {
-        self.floor = paid;
+        match account.is_trial {
+            true => (self.trial_floor, self.trial_runs, self.since_trial) = (paid, true, 0),
+            false => (self.floor, self.since_trial) = (paid, self.since_trial.saturating_add(1)),
+        }
         let queue = self.queues.get_mut(account).expect("only accounts with a queue are ready");
         queue.ready_at = None;
         queue.running += 1;
@@ -209,6 +251,9 @@ impl<J> Turns<J> {
 
     /// A call that was taken is over.
     pub(super) fn finish(&mut self, account: &Account, cost: Cost, now: Instant) {
+        if account.is_trial {
+            self.trial_runs = false;
+        }
         let Some(queue) = self.queues.get_mut(account) else { return };
         let Cost { spent, hit_limit } = cost;
         queue.running = queue.running.saturating_sub(1);
@@ -216,9 +261,10 @@ impl<J> Turns<J> {
         // A call that came too late and was not run says nothing of how long others take.
         if hit_limit || !spent.is_zero() {
             queue.pace = if hit_limit || spent >= LONG { Pace::Long } else { Pace::Quick };
+            queue.limits_in_row = if hit_limit { queue.limits_in_row.saturating_add(1) } else { 0 };
         }
         if hit_limit {
-            let end = now + (spent * REST).min(REST_MAX);
+            let end = now + rest_after(spent, queue.limits_in_row);
             queue.rested_until = Some(end);
             if let Some(earlier) = queue.rests_until.replace(end) {
                 self.resting.remove(&(earlier, account.clone()));
@@ -231,6 +277,7 @@ impl<J> Turns<J> {
     /// Takes out all calls that wait.
     pub(super) fn clear(&mut self) -> Vec<J> {
         self.ready.clear();
+        self.trials.clear();
         self.resting.clear();
         self.waiting = 0;
         std::mem::take(&mut self.queues).into_values().flat_map(|queue| queue.waiting.into_all()).collect()
@@ -256,21 +303,27 @@ impl<J> Turns<J> {
 
     fn place(&mut self, account: &Account) {
         let may_run = self.queues.get(account).is_some_and(|queue| self.may_run(account, queue));
+        let floor = self.floor_of(account);
         let Some(queue) = self.queues.get_mut(account) else { return };
         let ready_at = may_run.then_some(queue.paid);
         if queue.ready_at != ready_at {
+            let ready = if account.is_trial { &mut self.trials } else { &mut self.ready };
             if let Some(earlier) = std::mem::replace(&mut queue.ready_at, ready_at) {
-                self.ready.remove(&(earlier, account.clone()));
+                ready.remove(&(earlier, account.clone()));
             }
             if let Some(paid) = ready_at {
-                self.ready.insert((paid, account.clone()));
+                ready.insert((paid, account.clone()));
             }
         }
         // One that has paid more than others keeps its place for as long as it would wait.
         let is_idle = queue.waiting.is_empty() && queue.running == 0 && queue.rests_until.is_none();
-        if is_idle && queue.paid <= self.floor {
+        if is_idle && queue.paid <= floor {
             self.queues.remove(account);
         }
+    }
+
+    fn floor_of(&self, account: &Account) -> Duration {
+        if account.is_trial { self.trial_floor } else { self.floor }
     }
 
     /// Whether a call of this account may begin.
@@ -295,6 +348,22 @@ impl<J> Turns<J> {
 impl<J> Queue<J> {
     fn new(paid: Duration) -> Self {
         let (waiting, pace) = (Callers::new(), Pace::Unknown);
-        Self { waiting, running: 0, paid, ready_at: None, pace, rests_until: None, rested_until: None }
+        Self {
+            waiting,
+            running: 0,
+            paid,
+            ready_at: None,
+            pace,
+            limits_in_row: 0,
+            rests_until: None,
+            rested_until: None,
+        }
     }
+}
+
+/// How long a product rests after so many limits in a row, the last of which cost this.
+fn rest_after(spent: Duration, in_row: u32) -> Duration {
+    let rest = (spent * REST).min(REST_MAX);
+    let doubled = rest * (1 << in_row.saturating_sub(1).min(DOUBLED_MAX));
+    rest.max(doubled.min(DOUBLED_REST_MAX))
 }

@@ -190,6 +190,68 @@ fn who_runs_into_a_limit_rests_and_waits_behind_the_others() {
     assert_eq!(bench.take(), Some(("bad".into(), 2)));
 }
 
+/// Else one that always runs into a limit would take a tenth of a processor for ever.
+#[test]
+fn rests_grow_while_limits_come_in_a_row() {
+    let mut bench = Bench::new(10, 2);
+    let short = Cost { spent: MS, hit_limit: true };
+    let mut rest_after = |cost: Cost| {
+        bench.put("p", 0);
+        bench.take().unwrap();
+        bench.finish("p", cost);
+        let end = bench.turns.rests_until(&Account::of(&"p".into(), DEVICE));
+        let rest = end.map(|end| end - bench.now);
+        bench.now += rest.unwrap_or_default();
+        rest
+    };
+    for factor in [9, 18, 36, 72, 144, 144] {
+        assert_eq!(rest_after(short), Some(MS * factor));
+    }
+    assert_eq!(rest_after(LIMIT), Some(DOUBLED_REST_MAX));
+    let long = Cost { spent: 400 * MS, hit_limit: true };
+    assert_eq!(rest_after(long), Some(400 * MS * REST), "what is long already is not cut");
+    assert_eq!(rest_after(CHEAP), None);
+    assert_eq!(rest_after(short), Some(MS * REST), "one that went well begins a new row");
+}
+
+/// Else trials of many products, or of one whose calls are quick, would hold all processes.
+#[test]
+fn one_trial_runs_at_a_time_and_devices_go_first() {
+    let mut bench = Bench::new(10, 3);
+    for (product, call) in [("a", 0), ("b", 1), ("c", 2), ("c", 3)] {
+        bench.put_of(product, Caller::Trial, call);
+    }
+    assert_eq!(bench.take(), Some(("a".into(), 0)));
+    assert_eq!(bench.take(), None, "the others wait for it");
+    bench.put("d", 10);
+    bench.put("d", 11);
+    assert_eq!(bench.take(), Some(("d".into(), 10)));
+    bench.finish_of("a", Caller::Trial, CHEAP);
+    assert_eq!(bench.take(), Some(("d".into(), 11)), "a call of a device goes before");
+    assert_eq!(bench.take(), Some(("b".into(), 1)));
+    bench.finish_of("b", Caller::Trial, CHEAP);
+    assert_eq!(bench.take(), Some(("c".into(), 2)));
+    bench.finish_of("c", Caller::Trial, CHEAP);
+    assert_eq!(bench.turns.take_along(), None, "none goes along with others");
+    assert_eq!(bench.take(), Some(("c".into(), 3)));
+}
+
+#[test]
+fn devices_that_never_pause_keep_no_trial_waiting_for_ever() {
+    let mut bench = Bench::new(10, 1);
+    bench.put_of("a", Caller::Trial, 0);
+    let mut before = 0;
+    loop {
+        bench.put("d", 1);
+        match bench.take().unwrap() {
+            (product, 1) => bench.finish(&product, CHEAP),
+            _ => break,
+        }
+        before += 1;
+    }
+    assert_eq!(before, BEFORE_TRIAL_MAX);
+}
+
 #[test]
 fn rests_end_and_one_with_one_worker_is_served() {
     let mut bench = Bench::new(10, 1);
