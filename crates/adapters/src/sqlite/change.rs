@@ -28,6 +28,7 @@ pub(super) fn job(change: ports::Change, reply: Reply<Changed>) -> Job {
 fn make(registry: &mut Registry, change: &ports::Change) -> Change<Changed> {
     use ports::Change;
     let device = |device| Changed::Device(Box::new(device));
+    let switched = |switched| Changed::Switched(Box::new(switched));
     Ok(match change {
         Change::CreateProduct(product) => registry.create_product(product)?.map(|()| Changed::Done),
         Change::UpdateProduct(product) => registry.update_product(product)?.map(|()| Changed::Done),
@@ -52,9 +53,9 @@ fn make(registry: &mut Registry, change: &ports::Change) -> Change<Changed> {
         }
         &Change::RenameDevice { device: id, ref name, at } => registry.rename(id, name, at)?.map(device),
         &Change::SetDeviceEnabled { device: id, enabled, at } => {
-            registry.set_enabled(id, enabled, at)?.map(device)
+            registry.set_enabled(id, enabled, at)?.map(switched)
         }
-        &Change::ResetDevice { device: id, ref secret, at } => registry.reset(id, secret, at)?.map(device),
+        &Change::ResetDevice { device: id, ref secret, at } => registry.reset(id, secret, at)?.map(switched),
         &Change::DeleteDevice { device, at } => registry.delete(device, at)?.map(|_| Changed::Done),
         // The writer makes it in steps, of which this is the last: nothing is left of what it sent.
         &Change::PurgeDevice { device, at } => {

@@ -19,7 +19,7 @@ use crate::{
         log::{LogEntry, LogEvent},
         product::Product,
     },
-    ports::{Change, Changed, StoreError},
+    ports::{Change, Changed, StoreError, Switched},
     rules::{
         commands::may_be_remembered,
         latest::LatestPoints,
@@ -35,6 +35,7 @@ impl Model {
     /// `Exists`, `Missing` or `Conflict`; nothing is changed then.
     pub fn change(&mut self, change: Change) -> Result<Changed, StoreError> {
         let device = |device| Changed::Device(Box::new(device));
+        let switched = |switched| Changed::Switched(Box::new(switched));
         match change {
             Change::CreateProduct(product) => self.create_product(product).map(|()| Changed::Done),
             Change::UpdateProduct(product) => self.update_product(product).map(|()| Changed::Done),
@@ -59,9 +60,9 @@ impl Model {
             }
             Change::RenameDevice { device: id, name, at } => self.rename_device(id, name, at).map(device),
             Change::SetDeviceEnabled { device: id, enabled, at } => {
-                self.set_device_enabled(id, enabled, at).map(device)
+                self.set_device_enabled(id, enabled, at).map(switched)
             }
-            Change::ResetDevice { device: id, secret, at } => self.reset_device(id, secret, at).map(device),
+            Change::ResetDevice { device: id, secret, at } => self.reset_device(id, secret, at).map(switched),
             Change::DeleteDevice { device, at } => self.delete_device(device, at).map(|()| Changed::Done),
             Change::PurgeDevice { device, at } => self.purge_device(device, at).map(Changed::Purged),
             Change::EditProperties { device, at, edit, only_from } => {
@@ -211,7 +212,7 @@ impl Model {
         device: DeviceId,
         enabled: bool,
         at: UnixMillis,
-    ) -> Result<Device, StoreError> {
+    ) -> Result<Switched, StoreError> {
         // In one step, so that no crash leaves a device online that may not be.
         if !enabled {
             self.presence(device, None, DeviceState::Offline, at, SWITCHED_OFF.to_owned());
@@ -220,11 +221,13 @@ impl Model {
         row.life.enabled = enabled;
         let event = if enabled { LogEvent::Enabled } else { LogEvent::Disabled };
         row.note(LogEntry::new(device, at, event));
+        let mut stopped = Vec::new();
         if !enabled {
             row.commands.cancel(None, at);
-            self.stop_upgrades(device, at);
+            stopped = self.stop_upgrades(device, at);
         }
-        self.device_by_id(device).ok_or_else(|| missing(device))
+        let device = self.device_by_id(device).ok_or_else(|| missing(device))?;
+        Ok(Switched { device, stopped })
     }
 
     fn reset_device(
@@ -232,7 +235,7 @@ impl Model {
         device: DeviceId,
         secret: Secret,
         at: UnixMillis,
-    ) -> Result<Device, StoreError> {
+    ) -> Result<Switched, StoreError> {
         let row = self.row_mut(device).ok_or_else(|| missing(device))?;
         if row.life.state != DeviceState::Inactive {
             row.note_presence(at, DeviceState::Inactive, "reset".to_owned());
@@ -241,9 +244,10 @@ impl Model {
         row.commands.cancel(None, at);
         let replaced = mem::replace(&mut row.secret, secret);
         row.note(LogEntry::new(device, at, LogEvent::Reset));
-        self.stop_upgrades(device, at);
+        let stopped = self.stop_upgrades(device, at);
         self.former.note(device, replaced);
-        self.device_by_id(device).ok_or_else(|| missing(device))
+        let device = self.device_by_id(device).ok_or_else(|| missing(device))?;
+        Ok(Switched { device, stopped })
     }
 
     pub(super) fn delete_device(&mut self, device: DeviceId, at: UnixMillis) -> Result<(), StoreError> {

@@ -339,13 +339,12 @@ impl Model {
         last
     }
 
-    /// The device is reset or switched off.
-    pub(super) fn stop_upgrades(&mut self, device: DeviceId, at: UnixMillis) {
+    /// The device is reset or switched off. Returns the upgrades that have ended by it.
+    pub(super) fn stop_upgrades(&mut self, device: DeviceId, at: UnixMillis) -> Vec<UpgradeMoved> {
         let images: Vec<ImageId> = self.firmware.of_device(device).map(|(image, _)| image.id).collect();
-        for image in images {
-            // Ignored: an operator's step is never refused.
-            let _ = self.step_upgrade((device, image), UpgradeStep::Stopped, at);
-        }
+        // An operator's step is never refused.
+        let stop = |image| self.step_upgrade((device, image), UpgradeStep::Stopped, at).ok();
+        images.into_iter().filter_map(stop).filter(|moved| moved.changed).collect()
     }
 
     pub(super) fn move_firmware(&mut self, wanted: &FirmwareMove) -> Written {

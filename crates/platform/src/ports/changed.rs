@@ -2,7 +2,7 @@
 
 #[cfg(doc)]
 use super::Change;
-use super::{Advanced, NotDeleted, Offered, StoreError};
+use super::{Advanced, NotDeleted, Offered, StoreError, UpgradeMoved};
 use crate::{
     firmware::Image,
     ids::DeviceId,
@@ -21,6 +21,8 @@ pub enum Changed {
     Done,
     /// The device as it stands now.
     Device(Box<Device>),
+    /// A device was switched on or off, or reset.
+    Switched(Box<Switched>),
     /// What became of each new device, in order.
     Created(Vec<Result<Device, StoreError>>),
     /// The devices that were removed.
@@ -47,7 +49,27 @@ pub enum Changed {
     Advanced(Advanced),
 }
 
+/// A device that was switched on or off, or reset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Switched {
+    /// The device as it stands now.
+    pub device: Device,
+    /// The upgrades that have ended by it.
+    pub stopped: Vec<UpgradeMoved>,
+}
+
 impl Changed {
+    /// The device that was switched or reset.
+    ///
+    /// # Panics
+    /// Where the change was another one: a bug of the store.
+    pub fn switched(self) -> Switched {
+        match self {
+            Self::Switched(switched) => *switched,
+            other => other.is_wrong("a device that was switched"),
+        }
+    }
+
     /// The device that was changed.
     ///
     /// # Panics

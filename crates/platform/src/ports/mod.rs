@@ -19,7 +19,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 pub use self::{
     access::{AccessChange, AccessFound, AccessQuery, AccessReads, TOKENS_MAX, UNITS_MAX},
-    changed::{Changed, NotEdited, Purged},
+    changed::{Changed, NotEdited, Purged, Switched},
     error::StoreError,
     firmware::{
         Advanced, FirmwareChange, FirmwareFound, FirmwareQuery, FirmwareReads, ImagePiece, ImagePieceWanted,

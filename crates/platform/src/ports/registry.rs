@@ -3,6 +3,7 @@
 use super::{
     AccessChange, AccessFound, AccessQuery, Advanced, Changed, DeviceQuery, FirmwareChange, FirmwareFound,
     FirmwareQuery, NotDeleted, NotEdited, OfferTo, Offered, PortFuture, Purged, SimilarNames, StoreError,
+    Switched,
 };
 use crate::{
     firmware::{Image, ImageId, ServerName},
@@ -340,24 +341,24 @@ pub trait RegistryChanges: Registry {
         make(self, Change::RenameDevice { device, name, at }, Changed::device)
     }
 
-    /// See [`Change::SetDeviceEnabled`].
+    /// See [`Change::SetDeviceEnabled`]; returns also the upgrades that have ended by it.
     fn set_device_enabled(
         &self,
         device: DeviceId,
         enabled: bool,
         at: UnixMillis,
-    ) -> PortFuture<'static, Result<Device, StoreError>> {
-        make(self, Change::SetDeviceEnabled { device, enabled, at }, Changed::device)
+    ) -> PortFuture<'static, Result<Switched, StoreError>> {
+        make(self, Change::SetDeviceEnabled { device, enabled, at }, Changed::switched)
     }
 
-    /// See [`Change::ResetDevice`].
+    /// See [`Change::ResetDevice`]; returns also the upgrades that have ended by it.
     fn reset_device(
         &self,
         device: DeviceId,
         secret: Secret,
         at: UnixMillis,
-    ) -> PortFuture<'static, Result<Device, StoreError>> {
-        make(self, Change::ResetDevice { device, secret, at }, Changed::device)
+    ) -> PortFuture<'static, Result<Switched, StoreError>> {
+        make(self, Change::ResetDevice { device, secret, at }, Changed::switched)
     }
 
     /// See [`Change::DeleteDevice`].

@@ -22,7 +22,7 @@ use crate::{
         credential::{CredentialLookup, Credentials},
         device::{Device, DeviceState, NewDevice},
     },
-    ports::{DeviceQuery, RegistryChanges as _, StoreError},
+    ports::{DeviceQuery, RegistryChanges as _, StoreError, Switched, UpgradeMoved},
     rules::{
         identity::{Identity, SecureMode},
         names,
@@ -179,7 +179,7 @@ impl Registrar {
         }
     }
 
-    /// Lets a device connect or not.
+    /// Lets a device connect or not. Also the upgrades that have ended by it.
     ///
     /// # Errors
     /// `Missing` where the device is gone meanwhile.
@@ -187,21 +187,25 @@ impl Registrar {
         &self,
         device: &Device,
         enabled: bool,
-    ) -> Result<DeviceView, ServiceError> {
+    ) -> Result<(DeviceView, Vec<UpgradeMoved>), ServiceError> {
         let changed = self.registry.set_device_enabled(device.id, enabled, self.clock.now()).await;
-        let device = changed.map_err(|error| with_name(error, device))?;
-        Ok(view::device(&device))
+        let Switched { device, stopped } = changed.map_err(|error| with_name(error, device))?;
+        Ok((view::device(&device), stopped))
     }
 
-    /// Makes a device inactive, with a new secret.
+    /// Makes a device inactive, with a new secret. Also the upgrades that have ended by it.
     ///
     /// # Errors
     /// `Missing` where the device is gone meanwhile.
-    pub(super) async fn reset(&self, device: &Device) -> Result<DeviceReset, ServiceError> {
+    pub(super) async fn reset(
+        &self,
+        device: &Device,
+    ) -> Result<(DeviceReset, Vec<UpgradeMoved>), ServiceError> {
         let device_secret = names::new_device_secret(&*self.entropy);
         let reset = self.registry.reset_device(device.id, device_secret.clone(), self.clock.now()).await;
-        let device = reset.map_err(|error| with_name(error, device))?;
-        Ok(DeviceReset { device: view::device(&device), device_secret: view::shown(&device_secret) })
+        let Switched { device, stopped } = reset.map_err(|error| with_name(error, device))?;
+        let shown = view::shown(&device_secret);
+        Ok((DeviceReset { device: view::device(&device), device_secret: shown }, stopped))
     }
 
     /// Gives a device another name for people; an empty one removes it.
@@ -430,14 +434,14 @@ mod tests {
         let registrar = registrar_with_product();
         create(&registrar, "dk", "secret").expect("it is valid");
         let device = block_on(registrar.resolve("dk", None)).expect("it exists");
-        let view = block_on(registrar.set_enabled(&device, false)).expect("it exists");
+        let (view, _) = block_on(registrar.set_enabled(&device, false)).expect("it exists");
         assert_eq!((view.state, view.enabled), (ShownState::Disabled, false));
         let disabled =
             DeviceList { state: Some(ShownState::Disabled), limit: Some(10), ..DeviceList::default() };
         assert_eq!(block_on(registrar.devices(&disabled)).expect("it works").items.len(), 1);
-        let view = block_on(registrar.set_enabled(&device, true)).expect("it exists");
+        let (view, _) = block_on(registrar.set_enabled(&device, true)).expect("it exists");
         assert_eq!(view.state, ShownState::Inactive);
-        let reset = block_on(registrar.reset(&device)).expect("it exists");
+        let (reset, _) = block_on(registrar.reset(&device)).expect("it exists");
         assert_eq!(reset.device_secret.expose().len(), 20);
         let json = serde_json::to_value(&reset).expect("it can be written");
         assert_eq!(

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     ids::{DeviceId, UnixMillis},
-    ports::{RegistryChanges as _, StoreError},
+    ports::{RegistryChanges as _, StoreError, UpgradeMoved},
 };
 
 /// Devices that one step deletes at most; fewer where the store has much to delete with them.
@@ -33,16 +33,20 @@ const PURGE_CHUNK: u64 = 20_000;
 const PURGE_TIME_MS: u64 = 2000;
 
 impl Registrar {
-    /// Switches a device off that is to be purged. One that is damaged counts as switched off.
+    /// Switches a device off that is to be purged. One that is damaged counts as switched off. Returns the
+    /// upgrades that have ended by it.
     ///
     /// # Errors
     /// `Missing` where the device is gone meanwhile.
-    pub(super) async fn switch_off_for_purge(&self, found: &Found) -> Result<(), ServiceError> {
+    pub(super) async fn switch_off_for_purge(
+        &self,
+        found: &Found,
+    ) -> Result<Vec<UpgradeMoved>, ServiceError> {
         if found.as_ref().is_ok_and(|device| device.enabled) {
             let off = self.registry.set_device_enabled(id_of(found), false, self.clock.now()).await;
-            off.map_err(|error| with_name_of(error, found))?;
+            return Ok(off.map_err(|error| with_name_of(error, found))?.stopped);
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
     /// One step of deleting a device, which is switched off, with what it sent. Ask again until it is done.

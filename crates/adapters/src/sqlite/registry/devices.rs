@@ -6,7 +6,7 @@ use narrowgate_platform::{
         device::{Device, DeviceState, NewDevice},
         log::{LogEntry, LogEvent},
     },
-    ports::StoreError,
+    ports::{StoreError, Switched},
     rules::life::SWITCHED_OFF,
     secret::Secret,
 };
@@ -84,22 +84,23 @@ impl Registry {
         device: DeviceId,
         enabled: bool,
         at: UnixMillis,
-    ) -> Change<Device> {
+    ) -> Change<Switched> {
         if self.device_and_product(device)?.is_none() {
             return Ok(Err(missing(device)));
         }
+        let mut stopped = Vec::new();
         // In one transaction, so that no crash leaves a device online that may not be.
         if !enabled {
             self.presence(device, None, DeviceState::Offline, at, SWITCHED_OFF)?;
             self.cancel_open_commands(device, None, at)?;
-            self.stop_upgrades(device, at)?;
+            stopped = self.stop_upgrades(device, at)?;
         }
         let Some((row, _)) = self.device_and_product(device)? else { return Ok(Err(missing(device))) };
         DEVICES.update(&["enabled"]).run(&self.connection, &DeviceRow { enabled, ..row })?;
         let event = if enabled { LogEvent::Enabled } else { LogEvent::Disabled };
         self.note(LogEntry::new(device, at, event))?;
         self.forget_standing(device);
-        self.shown(device)
+        Ok(self.shown(device)?.map(|device| Switched { device, stopped }))
     }
 
     pub(in crate::sqlite) fn rename(
@@ -121,7 +122,7 @@ impl Registry {
         device: DeviceId,
         secret: &Secret,
         at: UnixMillis,
-    ) -> Change<Device> {
+    ) -> Change<Switched> {
         let Some((row, product)) = self.device_and_product(device)? else {
             return Ok(Err(missing(device)));
         };
@@ -134,9 +135,9 @@ impl Registry {
         self.replace_secret(row, secret)?;
         self.forget_last_seen(device)?;
         self.cancel_open_commands(device, None, at)?;
-        self.stop_upgrades(device, at)?;
+        let stopped = self.stop_upgrades(device, at)?;
         self.note(LogEntry::new(device, at, LogEvent::Reset))?;
-        self.shown(device)
+        Ok(self.shown(device)?.map(|device| Switched { device, stopped }))
     }
 
     fn shown(&self, device: DeviceId) -> Change<Device> {

@@ -476,7 +476,10 @@ fn a_damaged_upgrade_or_image_keeps_nobody_from_switching_a_device_off() {
         drop(store);
         hurt_registry(folder.path(), table, "sum = 0");
         let store = open(folder.path());
-        assert!(!block_on(store.set_device_enabled(ids[0], false, at(50))).unwrap().enabled, "{table}");
+        assert!(
+            !block_on(store.set_device_enabled(ids[0], false, at(50))).unwrap().device.enabled,
+            "{table}"
+        );
         block_on(store.reset_device(ids[0], Secret::new("another".into()), at(51))).unwrap();
     }
 }

@@ -13,7 +13,9 @@ use narrowgate_api::{
 
 use super::{Named, Operator, over::WhenOver};
 use crate::{
+    ids::DeviceId,
     model::device::Device,
+    ports::UpgradeMoved,
     service::{error::ServiceError, find::id_of, view},
 };
 
@@ -107,7 +109,7 @@ impl Operator {
     /// # Errors
     /// There is none.
     pub async fn enable_device(&self, name: &NamedDevice) -> Result<DeviceView, Problem> {
-        let act = async |device: Device| self.registrar.set_enabled(&device, true).await;
+        let act = async |device: Device| Ok(self.registrar.set_enabled(&device, true).await?.0);
         self.with_device("cannot enable the device", name, act).await
     }
 
@@ -118,7 +120,9 @@ impl Operator {
     pub async fn disable_device(&self, name: &NamedDevice) -> Result<DeviceView, Problem> {
         let act = async |device: Device| {
             let close = WhenOver::new(|| self.sessions.close_device(device.id, "disabled by an operator"));
-            close.decide(self.registrar.set_enabled(&device, false).await)
+            let (view, stopped) = close.decide(self.registrar.set_enabled(&device, false).await)?;
+            self.tell_stopped(device.id, &stopped);
+            Ok(view)
         };
         self.with_device("cannot disable the device", name, act).await
     }
@@ -130,7 +134,9 @@ impl Operator {
     pub async fn reset_device(&self, name: &NamedDevice) -> Result<DeviceReset, Problem> {
         let act = async |device: Device| {
             let close = WhenOver::new(|| self.sessions.close_device(device.id, "reset by an operator"));
-            close.decide(self.registrar.reset(&device).await)
+            let (reset, stopped) = close.decide(self.registrar.reset(&device).await)?;
+            self.tell_stopped(device.id, &stopped);
+            Ok(reset)
         };
         self.with_device("cannot reset the device", name, act).await
     }
@@ -161,10 +167,16 @@ impl Operator {
             let close = || self.sessions.close_device(id, "deleted by an operator");
             // Its session ends now, whatever becomes of the rest; and once more, where somebody lets it
             // connect meanwhile.
-            WhenOver::new(close).decide(self.registrar.switch_off_for_purge(&found).await)?;
+            let off = self.registrar.switch_off_for_purge(&found).await;
+            self.tell_stopped(id, &WhenOver::new(close).decide(off)?);
             WhenOver::new(close).decide(self.registrar.purge(&found).await)
         };
         self.tell("cannot delete the device with what it sent", Named::device(name), purge.await).await
+    }
+
+    /// Upgrades of a device have ended, because it was switched off or reset.
+    fn tell_stopped(&self, device: DeviceId, stopped: &[UpgradeMoved]) {
+        stopped.iter().for_each(|moved| self.sessions.upgrade_moved(device, *moved));
     }
 
     /// Finds a device, and does something with it.

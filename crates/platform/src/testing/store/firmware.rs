@@ -332,7 +332,8 @@ pub fn the_end_of_an_upgrade_takes_back_a_command_that_was_not_answered(store: &
     assert!(!moved.commands_changed);
 }
 
-/// A device that is switched off, and some that are reset: none has failed, and each may get a newer image.
+/// A device that is switched off, and some that are reset: none has failed, each may get a newer image, and
+/// who did it learns which upgrades have ended.
 pub fn a_device_that_is_stopped_has_no_upgrade_under_way(store: &dyn Store) {
     let all = devices(store, 3);
     let id = add(store, 1, "2.0");
@@ -343,9 +344,16 @@ pub fn a_device_that_is_stopped_has_no_upgrade_under_way(store: &dyn Store) {
         command_step(store, *device, reply(200), 12);
         progress(store, *device, 5, 13);
     }
-    block_on(store.set_device_enabled(all[0], false, at(14))).unwrap();
-    block_on(store.reset_device(all[1], Secret::new("another".into()), at(14))).unwrap();
-    block_on(store.reset_device(all[2], Secret::new("another".into()), at(14))).unwrap();
+    let reset = |device| block_on(store.reset_device(device, Secret::new("another".into()), at(14))).unwrap();
+    let off = |device| block_on(store.set_device_enabled(device, false, at(14))).unwrap();
+    for switched in [off(all[0]), reset(all[1]), reset(all[2])] {
+        let told: Vec<_> = switched.stopped.iter().map(|moved| (moved.image, moved.state)).collect();
+        assert_eq!(told, [(id, UpgradeState::Cancelled)], "{switched:?}");
+        assert!(switched.stopped.iter().all(|moved| moved.changed && !moved.paused));
+    }
+    // What has ended is not ended again.
+    assert_eq!(off(all[0]).stopped, []);
+    assert_eq!(reset(all[1]).stopped, []);
     assert!(all.iter().all(|device| open(store, *device).is_empty()));
     let rollout = || block_on(store.image(id)).unwrap().unwrap().rollout.unwrap();
     assert_eq!(advance(store, 14 + 30 * 86_400), Advanced::default());

@@ -50,7 +50,7 @@ pub fn a_login_with_a_superseded_secret_changes_nothing(store: &dyn Store) {
 pub fn a_device_that_is_switched_off_is_offline_at_once(store: &dyn Store) {
     let id = one_device(store, "dk-1");
     assert_eq!(write(store, login(id, at(1))), Written::Activated);
-    let switched = block_on(store.set_device_enabled(id, false, at(2))).unwrap();
+    let switched = block_on(store.set_device_enabled(id, false, at(2))).unwrap().device;
     assert_eq!((switched.state, switched.last_offline_time), (Offline, Some(at(2))));
     assert!(online(store).is_empty());
     // What the gateway writes about it afterwards changes nothing.

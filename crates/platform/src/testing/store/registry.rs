@@ -206,11 +206,11 @@ pub fn lists_filter_by_product_key_state_and_switch(store: &dyn Store) {
 pub fn a_switched_off_device_is_marked_and_logged(store: &dyn Store) {
     let id = one_device(store, "dk-1");
     write(store, login(id, at(1)));
-    let off = block_on(store.set_device_enabled(id, false, at(2))).unwrap();
+    let off = block_on(store.set_device_enabled(id, false, at(2))).unwrap().device;
     assert!(!off.enabled);
     assert_eq!(off.state, DeviceState::Offline, "offline by the same step");
     assert_eq!(device(store, id), off);
-    assert!(block_on(store.set_device_enabled(id, true, at(3))).unwrap().enabled);
+    assert!(block_on(store.set_device_enabled(id, true, at(3))).unwrap().device.enabled);
     assert_eq!(events(store, id)[..2], [LogEvent::Enabled, LogEvent::Disabled]);
 }
 
@@ -218,7 +218,7 @@ pub fn a_switched_off_device_is_marked_and_logged(store: &dyn Store) {
 pub fn a_reset_device_is_as_new_with_another_secret(store: &dyn Store) {
     let id = one_device(store, "dk-1");
     append(store, vec![login(id, at(1)), report(id, at(2), r#"{"temp":1}"#)]);
-    let reset = block_on(store.reset_device(id, Secret::new("second".to_owned()), at(3))).unwrap();
+    let reset = block_on(store.reset_device(id, Secret::new("second".to_owned()), at(3))).unwrap().device;
     assert_eq!(reset.state, DeviceState::Inactive);
     assert_eq!((reset.active_time, reset.last_online_time, reset.last_offline_time), (None, None, None));
     assert_eq!((reset.last_seen_time, reset.lifetime_s), (None, None));

@@ -204,17 +204,19 @@ impl Registry {
         Ok(last)
     }
 
-    /// The device is reset or switched off.
+    /// The device is reset or switched off. Returns the upgrades that have ended by it.
     pub(in crate::sqlite) fn stop_upgrades(
         &mut self,
         device: DeviceId,
         at: UnixMillis,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<Vec<UpgradeMoved>> {
+        let mut stopped = Vec::new();
         for row in self.upgrades_of(device)? {
-            // Ignored: an operator's step is never refused, and an image that is damaged stops no switch.
-            let _ = unless_damaged(self.step_upgrade(&row, UpgradeStep::Stopped, at).map(Some))?;
+            // An operator's step is never refused, and an image that is damaged stops no switch.
+            let step = unless_damaged(self.step_upgrade(&row, UpgradeStep::Stopped, at).map(Some))?;
+            stopped.extend(step.and_then(Result::ok).filter(|moved| moved.changed));
         }
-        Ok(())
+        Ok(stopped)
     }
 
     /// An upgrade is due now that was to be looked at later: its device is there.

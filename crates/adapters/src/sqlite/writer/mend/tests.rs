@@ -172,7 +172,7 @@ fn what_happens_meanwhile_is_not_undone_by_what_is_copied() {
     assert_eq!(shown(&store, heard).0, Some(heard.0.to_string()), "from its reports");
     assert_eq!(shown(&store, reset).1, Some(at(reset.0)), "by its row in the table that was set aside");
     append(&store, vec![login(reset, at(DAY)), report(heard, at(DAY), r#"{"m":"9-x"}"#)]);
-    let after = block_on(store.reset_device(reset, Secret::new("s".into()), at(DAY))).unwrap();
+    let after = block_on(store.reset_device(reset, Secret::new("s".into()), at(DAY))).unwrap().device;
     assert_eq!(after.last_seen_time, None);
     block_on(store.delete_device(deleted, at(DAY))).unwrap();
     assert_eq!(next(&data), Some(1), "nothing is copied yet");
