@@ -49,10 +49,11 @@ def midnight(report, programs, folder):
         server.register(DEVICES, 1)
         server.start(settings=settings)
         ledger = Ledger(new_fleet().log)
-        # Enough that each file, once it is deleted, makes room for a new day and a few reports of it.
-        _next_day(server, ledger, 1)
+        # Enough that each file, once it is deleted, makes room for a new day and a few reports of it. The
+        # first makes room also for what is still in the log of the second, which is written back before.
+        _next_day(server, ledger, 1, more=4000)
         set_days(days, 1)
-        _next_day(server, ledger, 2)
+        _next_day(server, ledger, 2, more=2500)
         _fill_until_refused(server, ledger, filler)
         before = _days(server)
         set_days(days, 2)
