@@ -1,5 +1,8 @@
 //! How many refusals are written down and looked into, with room for new sources, however loud the others
 //! are.
+//!
+//! A peer that is refused only claims to be a device. So what a device has is shared by the networks that it
+//! is claimed from ([`Claim`]): a stranger elsewhere hides nothing of what the device itself is refused.
 
 use std::{
     collections::HashMap,
@@ -11,7 +14,7 @@ use foldhash::fast::RandomState;
 use narrowgate_engine::shard::admission;
 use narrowgate_platform::{
     ids::DeviceId,
-    rules::rate::{Bucket, Buckets, Rate, Taken},
+    rules::rate::{Bucket, Buckets, Rate},
 };
 
 /// What kind of refusal it is: each has a limit of its own, so that none hides another.
@@ -44,6 +47,9 @@ impl Class {
 /// Entries at most of one source (a device, or an address) in each class: a single loud one does not silence
 /// the others.
 const ENTRIES_OF_SOURCE: Rate = Rate { every: Duration::from_millis(200), burst: 50 };
+/// Of these, at most so many where the device is claimed from one network: five loud networks and more use up
+/// what the device has, and half of it is kept for those that had none of late.
+const ENTRIES_OF_NETWORK: Rate = Rate { every: Duration::from_secs(1), burst: 20 };
 /// Whoever caused no entry in this time is new: half of a class is kept for those.
 const NEW_AFTER: Duration = Duration::from_secs(60);
 /// Sources that are remembered for each class; beyond it one counts as new and with its whole share. Their
@@ -56,6 +62,7 @@ pub(crate) struct Entries {
     all: Bucket,
     burst: u32,
     by_source: Buckets<Source>,
+    by_network: Buckets<Source>,
     /// Who caused an entry of late.
     known: Buckets<Source>,
 }
@@ -67,16 +74,28 @@ impl Entries {
             all: Bucket::new(rate),
             burst: rate.burst,
             by_source: Buckets::new(ENTRIES_OF_SOURCE, SOURCES_MAX),
+            by_network: Buckets::new(ENTRIES_OF_NETWORK, SOURCES_MAX),
             known: Buckets::new(Rate { every: NEW_AFTER, burst: 1 }, SOURCES_MAX),
         }
     }
 
     /// Whether one more may be written.
     pub(crate) fn take(&mut self, origin: Origin, now: Instant) -> bool {
-        let kept = if self.known.holds_back(origin.proven, now) { self.burst / 2 } else { 0 };
-        if !self.all.has_more_than(kept, now) || self.by_source.take(origin.source, now) != Taken::Yes {
+        let kept = |source, burst| if self.known.holds_back(source, now) { burst / 2 } else { 0 };
+        let kept_of_all = kept(origin.proven, self.burst);
+        let kept_of_source = origin.claim.map_or(0, |claim| kept(claim.site, ENTRIES_OF_SOURCE.burst));
+        let is_held_back = origin.claim.is_some_and(|claim| self.by_network.holds_back(claim.network, now));
+        if is_held_back
+            || !self.all.has_more_than(kept_of_all, now)
+            || !self.by_source.has_more_than(origin.source, kept_of_source, now)
+        {
             return false;
         }
+        if let Some(claim) = origin.claim {
+            self.by_network.take(claim.network, now);
+            self.known.take(claim.site, now);
+        }
+        self.by_source.take(origin.source, now);
         self.known.take(origin.proven, now);
         self.all.take(now)
     }
@@ -86,6 +105,8 @@ impl Entries {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Source {
     Device(DeviceId),
+    /// Who claims to be this device, from this network.
+    Claimed(DeviceId, IpAddr),
     Address(IpAddr),
     /// Of plain CoAP, where both the device and the address are only claimed.
     PlainDevice(DeviceId),
@@ -108,8 +129,45 @@ pub(crate) enum Door {
 pub(crate) struct Origin {
     /// Whose share it is.
     source: Source,
+    /// From where, if the source is a device that is only claimed.
+    claim: Option<Claim>,
     /// Who counts as new or not new in this second.
     proven: Source,
+}
+
+/// From where a device is claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Claim {
+    /// Whose part of the device's share it is: a /24, or an IPv6 /64, as one subscriber has it.
+    network: Source,
+    /// What counts as new or not new: a /24, or an IPv6 /48, as one customer has it, with 65,536 of /64.
+    site: Source,
+}
+
+impl Claim {
+    fn of(device: DeviceId, address: IpAddr) -> Self {
+        let prefix = |octets| Source::Claimed(device, prefix(address, octets));
+        match admission::group(address) {
+            IpAddr::V4(_) => Self { network: prefix(3), site: prefix(3) },
+            IpAddr::V6(_) => Self { network: prefix(8), site: prefix(6) },
+        }
+    }
+}
+
+/// The first octets of an address.
+fn prefix(address: IpAddr, octets: usize) -> IpAddr {
+    match admission::group(address) {
+        IpAddr::V4(address) => {
+            let mut all = address.octets();
+            all[octets..].fill(0);
+            all.into()
+        }
+        IpAddr::V6(address) => {
+            let mut all = address.octets();
+            all[octets..].fill(0);
+            all.into()
+        }
+    }
 }
 
 impl Origin {
@@ -117,7 +175,8 @@ impl Origin {
     /// is still one peer. All addresses of one IPv6 network (/64) are one peer, too.
     pub(crate) fn peer(address: IpAddr, claimed: Option<DeviceId>) -> Self {
         let proven = Source::Address(admission::group(address));
-        Self { source: claimed.map_or(proven, Source::Device), proven }
+        let claim = claimed.map(|device| Claim::of(device, address));
+        Self { source: claimed.map_or(proven, Source::Device), claim, proven }
     }
 
     /// A login by plain CoAP that was refused. Its address may be forged, so none is new for it: all of them
@@ -127,17 +186,19 @@ impl Origin {
             Some(device) => Source::PlainDevice(device),
             None => Source::PlainAddress(admission::group(address)),
         };
-        Self { source, proven: Source::Plain }
+        Self { source, claim: None, proven: Source::Plain }
     }
 
     /// A device in its session.
     pub(crate) fn device(device: DeviceId) -> Self {
-        Self { source: Source::Device(device), proven: Source::Device(device) }
+        let device = Source::Device(device);
+        Self { source: device, claim: None, proven: device }
     }
 }
 
 /// What was done in this second, in total and for each source. The first of each peer may take all of it, the
-/// others half. As many sources are kept as twice the total at most.
+/// others half. A device that is claimed has the share of a source from each network, and of two in all. As
+/// many sources are kept as three times the total at most.
 #[derive(Debug)]
 pub(crate) struct PerSecond {
     total_max: u32,
@@ -163,15 +224,22 @@ impl PerSecond {
         }
         let of = |source| self.by_source.get(&source).copied().unwrap_or(0);
         let is_new = of(origin.proven) == 0;
-        let has_room = self.taken < self.total_max && of(origin.source) < self.per_source_max;
+        let has_share = match origin.claim {
+            Some(claim) => {
+                of(claim.network) < self.per_source_max && of(origin.source) < 2 * self.per_source_max
+            }
+            None => of(origin.source) < self.per_source_max,
+        };
+        let has_room = self.taken < self.total_max && has_share;
         if !has_room || !(is_new || self.again < self.total_max / 2) {
             return false;
         }
         self.taken += 1;
         self.again += u32::from(!is_new);
-        *self.by_source.entry(origin.source).or_default() += 1;
-        if origin.proven != origin.source {
-            *self.by_source.entry(origin.proven).or_default() += 1;
+        let proven = Some(origin.proven).filter(|proven| *proven != origin.source);
+        let network = origin.claim.map(|claim| claim.network);
+        for source in [Some(origin.source), proven, network].into_iter().flatten() {
+            *self.by_source.entry(source).or_default() += 1;
         }
         true
     }
@@ -292,10 +360,68 @@ mod tests {
         let mut entries = Entries::new(Class::Handshake);
         let claimed =
             |address: u8, device| Origin::peer(IpAddr::from([10, 0, 0, address]), Some(DeviceId(device)));
-        assert_eq!((0..1000).filter(|_| entries.take(claimed(1, 7), start)).count(), 50);
-        assert!(!entries.take(claimed(2, 7), start), "of one device, from wherever");
+        assert_eq!((0..1000).filter(|_| entries.take(claimed(1, 7), start)).count(), 20);
+        assert!(!entries.take(claimed(2, 7), start), "of one network");
         assert!(entries.take(claimed(2, 8), start));
         // Who names many devices is still one peer.
-        assert_eq!((0..1000).filter(|n| entries.take(claimed(1, 100 + n), start)).count(), 125 - 51);
+        assert_eq!((0..1000).filter(|n| entries.take(claimed(1, 100 + n), start)).count(), 125 - 21);
+    }
+
+    fn claims(address: &str) -> Origin {
+        Origin::peer(address.parse().expect("an address"), Some(DeviceId(7)))
+    }
+
+    #[test]
+    fn who_names_a_device_from_elsewhere_hides_nothing_that_the_device_is_refused() {
+        for [own, loud] in [["192.0.2.1", "10.0.0"], ["2001:db8:1:1::1", "2001:db8:2:2:"]] {
+            let start = crate::tests::start();
+            let mut entries = Entries::new(Class::Handshake);
+            let mut written = 0;
+            for second in 0..1000 {
+                let now = start + second * SECOND;
+                let dot = if own.contains(':') { ":" } else { "." };
+                let strangers = (0..250).map(|n| claims(&format!("{loud}{dot}{n}")));
+                written += strangers.filter(|origin| entries.take(*origin, now)).count();
+                assert!(entries.take(claims(own), now), "{own} in second {second}");
+            }
+            assert_eq!(written, 20 + 999, "one network, however many addresses");
+        }
+    }
+
+    /// They use up all that one device has: it is the same as ever, and the network that had none of late is
+    /// seen.
+    #[test]
+    fn who_names_a_device_from_hundreds_of_networks_leaves_one_entry_a_minute_to_each_other_one() {
+        type Loud = fn(u32) -> String;
+        let sites: Loud = |n| format!("10.0.{}.1", n % 250);
+        let subnets: Loud = |n| format!("2001:db8:2:{:x}::1", n % 65_536);
+        for (own, loud) in [("192.0.2.1", sites), ("2001:db8:1:1::1", subnets)] {
+            let start = crate::tests::start();
+            let mut entries = Entries::new(Class::Handshake);
+            let (mut written, mut seen, mut last) = (0, 0, 0);
+            for second in 0..600 {
+                let now = start + second * SECOND;
+                let strangers = (0..250).map(|n| claims(&loud(250 * second + n)));
+                written += strangers.filter(|origin| entries.take(*origin, now)).count();
+                if entries.take(claims(own), now) {
+                    (seen, last) = (seen + 1, second);
+                }
+                assert!(second - last <= 75, "{own}: none after second {last}");
+            }
+            assert!(seen >= 8, "{own}: {seen}");
+            assert!((1000..=50 + 600 * 5).contains(&(written + seen)), "{own}: {written}");
+            let kept = [&entries.known, &entries.by_network, &entries.by_source].map(Buckets::len);
+            assert!(kept.iter().all(|kept| *kept <= SOURCES_MAX), "{kept:?}");
+        }
+    }
+
+    #[test]
+    fn a_device_that_is_named_from_elsewhere_is_still_looked_into() {
+        let start = crate::tests::start();
+        let mut bucket = PerSecond::new(100, 10, start);
+        let from_elsewhere = (0..1000).map(|n| claims(&format!("10.0.0.{}", n % 250)));
+        assert_eq!(taken(&mut bucket, start, from_elsewhere), 10);
+        assert_eq!(taken(&mut bucket, start, std::iter::repeat_n(claims("192.0.2.1"), 100)), 10);
+        assert!(!bucket.take(claims("198.51.100.1"), start), "two shares are all of one device");
     }
 }

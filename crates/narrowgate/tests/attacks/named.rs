@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::{
     client::{Client, HANDSHAKE, Hello, Protection, extension, fragment, message},
     handshake::{HANDSHAKE_FAILURE, assert_refused},
-    harness::{HANDSHAKE_LIFETIME, Server},
+    harness::{HANDSHAKE_LIFETIME, PRODUCT_KEY, Server},
 };
 
 const REFUSED: [&str; 3] = ["refused", "--limit", "1000"];
@@ -183,6 +183,49 @@ fn attack_210_a_flood_of_refusals_hides_no_honest_one() {
     }
     let unlogged = server.metric("narrowgate_refusals_unlogged_total");
     assert!(unlogged > 100, "{unlogged}: it was no flood");
+    server.assert_alive();
+}
+
+/// Who names a device from elsewhere, with a key that is not its own, hides nothing that the device itself is
+/// refused.
+#[test]
+fn a_stranger_who_names_a_device_hides_none_of_its_own_refusals() {
+    let server = Server::start();
+    let device = server.device();
+    // Each says something else, since the same again would be folded, and has a port of its own.
+    let mut clients = Vec::new();
+    let mut refused = |own: [u8; 4], lifetimes: std::ops::Range<u32>| {
+        for lifetime in lifetimes {
+            let own = SocketAddr::from((own, 0));
+            let mut client = Client::at(own, server.address, device.clone(), Protection::Ccm8);
+            client.psk = vec![7; 16];
+            client.identity = format!("{PRODUCT_KEY},{},2,{lifetime}", device.key).into_bytes();
+            client.ask_cookie();
+            client.take_server_hello();
+            let flight = client.flight_5();
+            client.send(&flight);
+            clients.push(client);
+        }
+    };
+    for number in 0..6 {
+        // As many as one identity may begin at once from one address.
+        let first = 1000 + 20 * u32::from(number);
+        refused([127, 98, 2, number], first..first + 20);
+    }
+    refused([127, 98, 3, 1], 100..105);
+    for lifetime in 100..105 {
+        let identity = format!(",2,{lifetime}\"");
+        wait_for(&server, "wrong_key", &["127.98.3.1:", &identity]);
+    }
+    let unlogged = server.metric("narrowgate_refusals_unlogged_total");
+    assert!(unlogged > 50, "{unlogged}: it was no flood");
+    let all = server.json(&REFUSED);
+    let of_the_stranger = all
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|entry| entry["peer"].as_str().is_some_and(|peer| peer.starts_with("127.98.2.")));
+    assert!((20..=50).contains(&of_the_stranger.count()), "{all}");
     server.assert_alive();
 }
 

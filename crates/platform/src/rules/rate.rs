@@ -159,6 +159,12 @@ impl<K: Hash + Eq + Copy> Buckets<K> {
         self.by_key.get(&key).is_some_and(|kept| self.rate.take(Some(kept.full_at), now).is_err())
     }
 
+    /// Whether this bucket has a token, and so many more are left.
+    pub fn has_more_than(&self, key: K, left: u32, now: Instant) -> bool {
+        let full_at = self.by_key.get(&key).map(|kept| kept.full_at);
+        Bucket { rate: self.rate, full_at }.has_more_than(left, now)
+    }
+
     /// Buckets that are kept, those that are full by now among them.
     pub fn len(&self) -> usize {
         self.by_key.len()
@@ -226,6 +232,16 @@ mod tests {
         assert!(!bucket.has_more_than(10, start + 100 * SECOND), "ten are there, and none above");
         assert!(bucket.has_more_than(10, start + 110 * SECOND));
         assert!(!Bucket::new(RATE).has_more_than(20, start));
+    }
+
+    #[test]
+    fn one_of_many_buckets_can_keep_some_for_others() {
+        let (start, mut buckets) = (start(), Buckets::new(RATE, 100));
+        let mut above_half = || buckets.has_more_than(1, 10, start) && buckets.take(1, start) == Taken::Yes;
+        assert_eq!((0..100).filter(|_| above_half()).count(), 10);
+        assert!(buckets.has_more_than(1, 9, start) && buckets.has_more_than(2, 10, start));
+        assert_eq!(taken(&mut buckets, 1, start, 100), 10);
+        assert!(!buckets.has_more_than(1, 0, start) && !buckets.has_more_than(2, 20, start));
     }
 
     #[test]
