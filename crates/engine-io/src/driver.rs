@@ -3,7 +3,6 @@
 use std::{
     io,
     net::UdpSocket,
-    os::fd::AsRawFd,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -13,17 +12,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mio::{Events, Interest, Poll, Token, unix::SourceFd};
+use mio::{Events, Poll, Token};
 use narrowgate_engine::{
     event::ShardEvent,
-    shard::{Shard, ShardConfig, stats::Counter},
+    shard::{Shard, ShardConfig},
 };
 
 use crate::{
     address::Binding,
     clock,
     handle::{INPUTS_MAX, Input, ShardHandle, Shared},
-    mmsg::{BATCH, Mmsg},
+    mmsg::BATCH,
+    port::{self, Port, SEND_AGAIN, SOCKET},
 };
 
 /// Takes the events of a shard, on the shard's thread. Must not block.
@@ -40,20 +40,6 @@ pub trait EventSink: Send + 'static {
 
 /// See [`EventSink::deliver`].
 pub const EVENTS_KEPT_MAX: usize = 1024;
-
-/// While so many datagrams wait for a full send buffer, nothing is received: the kernel's buffer takes the
-/// load, as for [`EVENTS_KEPT_MAX`].
-const UNSENT_RECEIVE_MAX: usize = 1024;
-
-/// Datagrams that wait for a full send buffer; beyond it the newest are dropped, and devices send again. As
-/// many as the answers to all requests in flight, a few times over: 5 MiB of usual ones.
-const UNSENT_MAX: usize = 65_536;
-
-/// How often a full send buffer is tried again, even if the kernel does not report that it has room.
-const SEND_AGAIN: Duration = Duration::from_millis(100);
-
-/// How long a shard that ends waits for a full send buffer.
-const LAST_SENDS_MAX: Duration = Duration::from_secs(1);
 
 /// Batches received before timers, commands and sending have their turn.
 const BATCHES_PER_TURN: usize = 8;
@@ -72,7 +58,6 @@ const STANDSTILL: Duration = Duration::from_secs(2);
 /// for a silence that was the server's. A flood delays them no further.
 const CATCH_UP_MAX: Duration = Duration::from_secs(2);
 
-const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
 
 /// A running shard. Dropping it does not stop it: see [`RunningShard::stop`].
@@ -94,7 +79,8 @@ impl RunningShard {
         sink: impl EventSink,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
-        poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), SOCKET, Interest::READABLE)?;
+        let binding = Binding::of(socket.local_addr()?);
+        let registry = port::register(&socket, &poll)?;
         let waker = mio::Waker::new(poll.registry(), WAKER)?;
         let (sender, inputs) = mpsc::sync_channel(INPUTS_MAX);
         let shared = Arc::new(Shared {
@@ -108,22 +94,18 @@ impl RunningShard {
         #[cfg(feature = "test-hooks")]
         clock::serve(&handle)?;
         let name = format!("shard-{}", config.shard);
-        let binding = Binding::of(socket.local_addr()?);
         let run = move || {
             let now = clock::now();
             let driver = Driver {
                 shard: Shard::new(config, now, seed),
-                socket,
+                port: Port::new(socket, binding, registry),
                 poll,
                 inputs,
                 shared,
                 sink,
-                mmsg: Mmsg::new(binding),
                 events: Vec::new(),
                 readable: true,
                 failing: false,
-                full_since: None,
-                watches_for_room: false,
                 quiet: false,
                 stopping: false,
                 quieted: Vec::new(),
@@ -157,20 +139,16 @@ impl RunningShard {
 
 struct Driver<S> {
     shard: Shard,
-    socket: UdpSocket,
+    port: Port,
     poll: Poll,
     inputs: mpsc::Receiver<Input>,
     shared: Arc<Shared>,
     sink: S,
-    mmsg: Mmsg,
     events: Vec<ShardEvent>,
     /// Whether the socket may hold datagrams: readiness is edge-triggered.
     readable: bool,
     /// Whether the last receive failed: then the next one waits a little.
     failing: bool,
-    /// Since when the send buffer is full: then what is to be sent waits until the socket is writable.
-    full_since: Option<Instant>,
-    watches_for_room: bool,
     /// Set by [`Input::Quiesce`]: datagrams that arrive from now on stay in the kernel.
     quiet: bool,
     /// Set by [`Input::Stop`]: the thread ends when no drain goes on.
@@ -217,7 +195,7 @@ impl<S: EventSink> Driver<S> {
             #[cfg(feature = "test-hooks")]
             self.step();
             if self.stopping && !self.shard.is_draining() {
-                return self.send_last(&mut ready);
+                return self.send_last(ready);
             }
         }
     }
@@ -242,7 +220,7 @@ impl<S: EventSink> Driver<S> {
             next.unwrap_or(STATS_INTERVAL).min(STATS_INTERVAL)
         };
         let timeout = if self.events.is_empty() { timeout } else { timeout.min(PAUSE) };
-        let timeout = if self.full_since.is_some() { timeout.min(SEND_AGAIN) } else { timeout };
+        let timeout = if self.port.is_full() { timeout.min(SEND_AGAIN) } else { timeout };
         // Announce the sleep: queuing a command wakes the shard from now on. Commands queued before are taken
         // in this turn, since the announcement comes first and the queue is read after waking.
         self.shared.sleeping.store(true, Ordering::SeqCst);
@@ -254,9 +232,7 @@ impl<S: EventSink> Driver<S> {
             other => other?,
         }
         self.readable |= ready.iter().any(|event| event.token() == SOCKET);
-        if ready.iter().any(|event| event.token() == SOCKET && event.is_writable()) {
-            self.full_since = None;
-        }
+        self.port.handle_events(ready);
         Ok(())
     }
 
@@ -264,9 +240,8 @@ impl<S: EventSink> Driver<S> {
         self.readable && !self.quiet && self.events.len() < EVENTS_KEPT_MAX && !self.is_clogged()
     }
 
-    /// Whether too much waits for the send buffer.
     fn is_clogged(&self) -> bool {
-        self.full_since.is_some() && self.shard.unsent() >= UNSENT_RECEIVE_MAX
+        self.port.is_clogged(self.shard.unsent())
     }
 
     fn pending_input(&self) -> bool {
@@ -307,10 +282,11 @@ impl<S: EventSink> Driver<S> {
             self.drops_asked = now;
         }
         for batch in 0..BATCHES_PER_TURN {
+            let Port { mmsg, socket, .. } = &mut self.port;
             let received = if ask_for_drops && batch == 0 {
-                self.mmsg.receive_one_with_drops(&self.socket, self.shard.stats())
+                mmsg.receive_one_with_drops(socket, self.shard.stats())
             } else {
-                self.mmsg.receive(&self.socket, self.shard.stats())
+                mmsg.receive(socket, self.shard.stats())
             };
             self.failing = received.is_err();
             let count = match received {
@@ -321,7 +297,7 @@ impl<S: EventSink> Driver<S> {
                     return;
                 }
             };
-            for (path, datagram) in self.mmsg.datagrams() {
+            for (path, datagram) in self.port.mmsg.datagrams() {
                 self.shard.handle_datagram(now, path, datagram);
             }
             if self.shard.outbox().len() >= BATCH {
@@ -366,49 +342,16 @@ impl<S: EventSink> Driver<S> {
         }
     }
 
-    /// Sends what waits, unless the send buffer is full.
     fn send(&mut self, now: Instant) {
         let (outbox, stats) = self.shard.outbox_and_stats();
-        if outbox.is_empty() {
-            return;
-        }
-        if self.full_since.is_none_or(|since| now >= since + SEND_AGAIN) {
-            self.mmsg.send(&self.socket, outbox, stats);
-            self.full_since = (!outbox.is_empty()).then_some(now);
-            self.watch_for_room(self.full_since.is_some());
-        }
-        let (outbox, stats) = self.shard.outbox_and_stats();
-        stats.add(Counter::SendBufferDrops, outbox.truncate(UNSENT_MAX) as u64);
-    }
-
-    /// Whether the kernel is to report when the send buffer has room: only while something waits, or each
-    /// datagram that leaves would wake the shard.
-    fn watch_for_room(&mut self, wanted: bool) {
-        if wanted == self.watches_for_room {
-            return;
-        }
-        let interest = if wanted { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-        let registered =
-            self.poll.registry().reregister(&mut SourceFd(&self.socket.as_raw_fd()), SOCKET, interest);
-        // If it fails, sending is tried again after a while all the same.
-        if registered.is_ok() {
-            self.watches_for_room = wanted;
-        }
+        self.port.send(outbox, stats, now);
     }
 
     /// Sends what waits for a full send buffer before the thread ends; drops it after a while.
-    fn send_last(mut self, ready: &mut Events) {
-        let begin = clock::now();
-        let mut now = begin;
-        while self.shard.unsent() > 0 && now < begin + LAST_SENDS_MAX {
-            if self.wait(ready).is_err() {
-                break;
-            }
-            now = clock::now();
-            self.send(now);
-        }
-        if self.shard.unsent() > 0 {
-            let datagrams = self.shard.unsent();
+    fn send_last(mut self, mut ready: Events) {
+        let (outbox, stats) = self.shard.outbox_and_stats();
+        let datagrams = self.port.send_last(&mut self.poll, &mut ready, outbox, stats);
+        if datagrams > 0 {
             tracing::warn!(datagrams, "the send buffer is full; the last datagrams are not sent");
         }
     }

@@ -10,4 +10,5 @@ mod clock;
 pub mod driver;
 pub mod handle;
 mod mmsg;
+mod port;
 pub mod socket;
