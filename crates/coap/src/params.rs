@@ -80,9 +80,10 @@ pub struct Params {
     /// message is not cut, and others go in the largest blocks. An answer that fits a message goes whole all
     /// the same where there is no memory to keep its other blocks.
     pub block_bytes: Option<usize>,
-    /// The longest body of a request that is put together from blocks (RFC 7959), bytes. Answers of at most
-    /// as many bytes are kept while the peer fetches them in blocks.
+    /// The longest body of a request that is put together from blocks (RFC 7959), bytes.
     pub body_bytes_max: usize,
+    /// The longest answer that is kept while the peer fetches it in blocks, bytes.
+    pub answer_bytes_max: usize,
     /// Bodies of requests and answers that one endpoint may have in transfer; one more ends the one that has
     /// stood still for longest. A device has one, or two if it answers while it reports.
     pub transfers_max: usize,
@@ -118,6 +119,7 @@ impl Default for Params {
             exchanges_open_max: 16,
             block_bytes: None,
             body_bytes_max: 10 * 1024,
+            answer_bytes_max: 10 * 1024,
             transfers_max: 2,
             first_block_options: &[],
             observers_max: 4,

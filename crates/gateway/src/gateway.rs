@@ -137,6 +137,7 @@ impl Gateway {
                 pace: Pace::new(limits.device_handshakes, seed),
                 plain_pace: Pace::new(limits.device_handshakes, seed),
                 spent: SpentBytes::new(limits.device_bytes),
+                message_limit: limits.message,
                 lookup_errors: Seldom::new(ERRORS_EVERY),
                 script_calls: ScriptCalls::new(),
             },

@@ -2,6 +2,7 @@
 
 use narrowgate_engine::shard::throttle::ByteLimit;
 use narrowgate_platform::{
+    device_api::MessageLimit,
     firmware::ServerName,
     model::command::OpenCommand,
     ports::OnlineDevice,
@@ -30,13 +31,15 @@ pub struct Options {
     pub server: ServerName,
 }
 
-/// What a device may take (device protocol, section 12). Nothing is limited by default.
+/// What a device may take (device protocol, section 12). Only its messages are limited by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
     /// Handshakes of one identity from one address.
     pub device_handshakes: Option<Rate>,
     /// Bytes in its sessions: the limit of the shards, which a new session does not begin anew.
     pub device_bytes: Option<ByteLimit>,
+    /// The longest body of a request.
+    pub message: MessageLimit,
 }
 
 impl std::fmt::Debug for Options {

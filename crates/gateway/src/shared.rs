@@ -1,6 +1,6 @@
 //! What all desks share.
 
-use narrowgate_platform::rules::rate::Seldom;
+use narrowgate_platform::{device_api::MessageLimit, rules::rate::Seldom};
 
 use crate::{
     clock::Clock, commands::Commands, firmware::Firmware, issuing::Issuing, leaving::Leaving,
@@ -32,6 +32,7 @@ pub(crate) struct Shared {
     /// Of logins by plain CoAP. Their addresses may be forged, so they have a count of their own.
     pub(crate) plain_pace: Pace,
     pub(crate) spent: SpentBytes,
+    pub(crate) message_limit: MessageLimit,
     /// Of look-ups that the store cannot answer.
     pub(crate) lookup_errors: Seldom,
     pub(crate) script_calls: ScriptCalls,

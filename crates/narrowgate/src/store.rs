@@ -72,6 +72,7 @@ pub(crate) fn options(config: &Config) -> SqliteOptions {
         device_refusals_max: config.store.log_entries / 2,
         device_changes_max: config.store.log_entries / 2,
         presence_changes_max: config.store.log_entries,
+        open_commands_max: config.limits.device_commands,
         clock: || SystemClock.now(),
         ..SqliteOptions::new(&config.data)
     }
@@ -90,7 +91,8 @@ fn open_memory(config: &Config) -> Result<OpenedStore, Failure> {
     })?;
     let mut decoy = [0; 32];
     SystemEntropy.fill(&mut decoy);
-    Ok(OpenedStore { stores: Arc::new(MemoryStore::default()).into(), decoy })
+    let store = MemoryStore::with_open_commands_max(config.limits.device_commands);
+    Ok(OpenedStore { stores: Arc::new(store).into(), decoy })
 }
 
 /// The failure for a store that cannot be opened.

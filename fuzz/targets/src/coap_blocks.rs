@@ -20,6 +20,7 @@ thread_local! {
     static ROOM: RefCell<[Vec<u8>; 2]> = RefCell::default();
     static PARAMS: Params = Params {
         body_bytes_max: BODY_BYTES_MAX,
+        answer_bytes_max: BODY_BYTES_MAX,
         message_bytes_max: 160,
         stored_bytes_max: 4096,
         ..Params::default()

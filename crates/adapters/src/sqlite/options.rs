@@ -12,6 +12,7 @@ use narrowgate_platform::{
         DEVICE_CHANGES_MAX, DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, PRESENCE_CHANGES_MAX,
         UNKNOWN_REFUSALS_MAX,
     },
+    rules::commands::OPEN_MAX_DEFAULT,
 };
 
 /// When a commit counts as durable.
@@ -77,6 +78,8 @@ pub struct SqliteOptions {
     pub unknown_refusals_max: usize,
     /// Presence changes kept of each device; the oldest are dropped first.
     pub presence_changes_max: usize,
+    /// Commands of a device that have not ended; a further one is refused.
+    pub open_commands_max: usize,
     /// Log entries and presence changes older than this many days are deleted, within a day; `None` keeps
     /// them. Counted from the last day on which the clock is known to have been right, as the retention is.
     pub log_days: Option<u32>,
@@ -121,6 +124,7 @@ impl SqliteOptions {
             device_changes_max: DEVICE_CHANGES_MAX,
             unknown_refusals_max: UNKNOWN_REFUSALS_MAX,
             presence_changes_max: PRESENCE_CHANGES_MAX,
+            open_commands_max: OPEN_MAX_DEFAULT,
             log_days: None,
             command_days: None,
         }

@@ -14,9 +14,10 @@
 //! other targets or Request-Tags do not touch it. Block 0 always begins anew; an earlier block that comes
 //! again with the same bytes gets the same 2.31. Nothing but a whole body reaches the application.
 //!
-//! Limits: [`crate::Params::body_bytes_max`]; [`crate::Params::transfers_max`], beyond which a last block
-//! ends, or else the one that is idle for longest; EXCHANGE_LIFETIME without a block; the part of the
-//! [`Budget`] for bodies, without which nothing new begins and no other transfer ends.
+//! Limits: [`crate::Params::body_bytes_max`], [`crate::Params::answer_bytes_max`];
+//! [`crate::Params::transfers_max`], beyond which a last block ends, or else the one that is idle for
+//! longest; EXCHANGE_LIFETIME without a block; the part of the [`Budget`] for bodies, without which nothing
+//! new begins and no other transfer ends.
 
 use std::time::Instant;
 
@@ -217,7 +218,7 @@ impl Bodies {
         while let Some(index) = self.transfers.iter().position(is_older) {
             self.take(context.budget, index);
         }
-        if answer.payload.len() <= context.params.body_bytes_max {
+        if answer.payload.len() <= context.params.answer_bytes_max {
             self.hold(context, key, 0, Content::Answer(answer));
         }
     }
@@ -225,7 +226,7 @@ impl Bodies {
     /// Whether [`Self::keep`] has the memory for an answer.
     pub(super) fn may_keep(&self, context: &mut Context<'_>, answer: &Response) -> bool {
         let bytes = answer.options.bytes() + ENTITY_TAG_BYTES + answer.payload.len();
-        answer.payload.len() <= context.params.body_bytes_max
+        answer.payload.len() <= context.params.answer_bytes_max
             && self.room_for(context, 0, size_of::<Transfer>() + bytes).is_some()
     }
 

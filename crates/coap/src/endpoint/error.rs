@@ -10,7 +10,7 @@ pub enum RespondError {
     #[error("the code of the response is not a response code")]
     NotAResponse,
     /// Not even the smallest block of it fits into a message of [`crate::Params::message_bytes_max`]; or it
-    /// is longer than [`crate::Params::body_bytes_max`], so that it is not kept, and answers no GET, which
+    /// is longer than [`crate::Params::answer_bytes_max`], so that it is not kept, and answers no GET, which
     /// could run again. The exchange stays open.
     #[error("the response has {bytes} bytes and {bytes_max} can be sent, in blocks or not")]
     TooLarge {

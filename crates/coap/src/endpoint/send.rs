@@ -312,7 +312,7 @@ fn emit_in_blocks(
         response.options.remove(OptionNumber::BLOCK1);
     }
     // The rest of a longer one is not kept, and only a GET may ask again.
-    let bytes_kept_max = context.params.body_bytes_max;
+    let bytes_kept_max = context.params.answer_bytes_max;
     let bytes_max = message_bytes_max(context);
     // One more is the marker of the payload.
     let bytes = response.head_bytes(header.2) + 1 + response.payload.len();

@@ -83,7 +83,13 @@ impl Desk {
         if let Some(product) = product.filter(|product| product.enabled) {
             shared.note_bytes(now, asker.grant.device, product.custom.is_some());
         }
-        let action = device_api::handle(&asker.grant, request, state_of(product), arrived);
+        let action = device_api::handle_within(
+            shared.message_limit,
+            &asker.grant,
+            request,
+            state_of(product),
+            arrived,
+        );
         self.act(shared, now, ticket, asker, action, arrived, product);
     }
 

@@ -116,6 +116,7 @@ impl Stage {
         let limits = Limits {
             device_handshakes: Some(Rate { every: Duration::from_secs(10), burst: 20 }),
             device_bytes: Some(ByteLimit { per_second: 10 << 10, burst: 100 << 10 }),
+            ..Limits::default()
         };
         let of_d = |command: &Command| OpenCommand { device: device_id("d"), command: command.clone() };
         let commands = open.iter().map(of_d).collect();

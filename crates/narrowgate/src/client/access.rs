@@ -149,6 +149,7 @@ impl OwnStore {
             .with_retention_classes(config.store.classes())
             .with_scripts(scripts::of_command())
             .with_image_bytes_max(config.store.firmware_bytes)
+            .with_message_limit(config.limits.message)
             .with_server_name(config.dtls.server_name(config.dtls.listen));
         let host = Host { since: None, data: config.data.clone(), refused_by_store: Box::new(|| None) };
         let router = narrowgate_http::api_router(Api { operator, host: host.source(), events: None });

@@ -1,10 +1,13 @@
 //! Section `[limits]`: what one device may take.
 
 use narrowgate_engine::shard::throttle::ByteLimit;
-use narrowgate_platform::rules::rate::Rate;
+use narrowgate_platform::{
+    device_api::MessageLimit,
+    rules::{commands::OPEN_MAX_RANGE, rate::Rate},
+};
 
 use super::{
-    accept::{Bytes, OrOff, Times},
+    accept::{Bytes, Number, OrOff, Size, Times},
     key::{Key, Setting},
     values::Values,
 };
@@ -26,14 +29,31 @@ static DEVICE_BYTES: Key<OrOff<Bytes>> = Key {
     help: "bytes that a device may send, and be sent; more requests get 4.29; {accepted}; off: any number",
 };
 
+pub(super) static MESSAGE_BYTES: Key<Size> = Key {
+    name: "limits.message_bytes",
+    default: "10KiB",
+    accepts: Size(*MessageLimit::BYTES.start() as u64..=*MessageLimit::BYTES.end() as u64),
+    help: "the largest message of a device, in one datagram or in blocks, {accepted}; longer ones get 4.13",
+};
+
+static DEVICE_COMMANDS: Key<Number<usize>> = Key {
+    name: "limits.device_commands",
+    default: "50",
+    accepts: Number(OPEN_MAX_RANGE),
+    help: "commands of a device that have not ended, {accepted}; further ones are refused with 11902",
+};
+
 /// In the order in which they are shown.
-pub(super) static KEYS: &[&dyn Setting] = &[&DEVICE_HANDSHAKES, &DEVICE_BYTES];
+pub(super) static KEYS: &[&dyn Setting] =
+    &[&DEVICE_HANDSHAKES, &DEVICE_BYTES, &MESSAGE_BYTES, &DEVICE_COMMANDS];
 
 /// Section `[limits]`. `None`: any number.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
     pub(crate) device_handshakes: Option<Rate>,
     pub(crate) device_bytes: Option<ByteLimit>,
+    pub(crate) message: MessageLimit,
+    pub(crate) device_commands: usize,
 }
 
 impl Limits {
@@ -41,6 +61,8 @@ impl Limits {
         Ok(Self {
             device_handshakes: values.read(&DEVICE_HANDSHAKES)?,
             device_bytes: values.read(&DEVICE_BYTES)?,
+            message: MessageLimit::new(usize::try_from(values.read(&MESSAGE_BYTES)?).unwrap_or(usize::MAX)),
+            device_commands: values.read(&DEVICE_COMMANDS)?,
         })
     }
 }

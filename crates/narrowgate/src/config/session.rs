@@ -26,7 +26,7 @@ static SESSIONS_MAX: Key<Number<usize>> = Key {
 };
 
 /// An eighth: the answers of 30,000 reports a second need 120 MiB, and a million sessions a GiB beside them.
-static ANSWER_MEMORY: Key<SizeOrAuto> = Key {
+pub(super) static ANSWER_MEMORY: Key<SizeOrAuto> = Key {
     name: "session.answer_memory",
     default: "auto",
     accepts: SizeOrAuto { size: Size(1 << 20..=64 << 30), part: 8, least: 64 << 20 },

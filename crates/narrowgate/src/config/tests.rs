@@ -156,6 +156,11 @@ fn values_out_of_range_are_told_the_range() {
         ("admission.lookups_max", "1000001", "1 to 1000000"),
         ("limits.device_handshakes", "\"1/10s\"", "such as 1/10s burst 20, or off"),
         ("limits.device_bytes", "\"10KiB/s burst 1KiB\"", "burst 16KiB to 1GiB"),
+        ("limits.message_bytes", "\"1023B\"", "1KiB to 64KiB"),
+        ("limits.message_bytes", "\"65KiB\"", "1KiB to 64KiB"),
+        ("limits.message_bytes", "\"off\"", "is not a size"),
+        ("limits.device_commands", "0", "1 to 1000"),
+        ("limits.device_commands", "1001", "1 to 1000"),
         ("store.firmware", "\"1025MiB\"", "1KiB to 1GiB"),
         ("store.cache", "\"64MB\"", "64MiB"),
         ("store.cache", "\"0B\"", "1MiB to 64GiB"),
@@ -168,6 +173,20 @@ fn values_out_of_range_are_told_the_range() {
             load(&format!("[{section}]\n{name} = {value}\n"), &[], &ServerArgs::default()).unwrap_err();
         assert!(failure.to_string().contains(valid), "{failure}");
     }
+}
+
+#[test]
+fn limits_of_messages_and_commands_have_defaults_and_are_read() {
+    let limits = |file: &str, variables: &[(&str, &str)]| {
+        let limits = load(file, variables, &ServerArgs::default()).unwrap().limits;
+        (limits.message.bytes(), limits.device_commands)
+    };
+    assert_eq!(limits("", &[]), (10_240, 50));
+    let file = "[limits]\nmessage_bytes = \"8KiB\"\ndevice_commands = 3\n";
+    assert_eq!(limits(file, &[]), (8192, 3));
+    let variables =
+        [("NARROWGATE_LIMITS_MESSAGE_BYTES", "64KiB"), ("NARROWGATE_LIMITS_DEVICE_COMMANDS", "1000")];
+    assert_eq!(limits(file, &variables), (65_536, 1000));
 }
 
 #[test]
@@ -205,6 +224,12 @@ fn values_that_have_no_effect_together_are_refused() {
     let etm = "[dtls]\nrequire_encrypt_then_mac = true\nsuites = [\"TLS_PSK_WITH_AES_128_CBC_SHA256\"]\n";
     assert!(load(etm, &[], &ServerArgs::default()).is_ok());
     let slow = "[nbiot]\nack_timeout = \"5s\"\n";
+    let small = "[session]\nanswer_memory = \"1MiB\"\n[dtls]\nshards = 1\n[limits]\n";
+    assert!(load(&format!("{small}message_bytes = \"15KiB\"\n"), &[], &ServerArgs::default()).is_ok());
+    let large = load(&format!("{small}message_bytes = \"16KiB\"\n"), &[], &ServerArgs::default());
+    let text = large.unwrap_err().to_string();
+    assert!(text.contains("line 6   (limits.message_bytes)"), "{text}");
+    assert!(text.contains("too much for session.answer_memory, \"1MiB\""), "{text}");
     for (file, line, key, reason) in [
         (slow, "empty_ack_after = \"5s\"", "nbiot.empty_ack_after", "not shorter than nbiot.ack_timeout"),
         (memory, "retention = \"400d\"", "store.retention", "store.kind is memory"),

@@ -5,8 +5,12 @@ use std::fmt;
 
 use narrowgate_dtls::CipherSuite;
 
-use super::{Config, Origin, StoreKind, admission, coap, dtls, key::Setting, nbiot, store};
+use super::{Config, Origin, StoreKind, admission, coap, dtls, key::Setting, limits, nbiot, session, store};
 use crate::failure::Failure;
+
+/// The part of a shard's memory for answers that a body in blocks may have grown to and still take a block
+/// more: a 16th of the quarter that is for bodies, beside itself.
+const BODY_PARTS: u64 = 4 * (16 + 1);
 
 /// Refuses the first value that has no effect.
 ///
@@ -37,6 +41,15 @@ pub(super) fn check(config: &Config) -> Result<(), Failure> {
         let first = shown(config, &nbiot::ACK_TIMEOUT);
         let reason = format_args!("is not shorter than {first}: the device would repeat its request before");
         return Err(refuse(config, &nbiot::EMPTY_ACK_AFTER, reason));
+    }
+    let shards = u64::from(config.dtls.shards) * if config.coap.listen.is_some() { 2 } else { 1 };
+    let message_bytes = u64::try_from(config.limits.message.bytes()).unwrap_or(u64::MAX);
+    if message_bytes.saturating_mul(BODY_PARTS).saturating_mul(shards) > config.session.answer_memory_bytes
+        && is_set(config, &limits::MESSAGE_BYTES)
+    {
+        let memory = shown(config, &session::ANSWER_MEMORY);
+        let reason = format_args!("is too much for {memory}: a message in blocks would find no room there");
+        return Err(refuse(config, &limits::MESSAGE_BYTES, reason));
     }
     if config.coap.listen.is_some_and(|listen| listen == config.dtls.listen && listen.port() != 0) {
         let reason = format_args!("is where DTLS listens (dtls.listen): choose another port");

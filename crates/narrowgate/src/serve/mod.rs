@@ -141,6 +141,7 @@ impl Server {
             .with_retention_classes(config.store.classes())
             .with_scripts(scripts)
             .with_image_bytes_max(config.store.firmware_bytes)
+            .with_message_limit(config.limits.message)
             .with_server_name(config.dtls.server_name(dtls));
         let (stopping, stop) = watched::channel(false);
         let events = Arc::new(Followed { feed: feed.clone(), operator: operator.clone() });

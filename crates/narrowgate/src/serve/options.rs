@@ -32,7 +32,8 @@ pub(super) fn gateway_options(config: &Config, decoy: [u8; 32]) -> GatewayOption
         },
         coap: Params {
             answer_frame: Some(&SUCCESS),
-            body_bytes_max: BODY_BYTES_MAX,
+            body_bytes_max: config.limits.message.bytes(),
+            answer_bytes_max: BODY_BYTES_MAX,
             first_block_options: &[COMMAND],
             ..Params::default()
         },
@@ -46,6 +47,7 @@ pub(super) fn gateway_options(config: &Config, decoy: [u8; 32]) -> GatewayOption
     let limits = Limits {
         device_handshakes: config.limits.device_handshakes,
         device_bytes: config.limits.device_bytes,
+        message: config.limits.message,
     };
     let logins_max = config.coap.logins_max;
     let plain = config.coap.listen.map(|listen| PlainOptions { listen, logins_max });

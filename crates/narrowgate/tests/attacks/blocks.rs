@@ -441,3 +441,52 @@ fn a_report_that_wants_no_answer_is_stored_and_acknowledged() {
         assert_eq!(coap::code_of(&client.exchange(&report), mid), BAD_REQUEST, "errors are wanted");
     });
 }
+
+#[test]
+fn attack_141_a_limit_of_messages_that_was_set_holds() {
+    let server = Server::start_with(&[("LIMITS_MESSAGE_BYTES", "8KiB")]);
+    for protection in Protection::ALL {
+        let mut client = server.connect(protection);
+        assert_eq!(send(&mut client, &body(7, 8192), 5, &[]).code, CHANGED);
+        let refused = |answer: &Answer| (answer.code, answer.option(SIZE1).map(<[u8]>::to_vec));
+        let too_large = (TOO_LARGE, Some(vec![0x20, 0]));
+        let long = body(8, 9000);
+        for number in 0..16 {
+            let request = part(&mut client, &long, number, 5, &[]);
+            assert_eq!(ask(&mut client, &request).code, CONTINUE, "{number}");
+        }
+        let request = part(&mut client, &long, 16, 5, &[]);
+        assert_eq!(refused(&ask(&mut client, &request)), too_large, "in blocks");
+        let mid = client.next_mid();
+        let whole = coap::report_with(mid, &client.device.report_path(), &[], &body(9, 9000));
+        assert_eq!(refused(&ask(&mut client, &whole)), too_large, "in one datagram");
+        let device = format!("pk/{}", client.device.key);
+        server.wait_for_json(&["device", "log", &device], |log| {
+            log.contains("at most 8192 are accepted (limits.message_bytes)")
+                && log.contains("the body has 9000 bytes; at most 8192")
+        });
+        assert_eq!(stored(&server, &client), 1);
+        client.assert_reports();
+    }
+    server.assert_alive();
+}
+
+#[test]
+fn attack_141_messages_are_as_long_as_the_limit_that_was_set() {
+    let server = Server::start_with(&[("LIMITS_MESSAGE_BYTES", "64KiB")]);
+    for protection in Protection::ALL {
+        let mut client = server.connect(protection);
+        assert_eq!(send(&mut client, &body(7, 65_536), 6, &[]).code, CHANGED);
+        let long = body(8, 65_537);
+        for number in 0..64 {
+            let request = part(&mut client, &long, number, 6, &[]);
+            assert_eq!(ask(&mut client, &request).code, CONTINUE, "{number}");
+        }
+        let request = part(&mut client, &long, 64, 6, &[]);
+        let answer = ask(&mut client, &request);
+        assert_eq!((answer.code, answer.option(SIZE1)), (TOO_LARGE, Some(&[1, 0, 0][..])));
+        assert_eq!(stored(&server, &client), 1);
+        client.assert_reports();
+    }
+    server.assert_alive();
+}

@@ -332,3 +332,20 @@ fn a_server_that_stood_still_reads_a_reply_that_waits_before_its_command_is_over
     server.wait_for_json(&shown, |command| !command.contains(r#""state":"sent""#));
     assert_eq!(show(&server, &client, &id)["state"], json!("succeeded"));
 }
+
+#[test]
+fn a_device_has_as_many_open_commands_as_were_set() {
+    let server = Server::start_with(&[("LIMITS_DEVICE_COMMANDS", "3")]);
+    let mut client = server.connect(Protection::Ccm8);
+    client.assert_reports();
+    let get = ["--get", "temp", "--pending-ttl", "600"];
+    let ids: Vec<String> = (0..3).map(|_| send(&server, &client, &get)).collect();
+    let (code, _, said) = end(begin(&server, &client, &get));
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("3 commands wait for device") && said.contains("(11902)"), "{said}");
+    assert!(said.contains("limits.device_commands"), "{said}");
+    let device = format!("{PRODUCT_KEY}/{}", client.device.key);
+    server.json(&["command", "cancel", &device, &ids[0]]);
+    send(&server, &client, &get);
+    assert_eq!(end(begin(&server, &client, &get)).0, Some(1));
+}

@@ -100,7 +100,7 @@ impl<'a> Body<'a> {
     }
 
     fn read_cbor(bytes: &'a [u8]) -> Result<Self, NoMessage> {
-        match cbor::to_json(bytes, Limits::BODY, None) {
+        match cbor::to_json(bytes, Limits::of(bytes), None) {
             Ok(json) if json.starts_with('{') => Ok(Self { json: Cow::Owned(json), cbor: Some(bytes) }),
             _ if diagnosis::looks_like_json(bytes) => {
                 let detail = "the body is JSON, and its content format is 60 (application/cbor): use 50 \

@@ -21,13 +21,13 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Action, BODY_BYTES_MAX, Warning,
+    Action, MessageLimit, Warning,
     answer::with_json,
     body::{self, Body},
     cbor,
     envelope::MessageFault,
     options::{accepted_format, accepts_bytes},
-    too_large, topic,
+    topic,
 };
 use crate::{
     model::{
@@ -90,9 +90,9 @@ struct Reply<'a> {
 }
 
 /// A POST of a reply.
-pub(super) fn reply(request: &Request, topic: CommandTopic) -> Action {
-    if request.payload.len() > BODY_BYTES_MAX {
-        return too_large(request);
+pub(super) fn reply(request: &Request, topic: CommandTopic, limit: MessageLimit) -> Action {
+    if let Err(refused) = limit.permit(request) {
+        return refused;
     }
     let content_format = match accepted_format(request) {
         Ok(content_format) => content_format,
@@ -387,7 +387,8 @@ mod tests {
         }
         let xml = refused(ask(&Request::post(&format!("{SET}_reply"), 41, "<a/>")));
         assert_eq!(xml.0, Code::UNSUPPORTED_CONTENT_FORMAT);
-        let long = format!(r#"{{"id":"1","code":200,"data":"{}"}}"#, "x".repeat(BODY_BYTES_MAX));
+        let long =
+            format!(r#"{{"id":"1","code":200,"data":"{}"}}"#, "x".repeat(crate::device_api::BODY_BYTES_MAX));
         assert_eq!(reply(&long).0, Code::REQUEST_ENTITY_TOO_LARGE);
     }
 

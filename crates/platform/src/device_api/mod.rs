@@ -64,6 +64,7 @@ mod discovery;
 pub mod envelope;
 mod events;
 pub mod json;
+mod limit;
 pub mod login;
 mod options;
 pub mod ota;
@@ -75,12 +76,13 @@ pub mod short;
 mod topic;
 pub mod waiting;
 
-use narrowgate_coap::{Code, OptionNumber, Request, Response};
+use narrowgate_coap::{Code, Request, Response};
 
 pub use self::{
     activation::{SecretAnswer, SecretWanted, answer_secret},
     answer::{Answer, Warning},
     commands::CommandWanted,
+    limit::MessageLimit,
     options::{answer_too_large, malformed, message_id_reused, refused_below},
     ota::{OtaWanted, image::BlockWanted},
     properties::{EditWanted, QueryWanted},
@@ -103,7 +105,7 @@ use crate::{
     rules::{admission::Grant, clock::Arrival, identity::SecureMode, refusal::Refusal},
 };
 
-/// Longest body of a request, bytes; 4.13 with Size1 beyond it.
+/// Longest message that a device is sent, bytes, and, without [`MessageLimit`], that it may send.
 pub const BODY_BYTES_MAX: usize = 10 * 1024;
 /// Seconds after which a device may try again what the store could not read or write: Max-Age of 5.03.
 pub const UNAVAILABLE_MAX_AGE_S: u32 = 30;
@@ -195,6 +197,17 @@ pub fn handle(
     product: ProductState<'_>,
     now: impl Into<Arrival>,
 ) -> Action {
+    handle_within(MessageLimit::default(), session, request, product, now)
+}
+
+/// The same where another limit is set.
+pub fn handle_within(
+    limit: MessageLimit,
+    session: &Grant,
+    request: &Request,
+    product: ProductState<'_>,
+    now: impl Into<Arrival>,
+) -> Action {
     let now = now.into();
     let (model, served) = match product {
         ProductState::Unreadable => return Action::Unavailable(unavailable()),
@@ -210,7 +223,7 @@ pub fn handle(
     if discovery::is_for(&request.path) {
         return discovery::handle(session, request, Served { short_paths, ..served });
     }
-    let short = || short_paths.then(|| short::handle(session, request, model, now)).flatten();
+    let short = || short_paths.then(|| short::handle((session, limit), request, model, now)).flatten();
     if let Some(action) = ota::image::handle(session, request).or_else(short) {
         return action;
     }
@@ -231,14 +244,14 @@ pub fn handle(
     }
     match topic.handler {
         _ if topic.is_of_bytes() && !served.bytes => raw::not_custom(),
-        Handler::Bytes => raw::handle(request),
+        Handler::Bytes => raw::handle(request, limit),
         Handler::Acknowledge => Action::Respond(Answer::changed()),
         Handler::FetchCommand(kind) => match command_topic(kind, parameter) {
             Some(topic) => commands::fetch(request, topic),
             None => no_topic(session, request, NoTopic::Unknown),
         },
         Handler::ReplyToCommand(kind) => match command_topic(kind, parameter) {
-            Some(topic) => commands::reply(request, topic),
+            Some(topic) => commands::reply(request, topic, limit),
             None => no_topic(session, request, NoTopic::Unknown),
         },
         Handler::CountCommands => waiting::handle(request),
@@ -246,11 +259,14 @@ pub fn handle(
             let detail = "the device asked for its secret in a session that proves that it has it";
             Action::refuse(Code::FORBIDDEN, Refusal::new(Reason::AlreadyActivated, detail))
         }
-        Handler::Message(of) => handle_message(session, request, (of, parameter), model, now),
+        Handler::Message(of) => match limit.permit(request) {
+            Ok(()) => handle_message(session, request, (of, parameter), model, now),
+            Err(refused) => refused,
+        },
     }
 }
 
-/// A message of a device, in the body of a request whose path and method are right.
+/// A message of a device, in the body of a request whose path, method and length are right.
 fn handle_message(
     session: &Grant,
     request: &Request,
@@ -258,9 +274,6 @@ fn handle_message(
     model: Option<&ThingModel>,
     now: Arrival,
 ) -> Action {
-    if request.payload.len() > BODY_BYTES_MAX {
-        return too_large(request);
-    }
     let content_format = match accepted_format(request) {
         Ok(content_format) => content_format,
         Err(refused) => return Action::Respond(refused),
@@ -303,15 +316,6 @@ fn command_topic(kind: CommandKind, service: Option<String>) -> Option<CommandTo
         }
         CommandKind::Upgrade => Some(CommandTopic::Upgrade),
     }
-}
-
-fn too_large(request: &Request) -> Action {
-    let bytes = request.payload.len();
-    let detail = format!("the body has {bytes} bytes; at most {BODY_BYTES_MAX} are accepted");
-    let refusal = Refusal::new(Reason::TooLarge, detail).with_number(number::TOO_LARGE);
-    let size = (BODY_BYTES_MAX as u16).to_be_bytes();
-    let refused = Answer::refused(Code::REQUEST_ENTITY_TOO_LARGE, refusal);
-    Action::Respond(refused.option(OptionNumber::SIZE1, size))
 }
 
 /// A session that proved the product's secret may ask for its own device's secret and confirm that; nothing

@@ -56,7 +56,8 @@ pub fn refused_below(refused: &RefusedRequest) -> Refusal {
         }
         RequestFault::BodyTooLarge { bytes, bytes_max } => {
             let detail = format!(
-                "{asked}: a body in blocks of {bytes} bytes or more; at most {bytes_max} are accepted"
+                "{asked}: a body in blocks of {bytes} bytes or more; at most {bytes_max} are accepted \
+                 (limits.message_bytes)"
             );
             Refusal::new(Reason::TooLarge, detail).with_number(number::TOO_LARGE)
         }

@@ -201,7 +201,9 @@ impl SendUpgrade {
             Self { case, .. } => match case.permit() {
                 Ok(()) => Ok(()),
                 Err(NotSent::NotActivated) => Err(NotQueued::Unable),
-                Err(NotSent::QueueFull | NotSent::Offline | NotSent::OtherId(_)) => Err(NotQueued::Busy),
+                Err(NotSent::QueueFull { .. } | NotSent::Offline | NotSent::OtherId(_)) => {
+                    Err(NotQueued::Busy)
+                }
             },
         }
     }

@@ -12,8 +12,18 @@ use crate::{
     },
     paging::{Collector, Page, Part, Place},
     ports::{StoreError, Written},
-    rules::commands::{ENDED_MAX, NotSent, OPEN_MAX, SendCase, kept_from, next_id},
+    rules::commands::{ENDED_MAX, NotSent, OPEN_MAX_DEFAULT, SendCase, kept_from, next_id},
 };
+
+/// Most commands of a device that have not ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OpenMax(pub(super) usize);
+
+impl Default for OpenMax {
+    fn default() -> Self {
+        Self(OPEN_MAX_DEFAULT)
+    }
+}
 
 /// Commands that are kept of a device, in the order of their sending, each with its number.
 #[derive(Debug, Default)]
@@ -107,22 +117,25 @@ impl Model {
         at: UnixMillis,
     ) -> Result<Result<Command, NotSent>, StoreError> {
         let of_gone = self.last_command_of_gone;
+        let OpenMax(open_max) = self.open_max;
         let row = self.row_mut(device).ok_or_else(|| missing(device))?;
-        if row.commands.open().count() >= OPEN_MAX {
-            // What is over by its time makes room, also where no server has written that down.
-            let over = row.commands.step_open(None, &CommandStep::TimePasses, at);
-            self.commands_moved(device, &over, at);
-        }
-        let row = self.row_mut(device).ok_or_else(|| missing(device))?;
-        let case = SendCase {
+        let mut case = SendCase {
             activated: row.life.active_time.is_some(),
             online: row.life.state == DeviceState::Online,
             open: row.commands.open().count(),
+            open_max,
             pending_ttl_s: order.0.pending_ttl_s,
         };
+        if case.is_full() {
+            // What is over by its time makes room, also where no server has written that down.
+            let over = row.commands.step_open(None, &CommandStep::TimePasses, at);
+            case.open -= over.len();
+            self.commands_moved(device, &over, at);
+        }
         if let Err(why) = case.permit() {
             return Ok(Err(why));
         }
+        let row = self.row_mut(device).ok_or_else(|| missing(device))?;
         let id = row.commands.next(of_gone, at);
         if only_id.is_some_and(|only| only != id) {
             return Ok(Err(NotSent::OtherId(id)));

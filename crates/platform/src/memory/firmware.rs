@@ -440,6 +440,7 @@ impl Model {
             activated: row.life.active_time.is_some(),
             online: row.life.state == DeviceState::Online,
             open: row.commands.open_count(at),
+            open_max: self.open_max.0,
             pending_ttl_s: OFFER_TTL_S,
         };
         let queued: Result<CommandId, _> = SendUpgrade { enabled, has_another, case }.permit().map(|()| {

@@ -55,7 +55,7 @@ pub use self::{
     scripts::PlainScripts,
 };
 
-/// The store. `Default` is an empty one.
+/// The store. `Default` is an empty one with the default limits.
 #[derive(Debug)]
 pub struct MemoryStore {
     /// `None` once closed.
@@ -69,6 +69,12 @@ impl Default for MemoryStore {
 }
 
 impl MemoryStore {
+    /// An empty store in which a device may have so many commands that have not ended.
+    #[must_use]
+    pub fn with_open_commands_max(open_max: usize) -> Self {
+        Self { model: Mutex::new(Some(Model::with_open_commands_max(open_max))) }
+    }
+
     /// Forgets what another process that opens the store would not find: the former secrets.
     pub fn restart(&self) {
         let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
@@ -230,7 +236,7 @@ impl History for MemoryStore {
 mod conformance {
     use std::sync::Arc;
 
-    use crate::{ports::Store, store_conformance};
+    use crate::{ports::Store, store_conformance, testing::store::commands as checks};
 
     use super::MemoryStore;
 
@@ -239,4 +245,12 @@ mod conformance {
     }
 
     store_conformance!(make);
+
+    #[test]
+    fn a_device_has_as_many_open_commands_as_the_store_was_told() {
+        for open_max in [1, 3] {
+            let store = MemoryStore::with_open_commands_max(open_max);
+            checks::a_device_has_so_many_open_commands_and_no_more(&store, open_max);
+        }
+    }
 }

@@ -31,7 +31,11 @@ use crate::{
 };
 
 use super::{
-    access::Access, commands::Commands, device_log::DeviceLog, firmware::Firmware, model_versions::Models,
+    access::Access,
+    commands::{Commands, OpenMax},
+    device_log::DeviceLog,
+    firmware::Firmware,
+    model_versions::Models,
     product_scripts::Scripts,
 };
 
@@ -45,6 +49,7 @@ pub const MESSAGES_PER_DEVICE_MAX: usize = 1000;
 /// What is stored, and every step on it: a plain value, which any other store is compared with.
 #[derive(Debug, Default)]
 pub struct Model {
+    pub(super) open_max: OpenMax,
     /// `None` once deleted, so that indexes stay what they are.
     pub(super) products: Vec<Option<ProductRow>>,
     /// Index into `products`.
@@ -119,6 +124,11 @@ pub(super) struct Report {
 }
 
 impl Model {
+    /// An empty one in which a device may have so many commands that have not ended.
+    pub(super) fn with_open_commands_max(open_max: usize) -> Self {
+        Self { open_max: OpenMax(open_max), ..Self::default() }
+    }
+
     /// Commits a batch, as [`crate::ports::Journal::append`] does.
     pub fn append(&mut self, batch: Batch) -> Committed {
         self.last_batch = Some(batch.number);

@@ -13,7 +13,7 @@ use super::{
     cursor::List, error::ServiceError, history::shown, registrar::Registrar, scripts::read_bytes, view,
 };
 use crate::{
-    device_api::{commands::message, json},
+    device_api::{MessageLimit, commands::message, json},
     ids::UnixMillis,
     model::{
         command::{Command, CommandId, CommandStep, CommandTopic, Order},
@@ -207,7 +207,7 @@ fn order(new: NewCommand, model: Option<&ThingModel>) -> Result<Order, ServiceEr
     let mut raw = None;
     let (topic, params_json, field) = match kind {
         CommandKind::Raw => {
-            raw = Some(read_bytes("hex", &hex.unwrap_or_default())?.into());
+            raw = Some(read_bytes("hex", &hex.unwrap_or_default(), MessageLimit::default())?.into());
             (CommandTopic::Raw, "null".to_owned(), "hex")
         }
         CommandKind::Set => {

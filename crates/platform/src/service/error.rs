@@ -4,7 +4,7 @@ use crate::{
     device_api::commands::not_encoded,
     model::{command::CommandState, thing_model::Fault},
     ports::{Fault as ScriptFault, StoreError},
-    rules::commands::{NotSent, OPEN_MAX},
+    rules::commands::NotSent,
 };
 
 /// Why a verb could not be done; `Display` is for operators.
@@ -175,7 +175,7 @@ impl ServiceError {
                 Some("let it wait for the device: --pending-ttl SECONDS (pendingTtl), up to 172800")
             }
             Self::NotSent { why: NotSent::OtherId(_), .. } => Some("try again"),
-            Self::NotSent { why: NotSent::QueueFull, .. } => {
+            Self::NotSent { why: NotSent::QueueFull { .. }, .. } => {
                 Some("command list shows them, and command cancel takes them back")
             }
             Self::SwitchedOff { .. } => Some("switch it on: device enable, or product update --enable"),
@@ -210,7 +210,10 @@ fn not_sent(why: &NotSent, device: &str) -> String {
         NotSent::NotActivated => format!("device {device} has never logged in (11888)"),
         NotSent::Offline => format!("device {device} is not online (11900), and the command may not wait"),
         NotSent::OtherId(id) => format!("device {device} was sent other commands meanwhile, up to {id}"),
-        NotSent::QueueFull => format!("{OPEN_MAX} commands wait for device {device} already (11902)"),
+        NotSent::QueueFull { open_max } => format!(
+            "{open_max} commands wait for device {device} already (11902), as many as limits.device_commands \
+             permits"
+        ),
     }
 }
 

@@ -7,6 +7,7 @@ use narrowgate_api::{query::LIMIT_DEFAULT, secret::SecretText};
 
 use super::{error::ServiceError, unit::UnitRegistry};
 use crate::{
+    device_api::MessageLimit,
     firmware::{IMAGE_BYTES_MAX, ServerName},
     ids::{DEFAULT_OU, DeviceId, DeviceName},
     model::{access::Caller, product::Product, retention::RetentionClass},
@@ -32,6 +33,8 @@ pub(super) struct Registrar {
     pub(super) images: Arc<dyn Images>,
     /// Bytes of the largest one.
     pub(super) image_bytes_max: u64,
+    /// The longest message of a device.
+    pub(super) message_limit: MessageLimit,
     /// What devices call this server.
     pub(super) server: ServerName,
     /// Those that products may name.
@@ -57,6 +60,7 @@ impl Registrar {
             scripts,
             retention_classes,
             image_bytes_max,
+            message_limit: MessageLimit::default(),
             server: ServerName::default(),
             caller: Arc::new(Caller::Owner),
         }

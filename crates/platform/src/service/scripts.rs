@@ -18,7 +18,7 @@ use super::{
     view,
 };
 use crate::{
-    device_api::{BODY_BYTES_MAX, json, raw},
+    device_api::{MessageLimit, json, raw},
     hex,
     ids::UnixMillis,
     model::{device::Device, product::Product},
@@ -157,7 +157,7 @@ impl Registrar {
         self.existing_product(product_key).await?;
         let TryScript { hex, json, from: _, source } = wanted;
         let trial = match (hex, json) {
-            (Some(hex), None) => Trial::Bytes(read_bytes("hex", &hex)?),
+            (Some(hex), None) => Trial::Bytes(read_bytes("hex", &hex, self.message_limit)?),
             (None, Some(json)) => Trial::Message(json),
             _ => return Err(invalid("hex", "json or from is needed, and only one of them")),
         };
@@ -273,12 +273,17 @@ impl Registrar {
 }
 
 /// Bytes that an operator gives.
-pub(super) fn read_bytes(field: &'static str, digits: &str) -> Result<Vec<u8>, ServiceError> {
+pub(super) fn read_bytes(
+    field: &'static str,
+    digits: &str,
+    limit: MessageLimit,
+) -> Result<Vec<u8>, ServiceError> {
     let bytes = hex::read(digits).map_err(|message| invalid(field, message))?;
+    let max = limit.bytes();
     match bytes.len() {
         0 => Err(invalid(field, "has no bytes")),
-        1..=BODY_BYTES_MAX => Ok(bytes),
-        more => Err(invalid(field, format!("has {more} bytes; at most {BODY_BYTES_MAX} are accepted"))),
+        more if more > max => Err(invalid(field, format!("has {more} bytes; at most {max} are accepted"))),
+        _ => Ok(bytes),
     }
 }
 
@@ -416,7 +421,7 @@ mod tests {
         let wanted = with("copy", TryScript { json, ..TryScript::default() });
         assert_eq!(attempt(&registrar, wanted).as_deref(), Ok(r#"{"hex":"7b2261223a20317d"}"#));
         // What no device could be sent is no success.
-        let json = RawValue::from_string(format!("\"{}\"", "x".repeat(BODY_BYTES_MAX - 1))).ok();
+        let json = RawValue::from_string(format!("\"{}\"", "x".repeat(10_239))).ok();
         let wanted = with("copy", TryScript { json, ..TryScript::default() });
         let said = attempt(&registrar, wanted).expect("it is tried");
         assert!(said.contains("it returned 10241 bytes; a message has at most 10240"), "{said}");
@@ -439,8 +444,12 @@ mod tests {
         ] {
             assert_eq!(attempt(&registrar, of_hex(digits)), Err(said.to_owned()));
         }
-        let long = attempt(&registrar, of_hex(&"00".repeat(BODY_BYTES_MAX + 1)));
+        let long = attempt(&registrar, of_hex(&"00".repeat(10_241)));
         assert_eq!(long, Err("hex has 10241 bytes; at most 10240 are accepted".to_owned()));
+        let longer = Registrar { message_limit: MessageLimit::new(65_536), ..registrar.clone() };
+        assert!(attempt(&longer, of_hex(&"00".repeat(65_536))).is_ok());
+        let long = attempt(&longer, of_hex(&"00".repeat(65_537)));
+        assert_eq!(long, Err("hex has 65537 bytes; at most 65536 are accepted".to_owned()));
         assert!(attempt(&registrar, TryScript::default()).is_err());
     }
 }

@@ -11,7 +11,7 @@ use narrowgate_platform::{
     },
     ports::{StoreError, Written},
     rules::{
-        commands::{ENDED_MAX, NotSent, OPEN_MAX, SendCase, kept_from, next_id},
+        commands::{ENDED_MAX, NotSent, SendCase, kept_from, next_id},
         life::Standing,
     },
 };
@@ -42,19 +42,19 @@ impl Registry {
         at: UnixMillis,
     ) -> Change<Result<Command, NotSent>> {
         let Some((row, _)) = self.device_and_product(device)? else { return Ok(Err(missing(device))) };
-        let mut open = self.count_open_commands(device)?;
-        if open >= OPEN_MAX {
+        let mut case = SendCase {
+            activated: row.active_time.is_some(),
+            online: row.state == DeviceState::Online,
+            open: self.count_open_commands(device)?,
+            open_max: self.open_commands_max,
+            pending_ttl_s: order.pending_ttl_s,
+        };
+        if case.is_full() {
             // What is over by its time makes room, also where no server has written that down.
             let over = self.step_open_commands(device, None, &CommandStep::TimePasses, at)?;
             self.commands_moved(device, &over, at)?;
-            open = self.count_open_commands(device)?;
+            case.open = self.count_open_commands(device)?;
         }
-        let case = SendCase {
-            activated: row.active_time.is_some(),
-            online: row.state == DeviceState::Online,
-            open,
-            pending_ttl_s: order.pending_ttl_s,
-        };
         if let Err(why) = case.permit() {
             return Ok(Ok(Err(why)));
         }

@@ -93,6 +93,8 @@ pub(super) struct Registry {
     /// … or of all of a product.
     touched_all: bool,
     watched: Watched,
+    /// Most commands of a device that have not ended.
+    open_commands_max: usize,
     /// The latest values that are copied into a new table.
     aside: Option<Aside>,
 }
@@ -130,6 +132,7 @@ impl Registry {
             touched: Vec::new(),
             touched_all: false,
             watched,
+            open_commands_max: options.open_commands_max,
             aside,
         })
     }

@@ -33,7 +33,9 @@ use std::{
     time::Duration,
 };
 
-use narrowgate_platform::{model::retention::RetentionClass, ports::Store, store_conformance};
+use narrowgate_platform::{
+    model::retention::RetentionClass, ports::Store, store_conformance, testing::store::commands,
+};
 use tempfile::TempDir;
 
 use super::{SqliteOptions, SqliteStore};
@@ -152,6 +154,16 @@ fn reopen(store: Arc<dyn Store>, folder: &TempDir) -> Arc<dyn Store> {
     narrowgate_platform::testing::block_on(store.close()).expect("it was open");
     drop(store);
     Arc::new(SqliteStore::open(two_classes(&folder.path().join("data"))).expect("it was closed properly"))
+}
+
+#[test]
+fn a_device_has_as_many_open_commands_as_the_store_was_told() {
+    for open_commands_max in [1, 3] {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let options = SqliteOptions { open_commands_max, ..two_classes(&folder.path().join("data")) };
+        let store = SqliteStore::open(options).expect("the folder is empty");
+        commands::a_device_has_so_many_open_commands_and_no_more(&store, open_commands_max);
+    }
 }
 
 mod conformance {

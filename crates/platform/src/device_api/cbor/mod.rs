@@ -39,7 +39,8 @@ use std::{borrow::Cow, fmt};
 pub use self::encode::{NumberOf, from_json, from_json_with_numbers};
 use super::{BODY_BYTES_MAX, json::DEPTH_MAX};
 
-/// Longest JSON text that becomes of a body, bytes. Dense arrays of floats grow to a fourfold.
+/// Longest JSON text that becomes of a body, bytes. Dense arrays of floats grow to a fourfold; a body that is
+/// longer than [`BODY_BYTES_MAX`] may do so too.
 pub const JSON_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
 
 /// The name for which an integer key stands, in a map that lies in so many other maps; `None`: for none,
@@ -58,6 +59,11 @@ pub struct Limits {
 impl Limits {
     /// Those of the body of a request.
     pub const BODY: Self = Self { depth: DEPTH_MAX, json_bytes: JSON_BYTES_MAX };
+
+    /// Those of this body, which may be longer than [`BODY_BYTES_MAX`] where that is configured.
+    pub(super) fn of(body: &[u8]) -> Self {
+        Self { json_bytes: JSON_BYTES_MAX.max(4 * body.len()), ..Self::BODY }
+    }
 }
 
 /// Why bytes are refused.
@@ -115,6 +121,6 @@ pub fn to_json(cbor: &[u8], limits: Limits, name_of: Option<NameOf<'_>>) -> Resu
 /// The byte of a body, counted from 1, at which the item begins whose JSON text begins at `offset` or was
 /// begun last before it.
 pub(super) fn place_of(cbor: &[u8], offset: usize) -> Option<usize> {
-    let transcoder = transcode::Transcoder::new(cbor, Limits::BODY, None);
+    let transcoder = transcode::Transcoder::new(cbor, Limits::of(cbor), None);
     transcoder.watching(offset).run().ok().map(|(_, place)| place + 1)
 }

@@ -153,7 +153,7 @@ fn json(body: &[u8], topic: Option<&CommandTopic>, model: Option<&ThingModel>) -
         let name = names.name_of(number).filter(|_| depth == 0);
         Some(name.map_or_else(|| Cow::Owned(number.to_string()), Cow::Borrowed))
     };
-    let text = to_json(body, Limits::BODY, Some(&name_of)).map_err(NoMessage::from)?;
+    let text = to_json(body, Limits::of(body), Some(&name_of)).map_err(NoMessage::from)?;
     match text.starts_with('[') {
         true => Ok(text),
         false => Err(NoMessage::malformed("the body is not [id, code, data], the reply to a command").into()),

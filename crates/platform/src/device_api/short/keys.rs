@@ -100,7 +100,7 @@ pub(super) fn read(body: &[u8], names: &Names<'_>) -> Result<Read, NoMessage> {
         );
         Some(name)
     };
-    let text = to_json(body, Limits::BODY, Some(&name_of))?;
+    let text = to_json(body, Limits::of(body), Some(&name_of))?;
     Ok(Read { text, unknown: unknown.into_inner() })
 }
 

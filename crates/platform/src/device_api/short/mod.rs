@@ -44,7 +44,7 @@ use self::{
     shape::{Shape, attributes, points, short_message},
 };
 use super::{
-    Action, Answer, BODY_BYTES_MAX,
+    Action, Answer, BODY_BYTES_MAX, MessageLimit,
     body::{Body, NoMessage},
     cbor::from_json_with_numbers,
     commands::CommandWanted,
@@ -54,7 +54,6 @@ use super::{
     ota::{self, OtaVerb},
     path, points as long_points, properties as long_properties,
     properties::{PropertyVerb, QueryWanted},
-    too_large,
     topic::short::{self as table, ShortHandler, ShortPath},
 };
 use crate::{
@@ -82,7 +81,7 @@ pub fn with_command_waiting(response: Response) -> Response {
 
 /// Decides what to do with a request to a short path; `None`: the path is none.
 pub(super) fn handle(
-    session: &Grant,
+    (session, limit): (&Grant, MessageLimit),
     request: &Request,
     model: Option<&ThingModel>,
     now: Arrival,
@@ -100,8 +99,8 @@ pub(super) fn handle(
     if let Some(refused) = refuse_preconditions(request) {
         return Some(Action::Respond(refused));
     }
-    if request.payload.len() > BODY_BYTES_MAX {
-        return Some(too_large(request));
+    if let Err(refused) = limit.permit(request) {
+        return Some(refused);
     }
     if short.handler == ShortHandler::Image {
         return Some(ota::image::fetch(request, ShortPath::image(&request.path)));

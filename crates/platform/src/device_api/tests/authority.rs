@@ -168,6 +168,51 @@ fn a_body_beyond_the_limit_is_refused_with_the_limit() {
 }
 
 #[test]
+fn a_limit_that_was_set_holds_for_every_message_of_a_device() {
+    let session = session(SecureMode::DeviceSecret);
+    let product = ProductState::OnWithBytes { model: None, short_paths: true };
+    let ask = |limit: usize, path: &str, bytes: usize| {
+        let request = Request::post(path, if path == "/p" { 60 } else { 42 }, vec![b' '; bytes]);
+        handle_within(MessageLimit::new(limit), &session, &request, product, NOW)
+    };
+    let of_device = |rest: &str| format!("/topic/sys/MuGsF6W4/15bBZlRknc/thing/{rest}");
+    let reply = of_device("service/measurepoint/set_reply");
+    for path in [POST, BATCH, "/p", &of_device("model/up_raw"), &of_device("model/down_raw_reply"), &reply] {
+        for limit in [1024, 8192, 10_240, 65_536] {
+            let (response, refusal) = response(ask(limit, path, limit + 1));
+            assert_eq!(response.code, Code::REQUEST_ENTITY_TOO_LARGE, "{path}");
+            let size = u32::try_from(limit).expect("it is small");
+            assert_eq!(response.options.find_uint(OptionNumber::SIZE1), Some(size), "{path}");
+            let detail = refusal.expect("it goes into the log").detail;
+            let words = format!("{} bytes; at most {limit} are accepted (limits.message_bytes)", limit + 1);
+            assert!(detail.contains(&words), "{detail}");
+            let fits = ask(limit, path, limit);
+            let code = if let Action::Respond(answer) = &fits { Some(answer.response().code) } else { None };
+            assert_ne!(code, Some(Code::REQUEST_ENTITY_TOO_LARGE), "{path} {limit}");
+        }
+    }
+}
+
+#[test]
+fn cbor_that_is_longer_than_usual_may_grow_as_much() {
+    // 1.5 as a half: 3 bytes, of 4 with the comma as JSON.
+    let point = |count: u16| {
+        let halves = [0xf9, 0x3e, 0x00].repeat(count.into());
+        let [high, low] = count.to_be_bytes();
+        let head = b"\xa1\x66params\xa1\x6dmeasurepoints\xa1\x61a\x99";
+        [&head[..], &[high, low], &halves].concat()
+    };
+    let body = point(12_000);
+    assert!((36_000..40_000).contains(&body.len()));
+    let request = Request::post(POST, 60, body);
+    let limit = MessageLimit::new(65_536);
+    let action =
+        handle_within(limit, &session(SecureMode::DeviceSecret), &request, ProductState::On(None), NOW);
+    let code = if let Action::Respond(answer) = &action { Some(answer.response().code) } else { None };
+    assert_ne!(code, Some(Code::REQUEST_ENTITY_TOO_LARGE), "{action:?}");
+}
+
+#[test]
 fn a_key_with_a_slash_is_one_segment() {
     let session = named(["MuGsF6W4", "a/b c", "As5etId1"], SecureMode::DeviceSecret);
     let report = r#"{"params":{"measurepoints":{"a":1}}}"#;

@@ -177,7 +177,7 @@ fn a_device_means_what_is_under_way_before_what_was_given_up() {
 
 #[test]
 fn who_may_be_sent_an_upgrade() {
-    let case = SendCase { activated: true, online: false, open: 0, pending_ttl_s: OFFER_TTL_S };
+    let case = SendCase { activated: true, online: false, open: 0, open_max: 50, pending_ttl_s: OFFER_TTL_S };
     let send = SendUpgrade { enabled: true, has_another: false, case };
     for (send, result) in [
         (send, Ok(())),

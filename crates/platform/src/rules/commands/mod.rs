@@ -19,7 +19,8 @@
 //!   A GET meanwhile gets it again, and changes nothing. After that it waits again, if its time to live
 //!   lasts: the next GET gets it under the same id, and the device has `timeout` anew.
 //! * A reply counts as long as the command has not ended, also late, while it waits again.
-//! * A device has at most [`OPEN_MAX`] open commands, instant ones among them.
+//! * A device has at most so many open commands, instant ones among them, as the store was told
+//!   ([`SendCase::open_max`]); [`OPEN_MAX_DEFAULT`] where it was told nothing.
 //! * Ids count up, with the clock where that is ahead ([`next_id`]). One that is kept is not used again, and
 //!   commands are kept for [`KEPT`]; of those that have ended, the last [`ENDED_MAX`] of a device.
 
@@ -35,8 +36,10 @@ use crate::{
     model::command::{Command, CommandId, CommandState, CommandStep},
 };
 
-/// Most commands of a device that have not ended.
-pub const OPEN_MAX: usize = 50;
+/// Most commands of a device that have not ended, unless `limits.device_commands` says otherwise.
+pub const OPEN_MAX_DEFAULT: usize = 50;
+/// What `limits.device_commands` may say: a store reads all of them when one is sent to a full queue.
+pub const OPEN_MAX_RANGE: RangeInclusive<usize> = 1..=1000;
 /// Longest time to live, seconds.
 pub const PENDING_TTL_S_MAX: u32 = 172_800;
 /// How long a device may have to answer, seconds.
@@ -152,8 +155,11 @@ pub enum NotSent {
     NotActivated,
     /// It is instant, and the device is not online.
     Offline,
-    /// The device has [`OPEN_MAX`] open commands.
-    QueueFull,
+    /// The device has as many open commands as it may.
+    QueueFull {
+        /// How many that is.
+        open_max: usize,
+    },
     /// It was made for another id than the one that it would get. Only its sender gets to know: it makes it
     /// anew.
     OtherId(CommandId),
@@ -165,7 +171,7 @@ impl NotSent {
         match self {
             Self::NotActivated => 11888,
             Self::Offline => 11900,
-            Self::QueueFull | Self::OtherId(_) => 11902,
+            Self::QueueFull { .. } | Self::OtherId(_) => 11902,
         }
     }
 }
@@ -179,11 +185,18 @@ pub struct SendCase {
     pub online: bool,
     /// Its commands that have not ended.
     pub open: usize,
+    /// How many of them it may have.
+    pub open_max: usize,
     /// Time to live, seconds.
     pub pending_ttl_s: u32,
 }
 
 impl SendCase {
+    /// Whether its queue is full.
+    pub const fn is_full(self) -> bool {
+        self.open >= self.open_max
+    }
+
     /// Whether it may be sent.
     ///
     /// # Errors
@@ -192,7 +205,7 @@ impl SendCase {
         match self {
             Self { activated: false, .. } => Err(NotSent::NotActivated),
             Self { pending_ttl_s: 0, online: false, .. } => Err(NotSent::Offline),
-            Self { open: OPEN_MAX.., .. } => Err(NotSent::QueueFull),
+            Self { open_max, .. } if self.is_full() => Err(NotSent::QueueFull { open_max }),
             _ => Ok(()),
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     },
 };
 
-/// See the module. At most [`super::OPEN_MAX`] commands, in the order of their sending.
+/// See the module. The commands of a device that are open, in the order of their sending.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Queue(Vec<Command>);
 

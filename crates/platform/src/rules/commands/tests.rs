@@ -155,18 +155,19 @@ fn an_offer_of_firmware_is_in_its_place_among_the_commands_in_bytes() {
 
 #[test]
 fn who_may_be_sent_a_command() {
-    let case = SendCase { activated: true, online: true, open: 0, pending_ttl_s: 0 };
+    let case = SendCase { activated: true, online: true, open: 0, open_max: 7, pending_ttl_s: 0 };
+    let full = NotSent::QueueFull { open_max: 7 };
     for (case, result) in [
         (case, Ok(())),
         (SendCase { online: false, ..case }, Err(NotSent::Offline)),
         (SendCase { online: false, pending_ttl_s: 1, ..case }, Ok(())),
-        (SendCase { open: OPEN_MAX - 1, ..case }, Ok(())),
-        (SendCase { open: OPEN_MAX, ..case }, Err(NotSent::QueueFull)),
-        (SendCase { activated: false, open: OPEN_MAX, ..case }, Err(NotSent::NotActivated)),
+        (SendCase { open: 6, ..case }, Ok(())),
+        (SendCase { open: 7, ..case }, Err(full)),
+        (SendCase { activated: false, open: 7, ..case }, Err(NotSent::NotActivated)),
     ] {
         assert_eq!(case.permit(), result, "{case:?}");
     }
-    let codes = [NotSent::NotActivated, NotSent::Offline, NotSent::QueueFull].map(NotSent::code);
+    let codes = [NotSent::NotActivated, NotSent::Offline, full].map(NotSent::code);
     assert_eq!(codes, [11888, 11900, 11902]);
     assert_eq!(
         [Expired, TimedOut, Failed, Cancelled].map(code_of_end),

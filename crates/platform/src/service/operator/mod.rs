@@ -29,6 +29,7 @@ use super::{error::ServiceError, find::Found, registrar::Registrar};
 #[cfg(doc)]
 use crate::firmware::IMAGE_BYTES_MAX;
 use crate::{
+    device_api::MessageLimit,
     firmware::ServerName,
     ids::{DeviceId, DeviceName},
     model::{device::Device, retention::RetentionClass},
@@ -71,6 +72,14 @@ impl Operator {
     #[must_use]
     pub fn with_image_bytes_max(mut self, bytes: u64) -> Self {
         self.registrar.image_bytes_max = bytes;
+        self
+    }
+
+    /// Bytes of a device that a script is tried on are as long as its messages may be. Without it,
+    /// [`MessageLimit::default`].
+    #[must_use]
+    pub fn with_message_limit(mut self, limit: MessageLimit) -> Self {
+        self.registrar.message_limit = limit;
         self
     }
 

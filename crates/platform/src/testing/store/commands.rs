@@ -12,7 +12,7 @@ use crate::{
     },
     paging::Part,
     ports::{Store, StoreError, Write, Written},
-    rules::commands::{ENDED_MAX, NotSent, OPEN_MAX},
+    rules::commands::{ENDED_MAX, NotSent, OPEN_MAX_DEFAULT},
     secret::Secret,
     testing::block_on,
 };
@@ -144,25 +144,36 @@ pub fn a_command_is_sent_only_where_the_rules_permit_it(store: &dyn Store) {
 
 /// Any that has ended makes room.
 pub fn a_device_has_fifty_open_commands_and_no_more(store: &dyn Store) {
+    assert_eq!(OPEN_MAX_DEFAULT, 50);
+    a_device_has_so_many_open_commands_and_no_more(store, 50);
+}
+
+/// The same of a store that was told another number.
+pub fn a_device_has_so_many_open_commands_and_no_more(store: &dyn Store, open_max: usize) {
+    let full = Err(NotSent::QueueFull { open_max });
+    let next = CommandId(u32::try_from(open_max).expect("it is a small number") + 1);
     let id = activated(store);
-    let ids: Vec<CommandId> = (0..OPEN_MAX).map(|_| send(store, id, at(2))).collect();
+    let ids: Vec<CommandId> = (0..open_max).map(|_| send(store, id, at(2))).collect();
     let more = || try_to_send(store, id, order(CommandTopic::Set), at(3));
-    assert_eq!(more(), Err(NotSent::QueueFull));
+    assert_eq!(more(), full);
     let other = add_device(store, "pk", "other").id;
     write(store, login(other, at(1)));
     assert_eq!(send(store, other, at(3)), CommandId(1), "another device has a queue of its own");
-    cancel(store, id, Some(ids[7]), at(4));
-    assert_eq!(more().map(|command| command.id), Ok(CommandId(51)));
-    assert_eq!(more(), Err(NotSent::QueueFull));
+    cancel(store, id, Some(ids[open_max / 2]), at(4));
+    assert_eq!(more().map(|command| command.id), Ok(next));
+    assert_eq!(more(), full);
+    assert_eq!(try_to_send(store, id, order(CommandTopic::Set), at(3601)), full, "none is over");
+    let later = try_to_send(store, id, order(CommandTopic::Set), at(3603));
+    assert_eq!(later.map(|command| command.id), Ok(CommandId(next.0 + 1)), "all are over");
 }
 
 /// Where no server runs, nobody writes down that their time is over.
 pub fn commands_whose_time_is_over_make_room(store: &dyn Store) {
     let id = activated(store);
-    let ids: Vec<CommandId> = (0..OPEN_MAX).map(|_| send(store, id, at(2))).collect();
+    let ids: Vec<CommandId> = (0..OPEN_MAX_DEFAULT).map(|_| send(store, id, at(2))).collect();
     fetch(store, (id, ids[1]), at(3590));
     let more = |now| try_to_send(store, id, order(CommandTopic::Set), now);
-    assert_eq!(more(at(3601)), Err(NotSent::QueueFull));
+    assert_eq!(more(at(3601)), Err(NotSent::QueueFull { open_max: OPEN_MAX_DEFAULT }));
     assert_eq!(more(at(3602)).map(|command| command.id), Ok(CommandId(51)));
     assert_eq!(open(store, id), [2, 51], "the device still has the second one");
     let ended = command(store, (id, ids[0]));

@@ -25,7 +25,7 @@ use narrowgate_platform::{
     ids::UnixMillis,
     model::command::{Command, CommandMove, CommandState, CommandStep},
     ports::Written,
-    rules::commands::OPEN_MAX,
+    rules::commands::OPEN_MAX_DEFAULT,
 };
 use serde_json::Value;
 
@@ -94,7 +94,7 @@ impl Commands {
         let orders = self.devices.entry(device).or_default();
         orders.forget_ended(now);
         let id = new.id;
-        if orders.count_open() >= OPEN_MAX {
+        if orders.count_open() >= OPEN_MAX_DEFAULT {
             return broken(device, format!("command {id} was taken, and its queue was full"));
         }
         if orders.by_id.insert(id, orders.all.len()).is_some() {
@@ -109,12 +109,13 @@ impl Commands {
     pub fn not_sent(&mut self, device: u32, at: UnixMillis) -> bool {
         self.totals.not_taken += 1;
         self.make_room(device, at);
-        self.devices.get(&device).is_some_and(|orders| orders.count_open() >= OPEN_MAX)
+        self.devices.get(&device).is_some_and(|orders| orders.count_open() >= OPEN_MAX_DEFAULT)
     }
 
     /// A full queue is rid of what is over by its time when a further command is to be sent.
     fn make_room(&mut self, device: u32, at: UnixMillis) {
-        let Some(orders) = self.devices.get_mut(&device).filter(|orders| orders.count_open() >= OPEN_MAX)
+        let Some(orders) =
+            self.devices.get_mut(&device).filter(|orders| orders.count_open() >= OPEN_MAX_DEFAULT)
         else {
             return;
         };

@@ -230,6 +230,7 @@ impl Registry {
             activated: found.as_ref().is_some_and(|(device, _)| device.active_time.is_some()),
             online: found.as_ref().is_some_and(|(device, _)| device.state == DeviceState::Online),
             open: self.count_commands_open_at(device, at)?,
+            open_max: self.open_commands_max,
             pending_ttl_s: OFFER_TTL_S,
         };
         let enabled = found.is_some_and(|(device, product)| device.enabled && product.enabled);
