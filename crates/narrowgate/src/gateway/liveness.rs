@@ -110,4 +110,4 @@ fn longer_than(max: Duration, since: Option<Instant>) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

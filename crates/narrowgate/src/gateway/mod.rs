@@ -49,6 +49,8 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
+#[cfg(test)]
+pub(crate) use self::liveness::tests as staged;
 pub(crate) use self::liveness::{Liveness, Stuck};
 use self::{
     changes::Changes,

@@ -26,7 +26,8 @@ pub(super) type ClockWarning = Box<dyn Fn() -> Option<String> + Send + Sync>;
 pub(super) fn begin(liveness: Liveness, clock: ClockWarning) -> (Health, AbortHandle) {
     let (health, look) = (Health::default(), liveness.clone());
     health.set_look(Box::new(move || findings(&look, clock().into_iter().collect())));
-    (health, tokio::spawn(run(liveness)).abort_handle())
+    let watch = run(liveness, notify::watchdog_interval(), notify::send_state);
+    (health, tokio::spawn(watch).abort_handle())
 }
 
 /// What `/health/ready` finds.
@@ -38,8 +39,8 @@ fn findings(liveness: &Liveness, warnings: Vec<String>) -> Findings {
     Findings { stuck, warnings }
 }
 
-async fn run(liveness: Liveness) {
-    let watchdog = notify::watchdog_interval();
+/// Looks for ever, and tells the service manager that all is well if it wants to hear it in each `watchdog`.
+async fn run(liveness: Liveness, watchdog: Option<Duration>, tell: impl Fn(&str)) {
     // Half of the time, as systemd advises.
     let mut look = interval(watchdog.map_or(LOOK_EVERY, |time| (time / 2).min(LOOK_EVERY)));
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -52,7 +53,7 @@ async fn run(liveness: Liveness) {
         let stuck = if stood_still { Vec::new() } else { liveness.stuck() };
         log(&mut logged, &stuck);
         if watchdog.is_some() && !stuck.iter().any(Stuck::is_mended_by_a_restart) {
-            notify::send_state("WATCHDOG=1");
+            tell("WATCHDOG=1");
         }
     }
 }
@@ -71,3 +72,6 @@ fn log(logged: &mut Vec<std::mem::Discriminant<Stuck>>, stuck: &[Stuck]) {
         tracing::warn!("ready again: all parts of the server run");
     }
 }
+
+#[cfg(test)]
+mod tests;

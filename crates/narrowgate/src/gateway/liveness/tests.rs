@@ -1,6 +1,9 @@
 //! A running gateway whose parts end or hang.
 
-use std::{net::UdpSocket, thread};
+use std::{
+    net::{SocketAddr, UdpSocket},
+    thread,
+};
 
 use narrowgate_dtls::{DecoySecret, ServerConfig};
 use narrowgate_engine::{event::ShardEvent, shard::ShardConfig};
@@ -9,6 +12,7 @@ use narrowgate_platform::{
     memory::MemoryStore,
     ports::{Batch, Committed, NoScripts, PortFuture, Recovered, StoreError, Stores},
 };
+use tokio::sync::watch;
 
 use super::*;
 use crate::{
@@ -20,15 +24,36 @@ use crate::{
 /// What a test waits for at most.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A store that never answers a batch, or has ended.
-struct Hanging {
-    store: MemoryStore,
+/// A store that answers no batch before it goes on, or has ended.
+pub(crate) struct Hanging {
+    store: Arc<MemoryStore>,
+    goes_on: watch::Receiver<bool>,
     is_running: bool,
 }
 
+impl Hanging {
+    /// It hangs until `true` is sent.
+    pub(crate) fn new() -> (Self, watch::Sender<bool>) {
+        let (go_on, goes_on) = watch::channel(false);
+        (Self { store: Arc::default(), goes_on, is_running: true }, go_on)
+    }
+
+    /// Its thread has ended.
+    pub(crate) fn ended() -> Self {
+        Self { is_running: false, ..Self::new().0 }
+    }
+}
+
 impl Journal for Hanging {
-    fn append(&self, _: Batch) -> PortFuture<'static, Result<Committed, StoreError>> {
-        Box::pin(std::future::pending())
+    fn append(&self, batch: Batch) -> PortFuture<'static, Result<Committed, StoreError>> {
+        let (store, mut goes_on) = (Arc::clone(&self.store), self.goes_on.clone());
+        Box::pin(async move {
+            // Nobody can let it go on any more: it hangs for ever.
+            if goes_on.wait_for(|goes_on| *goes_on).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            store.append(batch).await
+        })
     }
 
     fn recover(&self) -> PortFuture<'_, Result<Recovered, StoreError>> {
@@ -48,7 +73,7 @@ fn shard_config() -> ShardConfig {
     ShardConfig::new(Arc::new(ServerConfig::new(DecoySecret::new([7; 32]))))
 }
 
-async fn gateway(journal: Option<Hanging>) -> Gateway {
+pub(crate) async fn gateway(journal: Option<Hanging>) -> Gateway {
     let shard = shard_config();
     let dtls = Arc::clone(&shard.dtls);
     let dtls_listen = "127.0.0.1:0".parse().expect("an address");
@@ -63,6 +88,35 @@ async fn gateway(journal: Option<Hanging>) -> Gateway {
     Gateway::start(options, stores, clock, entropy, (Feed::new(), Arc::new(NoScripts)))
         .await
         .expect("it starts")
+}
+
+/// Another protocol at a port: an event of its shard, which is written down.
+pub(crate) fn disturb(address: SocketAddr) {
+    let stranger = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    stranger.send_to(b"GET / HTTP/1.1\r\n\r\n", address).expect("it is sent");
+}
+
+/// Adds shard 7, whose events go to `sink`; returns where it listens.
+pub(crate) fn add_shard(liveness: &mut Liveness, sink: impl EventSink) -> (RunningShard, SocketAddr) {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    socket.set_nonblocking(true).expect("it is a socket");
+    let address = socket.local_addr().expect("it is bound");
+    let config = ShardConfig { shard: 7, ..shard_config() };
+    let shard = RunningShard::start(config, socket, [1; 32], sink).expect("it starts");
+    liveness.shards.push(shard.handle().clone());
+    (shard, address)
+}
+
+impl Liveness {
+    /// A part is stuck after less time than in earnest.
+    pub(crate) fn with_limits(self, silence_max: Duration, batch_time_max: Duration) -> Self {
+        Self { limits: (silence_max, batch_time_max), ..self }
+    }
+
+    /// With another store.
+    pub(crate) fn with_journal(self, journal: Arc<dyn Journal>) -> Self {
+        Self { journal, ..self }
+    }
 }
 
 async fn found(liveness: &Liveness, is_it: fn(&Stuck) -> bool) {
@@ -88,19 +142,15 @@ async fn a_gateway_with_nothing_to_do_is_alive() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_hangs_or_has_ended_is_found() {
-    let hangs = Hanging { store: MemoryStore::default(), is_running: true };
+    let (hangs, _go_on) = Hanging::new();
     let gateway = gateway(Some(hangs)).await;
-    let limits = (PATIENCE, Duration::from_millis(100));
-    let liveness = Liveness { limits, ..gateway.liveness() };
+    let liveness = gateway.liveness().with_limits(PATIENCE, Duration::from_millis(100));
     assert_eq!(liveness.stuck(), []);
-    // Another protocol at the port is written down.
-    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
-    stranger.send_to(b"GET / HTTP/1.1\r\n\r\n", gateway.dtls_address()).unwrap();
+    disturb(gateway.dtls_address());
     found(&liveness, |stuck| matches!(stuck, Stuck::Store(_))).await;
     assert!(!liveness.stuck()[0].is_mended_by_a_restart());
 
-    let ended = Hanging { store: MemoryStore::default(), is_running: false };
-    let ended = Liveness { journal: Arc::new(ended), ..liveness };
+    let ended = liveness.with_journal(Arc::new(Hanging::ended()));
     assert_eq!(ended.stuck(), [Stuck::StoreEnded]);
 }
 
@@ -124,21 +174,15 @@ impl EventSink for Panics {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_whose_thread_has_ended_is_found() {
     let gateway = gateway(None).await;
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_nonblocking(true).unwrap();
-    let address = socket.local_addr().unwrap();
-    let config = ShardConfig { shard: 7, ..shard_config() };
-    let shard = RunningShard::start(config, socket, [1; 32], Panics).unwrap();
-    let limits = (Duration::from_secs(3), PATIENCE);
-    let mut liveness = Liveness { limits, ..gateway.liveness() };
-    liveness.shards.push(shard.handle().clone());
+    let mut liveness = gateway.liveness().with_limits(Duration::from_secs(3), PATIENCE);
+    let (_shard, address) = add_shard(&mut liveness, Panics);
     for _ in 0..4 {
         thread::sleep(Duration::from_secs(1));
         liveness.nudge();
     }
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(liveness.stuck(), [], "it runs");
-    UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"GET / HTTP/1.1\r\n\r\n", address).unwrap();
+    disturb(address);
     found(&liveness, |stuck| matches!(stuck, Stuck::Shard(7, _))).await;
     assert_eq!(liveness.stuck().len(), 1, "the other one runs");
     gateway.drain().await;
