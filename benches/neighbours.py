@@ -1,7 +1,7 @@
 """How long reports of honest devices take beside something else, against the same without it.
 
 Each row is a server of its own with the durable store: honest devices report at a steady rate, alone, then
-beside what the row names. Nothing here fails: what is slow is seen in the figures.
+beside what the row names. A row that breaks a bound is named at the end, with exit code 1.
 """
 
 import threading
@@ -11,8 +11,15 @@ from lib import load
 
 PRODUCT = "LoadTest"
 HEAD = """\
-| beside | reports per second | alone: p50, p99 ms | beside it: p50, p99 ms | failed | more |
-|---|---|---|---|---|---|"""
+| beside | reports per second | alone: p50, p99 ms | beside it: p50, p99 ms | p99 | failed | more |
+|---|---|---|---|---|---|---|"""
+# The p99 of honest devices beside something, in times of that alone.
+FAT_RATIO_MAX = 2.0
+FORGERIES_RATIO_MAX = 2.0
+IMPORT_RATIO_MAX = 2.0
+HERD_RATIO_MAX = 2.0
+# Of their reports.
+FAILED_MAX = 0
 # Numbers of devices: the honest ones, then the others.
 HONEST, OTHERS = 500, 1001
 # With what is around it nearly as much as a body may have.
@@ -22,10 +29,13 @@ FILLS_MAX = 6
 
 
 def neighbours(binaries, Server, scale):
-    """All rows."""
+    """All rows; exit code 1 where a bound is broken."""
     print(HEAD, flush=True)
-    for row in (fat_values, forgeries, importing, herd):
-        row(binaries, Server, scale)
+    broken = []
+    for part in (fat_values, forgeries, importing, herd):
+        broken += part(binaries, Server, scale)
+    if broken:
+        raise SystemExit("benches/run: broken:\n  " + "\n  ".join(broken))
 
 
 def honest(server, rate, seconds, *more):
@@ -34,12 +44,20 @@ def honest(server, rate, seconds, *more):
     return server.measure("reports", *arguments, *more, seconds=seconds)
 
 
-def row(name, rate, alone, beside, more=""):
-    """Prints one."""
-    figures = [
-        f"{outcome['latencyMs']['p50']:.1f}, {outcome['latencyMs']['p99']:.1f}" for outcome in (alone, beside)
-    ]
-    print(f"| {name} | {rate:,} | {figures[0]} | {figures[1]} | {beside['failed']:,} | {more} |", flush=True)
+def row(name, rate, alone, beside, ratio_max, more=""):
+    """Prints one, and returns the bounds that it breaks."""
+    latencies = [outcome["latencyMs"] for outcome in (alone, beside)]
+    figures = [f"{latency['p50']:.1f}, {latency['p99']:.1f}" for latency in latencies]
+    ratio = latencies[1]["p99"] / max(0.001, latencies[0]["p99"])
+    failed = beside["failed"]
+    cells = [name, f"{rate:,}", *figures, f"{ratio:.2f} times", f"{failed:,}", more]
+    print(f"| {' | '.join(cells)} |", flush=True)
+    broken = []
+    if ratio > ratio_max:
+        broken.append(f"{name}: p99 is {ratio:.2f} times that alone; at most {ratio_max} may be")
+    if failed > FAILED_MAX:
+        broken.append(f"{name}: {failed:,} reports failed; at most {FAILED_MAX} may")
+    return broken
 
 
 class Meanwhile(threading.Thread):
@@ -76,7 +94,7 @@ def fat_values(binaries, Server, scale):
         more = f"{filled:,} of {wanted:,} fat values before, in {fills} runs of {took:.0f} s together; "
         more += f"theirs: p99 {fat_devices.result['latencyMs']['p99']:.1f} ms"
         name = f"{fat} devices that have sent {filled // fat:,} points of {VALUE_BYTES // 1000} kB each"
-        row(name, rate, alone, beside, more)
+        return row(name, rate, alone, beside, FAT_RATIO_MAX, more)
 
 
 def fill(server, others, wanted):
@@ -101,7 +119,8 @@ def forgeries(binaries, Server, scale):
         alone = honest(server, rate, seconds)
         beside = honest(server, rate, seconds, "--forgeries", forged)
         share = 100 * beside["done"] / max(1, beside["done"] + beside["failed"])
-        row(f"{forged:,} forged records/s at these sessions", rate, alone, beside, f"{share:.2f} % answered")
+        name, more = f"{forged:,} forged records/s at these sessions", f"{share:.2f} % answered"
+        return row(name, rate, alone, beside, FORGERIES_RATIO_MAX, more)
 
 
 def importing(binaries, Server, scale):
@@ -113,7 +132,7 @@ def importing(binaries, Server, scale):
         with Meanwhile(lambda: load.import_devices(server, PRODUCT, lines)) as importer:
             beside = honest(server, rate, seconds)
         more = f"{importer.result['created']:,} devices in {importer.seconds:.0f} s"
-        row("an import", rate, alone, beside, more)
+        return row("an import", rate, alone, beside, IMPORT_RATIO_MAX, more)
 
 
 def herd(binaries, Server, scale):
@@ -130,7 +149,7 @@ def herd(binaries, Server, scale):
         time.sleep(max(0.0, lifetime - 3 - (time.monotonic() - begin)))
         beside = honest(server, rate, 12)
         more = f"{online:,} devices, {offline(server):,} went offline"
-        row("the end of their lifetimes", rate, alone, beside, more)
+        return row("the end of their lifetimes", rate, alone, beside, HERD_RATIO_MAX, more)
 
 
 def offline(server):

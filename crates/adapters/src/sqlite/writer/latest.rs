@@ -28,8 +28,10 @@ use super::{
 
 /// Devices whose latest values are written after one group: some milliseconds …
 const FLUSH_STEP: usize = 2048;
-/// … and bytes of their rows, after which a step takes no further device: few devices may have much.
-const FLUSH_STEP_BYTES: usize = 1 << 20;
+/// … and bytes of their rows, after which a step takes no further device: few devices may have much. Each
+/// large row is read, put together and written anew, with pages that are blanked, and is synced: a mebibyte
+/// of them was the pause of tens of milliseconds that the reports of all others waited for.
+const FLUSH_STEP_BYTES: usize = 256 << 10;
 /// Devices that a flush leaves out because their rows cannot be written; each costs a pass over its step.
 const STUCK_MAX: usize = 64;
 
