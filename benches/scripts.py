@@ -1,17 +1,20 @@
 """How long reports of one product take beside devices of another one whose script misbehaves.
 
-A server of its own with the durable store: honest devices report at a steady rate, alone, then while devices
-of the other product, by plain CoAP, send bytes all along, each again as soon as it is answered: its script
-loops, allocates, recurses, throws or returns too much. The p99 beside it is to be at most 1.2 times that
-alone.
+A server of its own with the durable store: honest devices report at a steady rate, in turns alone and while
+devices of the other product, by plain CoAP, send bytes all along, each again as soon as it is answered: its
+script loops, allocates, recurses, throws or returns too much. The p99 beside it is to be at most 1.2 times
+that alone, by the medians of the turns: a disk that is slow for a moment makes one p99 and not the median.
+These devices have the lowest priority, since they would not run on the server's machine.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import socket
 import threading
 import time
+from statistics import median
 
 from lib.coap import CON, Request, build_request, decode, encode
 from lib.ports import free_port
@@ -27,22 +30,23 @@ KINDS = {
     "returns 64 MiB": "return 'x'.repeat(64 << 20);",
 }
 DEVICES, LIFETIME, OCTETS = 8, 3600, 42
-RATIO_MAX = 1.2
+RATIO_MAX, TURNS = 1.2, 3
 HEAD = """\
-| the other product's script | reports per second | p50, p99 ms | p99 | failed | its answers |
-|---|---|---|---|---|---|"""
+| the other script | reports per second | p99 alone, ms | p99 beside it, ms | medians | failed | its answers |
+|---|---|---|---|---|---|---|"""
 
 
 class Looping(threading.Thread):
-    """Devices of the other product, until the end of the block."""
+    """Devices of the other product, until the end of the block; they send while they are told to."""
 
     def __init__(self, server, port):
         super().__init__(daemon=True)
-        self._over, self.codes = threading.Event(), {}
+        self._over, self._awake, self.codes = threading.Event(), threading.Event(), {}
         self._devices = [_Device(server, port, number) for number in range(DEVICES)]
 
     def run(self):
-        while not self._over.is_set():
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        while self._awake.wait() and not self._over.is_set():
             for device in self._devices:
                 for code in device.turn():
                     self.codes[code] = self.codes.get(code, 0) + 1
@@ -54,7 +58,17 @@ class Looping(threading.Thread):
 
     def __exit__(self, *_):
         self._over.set()
+        self._awake.set()
         self.join()
+
+    @contextlib.contextmanager
+    def sending(self):
+        """They send in the block."""
+        self._awake.set()
+        try:
+            yield
+        finally:
+            self._awake.clear()
 
 
 class _Device:
@@ -99,24 +113,24 @@ class _Device:
 
 def scripts(binaries, Server, scale):
     """One row for each kind; exit code 1 where the bound is broken."""
-    rate, seconds = 1000, max(8, 30 // scale)
+    rate, seconds = 1000, max(5, 15 // scale)
     port = free_port(socket.SOCK_DGRAM)
     print(HEAD, flush=True)
     broken = []
     with Server(binaries, "sqlite", HONEST, NARROWGATE_COAP_LISTEN=f"127.0.0.1:{port}") as server:
         server.json("product", "create", "loop", "--product-key", PRODUCT, "--data-format", "custom")
-        _publish(server, "throws")
         # The first run warms up what both need.
         honest(server, rate, 3)
-        alone = honest(server, rate, seconds)
-        _row("nothing is sent to it", rate, alone, alone, {})
         with Looping(server, port) as looping:
             for kind in KINDS:
                 _publish(server, kind)
-                time.sleep(1)
-                looping.codes = {}
-                beside = honest(server, rate, seconds)
-                ratio = _row(kind, rate, alone, beside, looping.codes)
+                looping.codes, pairs = {}, []
+                for _ in range(TURNS):
+                    alone = honest(server, rate, seconds)
+                    with looping.sending():
+                        time.sleep(1)
+                        pairs.append((alone, honest(server, rate, seconds)))
+                ratio = _row(kind, rate, pairs, looping.codes)
                 broken += [f"{kind}: {ratio:.2f}"] * (ratio > RATIO_MAX)
     if broken:
         many = ", ".join(broken)
@@ -129,10 +143,11 @@ def _publish(server, kind):
     server.json("script", "publish", PRODUCT, str(source))
 
 
-def _row(kind, rate, alone, beside, answers):
-    latency = beside["latencyMs"]
-    ratio = latency["p99"] / max(0.001, alone["latencyMs"]["p99"])
+def _row(kind, rate, pairs, answers):
+    alone, beside = ([turn["latencyMs"]["p99"] for turn in turns] for turns in zip(*pairs, strict=True))
+    ratio = median(beside) / max(0.001, median(alone))
     codes = ", ".join(f"{count:,} times {code}" for code, count in sorted(answers.items()))
-    figures = f"{latency['p50']:.2f}, {latency['p99']:.2f} | {ratio:.2f} times | {beside['failed']:,}"
-    print(f"| {kind} | {rate:,} | {figures} | {codes} |", flush=True)
+    failed = sum(turn["failed"] for pair in pairs for turn in pair)
+    figures = " | ".join(", ".join(f"{value:.2f}" for value in turns) for turns in (alone, beside))
+    print(f"| {kind} | {rate:,} | {figures} | {ratio:.2f} times | {failed:,} | {codes} |", flush=True)
     return ratio

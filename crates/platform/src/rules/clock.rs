@@ -38,8 +38,8 @@ use crate::ids::UnixMillis;
 /// A clock that is further ahead of what was confirmed has leapt, or the server was off for so long: it is
 /// believed after [`CONFIRMED_AFTER`]. A wrong time zone is believed at once.
 pub const LEAP_MAX: Duration = Duration::from_secs(24 * 3600);
-/// So much further ahead is a leap: the two clocks are not read in one moment, and a clock that was set on by
-/// just [`LEAP_MAX`] would be a leap or none by chance.
+/// By so much more: the two clocks are not read in one moment, and a clock that was set by just [`LEAP_MAX`]
+/// would have leapt or not by chance.
 const READ_APART: Duration = Duration::from_secs(10);
 /// How long, by the monotonic clock, a clock that has leapt must go on before it is believed: longer than a
 /// time server needs to set it right.
@@ -54,8 +54,9 @@ pub const SET_AFTER: UnixMillis = UnixMillis(1_577_836_800_000);
 /// A time further ahead of an arrival than this is not a clock's drift.
 pub const DRIFT_MAX: Duration = Duration::from_secs(300);
 
-const LEAP_MS_MAX: i64 = LEAP_MAX.as_millis() as i64;
-const LEAP_MS_MIN: i64 = LEAP_MS_MAX + READ_APART.as_millis() as i64;
+const LEAP_MS_MAX: i64 = LEAP_MAX.as_millis() as i64 + READ_APART.as_millis() as i64;
+/// No value is believed that is further ahead of a later arrival.
+const AHEAD_MS_MAX: i64 = LEAP_MAX.as_millis() as i64;
 const DRIFT_MS_MAX: i64 = DRIFT_MAX.as_millis() as i64;
 const BACK_MS_MIN: i64 = BACK_MIN.as_millis() as i64;
 /// By this part of the time arrivals go slower while a clock stays behind.
@@ -170,7 +171,7 @@ impl ArrivalClock {
         let newest = self.behind.map_or(newest, |behind| waited(behind, now)).max(newest);
         // What a right clock shows, as far as that can be known.
         let expected = self.base.map_or(newest, |base| later(base, now)).max(newest);
-        if wall.0.saturating_sub(expected.0) > LEAP_MS_MIN {
+        if wall.0.saturating_sub(expected.0) > LEAP_MS_MAX {
             return self.doubt(now, wall, expected);
         }
         self.doubt = None;
@@ -303,7 +304,7 @@ fn between(earlier: UnixMillis, later: UnixMillis) -> Duration {
 pub fn supersedes(time: UnixMillis, arrival: UnixMillis, stored: UnixMillis) -> bool {
     let ahead = |of: UnixMillis| of.0.saturating_sub(arrival.0);
     time >= stored
-        || ahead(stored) > LEAP_MS_MAX
+        || ahead(stored) > AHEAD_MS_MAX
         || (ahead(stored) > DRIFT_MS_MAX && ahead(time) <= DRIFT_MS_MAX)
 }
 
@@ -321,7 +322,7 @@ pub fn last_heard(earlier: Option<UnixMillis>, later: Option<UnixMillis>) -> Opt
 /// wrong.
 pub fn heard_by_news(kept: Option<UnixMillis>, news: Option<UnixMillis>) -> Option<UnixMillis> {
     match (kept, news) {
-        (Some(kept), Some(news)) if kept.0.saturating_sub(news.0) > LEAP_MS_MAX => Some(news),
+        (Some(kept), Some(news)) if kept.0.saturating_sub(news.0) > AHEAD_MS_MAX => Some(news),
         (kept, news) => kept.max(news),
     }
 }

@@ -52,6 +52,16 @@ fn a_day_ahead_is_no_leap_although_the_clocks_are_read_one_after_the_other() {
 }
 
 #[test]
+fn a_start_counts_what_a_clock_that_was_set_on_by_a_day_has_stamped() {
+    for apart in [0, 1, 250] {
+        let mut stored = StoredArrivals::default();
+        stored.add(UnixMillis(RIGHT));
+        stored.add(UnixMillis(RIGHT + DAY + apart));
+        assert_eq!(stored.newest().map(|newest| newest.time.0 - RIGHT), Some(DAY + apart));
+    }
+}
+
+#[test]
 fn attack_206_a_server_in_1970_or_days_behind_keeps_the_newest_confirmed_arrival() {
     for behind in [RIGHT, 2 * DAY, 61_000] {
         let newest = UnixMillis(RIGHT - MINUTE);
