@@ -43,11 +43,16 @@ class Fleet:
             self.products |= dict.fromkeys(range(begin, begin + members), product)
             command = self._command(server, product, members, rate, seconds, begin)
             command += ["--duties"] if duties else []
-            if activating and not self._processes:
-                command += ["--activation-product", ACTIVATING, "--activation-secret", ACTIVATING_SECRET]
+            activates = activating and not self._processes
+            if activates:
+                command += ["--activation-product", ACTIVATING, "--activation-secret", "-"]
                 command += ["--activation-first", str(registered + 1), "--activation-count", str(activating)]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-            self._processes.append(subprocess.Popen(command, text=True, start_new_session=True, **pipes))
+            process = subprocess.Popen(command, text=True, start_new_session=True, **pipes)
+            if activates:
+                process.stdin.write(f"{ACTIVATING_SECRET}\n")
+                process.stdin.flush()
+            self._processes.append(process)
 
     def _command(self, server, product, devices, rate, seconds, first):
         options = [

@@ -18,6 +18,7 @@ mod metrics;
 pub mod mutations;
 pub mod outcome;
 pub mod reports;
+pub mod secret_argument;
 pub mod server;
 pub mod sessions;
 pub mod target;

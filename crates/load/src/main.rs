@@ -23,11 +23,13 @@ use narrowgate_load::{
     handshakes::{self, Handshakes},
     mutations::{self, Mutations},
     reports::{self, Amount, Reports},
+    secret_argument::secret,
     server::Measurement,
     sessions,
     target::Target,
 };
 use narrowgate_sim::devices;
+use nix::sys::resource::{Resource, setrlimit};
 use serde::Serialize;
 
 /// Exit code of a run whose operations did not all succeed.
@@ -189,7 +191,9 @@ struct ActivationArgs {
     /// A product with dynamic activation.
     #[arg(long, requires_all = ["activation_secret", "activation_first", "activation_count"])]
     activation_product: Option<String>,
-    /// Its secret.
+    /// Its secret; - reads it from standard input, one line.
+    ///
+    /// Arguments show in the list of processes (ps) and stay in the shell's history.
     #[arg(long)]
     activation_secret: Option<String>,
     /// Number of its first device.
@@ -201,13 +205,18 @@ struct ActivationArgs {
 }
 
 impl ActivationArgs {
-    fn activation(self) -> Option<Activation> {
-        Some(Activation {
-            product_key: self.activation_product?,
-            product_secret: self.activation_secret?,
-            first_device: self.activation_first?,
-            count: self.activation_count?,
-        })
+    /// # Errors
+    /// The secret is to be on standard input, and is not there.
+    fn activation(self) -> Result<Option<Activation>, Box<dyn Error>> {
+        let Self { activation_product, activation_secret, activation_first, activation_count } = self;
+        let product_secret = secret(activation_secret, "--activation-secret")?;
+        let whole = activation_product.zip(product_secret).zip(activation_first.zip(activation_count));
+        Ok(whole.map(|((product_key, product_secret), (first_device, count))| Activation {
+            product_key,
+            product_secret,
+            first_device,
+            count,
+        }))
     }
 }
 
@@ -290,6 +299,7 @@ impl Common {
 }
 
 fn main() -> ExitCode {
+    leave_no_core();
     match run(Cli::parse().command) {
         Ok(failed) if failed > 0 => ExitCode::from(EXIT_INCOMPLETE),
         Ok(_) => ExitCode::SUCCESS,
@@ -305,6 +315,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Keeps the memory, in which secrets are, out of core dumps, as `narrowgate` does.
+fn leave_no_core() {
+    // Ignored: then what the system dumps is up to who runs this.
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    let _ = std::fs::write("/proc/self/coredump_filter", "0");
 }
 
 /// Runs a command; returns how many operations failed.
@@ -328,11 +345,12 @@ fn run(command: Command) -> Result<u32, Box<dyn Error>> {
             (common, outcome)
         }
         Command::Fleet { common, devices, rate, log, duties, until_input_ends, activation } => {
+            // Before anything else reads standard input.
+            let activation = activation.activation()?;
             let stop = Arc::new(AtomicBool::new(false));
             if until_input_ends {
                 stop_at_end_of_input(Arc::clone(&stop));
             }
-            let activation = activation.activation();
             let fleet = Fleet { devices, rate, log, activation, has_duties: duties, stop };
             common.print(&fleet::run(&common.config(), &fleet)?)?;
             return Ok(0);
