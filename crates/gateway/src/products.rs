@@ -1,8 +1,8 @@
 //! The parts of products that every report needs: kept in memory, read again after a change.
 //!
 //! A product that is being read is read once, however many requests wait for it. One whose script could not
-//! be read stays in memory, for all that needs no script, and is read again beside that. Limits:
-//! [`READS_MAX`] at the same time; [`READ_AGAIN`] until what could not be read is read again.
+//! be read stays in memory, for all that needs no script, and is read again beside that. One that is gone is
+//! forgotten: its sessions are closed, and nobody gets a new one. Limits: [`READS_MAX`] at the same time; [`READ_AGAIN`] until what could not be read is read again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -189,11 +189,17 @@ impl Products {
         let Reading { closing, waiting, profile, .. } = reading;
         match answer {
             Ok(product) => {
+                let is_gone = product.is_none();
                 let product = Arc::new(self.errors.cached(now, product_key, product));
                 if product.lacks_script() {
                     self.later.put(now + READ_AGAIN, product_key, Again::Script);
                 }
-                self.known.insert(product_key.to_owned(), Arc::clone(&product));
+                if is_gone {
+                    // A product may be read again after a script that could not be, without a change.
+                    self.known.remove(product_key);
+                } else {
+                    self.known.insert(product_key.to_owned(), Arc::clone(&product));
+                }
                 let reach = match () {
                     () if !closing => None,
                     () if !product.enabled => Some(Reach::CloseAll),

@@ -71,6 +71,18 @@ fn a_product_that_changes_while_it_is_read_is_read_again() {
 }
 
 #[test]
+fn a_product_that_is_deleted_is_forgotten() {
+    let mut stage = served();
+    assert_eq!(stage.play("change p; gone"), "read p, s1 close, write offline, list p");
+    assert_eq!(stage.play("s1 posts"), "read p", "nothing of it is in memory");
+    assert!(stage.play("gone").starts_with("s1 4.03"));
+    // One that is switched off is still there.
+    let mut stage = served();
+    assert_eq!(stage.play("change p; off"), "read p, s1 close, write offline, list p");
+    assert!(stage.play("s1 posts").starts_with("s1 4.03"));
+}
+
+#[test]
 fn a_large_product_that_is_switched_off_is_closed_in_portions_unless_it_is_switched_on_again() {
     let mut stage = served();
     stage.play("h9000 wants p,e,2,60; found e; h9000 connects; done");
