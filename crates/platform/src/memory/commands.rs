@@ -12,7 +12,7 @@ use crate::{
     },
     paging::{Collector, Page, Part, Place},
     ports::{StoreError, Written},
-    rules::commands::{ENDED_MAX, NotSent, OPEN_MAX_DEFAULT, SendCase, kept_from, next_id},
+    rules::commands::{NotSent, OPEN_MAX_DEFAULT, SendCase, ended_kept, kept_from, next_id},
 };
 
 /// Most commands of a device that have not ended.
@@ -86,8 +86,8 @@ impl Commands {
 
     fn drop_old(&mut self, at: UnixMillis) {
         let from = kept_from(at);
-        let ended = self.kept.iter().filter(|(_, command)| command.state.has_ended()).count();
-        let mut too_many = ended.saturating_sub(ENDED_MAX);
+        let ended = self.kept.iter().map(|(_, command)| command).filter(|it| it.state.has_ended());
+        let mut too_many = ended.clone().count() - ended_kept(ended.rev().map(Command::reply_bytes));
         self.kept.retain(|(_, command)| {
             let is_surplus = command.state.has_ended() && too_many > 0;
             too_many -= usize::from(is_surplus);

@@ -11,7 +11,7 @@ use narrowgate_platform::{
     },
     ports::{StoreError, Written},
     rules::{
-        commands::{ENDED_MAX, NotSent, SendCase, kept_from, next_id},
+        commands::{NotSent, SendCase, ended_kept, kept_from, next_id},
         life::Standing,
     },
 };
@@ -113,12 +113,21 @@ impl Registry {
         failure.map_or(Ok(id), Err)
     }
 
-    /// Of a device: what ended too long ago, and the oldest where too many have ended.
+    /// Of a device: what ended too long ago, and the oldest where too many have ended, or their replies have
+    /// too many bytes.
     fn drop_old_commands(&self, device: DeviceId, at: UnixMillis) -> rusqlite::Result<()> {
-        let sql = "DELETE FROM commands WHERE device = ?1 AND ended IS NOT NULL AND (ended < ?2 OR n <= \
-                   (SELECT n FROM commands WHERE device = ?1 AND ended IS NOT NULL \
-                     ORDER BY n DESC LIMIT 1 OFFSET ?3))";
-        self.take_away("commands", sql, params![device.0, kept_from(at).0, ENDED_MAX as i64]).map(drop)
+        // The length in bytes stands at the head of a row: no reply is read for it.
+        let sql = "SELECT n, octet_length(ifnull(data, '')) + octet_length(ifnull(message, '')) \
+                   FROM commands WHERE device = ?1 AND ended IS NOT NULL ORDER BY n DESC";
+        let ended: Vec<(i64, i64)> = {
+            let mut select = self.connection.prepare_cached(sql)?;
+            let rows = select.query_map([device.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<rusqlite::Result<_>>()?
+        };
+        let bytes = ended.iter().map(|(_, bytes)| usize::try_from(*bytes).unwrap_or(usize::MAX));
+        let newest_surplus = ended.get(ended_kept(bytes)).map_or(i64::MIN, |(n, _)| *n);
+        let sql = "DELETE FROM commands WHERE device = ?1 AND ended IS NOT NULL AND (ended < ?2 OR n <= ?3)";
+        self.take_away("commands", sql, params![device.0, kept_from(at).0, newest_surplus]).map(drop)
     }
 
     /// Deletes what ended before a time, of the devices whose ids lie in a range; returns how many rows.

@@ -22,7 +22,8 @@
 //! * A device has at most so many open commands, instant ones among them, as the store was told
 //!   ([`SendCase::open_max`]); [`OPEN_MAX_DEFAULT`] where it was told nothing.
 //! * Ids count up, with the clock where that is ahead ([`next_id`]). One that is kept is not used again, and
-//!   commands are kept for [`KEPT`]; of those that have ended, the last [`ENDED_MAX`] of a device.
+//!   commands are kept for [`KEPT`]; of those that have ended, the newest of a device ([`ended_kept`]). What
+//!   is older goes when the next one is sent.
 
 mod queue;
 #[cfg(test)]
@@ -46,8 +47,10 @@ pub const PENDING_TTL_S_MAX: u32 = 172_800;
 pub const TIMEOUT_S: RangeInclusive<u32> = 1..=60;
 /// How long a command is kept after its end.
 pub const KEPT: Duration = Duration::from_secs(7 * 86_400);
-/// Commands of a device that have ended and are kept; the oldest are dropped first.
+/// Commands of a device that have ended and are kept; those that were sent first are dropped first.
 pub const ENDED_MAX: usize = 1000;
+/// Bytes of the replies to them that are kept.
+pub const ENDED_REPLY_BYTES_MAX: usize = 1 << 20;
 /// From when ids count the seconds: 2026-10-01T00:00:00Z, before any store had commands. They reach
 /// [`CommandId::MAX`] in 2094.
 const IDS_SINCE: UnixMillis = UnixMillis(1_790_812_800_000);
@@ -97,6 +100,11 @@ impl Command {
             }
             (ended, _) => Standing::Over(ended, self.ended.unwrap_or(self.created)),
         }
+    }
+
+    /// The bytes of the reply to it: its data and its message.
+    pub fn reply_bytes(&self) -> usize {
+        [&self.data_json, &self.message].into_iter().flatten().map(|text| text.len()).sum()
     }
 
     /// Whether it has ended, be that written down or not.
@@ -245,6 +253,21 @@ pub fn next_id(
 pub fn may_be_remembered(last: CommandId, now: UnixMillis) -> bool {
     let CommandId(by_the_clock) = next_id(None, now, |_| false);
     last <= CommandId(by_the_clock.saturating_add(KEPT.as_secs() as u32)).min(CommandId::MAX)
+}
+
+/// How many of the commands of a device that have ended are kept, from the bytes of the replies to them
+/// ([`Command::reply_bytes`]), those that were sent last first: at most [`ENDED_MAX`], and their replies have
+/// at most [`ENDED_REPLY_BYTES_MAX`] bytes together.
+pub fn ended_kept(reply_bytes: impl IntoIterator<Item = usize>) -> usize {
+    let mut room = ENDED_REPLY_BYTES_MAX;
+    let fits = |bytes: &usize| match room.checked_sub(*bytes) {
+        Some(rest) => {
+            room = rest;
+            true
+        }
+        None => false,
+    };
+    reply_bytes.into_iter().take(ENDED_MAX).take_while(fits).count()
 }
 
 /// When commands must have ended that are dropped at `now`: earlier.

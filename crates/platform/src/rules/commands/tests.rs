@@ -347,3 +347,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_newest_ended_commands_are_kept_as_far_as_count_and_bytes_reach() {
+    let kept = |bytes: &[usize]| ended_kept(bytes.iter().copied());
+    assert_eq!(kept(&[]), 0);
+    assert_eq!([kept(&[0; ENDED_MAX]), kept(&[0; ENDED_MAX + 1])], [ENDED_MAX; 2]);
+    assert_eq!(ENDED_REPLY_BYTES_MAX, 1_048_576);
+    assert_eq!(kept(&[1_048_576, 0, 0]), 3, "to the last byte");
+    assert_eq!(kept(&[1_048_575, 2, 0, 0]), 1, "what is older than one that goes, goes too");
+    assert_eq!(kept(&[1000; ENDED_MAX]), ENDED_MAX);
+    assert_eq!(kept(&[2000; ENDED_MAX]), 524);
+}

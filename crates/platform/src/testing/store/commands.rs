@@ -12,7 +12,7 @@ use crate::{
     },
     paging::Part,
     ports::{Store, StoreError, Write, Written},
-    rules::commands::{ENDED_MAX, NotSent, OPEN_MAX_DEFAULT},
+    rules::commands::{ENDED_MAX, ENDED_REPLY_BYTES_MAX, NotSent, OPEN_MAX_DEFAULT},
     secret::Secret,
     testing::block_on,
 };
@@ -337,6 +337,34 @@ pub fn old_commands_go_when_a_new_one_is_sent_and_no_id_comes_twice(store: &dyn 
     let kept = kept(store, id);
     assert_eq!((last, kept.len()), (CommandId(1004), ENDED_MAX + 1));
     assert!(kept.is_sorted_by(|later, earlier| later > earlier), "newest first");
+}
+
+/// Those that were sent first, where the replies have more than a mebibyte; others keep theirs.
+pub fn old_replies_go_where_they_have_too_many_bytes(store: &dyn Store) {
+    let id = activated(store);
+    let half = ENDED_REPLY_BYTES_MAX / 4;
+    let answered = |data: usize, message: usize| {
+        let which = (id, send(store, id, at(2)));
+        fetch(store, which, at(3));
+        // Each letter has two bytes.
+        let data_json = (data > 0).then(|| format!("\"{}\"", "\u{e4}".repeat((data - 2) / 2)).into());
+        let message = (message > 0).then(|| "\u{e4}".repeat(message / 2).into());
+        let reply = CommandStep::Reply { code: 200, data_json, message };
+        assert_eq!(step(store, which, session(), reply, at(4)), Written::Done);
+        which.1.0
+    };
+    let other = add_device(store, "pk", "other").id;
+    write(store, login(other, at(1)));
+    let of_other = send(store, other, at(2));
+    let ids = [answered(0, 0), answered(half, half), answered(half, 0), answered(0, half)];
+    let open = send(store, id, at(5)).0;
+    assert_eq!(kept(store, id), [open, ids[3], ids[2], ids[1], ids[0]], "to the last byte");
+    let more = answered(4, 0);
+    let last = send(store, id, at(6)).0;
+    assert_eq!(kept(store, id), [last, more, open, ids[3], ids[2]], "and what is older");
+    let texts = command(store, (id, CommandId(ids[2])));
+    assert_eq!(texts.reply_bytes(), half);
+    assert_eq!(kept(store, other), [of_other.0]);
 }
 
 /// Whatever comes between two pages.
