@@ -387,7 +387,9 @@ impl Gateway {
     /// Does what is due. Call it when [`Self::poll_timeout`] says so; an earlier call does no harm.
     pub fn handle_timeout(&mut self, now: Now) {
         let now = self.shared.clock.stamp(now);
-        let Shared { out, residence, products, refusals, .. } = &mut self.shared;
+        let Shared { out, residence, products, refusals, pace, plain_pace, .. } = &mut self.shared;
+        pace.handle_timeout(now.instant);
+        plain_pace.handle_timeout(now.instant);
         residence.presence.handle_timeout(out, now);
         products.handle_timeout(out, now.instant);
         refusals.handle_timeout(out, now, false);

@@ -37,11 +37,14 @@ use narrowgate_platform::{
     },
 };
 
-/// Pairs of identity and address that are counted at a time, some 24 MiB. A pair is counted until its bucket
+/// Pairs of identity and address that are counted at a time, some 7 MiB. A pair is counted until its bucket
 /// is full again, ten seconds after one handshake; so that is 26,000 handshakes a second.
 const PAIRS_MAX: usize = 1 << 18;
 /// Devices whose logins are counted at a time, as long as a pair is.
 const DEVICES_MAX: usize = 1 << 18;
+/// Buckets of each table that a time-out looks at, so that those are forgotten that are full again also where
+/// nobody comes any more.
+const LOOKED_AT: usize = 256;
 /// Stream of the seed that the key of the hash is drawn from; secrets are drawn from the first one.
 const STREAM: u64 = 1;
 
@@ -97,6 +100,16 @@ impl Pace {
     /// Whether a device that has proved its secret may log in.
     pub(crate) fn permit_login(&mut self, now: Instant, device: DeviceId) -> Taken {
         self.devices.as_mut().map_or(Taken::Yes, |devices| devices.take(device, now))
+    }
+
+    /// Forgets some of what rests. Nothing waits for that.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if let Some(pairs) = &mut self.pairs {
+            pairs.forget_full(now, LOOKED_AT);
+        }
+        if let Some(devices) = &mut self.devices {
+            devices.forget_full(now, LOOKED_AT);
+        }
     }
 
     /// Handshakes and logins that were not counted because a table was full.
@@ -168,6 +181,24 @@ mod tests {
         let network = (0..100).map(|host| format!("2001:db8::{host:x}"));
         assert_eq!(network.map(|address| passed(&mut pace, &address, "p,d,2,60", 1)).sum::<usize>(), 20);
         assert_eq!(passed(&mut pace, "192.0.2.1", "nonsense", 1000), 20);
+    }
+
+    #[test]
+    fn what_is_full_again_is_forgotten_where_nobody_comes_any_more() {
+        let mut pace = Pace::new(Some(RATE), [7; 32]);
+        let now = crate::tests::start();
+        for device in 0..1000 {
+            let bytes = format!("p,d{device},2,60").into_bytes();
+            let (address, identity) = (std::net::Ipv4Addr::LOCALHOST.into(), Identity::parse(&bytes));
+            assert_eq!(pace.permit(now, address, &identity, &bytes), Taken::Yes);
+            assert_eq!(pace.permit_login(now, DeviceId(device)), Taken::Yes);
+        }
+        let kept =
+            |pace: &Pace| (pace.pairs.as_ref().map(Buckets::len), pace.devices.as_ref().map(Buckets::len));
+        pace.handle_timeout(now + RATE.every - Duration::from_nanos(1));
+        assert_eq!(kept(&pace), (Some(1000), Some(1000)), "none is full");
+        (0..4).for_each(|_| pace.handle_timeout(now + RATE.every));
+        assert_eq!(kept(&pace), (Some(0), Some(0)));
     }
 
     #[test]

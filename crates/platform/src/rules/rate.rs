@@ -1,15 +1,16 @@
 //! How often something may happen: token buckets under a clock that is given, many of them in bounded memory.
 //!
 //! A bucket is kept as the moment at which it is full again. One that is full is not kept at all, so only
-//! those that take something cost memory, and only until they have rested.
+//! those that take something cost memory, and only until they have rested: 13 to 18 bytes and the key, of
+//! which an index in a hash table is 5 to 10. The rest lies in pages, so that a table that grows copies none.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    hash::Hash,
+    hash::{BuildHasher, Hash},
     time::{Duration, Instant},
 };
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
 /// So many at once, and one more in each such time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,64 +106,108 @@ pub enum Taken {
 pub struct Buckets<K> {
     rate: Rate,
     kept_max: usize,
-    by_key: HashMap<K, Kept, RandomState>,
-    /// All keys of the table, in the order in which they are looked at: whether their bucket is full again.
-    round: VecDeque<K>,
+    /// Times are kept as nanoseconds from here, the first wish: half the size of an `Instant`.
+    base: Option<Instant>,
+    /// In no order that matters; all pages but the last are full.
+    pages: Vec<Vec<Kept<K>>>,
+    /// The place of each in the pages.
+    by_key: HashTable<u32>,
+    hasher: RandomState,
+    /// Which was looked at last, whether it is full again; the one before it follows.
+    hand: usize,
     /// Tokens that were given without a bucket.
     pub unkept: u64,
 }
 
+/// A bucket. There is one for each device that came of late.
 #[derive(Debug, Clone, Copy)]
-struct Kept {
-    full_at: Instant,
-    /// Somebody was refused since a token was taken.
-    pauses: bool,
+struct Kept<K> {
+    key: K,
+    /// When it is full, in nanoseconds, times two; and 1 if somebody was refused since a token was taken.
+    full: u64,
 }
+
+const _: () = assert!(size_of::<Kept<u64>>() <= 16);
 
 /// Buckets that are looked at for each wish: more than one, so that the table shrinks while it is used.
 const LOOKED_AT: usize = 2;
+/// Buckets in a page.
+const PAGE: usize = 1024;
+/// A table of fewer buckets keeps its memory.
+const SMALL: usize = 4096;
+
+impl<K> Kept<K> {
+    fn full_ns(&self) -> u64 {
+        self.full >> 1
+    }
+}
+
+/// When a bucket is full, as it is kept, and nobody was refused since.
+fn unrefused(base: Instant, full_at: Instant) -> u64 {
+    // 2^63 nanoseconds are 292 years.
+    (full_at.saturating_duration_since(base).as_nanos() as u64) << 1
+}
 
 impl<K: Hash + Eq + Copy> Buckets<K> {
     /// A table without buckets: all are full.
     pub fn new(rate: Rate, kept_max: usize) -> Self {
-        Self { rate, kept_max, by_key: HashMap::default(), round: VecDeque::new(), unkept: 0 }
+        Self {
+            rate,
+            kept_max,
+            base: None,
+            pages: Vec::new(),
+            by_key: HashTable::new(),
+            hasher: RandomState::default(),
+            hand: 0,
+            unkept: 0,
+        }
     }
 
     /// Takes a token.
     pub fn take(&mut self, key: K, now: Instant) -> Taken {
-        self.forget_full(now);
-        let kept = self.by_key.get(&key).copied();
-        match self.rate.take(kept.map(|kept| kept.full_at), now) {
-            Ok(full_at) if kept.is_some() => {
-                self.by_key.insert(key, Kept { full_at, pauses: false });
-                Taken::Yes
-            }
-            Ok(full_at) => {
-                if self.by_key.len() < self.kept_max {
-                    self.by_key.insert(key, Kept { full_at, pauses: false });
-                    self.round.push_back(key);
-                } else {
-                    self.unkept += 1;
+        self.forget_full(now, LOOKED_AT);
+        let base = *self.base.get_or_insert(now);
+        let hash = self.hasher.hash_one(key);
+        let rate = self.rate;
+        let Some(place) = self.place_of(hash, key) else {
+            match rate.take(None, now) {
+                Ok(full_at) if self.len() < self.kept_max => {
+                    self.insert(hash, Kept { key, full: unrefused(base, full_at) });
                 }
+                Ok(_) => self.unkept += 1,
+                // A bucket without any token.
+                Err(at) => return Taken::No { wait: at.saturating_duration_since(now), is_first: false },
+            }
+            return Taken::Yes;
+        };
+        let kept = self.at_mut(place);
+        match rate.take(Some(base + Duration::from_nanos(kept.full_ns())), now) {
+            Ok(full_at) => {
+                kept.full = unrefused(base, full_at);
                 Taken::Yes
             }
             Err(at) => {
-                let pauses = self.by_key.get_mut(&key).map(|kept| std::mem::replace(&mut kept.pauses, true));
-                let wait = at.saturating_duration_since(now);
-                Taken::No { wait, is_first: pauses == Some(false) }
+                let is_first = kept.full & 1 == 0;
+                kept.full |= 1;
+                Taken::No { wait: at.saturating_duration_since(now), is_first }
             }
         }
     }
 
     /// Whether a wish for a token would be refused.
     pub fn holds_back(&self, key: K, now: Instant) -> bool {
-        self.by_key.get(&key).is_some_and(|kept| self.rate.take(Some(kept.full_at), now).is_err())
+        self.full_at(key).is_some_and(|full_at| self.rate.take(Some(full_at), now).is_err())
     }
 
     /// Whether this bucket has a token, and so many more are left.
     pub fn has_more_than(&self, key: K, left: u32, now: Instant) -> bool {
-        let full_at = self.by_key.get(&key).map(|kept| kept.full_at);
-        Bucket { rate: self.rate, full_at }.has_more_than(left, now)
+        Bucket { rate: self.rate, full_at: self.full_at(key) }.has_more_than(left, now)
+    }
+
+    /// When a bucket that is kept is full.
+    fn full_at(&self, key: K) -> Option<Instant> {
+        let place = self.place_of(self.hasher.hash_one(key), key)?;
+        Some(self.base? + Duration::from_nanos(self.at(place).full_ns()))
     }
 
     /// Buckets that are kept, those that are full by now among them.
@@ -175,19 +220,73 @@ impl<K: Hash + Eq + Copy> Buckets<K> {
         self.by_key.is_empty()
     }
 
-    fn forget_full(&mut self, now: Instant) {
-        for _ in 0..LOOKED_AT {
-            let Some(key) = self.round.pop_front() else { break };
-            if self.by_key.get(&key).is_some_and(|kept| kept.full_at > now) {
-                self.round.push_back(key);
-            } else {
-                self.by_key.remove(&key);
+    /// Looks at so many buckets, and forgets those that are full again. Each wish does that for a few; who
+    /// calls this now and then has no full ones kept where no wishes come any more.
+    pub fn forget_full(&mut self, now: Instant, looked_at: usize) {
+        let Some(base) = self.base else { return };
+        let now_ns = now.saturating_duration_since(base).as_nanos() as u64;
+        for _ in 0..looked_at.min(self.len()) {
+            // Downwards: what takes the place of one that goes was looked at, or is new.
+            self.hand = if self.hand == 0 { self.len() } else { self.hand.min(self.len()) } - 1;
+            if self.at(self.hand).full_ns() <= now_ns {
+                self.remove(self.hand);
             }
         }
-        if self.by_key.is_empty() && self.by_key.capacity() > 4096 {
-            // After a storm: free the memory.
-            self.by_key.shrink_to_fit();
-            self.round.shrink_to_fit();
+    }
+
+    fn at(&self, place: usize) -> &Kept<K> {
+        &self.pages[place / PAGE][place % PAGE]
+    }
+
+    fn at_mut(&mut self, place: usize) -> &mut Kept<K> {
+        &mut self.pages[place / PAGE][place % PAGE]
+    }
+
+    fn place_of(&self, hash: u64, key: K) -> Option<usize> {
+        self.by_key.find(hash, |&place| self.at(place as usize).key == key).map(|&place| place as usize)
+    }
+
+    fn insert(&mut self, hash: u64, kept: Kept<K>) {
+        let place = self.len();
+        if place == self.pages.len() * PAGE {
+            self.pages.push(Vec::with_capacity(PAGE));
+        }
+        if let Some(last) = self.pages.last_mut() {
+            last.push(kept);
+        }
+        let Self { pages, hasher, .. } = self;
+        let rehash = |&other: &u32| hasher.hash_one(pages[other as usize / PAGE][other as usize % PAGE].key);
+        // `kept_max` is far below 2^32.
+        self.by_key.insert_unique(hash, place as u32, rehash);
+    }
+
+    /// Removes a bucket; the last one takes its place.
+    fn remove(&mut self, place: usize) {
+        let hash = self.hasher.hash_one(self.at(place).key);
+        if let Ok(entry) = self.by_key.find_entry(hash, |&other| other as usize == place) {
+            entry.remove();
+        }
+        let Some(last) = self.pages.last_mut().and_then(Vec::pop) else { return };
+        // What is left of the index is one fewer: its length is the place that the last bucket had.
+        let last_place = self.by_key.len();
+        if last_place != place {
+            let hash = self.hasher.hash_one(last.key);
+            if let Some(moved) = self.by_key.find_mut(hash, |&other| other as usize == last_place) {
+                *moved = place as u32;
+            }
+            *self.at_mut(place) = last;
+        }
+        self.pages.pop_if(|page| page.is_empty());
+        self.shrink();
+    }
+
+    /// After a storm: frees the memory of the index.
+    fn shrink(&mut self) {
+        if self.by_key.capacity() > SMALL && self.by_key.len() < self.by_key.capacity() / 8 {
+            let Self { pages, hasher, .. } = self;
+            let rehash =
+                |&other: &u32| hasher.hash_one(pages[other as usize / PAGE][other as usize % PAGE].key);
+            self.by_key.shrink_to(self.by_key.len() * 2, rehash);
         }
     }
 }
@@ -209,6 +308,10 @@ mod tests {
 
     fn taken(buckets: &mut Buckets<u64>, key: u64, now: Instant, wishes: usize) -> usize {
         (0..wishes).filter(|_| buckets.take(key, now) == Taken::Yes).count()
+    }
+
+    fn in_pages(buckets: &Buckets<u64>) -> usize {
+        buckets.pages.iter().map(Vec::len).sum()
     }
 
     #[test]
@@ -275,7 +378,7 @@ mod tests {
             // A thousand a second, each once.
             let now = start + Duration::from_millis(key);
             assert_eq!(buckets.take(key % 100_000, now), Taken::Yes);
-            assert!(buckets.len() <= 1000 && buckets.round.len() == buckets.len());
+            assert!(buckets.len() <= 1000 && in_pages(&buckets) == buckets.len());
         }
         assert!(buckets.unkept > 0);
         // A slower stream, and the table is as small as what is not full.
@@ -284,6 +387,48 @@ mod tests {
             buckets.take(key, later + key as u32 * SECOND);
         }
         assert!(buckets.len() <= 21, "{} are kept", buckets.len());
+    }
+
+    /// A bucket that takes the place of another is found, has its own tokens, and is looked at in its turn.
+    #[test]
+    fn the_table_does_what_a_map_does_while_others_go() {
+        let mut buckets = Buckets::new(RATE, 1 << 20);
+        let start = start();
+        let mut model = std::collections::BTreeMap::<u64, Instant>::new();
+        for step in 0..100_000_u64 {
+            let now = start + Duration::from_millis(step * 3);
+            // A few come all the time, and most seldom.
+            let seldom = step.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 50;
+            let key = if step % 4 == 0 { step / 4 % 50 } else { seldom };
+            let expected = RATE.take(model.get(&key).copied(), now);
+            model.insert(key, expected.unwrap_or_else(|_| model[&key]));
+            assert_eq!(buckets.take(key, now) == Taken::Yes, expected.is_ok(), "{key} at {step}");
+            assert_eq!(buckets.holds_back(key, now), RATE.take(Some(model[&key]), now).is_err());
+            assert_eq!(in_pages(&buckets), buckets.len());
+        }
+        assert!((3000..8000).contains(&buckets.len()), "{} are kept", buckets.len());
+    }
+
+    #[test]
+    fn what_a_storm_left_goes_without_another_wish_and_its_memory_is_freed() {
+        let mut buckets = Buckets::new(RATE, 1 << 20);
+        let start = start();
+        for key in 0..100_000 {
+            buckets.take(key, start);
+        }
+        let bytes = |buckets: &Buckets<u64>| {
+            // The index has a byte more for each entry, and an eighth of them is free.
+            buckets.by_key.capacity() * 8 / 7 * 5 + buckets.pages.len() * PAGE * size_of::<Kept<u64>>()
+        };
+        assert!(bytes(&buckets) <= 24 * 100_000, "{} bytes", bytes(&buckets));
+        buckets.forget_full(start + 9 * SECOND, 1_000_000);
+        assert_eq!(buckets.len(), 100_000, "none is full");
+        let later = start + 10 * SECOND;
+        for _ in 0..1000 {
+            buckets.forget_full(later, 128);
+        }
+        assert!(buckets.is_empty() && bytes(&buckets) < 100_000, "{} bytes", bytes(&buckets));
+        assert_eq!(taken(&mut buckets, 7, later, 100), 20);
     }
 
     /// Who fills the table frees nobody who is held back.
