@@ -10,7 +10,7 @@
 //!     epoch 1, a session exists    -> Session::open, record by record
 //! ```
 //!
-//! A [`ServerHandshake`] is large, short-lived and limited in number; a [`Session`] is at most 192 bytes,
+//! A [`ServerHandshake`] is large, short-lived and limited in number; a [`Session`] is at most 112 bytes,
 //! because there are millions. A handshake that needs a key stops and asks with
 //! [`HandshakeEvent::PskWanted`].
 //!

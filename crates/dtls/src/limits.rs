@@ -75,5 +75,5 @@ pub const FAILED_OPENS_ALARM: u32 = 128;
 /// Memory of one half-open handshake, everything included.
 pub const HANDSHAKE_BYTES_MAX: usize = 4096;
 
-/// Size of a session.
-pub const SESSION_BYTES_MAX: usize = 192;
+/// Size of a session, without what keys of CBC take apart from it.
+pub const SESSION_BYTES_MAX: usize = 112;

@@ -1,8 +1,9 @@
 //! An established association: opens and seals records of epoch 1. There is no renegotiation, so no other
 //! epoch.
 //!
-//! At most [`limits::SESSION_BYTES_MAX`] bytes, because there are millions. The flight with the server's
-//! Finished is rebuilt from its 12 bytes of verify_data if the peer shows that it did not arrive.
+//! At most [`limits::SESSION_BYTES_MAX`] bytes, because there are millions; keys of CBC take 96 more, apart
+//! from them. The flight with the server's Finished is rebuilt from its 12 bytes of verify_data if the peer
+//! shows that it did not arrive.
 
 mod saved;
 #[cfg(feature = "test-support")]
@@ -53,8 +54,21 @@ const _: () = assert!(size_of::<Session>() <= limits::SESSION_BYTES_MAX);
 struct LastFlight {
     verify_data: VerifyData,
     message_seq: u16,
-    /// Next record number of epoch 0, for the ChangeCipherSpec.
-    sequence: u64,
+    /// Next record number of epoch 0, for the ChangeCipherSpec: 48 bits, the lowest first.
+    sequence: [u16; 3],
+}
+
+impl LastFlight {
+    fn new(verify_data: VerifyData, message_seq: u16, sequence: u64) -> Self {
+        // No number is above SEQUENCE_MAX.
+        let sequence = [0, 16, 32].map(|shift| (sequence >> shift) as u16);
+        Self { verify_data, message_seq, sequence }
+    }
+
+    fn sequence(&self) -> u64 {
+        let [low, middle, high] = self.sequence.map(u64::from);
+        high << 32 | middle << 16 | low
+    }
 }
 
 /// The content of an authentic record.
@@ -251,16 +265,22 @@ impl Session {
         let Some(last_flight) = &mut self.last_flight else {
             return Ok(());
         };
-        let sequence = last_flight.sequence;
-        last_flight.sequence += 1;
-        let message = finished::emit(last_flight.message_seq, &last_flight.verify_data);
+        let sequence = last_flight.sequence();
+        let LastFlight { verify_data, message_seq, .. } = last_flight;
+        let message = finished::emit(*message_seq, verify_data);
+        *last_flight = LastFlight::new(*verify_data, *message_seq, sequence + 1);
         put_plaintext(out, ContentType::CHANGE_CIPHER_SPEC, Version::DTLS_1_2, sequence, &[1]);
         self.seal_record(ContentType::HANDSHAKE, &message, rng, out)
     }
 
+    /// Bytes that are kept apart from this.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.tx.heap_bytes() + self.rx.heap_bytes()
+    }
+
     /// Notes what [`Session::seal_last_flight`] needs: `sequence` is the next free record number of epoch 0.
     pub(crate) fn keep_last_flight(&mut self, verify_data: VerifyData, message_seq: u16, sequence: u64) {
-        self.last_flight = Some(LastFlight { verify_data, message_seq, sequence });
+        self.last_flight = Some(LastFlight::new(verify_data, message_seq, sequence));
     }
 
     /// Appends a close_notify. Appends nothing if even the last number is used, or none is reserved.

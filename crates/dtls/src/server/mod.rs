@@ -350,7 +350,7 @@ impl ServerHandshake {
     pub fn memory_bytes(&self) -> usize {
         let state = match &self.state {
             State::AwaitKeyExchange(waiting) => crate::flight::heap_bytes(&waiting.flight),
-            State::AwaitFinished(_) => size_of::<AwaitFinished>(),
+            State::AwaitFinished(waiting) => size_of::<AwaitFinished>() + waiting.session.heap_bytes(),
             _ => 0,
         };
         let events: usize = self.events.capacity() * size_of::<HandshakeEvent>();

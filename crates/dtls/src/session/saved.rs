@@ -125,10 +125,10 @@ impl Session {
         out.extend_from_slice(&self.failed_opens.to_be_bytes());
         self.tx.write_to(&mut out);
         self.rx.write_to(&mut out);
-        if let Some(LastFlight { verify_data, message_seq, sequence }) = &self.last_flight {
-            out.extend_from_slice(&verify_data.0);
-            out.extend_from_slice(&message_seq.to_be_bytes());
-            out.extend_from_slice(&sequence.to_be_bytes());
+        if let Some(last_flight) = &self.last_flight {
+            out.extend_from_slice(&last_flight.verify_data.0);
+            out.extend_from_slice(&last_flight.message_seq.to_be_bytes());
+            out.extend_from_slice(&last_flight.sequence().to_be_bytes());
         }
         SavedSession(out)
     }
@@ -193,9 +193,10 @@ impl Session {
 }
 
 fn read_last_flight(reader: &mut Reader<'_>) -> Result<LastFlight, Malformed> {
-    Ok(LastFlight {
-        verify_data: VerifyData(*reader.array()?),
-        message_seq: reader.u16()?,
-        sequence: reader.u64()?,
-    })
+    let verify_data = VerifyData(*reader.array()?);
+    let (message_seq, sequence) = (reader.u16()?, reader.u64()?);
+    if sequence > limits::SEQUENCE_MAX {
+        return Err(Malformed);
+    }
+    Ok(LastFlight::new(verify_data, message_seq, sequence))
 }

@@ -41,18 +41,27 @@ pub(crate) enum CbcOrder {
     MacThenEncrypt,
 }
 
-/// Keys of one direction.
-#[derive(Zeroize, ZeroizeOnDrop)]
+/// Keys of one direction: in a box, so that a session of another suite, whose keys have less than half of
+/// their size, does not pay for them.
 pub(crate) struct CbcKeys {
-    key: [u8; 16],
-    mac: [u8; 32],
-    #[zeroize(skip)]
+    secrets: Box<Secrets>,
     order: CbcOrder,
 }
 
+#[derive(Zeroize, ZeroizeOnDrop)]
+struct Secrets {
+    key: [u8; 16],
+    mac: [u8; 32],
+}
+
+const _: () = assert!(CbcKeys::HEAP_BYTES <= 48, "there are two in each session with these keys");
+
 impl CbcKeys {
+    /// What is kept apart from a session, bytes.
+    pub(super) const HEAP_BYTES: usize = size_of::<Secrets>();
+
     pub(super) fn new(key: [u8; 16], mac: [u8; 32], order: CbcOrder) -> Self {
-        Self { key, mac, order }
+        Self { secrets: Box::new(Secrets { key, mac }), order }
     }
 
     pub(super) fn order(&self) -> CbcOrder {
@@ -61,8 +70,8 @@ impl CbcKeys {
 
     /// Key, then MAC key.
     pub(super) fn write_to(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.key);
-        out.extend_from_slice(&self.mac);
+        out.extend_from_slice(&self.secrets.key);
+        out.extend_from_slice(&self.secrets.mac);
     }
 
     /// Longest content of a fragment of at most `fragment` bytes.
@@ -99,7 +108,7 @@ impl CbcKeys {
         let inner = start + BLOCK_BYTES;
         let padding = BLOCK_BYTES - (out.len() - inner) % BLOCK_BYTES;
         out.resize(out.len() + padding, (padding - 1) as u8);
-        encrypt(&self.key, &iv, &mut out[inner..]);
+        encrypt(&self.secrets.key, &iv, &mut out[inner..]);
         if self.order == CbcOrder::EncryptThenMac {
             let sealed = &out[start..];
             let mac = self.mac(&layout.additional_data(header, sealed.len()), sealed);
@@ -154,7 +163,7 @@ impl CbcKeys {
         let content = inner.len() as u32 - MAC_BYTES as u32 - 1 - padding;
         let prefix = layout.additional_data(header, content as usize);
         let longest = inner.len() - MAC_BYTES - 1;
-        let expected = mac_of_secret_length(&self.mac, &prefix, &inner[..longest], content);
+        let expected = mac_of_secret_length(&self.secrets.mac, &prefix, &inner[..longest], content);
         let received = gather_mac(inner, content);
         if !bool::from((padding_fits & 1).ct_eq(&1) & expected.ct_eq(&received)) {
             return Err(Discard::Unauthentic);
@@ -168,12 +177,12 @@ impl CbcKeys {
         if inner.len() < bytes_min || !inner.len().is_multiple_of(BLOCK_BYTES) {
             return Err(Discard::Unauthentic);
         }
-        decrypt(&self.key, iv, inner);
+        decrypt(&self.secrets.key, iv, inner);
         Ok(inner)
     }
 
     fn mac(&self, prefix: &[u8], content: &[u8]) -> [u8; MAC_BYTES] {
-        hmac_sha256(&self.mac, &[prefix, content])
+        hmac_sha256(&self.secrets.mac, &[prefix, content])
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) enum DirectionKeys {
     Cbc(cbc_sha256::CbcKeys),
 }
 
+const _: () = assert!(size_of::<DirectionKeys>() <= 24, "there are two in each session");
+
 impl DirectionKeys {
     pub(crate) fn ccm8(key: [u8; 16], salt: [u8; 4]) -> Self {
         Self::Ccm8(ccm8::Ccm8Keys::new(key, salt))
@@ -43,6 +45,14 @@ impl DirectionKeys {
     /// Whether CBC records carry their MAC over the ciphertext (RFC 7366).
     pub(crate) fn encrypt_then_mac(&self) -> bool {
         matches!(self, Self::Cbc(keys) if keys.order() == CbcOrder::EncryptThenMac)
+    }
+
+    /// Bytes that are kept apart from this.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Ccm8(_) => 0,
+            Self::Cbc(_) => cbc_sha256::CbcKeys::HEAP_BYTES,
+        }
     }
 
     /// Appends the keys as they are; the caller has to keep the suite and its order.

@@ -11,7 +11,7 @@ use hashbrown::HashTable;
 
 use crate::{
     event::SessionId,
-    path::Path,
+    path::{PackedPath, Path},
     route::{ConnectionId, Route},
 };
 
@@ -33,7 +33,7 @@ pub(super) struct Table<T> {
 /// A session and its path.
 #[derive(Debug)]
 pub(super) struct Row<T> {
-    path: Path,
+    path: PackedPath,
     connection_id: Option<ConnectionId>,
     /// The session itself.
     pub(super) session: T,
@@ -42,17 +42,17 @@ pub(super) struct Row<T> {
 impl<T> Row<T> {
     /// Where the peer is, and the address at which it is heard.
     pub(super) fn path(&self) -> Path {
-        self.path
+        self.path.unpack()
     }
 
     /// What the session is found by.
     pub(super) fn route(&self) -> Route {
-        self.connection_id.map_or(Route::Peer(self.path), Route::ConnectionId)
+        self.connection_id.map_or_else(|| Route::Peer(self.path()), Route::ConnectionId)
     }
 
     fn has_route(&self, route: &Route) -> bool {
         match route {
-            Route::Peer(path) => self.connection_id.is_none() && self.path == *path,
+            Route::Peer(path) => self.connection_id.is_none() && self.path == PackedPath::of(*path),
             Route::ConnectionId(id) => self.connection_id.as_ref() == Some(id),
         }
     }
@@ -104,7 +104,7 @@ impl<T> Table<T> {
             self.used += 1;
             index
         });
-        let row = Row { path, connection_id, session };
+        let row = Row { path: PackedPath::of(path), connection_id, session };
         let hash = self.hasher.hash_one(row.route());
         let slot = &mut self.pages[index as usize / PAGE][index as usize % PAGE];
         slot.generation = slot.generation.wrapping_add(1);

@@ -33,12 +33,29 @@ pub(super) enum Timer {
     End,
 }
 
+/// A tick of the wheel in 48 bits, the lowest first, which are 89,000 years.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Tick([u16; 3]);
+
+impl Tick {
+    /// The tick of a timer that is not armed.
+    const NEVER: Self = Self([u16::MAX; 3]);
+
+    const fn of(tick: u64) -> Self {
+        Self([tick as u16, (tick >> 16) as u16, (tick >> 32) as u16])
+    }
+
+    fn number(self) -> u64 {
+        let [low, middle, high] = self.0.map(u64::from);
+        high << 32 | middle << 16 | low
+    }
+}
+
 /// When each timer of a session fires.
 #[derive(Debug)]
 pub(super) struct Timers {
-    /// Ticks of the wheel; `u64::MAX`: not armed.
-    exchange: u64,
-    answers: u64,
+    exchange: Tick,
+    answers: Tick,
     /// A whole second since the shard's start; `u32::MAX`: not armed.
     end_s: u32,
     /// When the platform wants the session to end, in seconds since the shard's start; `u32::MAX`: never.
@@ -48,15 +65,15 @@ pub(super) struct Timers {
 impl Timers {
     /// No timer is armed.
     pub(super) const IDLE: Self =
-        Self { exchange: u64::MAX, answers: u64::MAX, end_s: u32::MAX, close_at_s: u32::MAX };
+        Self { exchange: Tick::NEVER, answers: Tick::NEVER, end_s: u32::MAX, close_at_s: u32::MAX };
 
     /// Disarms and returns the timer that waits for this tick, which has fired; `None` if there is none.
     fn take(&mut self, tick: u64) -> Option<Timer> {
-        if self.exchange == tick {
-            self.exchange = u64::MAX;
+        if self.exchange == Tick::of(tick) {
+            self.exchange = Tick::NEVER;
             Some(Timer::Exchange)
-        } else if self.answers == tick {
-            self.answers = u64::MAX;
+        } else if self.answers == Tick::of(tick) {
+            self.answers = Tick::NEVER;
             Some(Timer::Answers)
         } else if u64::from(self.end_s) * TICKS_PER_SECOND == tick {
             self.end_s = u32::MAX;
@@ -112,7 +129,7 @@ impl Shard {
             let answers = endpoint.answers_expiry();
             // The last expiry only moves later, so a timer that is armed for it is early enough.
             if let Some(answers) = answers
-                && timers.answers == u64::MAX
+                && timers.answers == Tick::NEVER
             {
                 arm_sooner(&mut self.wheel, &mut timers.answers, answers, session);
             }
@@ -129,10 +146,10 @@ impl Shard {
     }
 }
 
-fn arm_sooner(wheel: &mut Wheel, armed: &mut u64, deadline: Instant, session: SessionId) {
+fn arm_sooner(wheel: &mut Wheel, armed: &mut Tick, deadline: Instant, session: SessionId) {
     let tick = wheel.tick_of(deadline);
-    if tick < *armed {
-        *armed = tick;
+    if tick < armed.number() {
+        *armed = Tick::of(tick);
         wheel.arm(tick, session.slot, session.generation);
     }
 }

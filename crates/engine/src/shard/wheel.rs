@@ -29,6 +29,8 @@ pub(super) struct Entry {
     pub(super) tick: u64,
 }
 
+const _: () = assert!(size_of::<Entry>() <= 16, "each session has one at least");
+
 /// The wheel.
 #[derive(Debug)]
 pub(super) struct Wheel {
