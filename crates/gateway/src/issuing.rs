@@ -42,7 +42,7 @@ use crate::{
     AFTER_ACTIVATION, ERRORS_EVERY,
     effect::Now,
     outbox::Pending,
-    requests::{Asker, Whose, name_of},
+    requests::{Asker, name_of},
     shared::Shared,
     turns::Turns,
 };
@@ -192,7 +192,7 @@ impl Shared {
             return self.end_wish();
         }
         (wish.at, wish.replaces) = (now.wall, replaces);
-        let (device, peer) = (wish.asker.grant.device, wish.asker.peer.to_string());
+        let (device, peer) = (wish.asker.grant.device, wish.asker.peer().to_string());
         let secret = self.issuing.new_secret();
         let write = Write::IssueSecret {
             device,
@@ -240,7 +240,7 @@ impl Shared {
         outcomes: Result<&[Written], &StoreError>,
     ) {
         let Wish { ticket, asker, wanted, at, replaces } = wish;
-        let Whose { grant, peer, .. } = &*asker;
+        let (grant, peer) = (&asker.grant, asker.peer());
         match outcomes {
             Ok(&[Written::Issue(issued)]) if issued != Issued::Damaged => {
                 let answer = device_api::answer_secret(grant, &wanted, &issued, secret);

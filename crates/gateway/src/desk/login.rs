@@ -155,7 +155,7 @@ impl Shared {
     fn log_in(&mut self, now: Now, begun: Begun, number: LoginNumber, asker: &Arc<Whose>) {
         let Begun { session, verified, over, ticket, .. } = begun;
         let grant = &asker.grant;
-        let from = (session, asker.peer.ip());
+        let from = (session, asker.peer().ip());
         let entered = self.residence.directory.login(grant.device, from, verified, number);
         if entered == Entered::Late {
             if let Some(ticket) = ticket {
@@ -170,7 +170,7 @@ impl Shared {
             at: now.wall,
             lifetime_s: grant.lifetime_s,
             secret_version: grant.secret_version,
-            peer: asker.peer.to_string(),
+            peer: asker.peer().to_string(),
         };
         let asked = LoginAsked { session, number, asker: asker.clone(), over, ticket, at: now.wall };
         self.out.write(vec![write], Pending::Login(Box::new(asked)));
@@ -210,7 +210,7 @@ impl Shared {
     /// again.
     fn take_back(&mut self, now: Now, asked: &LoginAsked, outcome: Option<&Written>) {
         let LoginAsked { session, number, asker, ticket, .. } = asked;
-        let Whose { grant, peer, .. } = &**asker;
+        let (grant, peer) = (&asker.grant, asker.peer());
         if let Some(ticket) = ticket {
             let response = match outcome {
                 None | Some(Written::Damaged) => device_api::unavailable(),
@@ -237,7 +237,7 @@ impl Shared {
                     "the secret was replaced while the handshake was under way",
                 ),
             };
-            self.refusals.record(&mut self.out, now, refused, *peer);
+            self.refusals.record(&mut self.out, now, refused, peer);
         }
     }
 
@@ -249,7 +249,7 @@ impl Shared {
         asked: &LoginAsked,
     ) {
         let LoginAsked { asker, over, at, .. } = asked;
-        let Whose { grant, peer, .. } = &**asker;
+        let (grant, peer) = (&asker.grant, asker.peer());
         let (product_key, device_key) = (grant.product_key(), grant.device_key());
         tracing::debug!(product_key, device_key, %peer, event);
         if self.out.has_followers {

@@ -19,6 +19,9 @@ pub(crate) struct Known {
     pub(crate) asker: Arc<Whose>,
 }
 
+// There is one for each session.
+const _: () = assert!(size_of::<Option<Known>>() <= 16);
+
 impl Known {
     /// Tells the shard of a profile that the session does not have yet.
     pub(super) fn set_profile(&mut self, out: &mut Outbox, session: SessionId, profile: Profile) {

@@ -16,7 +16,7 @@
 //! [`SPREAD_PERCENT`] of their lifetime, and a call of `handle_timeout` does bounded work: what is due and
 //! was not done yet stays due.
 //!
-//! Size: 41 bytes per slot of the map and 16 in the set of timers; 70 to 120 bytes per device with the slack
+//! Size: 33 bytes per slot of the map and 16 in the set of timers; 65 to 105 bytes per device with the slack
 //! of both containers.
 
 #[cfg(test)]
@@ -42,21 +42,36 @@ pub struct Tracker {
     /// Times are kept as milliseconds from here: half the size of an `Instant`.
     base: Instant,
     devices: HashMap<DeviceId, Entry, RandomState>,
-    /// The timers: when, for whom. Exactly one for each device that has `timer_ms`.
+    /// The timers: when, for whom. Exactly one for each device that has `timer`.
     timers: BTreeSet<(u64, DeviceId)>,
 }
 
-/// What is known of a device with a session. 32 bytes.
+/// What is known of a device with a session. 24 bytes.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    heard_ms: u64,
+    /// When it was heard, in milliseconds, times two; and 1 if that is a restart, since which it was not
+    /// heard: then it may be silent for longer than its lifetime ([`grace_ms`]).
+    heard: Bits48,
     /// When the timer fires; at or before the deadline. `NO_TIMER` while offline.
-    timer_ms: u64,
+    timer: Bits48,
     lifetime_s: u32,
-    /// How much later than its lifetime a device is silent that was not heard since a restart.
-    grace_ms: u32,
     /// The last login that is known to be stored.
     stored_login: Option<NonZeroU64>,
+}
+
+/// A number of 48 bits, the lowest first. So many milliseconds are 8,900 years.
+#[derive(Debug, Clone, Copy)]
+struct Bits48([u16; 3]);
+
+impl Bits48 {
+    fn new(number: u64) -> Self {
+        Self([0, 16, 32].map(|shift| (number >> shift) as u16))
+    }
+
+    fn number(self) -> u64 {
+        let [low, middle, high] = self.0.map(u64::from);
+        high << 32 | middle << 16 | low
+    }
 }
 
 /// The deadlines of devices that are taken up after a restart lie so much of a lifetime apart at most. They
@@ -70,8 +85,8 @@ const NEIGHBOURS: u64 = 64;
 /// Timers that one call moves at most: about a millisecond.
 const TIMERS_AT_ONCE: usize = 4096;
 
-const NO_TIMER: u64 = u64::MAX;
-const _: () = assert!(size_of::<Entry>() <= 32);
+const NO_TIMER: u64 = (1 << 48) - 1;
+const _: () = assert!(size_of::<Entry>() <= 24);
 
 /// A change of presence that the store and the listeners must hear of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,8 +124,31 @@ impl fmt::Display for Cause {
 }
 
 impl Entry {
-    fn deadline_ms(&self) -> u64 {
-        self.heard_ms + u64::from(self.lifetime_s) * 1000 + u64::from(self.grace_ms)
+    fn heard_ms(&self) -> u64 {
+        self.heard.number() >> 1
+    }
+
+    fn hear(&mut self, heard_ms: u64) {
+        self.heard = Bits48::new(heard_ms << 1);
+    }
+
+    /// It counts as heard at a restart.
+    fn give_grace(&mut self) {
+        self.heard = Bits48::new(self.heard.number() | 1);
+    }
+
+    fn timer_ms(&self) -> u64 {
+        self.timer.number()
+    }
+
+    fn set_timer(&mut self, timer_ms: u64) {
+        self.timer = Bits48::new(timer_ms);
+    }
+
+    fn deadline_ms(&self, device: DeviceId) -> u64 {
+        let deadline_ms = self.heard_ms() + u64::from(self.lifetime_s) * 1000;
+        let has_grace = self.heard.number() & 1 == 1;
+        deadline_ms + if has_grace { u64::from(grace_ms(device, self.lifetime_s)) } else { 0 }
     }
 }
 
@@ -142,7 +180,7 @@ impl Tracker {
 
     /// Whether a device is online.
     pub fn is_online(&self, device: DeviceId) -> bool {
-        self.devices.get(&device).is_some_and(|entry| entry.timer_ms != NO_TIMER)
+        self.devices.get(&device).is_some_and(|entry| entry.timer_ms() != NO_TIMER)
     }
 
     /// How many devices are online.
@@ -155,16 +193,16 @@ impl Tracker {
     pub fn handle_login(&mut self, device: DeviceId, lifetime_s: u32, now: Instant) {
         let heard_ms = self.millis(now);
         let entry = self.devices.entry(device).or_insert(Entry {
-            heard_ms,
-            timer_ms: NO_TIMER,
+            heard: Bits48::new(0),
+            timer: Bits48::new(NO_TIMER),
             lifetime_s,
-            grace_ms: 0,
             stored_login: None,
         });
-        (entry.heard_ms, entry.lifetime_s, entry.grace_ms) = (heard_ms, lifetime_s, 0);
+        entry.hear(heard_ms);
+        entry.lifetime_s = lifetime_s;
         // A timer that fires before the deadline moves on by itself; only one that fires after it has to be
         // moved now.
-        if entry.timer_ms > entry.deadline_ms() {
+        if entry.timer_ms() > entry.deadline_ms(device) {
             Self::arm(&mut self.timers, device, entry);
         }
     }
@@ -186,7 +224,7 @@ impl Tracker {
     pub fn restore(&mut self, device: DeviceId, lifetime_s: u32, now: Instant) {
         self.handle_login(device, lifetime_s, now);
         if let Some(entry) = self.devices.get_mut(&device) {
-            entry.grace_ms = grace_ms(device, lifetime_s);
+            entry.give_grace();
         }
     }
 
@@ -196,9 +234,8 @@ impl Tracker {
     pub fn handle_heard(&mut self, device: DeviceId, now: Instant) -> Option<Transition> {
         let heard_ms = self.millis(now);
         let entry = self.devices.get_mut(&device)?;
-        entry.heard_ms = entry.heard_ms.max(heard_ms);
-        entry.grace_ms = 0;
-        if entry.timer_ms != NO_TIMER {
+        entry.hear(entry.heard_ms().max(heard_ms));
+        if entry.timer_ms() != NO_TIMER {
             return None;
         }
         Self::arm(&mut self.timers, device, entry);
@@ -208,7 +245,7 @@ impl Tracker {
     /// The device's newest session ended. Returns the transition to offline, if it was online; what still
     /// arrives in the old session does not bring it back.
     pub fn handle_closed(&mut self, device: DeviceId, _now: Instant) -> Option<Transition> {
-        let was_online = self.remove(device)?.timer_ms != NO_TIMER;
+        let was_online = self.remove(device)?.timer_ms() != NO_TIMER;
         was_online.then_some(Transition { device, state: DeviceState::Offline, cause: Cause::Closed })
     }
 
@@ -230,8 +267,8 @@ impl Tracker {
             self.timers.pop_first();
             let hash_map::Entry::Occupied(mut occupied) = self.devices.entry(device) else { continue };
             let entry = occupied.get_mut();
-            entry.timer_ms = NO_TIMER;
-            if entry.deadline_ms() > now_ms {
+            entry.set_timer(NO_TIMER);
+            if entry.deadline_ms(device) > now_ms {
                 Self::arm(&mut self.timers, device, entry);
             } else {
                 let cause = Cause::Silent { lifetime_s: entry.lifetime_s };
@@ -248,19 +285,19 @@ impl Tracker {
 
     fn remove(&mut self, device: DeviceId) -> Option<Entry> {
         let entry = self.devices.remove(&device)?;
-        if entry.timer_ms != NO_TIMER {
-            self.timers.remove(&(entry.timer_ms, device));
+        if entry.timer_ms() != NO_TIMER {
+            self.timers.remove(&(entry.timer_ms(), device));
         }
         Some(entry)
     }
 
     /// Moves the device's only timer to its deadline.
     fn arm(timers: &mut BTreeSet<(u64, DeviceId)>, device: DeviceId, entry: &mut Entry) {
-        if entry.timer_ms != NO_TIMER {
-            timers.remove(&(entry.timer_ms, device));
+        if entry.timer_ms() != NO_TIMER {
+            timers.remove(&(entry.timer_ms(), device));
         }
-        entry.timer_ms = entry.deadline_ms();
-        timers.insert((entry.timer_ms, device));
+        entry.set_timer(entry.deadline_ms(device));
+        timers.insert((entry.timer_ms(), device));
     }
 
     fn millis(&self, now: Instant) -> u64 {

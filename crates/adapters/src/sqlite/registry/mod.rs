@@ -22,11 +22,12 @@ mod secrets;
 
 use std::{
     collections::{HashMap, HashSet},
+    num::NonZeroU64,
     sync::{Arc, Mutex},
 };
 
 use narrowgate_platform::{
-    ids::{DeviceId, Position},
+    ids::{DeviceId, LoginNumber, Position},
     ports::StoreError,
     rules::{former::FormerSecrets, life::Standing},
 };
@@ -60,8 +61,8 @@ use super::{
     watch::{Loss, Watched},
 };
 
-/// Standings that are remembered, so that a report costs no look-up; some 40 bytes each. At the limit, all
-/// are forgotten.
+/// Standings that are remembered, so that a report costs no look-up; some 30 to 60 bytes each. At the limit,
+/// all are forgotten.
 const STANDINGS_MAX: usize = 1 << 20;
 
 /// Products whose switch is remembered. At the limit, all are forgotten.
@@ -81,7 +82,7 @@ pub(super) struct Registry {
     /// The place of what is happening.
     place: Position,
     /// What a report is judged by, for devices that exist.
-    standings: HashMap<DeviceId, Standing>,
+    standings: HashMap<DeviceId, KeptStanding>,
     /// Whether products are switched on, by their ids, so that a login reads its device alone.
     switches: HashMap<i64, bool>,
     /// The number of the last committed transaction, once it was read.
@@ -97,6 +98,28 @@ pub(super) struct Registry {
     open_commands_max: usize,
     /// The latest values that are copied into a new table.
     aside: Option<Aside>,
+}
+
+/// A [`Standing`] in 16 bytes: there is one for each device that reports.
+#[derive(Debug, Clone, Copy)]
+struct KeptStanding {
+    /// No login has the number 0.
+    login: Option<NonZeroU64>,
+    secret_version: u32,
+    enabled: bool,
+}
+
+const _: () = assert!(size_of::<KeptStanding>() <= 16);
+
+impl KeptStanding {
+    fn of(Standing { enabled, login, secret_version }: Standing) -> Self {
+        Self { login: login.and_then(|login| NonZeroU64::new(login.0)), secret_version, enabled }
+    }
+
+    fn standing(self) -> Standing {
+        let Self { login, secret_version, enabled } = self;
+        Standing { enabled, login: login.map(|login| LoginNumber(login.get())), secret_version }
+    }
 }
 
 impl Registry {
@@ -229,7 +252,7 @@ impl Registry {
     /// What decides about a report of the device; `None`: there is no such device.
     pub(super) fn standing(&mut self, device: DeviceId) -> rusqlite::Result<Option<Standing>> {
         if let Some(standing) = self.standings.get(&device) {
-            return Ok(Some(*standing));
+            return Ok(Some(standing.standing()));
         }
         let found = unless_damaged(self.device_and_product(device))?;
         let standing = found.map(|(device, product)| Standing {
@@ -241,7 +264,7 @@ impl Registry {
             if self.standings.len() >= STANDINGS_MAX {
                 self.standings.clear();
             }
-            self.standings.insert(device, standing);
+            self.standings.insert(device, KeptStanding::of(standing));
         }
         Ok(standing)
     }
