@@ -352,61 +352,69 @@ def _register_command(topic, send, params, again=None):
     @_register(topic)
     def _fetch(world):
         with Bench(world.gateway) as bench:
-            bench.tell("thing/measurepoint/post", _report(temp=1))
-            number, path = send(bench), bench.device.topic(topic.replace("{serviceId}", "restart"))
-            request = Request("GET", path)
-            report = bench.tell("thing/measurepoint/post", _report(temp=1))
-            check((COMMAND_WAITING, path.encode()) in report.options, f"the command is not named: {report}")
-            bad = [*bad_paths(bench.device, bench.other, request, "POST")]
-            bad.append(Bad("an answer in XML", request, "4.06", options=_AS_XML))
-            codes = [bench.refuse(one) for one in bad]
-            response = bench.ask(request)
-            command = json.loads(response.payload)
-            method = topic.replace("{serviceId}", "restart").replace("/", ".")
-            said = params(bench) if callable(params) else params
-            expected = {"id": number, "version": "1.0", "params": said, "method": method}
-            check(command == expected, f"the device got {command}, not {expected}")
-            check(json.loads(bench.ask(request).payload) == expected, "the same GET got something else")
-            by_cbor = bench.ask(request, _AS_CBOR)
-            check((by_cbor.content_format, content(by_cbor)) == (CBOR, expected), f"in CBOR it is {by_cbor}")
-            bench.gateway.json("command", "cancel", *bench.device.names, number)
-            codes.append(bench.refuse(Bad("nothing waits", request, "4.04")))
-            return response.code, codes
+            return _fetch_command(bench, topic, send, params)
 
     @_register(f"{topic}_reply")
     def _reply(world):
         with Bench(world.gateway) as bench:
-            bench.tell("thing/measurepoint/post", _report(temp=1))
-            number, path = send(bench), bench.device.topic(topic.replace("{serviceId}", "restart"))
-            check(bench.ask(Request("GET", path)).code == "2.05", "the command is not handed out")
-            body = {"id": number, "code": 200, "data": {"done": True}}
+            return _reply_to_command(bench, topic, send, again or send)
 
-            def reply(**changed):
-                said = {key: value for key, value in {**body, **changed}.items() if value is not None}
-                return Request("POST", f"{path}_reply", json.dumps(said).encode())
 
-            bad = [*bad_paths(bench.device, bench.other, reply(), "GET"), *bad_bodies(reply())]
-            for wrong, words in (
-                ({"id": None}, "/id: is missing"),
-                ({"code": None}, "/code: is missing"),
-                ({"code": "done"}, "/code: must be an integer"),
-                ({"code": 2.5}, "/code: must be an integer"),
-            ):
-                bad.append(Bad(f"a reply with {wrong}", reply(**wrong), 1200, words))
-            codes = [bench.refuse(one) for one in bad]
-            for wrong in ({"id": "1"}, {"id": "none"}):
-                check(bench.ask(reply(**wrong)).code == "2.04", f"a reply with {wrong} was refused")
-            shown = lambda: bench.gateway.json("command", "show", *bench.device.names, number)  # noqa: E731
-            check(shown()["state"] == "sent", f"bad replies have made of it {shown()}")
-            response = bench.ask(reply())
-            state = (shown()["state"], shown()["code"], shown()["data"])
-            check(state == ("succeeded", 200, {"done": True}), f"the operator reads {shown()}")
-            number = (again or send)(bench)
-            check(content(bench.ask(Request("GET", path), _AS_CBOR))["id"] == number, "it is not in CBOR")
-            by_cbor = bench.ask(in_cbor(reply(id=int(number))))
-            state = (by_cbor.code, shown()["state"], shown()["data"])
-            check(state == ("2.04", "succeeded", {"done": True}), f"the operator reads {shown()}")
-            return response.code, codes
+def _fetch_command(bench, topic, send, params):
+    bench.tell("thing/measurepoint/post", _report(temp=1))
+    number, path = send(bench), bench.device.topic(topic.replace("{serviceId}", "restart"))
+    request = Request("GET", path)
+    report = bench.tell("thing/measurepoint/post", _report(temp=1))
+    check((COMMAND_WAITING, path.encode()) in report.options, f"the command is not named: {report}")
+    bad = [*bad_paths(bench.device, bench.other, request, "POST")]
+    bad.append(Bad("an answer in XML", request, "4.06", options=_AS_XML))
+    codes = [bench.refuse(one) for one in bad]
+    response = bench.ask(request)
+    command = json.loads(response.payload)
+    method = topic.replace("{serviceId}", "restart").replace("/", ".")
+    said = params(bench) if callable(params) else params
+    expected = {"id": number, "version": "1.0", "params": said, "method": method}
+    check(command == expected, f"the device got {command}, not {expected}")
+    check(json.loads(bench.ask(request).payload) == expected, "the same GET got something else")
+    by_cbor = bench.ask(request, _AS_CBOR)
+    check((by_cbor.content_format, content(by_cbor)) == (CBOR, expected), f"in CBOR it is {by_cbor}")
+    bench.gateway.json("command", "cancel", *bench.device.names, number)
+    codes.append(bench.refuse(Bad("nothing waits", request, "4.04")))
+    return response.code, codes
+
+
+def _reply_to_command(bench, topic, send, again):
+    bench.tell("thing/measurepoint/post", _report(temp=1))
+    number, path = send(bench), bench.device.topic(topic.replace("{serviceId}", "restart"))
+    check(bench.ask(Request("GET", path)).code == "2.05", "the command is not handed out")
+    body = {"id": number, "code": 200, "data": {"done": True}}
+
+    def reply(**changed):
+        said = {key: value for key, value in {**body, **changed}.items() if value is not None}
+        return Request("POST", f"{path}_reply", json.dumps(said).encode())
+
+    bad = [*bad_paths(bench.device, bench.other, reply(), "GET"), *bad_bodies(reply())]
+    for wrong, words in (
+        ({"id": None}, "/id: is missing"),
+        ({"code": None}, "/code: is missing"),
+        ({"code": "done"}, "/code: must be an integer"),
+        ({"code": 2.5}, "/code: must be an integer"),
+    ):
+        bad.append(Bad(f"a reply with {wrong}", reply(**wrong), 1200, words))
+    codes = [bench.refuse(one) for one in bad]
+    for wrong in ({"id": "1"}, {"id": "none"}):
+        check(bench.ask(reply(**wrong)).code == "2.04", f"a reply with {wrong} was refused")
+    shown = lambda: bench.gateway.json("command", "show", *bench.device.names, number)  # noqa: E731
+    check(shown()["state"] == "sent", f"bad replies have made of it {shown()}")
+    response = bench.ask(reply())
+    state = (shown()["state"], shown()["code"], shown()["data"])
+    check(state == ("succeeded", 200, {"done": True}), f"the operator reads {shown()}")
+    number = again(bench)
+    check(content(bench.ask(Request("GET", path), _AS_CBOR))["id"] == number, "it is not in CBOR")
+    by_cbor = bench.ask(in_cbor(reply(id=int(number))))
+    state = (by_cbor.code, shown()["state"], shown()["data"])
+    check(state == ("2.04", "succeeded", {"done": True}), f"the operator reads {shown()}")
+    return response.code, codes
 
 
 def _sent(*what):
