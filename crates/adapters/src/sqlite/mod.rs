@@ -511,9 +511,12 @@ impl ports::Registry for SqliteStore {
         Box::pin(async move {
             sent?;
             let mut changed = answer.await?;
-            if let Changed::Device(device) = &mut changed
-                && shows_seen
-            {
+            let shown = match &mut changed {
+                Changed::Device(device) => Some(&mut **device),
+                Changed::Switched(switched) => Some(&mut switched.device),
+                _ => None,
+            };
+            if let Some(device) = shown.filter(|_| shows_seen) {
                 device.last_seen_time = heard_by_news(device.last_seen_time, shared.pending.seen(device.id));
             }
             Ok(changed)
