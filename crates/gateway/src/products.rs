@@ -2,7 +2,8 @@
 //!
 //! A product that is being read is read once, however many requests wait for it. One whose script could not
 //! be read stays in memory, for all that needs no script, and is read again beside that. One that is gone is
-//! forgotten: its sessions are closed, and nobody gets a new one. Limits: [`READS_MAX`] at the same time; [`READ_AGAIN`] until what could not be read is read again.
+//! forgotten: its sessions are closed, and nobody gets a new one. Limits: [`READS_MAX`] at the same time;
+//! [`READ_AGAIN`] until what could not be read is read again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
