@@ -1,8 +1,8 @@
 //! What is known of the files of images.
 //!
 //! That a file was compared is a fact of its own, which costs some bytes: it holds as long as the file is the
-//! same one, as its inode, size and times say. Which files are open is another thing, and has a limit. Only
-//! bytes that differ are damage: a file that cannot be read now is asked again.
+//! same one, as its inode, size and time of the last change say. Which files are open is another thing, and
+//! has a limit. Only bytes that differ are damage: a file that cannot be read now is asked again.
 
 use std::{
     collections::BTreeMap,
@@ -60,14 +60,15 @@ struct Fact {
     wrong: Option<String>,
 }
 
-/// What tells a file from any other, and from itself before it was changed.
+/// What tells a file from any other, and from itself before its bytes were changed. The time of its last
+/// change of state (ctime) is none of it: a hard link, as backups make it, or a `chmod` of the whole folder
+/// changes no byte, and would have all images read anew while devices wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
     modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 impl Stamp {
@@ -77,7 +78,6 @@ impl Stamp {
             inode: file.ino(),
             size: file.len(),
             modified: (file.mtime(), file.mtime_nsec()),
-            changed: (file.ctime(), file.ctime_nsec()),
         }
     }
 }
@@ -88,6 +88,8 @@ struct OpenImage {
     file: File,
     path: PathBuf,
     stamp: Stamp,
+    /// The time of its last change of state, when it was opened.
+    changed: (i64, i64),
 }
 
 impl Stored {
@@ -163,14 +165,16 @@ impl Stored {
     /// Opens an image that was compared.
     fn open(&self, folder: &Folder, image: &Image) -> Result<Option<Arc<OpenImage>>, StoreError> {
         let (path, removals) = (folder.image(image.id), self.lock().removals);
-        let Some((file, stamp)) = open(&path)? else {
+        let Some((file, found)) = open(&path)? else {
             return Err(self.refuse(image, &path, removals, (None, "is missing".to_owned())));
         };
+        let stamp = Stamp::of(&found);
         match self.fact(image.id, stamp) {
             None => Ok(None),
             Some(Fact { wrong: Some(reason), .. }) => Err(StoreError::Damaged(reason)),
             Some(Fact { wrong: None, .. }) => {
-                let open = Arc::new(OpenImage { file, path, stamp });
+                let changed = changed(&found);
+                let open = Arc::new(OpenImage { file, path, stamp, changed });
                 if let Some(entry) = self.lock().read.get_mut(&image.id) {
                     entry.open = Some(Arc::clone(&open));
                 }
@@ -186,7 +190,8 @@ impl Stored {
     pub(super) fn compare(&self, folder: &Folder, image: &Image) -> Result<(), StoreError> {
         let (path, removals) = (folder.image(image.id), self.lock().removals);
         let refuse = |stamp, what| Err(self.refuse(image, &path, removals, (stamp, what)));
-        let Some((file, stamp)) = open(&path)? else { return refuse(None, "is missing".to_owned()) };
+        let Some((file, found)) = open(&path)? else { return refuse(None, "is missing".to_owned()) };
+        let stamp = Stamp::of(&found);
         if let Some(fact) = self.fact(image.id, stamp) {
             return fact.wrong.map_or(Ok(()), |reason| Err(StoreError::Damaged(reason)));
         }
@@ -257,9 +262,12 @@ impl Stored {
 }
 
 impl OpenImage {
-    /// Whether nobody has changed, replaced or removed the file since it was compared.
+    /// Whether nobody has changed, renamed, replaced or removed the file since it was opened. Where somebody
+    /// may have, it is opened anew by its name, which costs little.
     fn is_as_compared(&self) -> bool {
-        self.file.metadata().is_ok_and(|file| file.nlink() > 0 && Stamp::of(&file) == self.stamp)
+        self.file.metadata().is_ok_and(|file| {
+            file.nlink() > 0 && Stamp::of(&file) == self.stamp && changed(&file) == self.changed
+        })
     }
 
     /// At most so many bytes from this one on; fewer at the end.
@@ -279,9 +287,14 @@ impl OpenImage {
     }
 }
 
-/// A file, and what tells it from others; `None`: there is none.
-fn open(path: &Path) -> Result<Option<(File, Stamp)>, StoreError> {
-    let opened = File::open(path).and_then(|file| file.metadata().map(|found| (file, Stamp::of(&found))));
+/// When a file, or its names or rights, changed last.
+fn changed(file: &Metadata) -> (i64, i64) {
+    (file.ctime(), file.ctime_nsec())
+}
+
+/// A file, and what is known of it; `None`: there is none.
+fn open(path: &Path) -> Result<Option<(File, Metadata)>, StoreError> {
+    let opened = File::open(path).and_then(|file| file.metadata().map(|found| (file, found)));
     match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         opened => opened.map(Some).map_err(|error| failed(path, "cannot be read", &error)),

@@ -2,7 +2,7 @@ mod late;
 
 use std::{
     fs,
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::PathBuf,
     sync::{Arc, mpsc},
     task::{Context, Waker},
@@ -324,6 +324,22 @@ fn a_file_that_is_put_back_is_read_and_one_that_changes_is_compared_again() {
     fs::rename(&aside, &file).unwrap();
     assert_eq!((bench.glance(image), bench.compare(image)), (ImageFile::Stored, true));
     assert_eq!(bench.read(image, 1024, 16).unwrap().unwrap().bytes, bytes[1024..1040]);
+}
+
+/// Else a backup by hard links would have all images read anew while devices wait.
+#[test]
+fn a_link_or_other_rights_of_a_file_are_no_change_of_it() {
+    let (bench, bytes) = (Bench::new(), firmware(2500));
+    let image = bench.offered("IMAGE001", &bytes);
+    assert!(bench.compare(image) && bench.read(image, 0, 16).unwrap().is_some());
+    // Whatever was to be compared would wait for this.
+    let _busy = bench.compare_nothing();
+    let (file, copy) = (bench.file(image), bench.data.path().join("copy"));
+    fs::hard_link(&file, &copy).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    assert_eq!(bench.read(image, 16, 16).unwrap().unwrap().bytes, bytes[16..32]);
+    fs::remove_file(&copy).unwrap();
+    assert_eq!(bench.read(image, 32, 16).unwrap().unwrap().bytes, bytes[32..48]);
 }
 
 #[test]
