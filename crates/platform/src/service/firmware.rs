@@ -129,9 +129,14 @@ impl Registrar {
         let uploaded = self.clock.now();
         let image = Image { id, product_key, version, size, sha256, uploaded, rollout: None };
         let added = self.registry.add_image(image).await;
-        let is_another = matches!(becomes, Becomes::Another(_));
-        if is_another && added.as_ref().map_or(true, |image| image.id != id) {
-            // Where it is not known whether the image was registered, this line is not reached.
+        let is_of_none = added.as_ref().map_or(true, |image| image.id != id)
+            && match becomes {
+                // Where it is not known whether the image was registered, this line is not reached.
+                Becomes::Another(_) => true,
+                // Its image may have been deleted while the file came, or its product.
+                Becomes::File(_) => self.registry.image(id).await?.is_none(),
+            };
+        if is_of_none {
             self.images.remove(id).await?;
         }
         Ok(UploadView { received: size, image: Some(view_of(&added?, ImageFile::Stored)) })
@@ -153,9 +158,12 @@ impl Registrar {
         if (image.size, image.sha256) != (upload.size, upload.sha256) {
             return Err(image.is_another().into());
         }
-        // A file that cannot be read is put back too: that harms nothing.
-        if self.images.compare(image.clone()).await.is_err() {
-            return Ok(There::Becomes(Becomes::File(image.id)));
+        match self.images.compare(image.clone()).await {
+            Ok(()) => {}
+            // It is missing, or has other bytes.
+            Err(StoreError::Damaged(_)) => return Ok(There::Becomes(Becomes::File(image.id))),
+            // It cannot be read now, which says nothing of its bytes.
+            Err(error) => return Err(error.into()),
         }
         let there = UploadView { received: image.size, image: Some(view_of(image, ImageFile::Stored)) };
         Ok(There::Whole(Box::new(there)))
@@ -472,3 +480,6 @@ fn invalid(field: &'static str, message: impl Into<String>) -> ServiceError {
 fn conflict(message: String) -> ServiceError {
     StoreError::Conflict(message).into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,8 +14,9 @@ use narrowgate_api::{
 
 use super::*;
 use crate::{
+    firmware::{Image, Sha256Sum},
     memory::MemoryStore,
-    ports::{Clock, NobodyConnected},
+    ports::{Clock, NobodyConnected, OfferTo, Registry as _, RegistryChanges as _, UpgradeMoved},
     service::fixtures::{Failing, NOW},
     testing::{
         ManualClock, SeededEntropy, block_on,
@@ -34,6 +35,11 @@ impl LiveSessions for Noted {
 
     fn commands_changed(&self, device: DeviceId) {
         self.0.lock().expect("nobody panicked").push(format!("commands of {}", device.0));
+    }
+
+    fn upgrade_moved(&self, device: DeviceId, moved: UpgradeMoved) {
+        let told = format!("upgrade of {} {}", device.0, moved.state.name());
+        self.0.lock().expect("nobody panicked").push(told);
     }
 
     fn is_serving(&self) -> bool {
@@ -70,6 +76,44 @@ fn new_product(name: &str, product_key: &str) -> NewProduct {
 
 fn new_device(device_key: &str) -> NewDeviceRequest {
     NewDeviceRequest { device_key: Some(device_key.into()), ..NewDeviceRequest::default() }
+}
+
+/// Those who listen learn that the rollout goes on without the device.
+#[test]
+fn an_upgrade_that_ends_with_a_switch_or_a_reset_is_told() {
+    let store = Arc::new(MemoryStore::default());
+    let (operator, noted) = operator_on(store.clone());
+    let told = || std::mem::take(&mut *noted.0.lock().expect("nobody panicked"));
+    block_on(operator.create_product(new_product("meters", "pk"))).expect("it is valid");
+    let ids = ["d1", "d2", "d3"].map(|key| {
+        block_on(operator.create_device("pk", new_device(key))).expect("it is valid");
+        let name = DeviceName { product_key: "pk".into(), device_key: key.into() };
+        block_on(store.device(&name)).expect("it works").expect("it exists").id.0
+    });
+    let image = Image {
+        id: "IMG00001".parse().expect("letters and digits"),
+        product_key: "pk".to_owned(),
+        version: "2.0".to_owned(),
+        size: 8,
+        sha256: Sha256Sum([7; 32]),
+        uploaded: NOW,
+        rollout: None,
+    };
+    let image = block_on(store.add_image(image)).expect("the version is free").id;
+    let to = OfferTo::Share { percent: 100, after: None, limit: 10 };
+    block_on(store.offer_image(image, to, NOW)).expect("it works");
+    append(&*store, ids.map(|id| login(DeviceId(id), NOW)).into());
+    assert!(!block_on(operator.advance_upgrades()).expect("it works").more);
+    told();
+    let name = NamedDevice::by_name;
+    block_on(operator.disable_device(&name("d1"))).expect("it exists");
+    assert_eq!(told(), ["disabled by an operator".to_owned(), format!("upgrade of {} cancelled", ids[0])]);
+    block_on(operator.reset_device(&name("d2"))).expect("it exists");
+    assert_eq!(told(), ["reset by an operator".to_owned(), format!("upgrade of {} cancelled", ids[1])]);
+    block_on(operator.purge_device(&name("d3"))).expect("it exists");
+    assert!(told().contains(&format!("upgrade of {} cancelled", ids[2])));
+    block_on(operator.reset_device(&name("d1"))).expect("it exists");
+    assert_eq!(told(), ["reset by an operator"], "it has ended already");
 }
 
 #[test]
