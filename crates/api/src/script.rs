@@ -146,6 +146,9 @@ pub struct Replayed {
     pub device: DeviceName,
     /// Newest first.
     pub items: Vec<ReplayedItem>,
+    /// Older bodies that were not tried, because that would have taken too long.
+    #[serde(default)]
+    pub left_out: usize,
 }
 
 /// A body that was replayed.
@@ -181,7 +184,7 @@ mod tests {
         }
         let replayed = concat!(
             r#"{"device":{"productKey":"pk","deviceKey":"dk"},"items":[{"receivedAt":7,"hex":"01","#,
-            r#""published":null,"draft":{"hex":"02"},"differs":false}]}"#
+            r#""published":null,"draft":{"hex":"02"},"differs":false}],"leftOut":3}"#
         );
         let tried = Tried::Replayed(serde_json::from_str(replayed).expect("it can be read"));
         assert_eq!(serde_json::to_string(&tried).expect("it can be written"), replayed);

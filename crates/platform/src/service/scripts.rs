@@ -28,6 +28,10 @@ use crate::{
     },
 };
 
+/// After this time no further body is replayed, in milliseconds: who asked for it gives up where a server
+/// says nothing for half a minute, and the two calls of a body may wait for some seconds each.
+const REPLAY_TIME_MS: u64 = 10_000;
+
 /// Bytes of the longest message to a device that is tried.
 const JSON_BYTES_MAX: usize = 64 << 10;
 
@@ -177,7 +181,7 @@ impl Registrar {
         }))
     }
 
-    /// What a device sent of late, through the draft and through what is published.
+    /// What a device sent of late, through the draft and through what is published, for a bounded time.
     ///
     /// # Errors
     /// `Invalid` for a device of another product, and as for [`Self::try_script`].
@@ -199,28 +203,42 @@ impl Registrar {
         }
         let draft = draft.map(|source| Script::new(product_key, source));
         let published = published.map(|published| Script::new(product_key, published.source));
+        let begun = self.clock.now();
         let mut items = Vec::new();
-        for RawBody { arrival, bytes } in bodies {
-            let mut results = [None, None];
-            for (script, result) in [&published, &draft].into_iter().zip(&mut results) {
-                if let Some(script) = script {
-                    *result = Some(self.decoded(script, &bytes, arrival).await?);
-                }
+        for body in &bodies {
+            // A clock that is put back ends it too.
+            if self.clock.now().0.abs_diff(begun.0) >= REPLAY_TIME_MS {
+                break;
             }
-            let [published, draft] = results;
-            let differs = match (&published, &draft) {
-                (Some(one), Some(other)) => text_of(one) != text_of(other),
-                _ => false,
-            };
-            items.push(ReplayedItem {
-                received_at: arrival,
-                hex: hex::write(&bytes),
-                published,
-                draft,
-                differs,
-            });
+            match self.replayed(published.as_ref(), draft.as_ref(), body).await {
+                Ok(item) => items.push(item),
+                // Trials rest after one that ran into a limit: what is done is worth something still.
+                Err(ServiceError::NotRun { .. }) if !items.is_empty() => break,
+                Err(error) => return Err(error),
+            }
         }
-        Ok(Replayed { device: view::name_of(device), items })
+        let left_out = bodies.len() - items.len();
+        Ok(Replayed { device: view::name_of(device), items, left_out })
+    }
+
+    async fn replayed(
+        &self,
+        published: Option<&Script>,
+        draft: Option<&Script>,
+        RawBody { arrival, bytes }: &RawBody,
+    ) -> Result<ReplayedItem, ServiceError> {
+        let mut results = [None, None];
+        for (script, result) in [published, draft].into_iter().zip(&mut results) {
+            if let Some(script) = script {
+                *result = Some(self.decoded(script, bytes, *arrival).await?);
+            }
+        }
+        let [published, draft] = results;
+        let differs = match (&published, &draft) {
+            (Some(one), Some(other)) => text_of(one) != text_of(other),
+            _ => false,
+        };
+        Ok(ReplayedItem { received_at: *arrival, hex: hex::write(bytes), published, draft, differs })
     }
 
     async fn decoded(
@@ -329,127 +347,4 @@ fn invalid(field: &'static str, message: impl Into<String>) -> ServiceError {
 }
 
 #[cfg(test)]
-mod tests {
-    use narrowgate_api::product::ProductPatch;
-
-    use super::*;
-    use crate::{memory::PlainScripts, service::fixtures::registrar_with_product, testing::block_on};
-
-    fn registrar() -> Registrar {
-        let mut registrar = registrar_with_product();
-        registrar.scripts = Arc::new(PlainScripts);
-        registrar
-    }
-
-    fn publish(registrar: &Registrar, source: Option<&str>) -> Result<u32, String> {
-        let wanted = PublishScript { source: source.map(str::to_owned) };
-        let published = block_on(registrar.publish_script("pk", wanted));
-        published.map(|published| published.version).map_err(|error| error.to_string())
-    }
-
-    fn attempt(registrar: &Registrar, wanted: TryScript) -> Result<String, String> {
-        let tried = block_on(registrar.try_script("pk", wanted)).map_err(|error| error.to_string())?;
-        Ok(serde_json::to_string(&tried).expect("it can be written"))
-    }
-
-    fn of_hex(digits: &str) -> TryScript {
-        TryScript { hex: Some(digits.to_owned()), ..TryScript::default() }
-    }
-
-    #[test]
-    fn a_draft_is_published_and_an_older_version_runs_again() {
-        let registrar = registrar();
-        assert_eq!(publish(&registrar, None), Err("there is no draft of product pk".to_owned()));
-        let draft = block_on(registrar.draft_script("pk", "throws".into())).expect("it can be run");
-        assert_eq!(
-            (draft.draft.map(|draft| draft.source).as_deref(), draft.published),
-            (Some("throws"), None)
-        );
-        assert_eq!(publish(&registrar, None), Ok(1));
-        assert_eq!(publish(&registrar, Some("copy")), Ok(2));
-        let shown = block_on(registrar.script("pk")).expect("it exists");
-        assert_eq!((shown.draft, shown.published.map(|version| version.source)), (None, Some("copy".into())));
-        assert_eq!(block_on(registrar.roll_back_script("pk", 1)).map(|stands| stands.version).ok(), Some(3));
-        let versions = block_on(registrar.script_versions("pk")).expect("it exists").items;
-        let versions: Vec<_> = versions.iter().map(|row| (row.version, row.restores, &*row.by)).collect();
-        assert_eq!(versions, [(3, Some(1), "owner"), (2, None, "owner"), (1, None, "owner")]);
-        assert_eq!(block_on(registrar.script_version("pk", "2")).expect("it is kept").source, "copy");
-        for missing in ["0", "9", "x"] {
-            let error = block_on(registrar.script_version("pk", missing)).expect_err("there is none");
-            assert_eq!(error.to_string(), format!("there is no version {missing}"));
-        }
-        let error = block_on(registrar.roll_back_script("pk", 9)).expect_err("there is none");
-        assert_eq!(error.to_string(), "there is no version 9");
-    }
-
-    #[test]
-    fn who_publishes_for_a_product_that_speaks_json_is_warned() {
-        let registrar = registrar();
-        let warnings = |source: &str| {
-            let wanted = PublishScript { source: Some(source.to_owned()) };
-            block_on(registrar.publish_script("pk", wanted)).expect("it can be run").warnings
-        };
-        assert_eq!(warnings("copy").len(), 1);
-        let patch = ProductPatch { data_format: Some(DataFormat::Custom), ..ProductPatch::default() };
-        let view = block_on(registrar.update_product("pk", patch)).expect("it is valid");
-        assert_eq!((view.data_format, warnings("throws").len()), (DataFormat::Custom, 0));
-    }
-
-    #[test]
-    fn a_source_that_cannot_be_run_changes_nothing_and_says_where() {
-        let registrar = registrar();
-        publish(&registrar, Some("copy")).expect("it can be run");
-        let said = "script is not acceptable: the source is \"nonsense\" (line 1)";
-        assert_eq!(publish(&registrar, Some("nonsense")), Err(said.to_owned()));
-        let error = block_on(registrar.draft_script("pk", "nonsense".into())).expect_err("it is refused");
-        assert_eq!(error.to_string(), said);
-        let shown = block_on(registrar.script("pk")).expect("it exists");
-        assert_eq!((shown.draft, shown.published.map(|version| version.about.version)), (None, Some(1)));
-        let registrar = registrar_with_product();
-        let said = "the script cannot be run now: this process runs no scripts";
-        assert_eq!(publish(&registrar, Some("copy")), Err(said.to_owned()));
-    }
-
-    #[test]
-    fn a_trial_says_what_comes_of_bytes_and_of_a_message() {
-        let registrar = registrar();
-        assert_eq!(attempt(&registrar, of_hex("7b7d")), Err("there is no script of product pk".to_owned()));
-        let with = |source: &str, wanted| TryScript { source: Some(source.to_owned()), ..wanted };
-        let wanted = with("copy", of_hex("7B 22 61 22 3a 20 31 7d"));
-        assert_eq!(attempt(&registrar, wanted).as_deref(), Ok(r#"{"json":{"a":1}}"#));
-        let json = RawValue::from_string(r#"{"a": 1}"#.to_owned()).ok();
-        let wanted = with("copy", TryScript { json, ..TryScript::default() });
-        assert_eq!(attempt(&registrar, wanted).as_deref(), Ok(r#"{"hex":"7b2261223a20317d"}"#));
-        // What no device could be sent is no success.
-        let json = RawValue::from_string(format!("\"{}\"", "x".repeat(10_239))).ok();
-        let wanted = with("copy", TryScript { json, ..TryScript::default() });
-        let said = attempt(&registrar, wanted).expect("it is tried");
-        assert!(said.contains("it returned 10241 bytes; a message has at most 10240"), "{said}");
-        let said = r#"{"error":{"message":"the source is \"throws\"","line":1}}"#;
-        assert_eq!(attempt(&registrar, with("throws", of_hex("00"))).as_deref(), Ok(said));
-        let tried = attempt(&registrar, with("copy", of_hex("5b5d"))).expect("the script itself runs");
-        assert!(tried.starts_with(r#"{"error":{"message":"what rawDataToJsonStr returned"#), "{tried}");
-        assert!(
-            attempt(&registrar, with("busy", of_hex("00")))
-                .is_err_and(|said| said.contains("cannot be run now"))
-        );
-        publish(&registrar, Some("throws")).expect("it can be run");
-        assert_eq!(attempt(&registrar, of_hex("7b7d")).as_deref(), Ok(said), "what is published");
-        block_on(registrar.draft_script("pk", "copy".into())).expect("it can be run");
-        assert_eq!(attempt(&registrar, of_hex("7b7d")).as_deref(), Ok(r#"{"json":{}}"#), "the draft");
-        for (digits, said) in [
-            ("", "hex has no bytes"),
-            ("0", "hex has 1 digit; a byte has two"),
-            ("0g", "hex has 'g', which is not a hexadecimal digit"),
-        ] {
-            assert_eq!(attempt(&registrar, of_hex(digits)), Err(said.to_owned()));
-        }
-        let long = attempt(&registrar, of_hex(&"00".repeat(10_241)));
-        assert_eq!(long, Err("hex has 10241 bytes; at most 10240 are accepted".to_owned()));
-        let longer = Registrar { message_limit: MessageLimit::new(65_536), ..registrar.clone() };
-        assert!(attempt(&longer, of_hex(&"00".repeat(65_536))).is_ok());
-        let long = attempt(&longer, of_hex(&"00".repeat(65_537)));
-        assert_eq!(long, Err("hex has 65537 bytes; at most 65536 are accepted".to_owned()));
-        assert!(attempt(&registrar, TryScript::default()).is_err());
-    }
-}
+mod tests;
