@@ -66,27 +66,45 @@ pub(super) fn run(command: ScriptCommand, config: &Config, output: Output) -> Re
 }
 
 fn publish(product_key: &str, file: &Path, config: &Config, output: Output) -> Result<(), Failure> {
-    let source = Some(read(file, SCRIPT_BYTES_MAX, "script")?);
+    let source = Some(told(read(file, SCRIPT_BYTES_MAX, "script"), output)?);
     let call = Call::publish_script(product_key, &PublishScript { source });
     match Access::open(config)?.call_once(call) {
         Ok(published) => output::print(output, &published, Layout::Record),
         Err(failure) => {
-            // The one document on standard output, for programs.
-            if let (Output::Json, Some(error)) = (output, refused(&failure)) {
-                output::print(output, &Failed { error }, Layout::Record)?;
+            if let Some(error) = refused(&failure) {
+                print_error(error, output)?;
             }
             Err(failure.file(name_of(file)))
         }
     }
 }
 
+/// Prints also as a document why a file that is to be tried or published is none.
+fn told<T>(read: Result<T, Failure>, output: Output) -> Result<T, Failure> {
+    if let Err(failure) = &read {
+        let message = reason(failure).unwrap_or(&failure.headline).to_owned();
+        print_error(ScriptError { message, line: None }, output)?;
+    }
+    read
+}
+
+/// The one document on standard output, for programs.
+fn print_error(error: ScriptError, output: Output) -> Result<(), Failure> {
+    match output {
+        Output::Json => output::print(output, &Failed { error }, Layout::Record),
+        Output::Table => Ok(()),
+    }
+}
+
+fn reason(failure: &Failure) -> Option<&str> {
+    failure.parts.iter().find_map(|(label, text)| (label == "reason").then_some(text.as_str()))
+}
+
 /// What the server says of a source that it refuses.
 fn refused(failure: &Failure) -> Option<ScriptError> {
-    let part = |label: &str| {
-        failure.parts.iter().find_map(|(known, text)| (known == label).then_some(text.as_str()))
-    };
-    let said = part("reason")?.strip_prefix("script is not acceptable: ")?;
-    let line: Option<u32> = part("line").and_then(|line| line.parse().ok());
+    let said = reason(failure)?.strip_prefix("script is not acceptable: ")?;
+    let line = failure.parts.iter().find(|(label, _)| label == "line");
+    let line: Option<u32> = line.and_then(|(_, line)| line.parse().ok());
     let end = line.map(|line| format!(" (line {line})")).unwrap_or_default();
     Some(ScriptError { message: said.strip_suffix(&*end).unwrap_or(said).to_owned(), line })
 }
@@ -110,8 +128,8 @@ fn show(product_key: &str, version: Option<u32>, config: &Config, output: Output
 
 fn attempt(arguments: TryArgs, config: &Config, output: Output) -> Result<(), Failure> {
     let TryArgs { product_key, hex, json, from, file } = arguments;
-    let source = file.map(|file| read(&file, SCRIPT_BYTES_MAX, "script")).transpose()?;
-    let json = json.map(|file| read_json(&file)).transpose()?;
+    let source = file.map(|file| told(read(&file, SCRIPT_BYTES_MAX, "script"), output)).transpose()?;
+    let json = json.map(|file| told(read_json(&file), output)).transpose()?;
     let is_replay = from.is_some();
     let wanted = TryScript { hex, json, from, source };
     if is_replay {
@@ -154,6 +172,12 @@ fn print_replayed(replayed: &Replayed, is_own: bool, output: Output) -> Result<(
         let why =
             if is_own { "no server is running, which keeps it in memory" } else { "it is not kept long" };
         output::note(format_args!("the device has sent no bytes of late, as far as is known: {why}"));
+    }
+    if replayed.left_out > 0 {
+        let (tried, left_out) = (bodies(replayed.items.len()), replayed.left_out);
+        output::note(format_args!(
+            "only the newest {tried} could be tried in time; {left_out} were left out"
+        ));
     }
     // What runs from the next message on: the draft, where there is one.
     let fails = |item: &&ReplayedItem| {

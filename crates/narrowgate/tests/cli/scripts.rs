@@ -206,7 +206,10 @@ fn bad_usage_of_a_trial_is_told() {
     of(&["--from", "dk-1"]).failed(1, &["there is no device"]);
     program.json(&["device", "create", "--product", "pk", "--device-key", "dk-1"]);
     let replayed = program.json(&["script", "try", "pk", "--file", &file, "--from", "pk/dk-1"]);
-    assert_eq!(replayed, json!({"device": {"productKey": "pk", "deviceKey": "dk-1"}, "items": []}));
+    assert_eq!(
+        replayed,
+        json!({"device": {"productKey": "pk", "deviceKey": "dk-1"}, "items": [], "leftOut": 0})
+    );
     program.json(&["product", "create", "valves", "--product-key", "other"]);
     program.json(&["device", "create", "--product", "other", "--device-key", "dk-2"]);
     of(&["--from", "other/dk-2"]).failed(64, &["--from names a device of product other"]);
@@ -234,6 +237,17 @@ fn empty_standard_input_is_called_so() {
     with_input(&program, &["script", "try", "pk", "--file", "-", "--hex", "00"], "").failed(1, &empty);
     let file = program.file("empty.js", "");
     program.run(&["script", "publish", "pk", &file]).failed(1, &["empty.js", "it is empty"]);
+    // Programs find it on standard output, as they find what is wrong with a source.
+    for command in [
+        &["script", "publish", "pk", &file][..],
+        &["script", "try", "pk", "--file", &file, "--hex", "00"],
+        &["script", "try", "pk", "--json", &file],
+    ] {
+        let ended = program.run(&[command, &["-o", "json"]].concat());
+        assert!(ended.code == 1 && ended.stderr.contains("empty.js"), "{ended:?}");
+        let told: Value = serde_json::from_str(&ended.stdout).expect("one document");
+        assert_eq!(told, json!({"error": {"message": "it is empty", "line": null}}), "{command:?}");
+    }
     let refused = with_input(&program, &["script", "publish", "pk", "-"], "function");
     refused.failed(1, &["cannot publish the script", "standard input", "SyntaxError"]);
 }
