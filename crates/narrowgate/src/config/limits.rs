@@ -33,7 +33,8 @@ pub(super) static MESSAGE_BYTES: Key<Size> = Key {
     name: "limits.message_bytes",
     default: "10KiB",
     accepts: Size(*MessageLimit::BYTES.start() as u64..=*MessageLimit::BYTES.end() as u64),
-    help: "the largest message of a device, in one datagram or in blocks, {accepted}; longer ones get 4.13",
+    help: "the largest message of a device, in one datagram or in blocks, {accepted}; longer ones get 4.13. \
+           A value of more than 10 KiB is kept in the history, and not as a latest value",
 };
 
 static DEVICE_COMMANDS: Key<Number<usize>> = Key {

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     ids::{DeviceId, UnixMillis},
     rules::{
-        latest::{BYTES_MAX, POINTS_MAX},
+        latest::{BYTES_MAX, POINTS_MAX, VALUE_BYTES_MAX},
         refusal::Refusal,
     },
 };
@@ -93,9 +93,11 @@ impl LogEntry {
     /// What a device's log says, once, when not all of its latest values are kept.
     pub fn latest_bounded(device: DeviceId, at: UnixMillis) -> Self {
         let detail = format!(
-            "latest values are kept of at most {POINTS_MAX} points and {} KiB of a device; this one \
-             has more: those it has not reported for longest are left out, and their history is complete",
-            BYTES_MAX >> 10
+            "latest values are kept of at most {POINTS_MAX} points and {} KiB of a device, and of at most {} \
+             KiB each; this one has more: a longer value is left out with the one before it, and so are the \
+             points that it has not reported for longest. Their history is complete",
+            BYTES_MAX >> 10,
+            VALUE_BYTES_MAX >> 10
         );
         Self {
             reason: Some(Reason::TooLarge),
