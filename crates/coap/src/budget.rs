@@ -34,6 +34,14 @@ impl Budget {
         Self { bytes_max, bytes_used: 0, body_bytes_used: 0 }
     }
 
+    /// The least `bytes_max` with which `count` endpoints can each have a body in transfer that takes `bytes`
+    /// with all that belongs to it.
+    #[must_use]
+    pub const fn for_bodies(count: usize, bytes: usize) -> usize {
+        // The last one goes on while `BODY_SHARES` times what it holds are free.
+        bytes.saturating_mul(BODIES_PART.saturating_mul(count.saturating_add(BODY_SHARES)))
+    }
+
     /// The bytes that are held now.
     #[must_use]
     pub const fn bytes_used(&self) -> usize {
@@ -109,6 +117,22 @@ mod tests {
         let (least, most) = (held.iter().min().copied(), held.iter().max().copied());
         assert!(most.zip(least).is_none_or(|(most, least)| most - least <= 16), "equal parts");
         (most.unwrap_or(0), budget.bytes_max() - budget.bytes_used())
+    }
+
+    #[test]
+    fn as_many_endpoints_as_a_budget_is_made_for_can_each_send_a_body() {
+        for (count, bytes, block) in [(1, 1024, 64), (16, 10 << 10, 1024), (16, 64 << 10, 1024)] {
+            let mut budget = Budget::new(Budget::for_bodies(count, bytes));
+            for endpoint in 0..count {
+                for held in (0..bytes).step_by(block) {
+                    // What is held is given back and taken again with the block.
+                    budget.refund_body(held);
+                    assert!(budget.has_body_room(held, held + block), "{endpoint} of {count} with {held}");
+                    budget.charge_body(held + block);
+                }
+            }
+            assert!(!budget.has_body_room(bytes + 1, bytes + block), "it is no more than is needed");
+        }
     }
 
     #[test]

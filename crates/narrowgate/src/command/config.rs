@@ -29,6 +29,11 @@ pub(super) fn run(only: Option<&str>, config: &Config, output: Output) -> Result
     for warning in mistyped_warnings() {
         output::note(format_args!("warning: {warning}"));
     }
+    // Not refused: a flag of the server may change it, or the machine that the server runs on.
+    if let Err(failure) = config.check_server() {
+        output::note("warning: without flags, a server does not start here:");
+        failure.print();
+    }
     let settings: Vec<Setting<'_>> = config
         .values
         .all()

@@ -51,13 +51,17 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         }
     }
     let load = |server: &ServerArgs| Config::load(&global, server);
+    let load_server = |server: &ServerArgs| {
+        let config = load(server)?;
+        config.check_server().map(|()| config)
+    };
     let form = global.output.unwrap_or(Output::Table);
     let offline = ServerArgs::default();
     match command {
         Command::Completions { shell } => completions::run(shell),
         Command::Config { key } => config::run(key.as_deref(), &load(&offline)?, form),
-        Command::Serve(arguments) => serve::run(&load(&arguments)?),
-        Command::Demo(arguments) => demo::run(&load(&arguments)?, form),
+        Command::Serve(arguments) => serve::run(&load_server(&arguments)?),
+        Command::Demo(arguments) => demo::run(&load_server(&arguments)?, form),
         Command::Product(command) => product::run(command, &load(&offline)?, form),
         Command::Model(command) => model::run(command, &load(&offline)?, form),
         Command::Script(command) => script::run(command, &load(&offline)?, form),

@@ -118,6 +118,14 @@ impl Config {
         together::check(&config)?;
         Ok(config)
     }
+
+    /// Refuses what has no effect in a server with these flags, on this machine.
+    ///
+    /// # Errors
+    /// The first such value, with its place.
+    pub(crate) fn check_server(&self) -> Result<(), Failure> {
+        together::check_server(self)
+    }
 }
 
 /// Environment variables that look like keys and are none: probably mistyped.

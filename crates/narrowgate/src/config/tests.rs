@@ -224,12 +224,6 @@ fn values_that_have_no_effect_together_are_refused() {
     let etm = "[dtls]\nrequire_encrypt_then_mac = true\nsuites = [\"TLS_PSK_WITH_AES_128_CBC_SHA256\"]\n";
     assert!(load(etm, &[], &ServerArgs::default()).is_ok());
     let slow = "[nbiot]\nack_timeout = \"5s\"\n";
-    let small = "[session]\nanswer_memory = \"1MiB\"\n[dtls]\nshards = 1\n[limits]\n";
-    assert!(load(&format!("{small}message_bytes = \"15KiB\"\n"), &[], &ServerArgs::default()).is_ok());
-    let large = load(&format!("{small}message_bytes = \"16KiB\"\n"), &[], &ServerArgs::default());
-    let text = large.unwrap_err().to_string();
-    assert!(text.contains("line 6   (limits.message_bytes)"), "{text}");
-    assert!(text.contains("too much for session.answer_memory, \"1MiB\""), "{text}");
     for (file, line, key, reason) in [
         (slow, "empty_ack_after = \"5s\"", "nbiot.empty_ack_after", "not shorter than nbiot.ack_timeout"),
         (memory, "retention = \"400d\"", "store.retention", "store.kind is memory"),
@@ -251,6 +245,38 @@ fn values_that_have_no_effect_together_are_refused() {
     let variables = [("NARROWGATE_STORE_KIND", "memory"), ("NARROWGATE_STORE_RETENTION", "400d")];
     let text = load("", &variables, &ServerArgs::default()).unwrap_err().to_string();
     assert!(text.contains("environment NARROWGATE_STORE_RETENTION"), "{text}");
+}
+
+#[test]
+fn what_depends_on_the_flags_of_a_server_is_refused_only_where_one_starts() {
+    let small = "[session]\nanswer_memory = \"1MiB\"\n[dtls]\nshards = 1\n[limits]\n";
+    let same = "[dtls]\nlisten = \"127.0.0.1:5683\"\n[coap]\nlisten = \"127.0.0.1:5683\"\n";
+    let plain = ServerArgs { coap: Some("127.0.0.1:5683".to_owned()), ..ServerArgs::default() };
+    let other = ServerArgs { coap: Some("127.0.0.1:5690".to_owned()), ..ServerArgs::default() };
+    let two = ServerArgs { shards: Some("2".to_owned()), ..ServerArgs::default() };
+    let none = ServerArgs::default();
+    let too_much = "too much for session.answer_memory, \"1MiB\": 16 such messages";
+    for (file, flags, refused) in [
+        (format!("{small}message_bytes = \"7KiB\"\n"), &none, None),
+        (format!("{small}message_bytes = \"8KiB\"\n"), &none, Some(("limits.message_bytes", too_much))),
+        (format!("{small}message_bytes = \"4KiB\"\n"), &two, Some(("limits.message_bytes", too_much))),
+        (format!("{small}message_bytes = \"4KiB\"\n"), &plain, Some(("limits.message_bytes", too_much))),
+        (small.to_owned(), &none, None),
+        ("[coap]\nlogins_max = 5\n".to_owned(), &none, Some(("coap.logins_max", "coap.listen is off"))),
+        ("[coap]\nlogins_max = 5\n".to_owned(), &plain, None),
+        (same.to_owned(), &none, Some(("coap.listen", "is where DTLS listens"))),
+        (same.to_owned(), &other, None),
+    ] {
+        let config = load(&file, &[], flags).unwrap_or_else(|failure| panic!("{file}: {failure}"));
+        let found = config.check_server().map_err(|failure| (failure.exit, failure.to_string()));
+        match (found, refused) {
+            (Ok(()), None) => {}
+            (Err((Exit::Config, text)), Some((key, reason))) => {
+                assert!(text.contains(&format!("({key})")) && text.contains(reason), "{text}");
+            }
+            (found, _) => panic!("{file}: {found:?}"),
+        }
+    }
 }
 
 #[test]

@@ -1,18 +1,23 @@
 //! Values that are good alone and have no effect together. A default offends nobody: only what somebody has
 //! set is refused.
+//!
+//! Some depend on the flags of a server, or on the machine that it runs on: those are refused where a server
+//! starts, and hinder no other command ([`check_server`]).
 
 use std::fmt;
 
+use narrowgate_coap::Budget;
 use narrowgate_dtls::CipherSuite;
 
 use super::{Config, Origin, StoreKind, admission, coap, dtls, key::Setting, limits, nbiot, session, store};
 use crate::failure::Failure;
 
-/// The part of a shard's memory for answers that a body in blocks may have grown to and still take a block
-/// more: a 16th of the quarter that is for bodies, beside itself.
-const BODY_PARTS: u64 = 4 * (16 + 1);
+/// Bodies of the largest size that a shard must have room for at a time.
+const BODIES_MIN: usize = 16;
+/// Bytes that a body in transfer takes beside itself.
+const BESIDE_BODY_BYTES: usize = 512;
 
-/// Refuses the first value that has no effect.
+/// Refuses the first value that has no effect, whatever the server's flags and machine.
 ///
 /// # Errors
 /// The value, where it was set, and beside which other it does nothing.
@@ -33,33 +38,46 @@ pub(super) fn check(config: &Config) -> Result<(), Failure> {
         let reason = format_args!("is more than {all}: it would never be reached");
         return Err(refuse(config, &admission::HANDSHAKES_PER_ADDRESS_MAX, reason));
     }
-    if config.coap.listen.is_none() && is_set(config, &coap::LOGINS_MAX) {
-        let reason = format_args!("has no effect: coap.listen is off");
-        return Err(refuse(config, &coap::LOGINS_MAX, reason));
-    }
     if config.nbiot.separate_after >= config.nbiot.ack_timeout {
         let first = shown(config, &nbiot::ACK_TIMEOUT);
         let reason = format_args!("is not shorter than {first}: the device would repeat its request before");
         return Err(refuse(config, &nbiot::EMPTY_ACK_AFTER, reason));
-    }
-    let shards = u64::from(config.dtls.shards) * if config.coap.listen.is_some() { 2 } else { 1 };
-    let message_bytes = u64::try_from(config.limits.message.bytes()).unwrap_or(u64::MAX);
-    if message_bytes.saturating_mul(BODY_PARTS).saturating_mul(shards) > config.session.answer_memory_bytes
-        && is_set(config, &limits::MESSAGE_BYTES)
-    {
-        let memory = shown(config, &session::ANSWER_MEMORY);
-        let reason = format_args!("is too much for {memory}: a message in blocks would find no room there");
-        return Err(refuse(config, &limits::MESSAGE_BYTES, reason));
-    }
-    if config.coap.listen.is_some_and(|listen| listen == config.dtls.listen && listen.port() != 0) {
-        let reason = format_args!("is where DTLS listens (dtls.listen): choose another port");
-        return Err(refuse(config, &coap::LISTEN, reason));
     }
     if config.store.kind == StoreKind::Memory
         && let Some(key) = store::OF_FILES.into_iter().find(|key| is_set(config, *key))
     {
         let reason = format_args!("has no effect: store.kind is memory, which keeps nothing in files");
         return Err(refuse(config, key, reason));
+    }
+    Ok(())
+}
+
+/// Refuses the first value that has no effect in a server with these flags, on this machine.
+///
+/// # Errors
+/// The value, where it was set, and beside which other it does nothing.
+pub(super) fn check_server(config: &Config) -> Result<(), Failure> {
+    if config.coap.listen.is_none() && is_set(config, &coap::LOGINS_MAX) {
+        let reason = format_args!("has no effect: coap.listen is off");
+        return Err(refuse(config, &coap::LOGINS_MAX, reason));
+    }
+    if config.coap.listen.is_some_and(|listen| listen == config.dtls.listen && listen.port() != 0) {
+        let reason = format_args!("is where DTLS listens (dtls.listen): choose another port");
+        return Err(refuse(config, &coap::LISTEN, reason));
+    }
+    if is_set(config, &limits::MESSAGE_BYTES) {
+        let shards = u64::from(config.dtls.shards) * if config.coap.listen.is_some() { 2 } else { 1 };
+        let body_bytes = config.limits.message.bytes() + BESIDE_BODY_BYTES;
+        let shard_bytes = u64::try_from(Budget::for_bodies(BODIES_MIN, body_bytes)).unwrap_or(u64::MAX);
+        if shard_bytes.saturating_mul(shards) > config.session.answer_memory_bytes {
+            let memory = shown(config, &session::ANSWER_MEMORY);
+            let shards = crate::output::counted(shards, "shard");
+            let reason = format_args!(
+                "is too much for {memory}: {BODIES_MIN} such messages in blocks at a time find no room in \
+                 each of {shards}"
+            );
+            return Err(refuse(config, &limits::MESSAGE_BYTES, reason));
+        }
     }
     Ok(())
 }

@@ -21,8 +21,8 @@ impl Default for MessageLimit {
 }
 
 impl MessageLimit {
-    /// What `limits.message_bytes` may say. The upper end is what a script may return (64 KiB), and a share
-    /// of the memory for bodies in blocks that many devices can have at once.
+    /// What `limits.message_bytes` may say. The upper end is what a script may return (64 KiB); how many
+    /// devices can send as much in blocks at a time is up to the memory for that.
     pub const BYTES: RangeInclusive<usize> = 1024..=64 * 1024;
 
     /// This limit; the nearest one of [`Self::BYTES`] for any other.
