@@ -29,6 +29,7 @@ const AT_ONCE_MAX: usize = 2;
 /// Refusals of one kind that are looked into per second: each takes some milliseconds of a processor at most.
 const PER_SECOND_MAX: u32 = 20;
 /// The same for one source (a device, or an address), so that a single loud one leaves some for the others.
+/// Of a device that is only claimed, the last ones are kept for networks that had none in this second.
 const PER_SOURCE_MAX: u32 = 5;
 /// How long a server that stops waits for what is being looked into.
 pub(crate) const SETTLE_MAX: Duration = Duration::from_secs(5);
@@ -273,7 +274,9 @@ mod tests {
             }
             admitted
         };
-        assert_eq!((0..100).filter(|number| admitted(claimed(*number, 1))).count(), 3, "of one device");
+        assert_eq!((0..100).filter(|number| admitted(claimed(*number, 1))).count(), 1, "of one network");
+        let elsewhere = |n| Origin::peer(IpAddr::from([10, 1, n, 1]), Some(DeviceId(1)));
+        assert_eq!((0..100).filter(|number| admitted(elsewhere(*number))).count(), 2, "of one device");
         let others = (100..=255).filter(|number| admitted(claimed(*number, i64::from(*number)))).count();
         assert_eq!(others, PER_SECOND_MAX as usize - PER_SOURCE_MAX as usize);
     }

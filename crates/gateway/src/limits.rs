@@ -47,9 +47,11 @@ impl Class {
 /// Entries at most of one source (a device, or an address) in each class: a single loud one does not silence
 /// the others.
 const ENTRIES_OF_SOURCE: Rate = Rate { every: Duration::from_millis(200), burst: 50 };
-/// Of these, at most so many where the device is claimed from one network: five loud networks and more use up
-/// what the device has, and half of it is kept for those that had none of late.
-const ENTRIES_OF_NETWORK: Rate = Rate { every: Duration::from_secs(1), burst: 20 };
+/// Of these, at most so many where the device is claimed from one network: a fifth of what is not kept for
+/// new ones. So four loud networks leave a fifth to the device's own.
+const ENTRIES_OF_NETWORK: Rate = Rate { every: Duration::from_secs(1), burst: 5 };
+/// And from all networks of one site: two fifths. A site has one network, or many (an IPv6 /48).
+const ENTRIES_OF_SITE: Rate = Rate { every: Duration::from_millis(500), burst: 10 };
 /// Whoever caused no entry in this time is new: half of a class is kept for those.
 const NEW_AFTER: Duration = Duration::from_secs(60);
 /// Sources that are remembered for each class; beyond it one counts as new and with its whole share. Their
@@ -63,6 +65,7 @@ pub(crate) struct Entries {
     burst: u32,
     by_source: Buckets<Source>,
     by_network: Buckets<Source>,
+    by_site: Buckets<Source>,
     /// Who caused an entry of late.
     known: Buckets<Source>,
 }
@@ -75,6 +78,7 @@ impl Entries {
             burst: rate.burst,
             by_source: Buckets::new(ENTRIES_OF_SOURCE, SOURCES_MAX),
             by_network: Buckets::new(ENTRIES_OF_NETWORK, SOURCES_MAX),
+            by_site: Buckets::new(ENTRIES_OF_SITE, SOURCES_MAX),
             known: Buckets::new(Rate { every: NEW_AFTER, burst: 1 }, SOURCES_MAX),
         }
     }
@@ -84,7 +88,9 @@ impl Entries {
         let kept = |source, burst| if self.known.holds_back(source, now) { burst / 2 } else { 0 };
         let kept_of_all = kept(origin.proven, self.burst);
         let kept_of_source = origin.claim.map_or(0, |claim| kept(claim.site, ENTRIES_OF_SOURCE.burst));
-        let is_held_back = origin.claim.is_some_and(|claim| self.by_network.holds_back(claim.network, now));
+        let is_held_back = origin.claim.is_some_and(|Claim { network, site }| {
+            self.by_network.holds_back(network, now) || self.by_site.holds_back(site, now)
+        });
         if is_held_back
             || !self.all.has_more_than(kept_of_all, now)
             || !self.by_source.has_more_than(origin.source, kept_of_source, now)
@@ -93,6 +99,7 @@ impl Entries {
         }
         if let Some(claim) = origin.claim {
             self.by_network.take(claim.network, now);
+            self.by_site.take(claim.site, now);
             self.known.take(claim.site, now);
         }
         self.by_source.take(origin.source, now);
@@ -140,7 +147,8 @@ pub(crate) struct Origin {
 struct Claim {
     /// Whose part of the device's share it is: a /24, or an IPv6 /64, as one subscriber has it.
     network: Source,
-    /// What counts as new or not new: a /24, or an IPv6 /48, as one customer has it, with 65,536 of /64.
+    /// What has at most two parts, and counts as new or not new: a /24, or an IPv6 /48, as one customer has
+    /// it, with 65,536 of /64.
     site: Source,
 }
 
@@ -197,8 +205,8 @@ impl Origin {
 }
 
 /// What was done in this second, in total and for each source. The first of each peer may take all of it, the
-/// others half. A device that is claimed has the share of a source from each network, and of two in all. As
-/// many sources are kept as three times the total at most.
+/// others half. The last of what a device has that is only claimed are kept for sites that had none. As many
+/// sources are kept as three times the total at most.
 #[derive(Debug)]
 pub(crate) struct PerSecond {
     total_max: u32,
@@ -209,6 +217,9 @@ pub(crate) struct PerSecond {
     by_source: HashMap<Source, u32, RandomState>,
     second: Instant,
 }
+
+/// Of what a claimed device has in a second, so many are kept for sites that had none.
+const KEPT_FOR_NEW_SITES: u32 = 2;
 
 impl PerSecond {
     pub(crate) fn new(total_max: u32, per_source_max: u32, now: Instant) -> Self {
@@ -224,21 +235,17 @@ impl PerSecond {
         }
         let of = |source| self.by_source.get(&source).copied().unwrap_or(0);
         let is_new = of(origin.proven) == 0;
-        let has_share = match origin.claim {
-            Some(claim) => {
-                of(claim.network) < self.per_source_max && of(origin.source) < 2 * self.per_source_max
-            }
-            None => of(origin.source) < self.per_source_max,
-        };
-        let has_room = self.taken < self.total_max && has_share;
+        let is_known_site = origin.claim.is_some_and(|claim| of(claim.site) > 0);
+        let kept = if is_known_site { KEPT_FOR_NEW_SITES } else { 0 };
+        let has_room = self.taken < self.total_max && of(origin.source) + kept < self.per_source_max;
         if !has_room || !(is_new || self.again < self.total_max / 2) {
             return false;
         }
         self.taken += 1;
         self.again += u32::from(!is_new);
         let proven = Some(origin.proven).filter(|proven| *proven != origin.source);
-        let network = origin.claim.map(|claim| claim.network);
-        for source in [Some(origin.source), proven, network].into_iter().flatten() {
+        let site = origin.claim.map(|claim| claim.site);
+        for source in [Some(origin.source), proven, site].into_iter().flatten() {
             *self.by_source.entry(source).or_default() += 1;
         }
         true
@@ -319,7 +326,7 @@ mod tests {
         // And a peer that uses many addresses for one device gets the share of one.
         let start = start + SECOND;
         let many = (0..100).flat_map(|address| claims(address, 7..8));
-        assert_eq!(taken(&mut bucket, start, many), 10);
+        assert_eq!(taken(&mut bucket, start, many), 10 - 2, "and two are kept for other networks");
     }
 
     #[test]
@@ -360,11 +367,11 @@ mod tests {
         let mut entries = Entries::new(Class::Handshake);
         let claimed =
             |address: u8, device| Origin::peer(IpAddr::from([10, 0, 0, address]), Some(DeviceId(device)));
-        assert_eq!((0..1000).filter(|_| entries.take(claimed(1, 7), start)).count(), 20);
+        assert_eq!((0..1000).filter(|_| entries.take(claimed(1, 7), start)).count(), 5);
         assert!(!entries.take(claimed(2, 7), start), "of one network");
         assert!(entries.take(claimed(2, 8), start));
         // Who names many devices is still one peer.
-        assert_eq!((0..1000).filter(|n| entries.take(claimed(1, 100 + n), start)).count(), 125 - 21);
+        assert_eq!((0..1000).filter(|n| entries.take(claimed(1, 100 + n), start)).count(), 125 - 6);
     }
 
     fn claims(address: &str) -> Origin {
@@ -384,7 +391,32 @@ mod tests {
                 written += strangers.filter(|origin| entries.take(*origin, now)).count();
                 assert!(entries.take(claims(own), now), "{own} in second {second}");
             }
-            assert_eq!(written, 20 + 999, "one network, however many addresses");
+            assert_eq!(written, 5 + 999, "one network, however many addresses");
+        }
+    }
+
+    /// Four /24, four /64 of as many /48, or two /48 with many /64; some go on all the time, others pause.
+    #[test]
+    fn four_loud_networks_hide_nothing_that_the_device_is_refused() {
+        type Loud = fn(u32) -> String;
+        let networks: Loud = |n| format!("10.0.{}.{}", n % 4, n % 250);
+        let subnets: Loud = |n| format!("2001:db8:{}::{n:x}", 2 + n % 4);
+        let customers: Loud = |n| format!("2001:db8:{}:{:x}::1", 2 + n % 2, n % 65_536);
+        let ways = [("192.0.2.1", networks), ("2001:db8:1::1", subnets), ("2001:db8:1::1", customers)];
+        for (own, loud) in ways {
+            for (noise_s, pause_s) in [(1000, 0), (40, 20), (5, 5), (1, 9), (1, 70), (62, 58)] {
+                let start = crate::tests::start();
+                let mut entries = Entries::new(Class::Handshake);
+                for tenth in 0..3000 {
+                    let now = start + tenth * SECOND / 10;
+                    let is_loud = tenth / 10 % (noise_s + pause_s) < noise_s;
+                    for n in (0..12).filter(|_| is_loud) {
+                        entries.take(claims(&loud(12 * tenth + n)), now);
+                    }
+                    let is_tried = tenth % 10 == 9 || tenth < 4;
+                    assert!(!is_tried || entries.take(claims(own), now), "{own} after {tenth}, {noise_s} s");
+                }
+            }
         }
     }
 
@@ -410,18 +442,31 @@ mod tests {
             }
             assert!(seen >= 8, "{own}: {seen}");
             assert!((1000..=50 + 600 * 5).contains(&(written + seen)), "{own}: {written}");
-            let kept = [&entries.known, &entries.by_network, &entries.by_source].map(Buckets::len);
+            let kept =
+                [&entries.known, &entries.by_network, &entries.by_site, &entries.by_source].map(Buckets::len);
             assert!(kept.iter().all(|kept| *kept <= SOURCES_MAX), "{kept:?}");
         }
     }
 
     #[test]
-    fn a_device_that_is_named_from_elsewhere_is_still_looked_into() {
+    fn a_device_that_is_named_from_two_networks_is_still_looked_into() {
         let start = crate::tests::start();
-        let mut bucket = PerSecond::new(100, 10, start);
-        let from_elsewhere = (0..1000).map(|n| claims(&format!("10.0.0.{}", n % 250)));
-        assert_eq!(taken(&mut bucket, start, from_elsewhere), 10);
-        assert_eq!(taken(&mut bucket, start, std::iter::repeat_n(claims("192.0.2.1"), 100)), 10);
-        assert!(!bucket.take(claims("198.51.100.1"), start), "two shares are all of one device");
+        let mut bucket = PerSecond::new(20, 5, start);
+        let mut take =
+            |address: String, times| (0..times).filter(|_| bucket.take(claims(&address), start)).count();
+        let first: usize = (0..100).map(|n| take(format!("10.0.0.{n}"), 3)).sum();
+        let second: usize = (0..100).map(|n| take(format!("10.0.1.{n}"), 3)).sum();
+        assert_eq!((first, second), (3, 1), "two are kept for networks that had none");
+        assert_eq!(take("192.0.2.1".into(), 100), 1);
+        assert_eq!(take("198.51.100.1".into(), 1), 0, "these are all of one device");
+        // Who names two devices has the share of two, and no more from whatever addresses.
+        let start = start + SECOND;
+        let claims = |n: u32| {
+            let address = IpAddr::from([10, 0, (n % 2) as u8, n as u8]);
+            Origin::peer(address, Some(DeviceId((n / 2 % 2).into())))
+        };
+        assert_eq!(taken(&mut bucket, start, (0..200).map(claims)), 2 * 3);
+        let device = Origin::peer("192.0.2.1".parse().expect("an address"), Some(DeviceId(1)));
+        assert!(bucket.take(device, start));
     }
 }
