@@ -215,8 +215,9 @@ impl Shared {
             for (account, job) in unwanted {
                 let has_rested = self.lock().turns.has_rested_since(&account, job.since);
                 let fault = if has_rested { resting(&account) } else { late(&account) };
+                let caller = job.caller;
                 job.reply.send(Ok(Err(fault)));
-                self.finish(&account, Cost { spent: Duration::ZERO, hit_limit: false });
+                self.finish(&account, caller, Cost { spent: Duration::ZERO, hit_limit: false });
             }
             let together = if turn.len() > 1 { self.run_all(&mut process, &turn) } else { Vec::new() };
             let mut together = together.into_iter();
@@ -224,14 +225,14 @@ impl Shared {
                 let outcome = together.next().flatten();
                 let Outcome { result, spent } = outcome.unwrap_or_else(|| self.run(&mut process, &job));
                 let hit_limit = result.as_ref().is_err_and(|fault| fault.kind.is_limit());
-                self.finish(&account, Cost { spent, hit_limit });
+                self.finish(&account, job.caller, Cost { spent, hit_limit });
                 job.reply.send(Ok(result));
             }
         }
     }
 
-    fn finish(&self, account: &Account, cost: Cost) {
-        self.lock().turns.finish(account, cost, Instant::now());
+    fn finish(&self, account: &Account, caller: Caller, cost: Cost) {
+        self.lock().turns.finish(account, caller, cost, Instant::now());
         // What was kept back by it may go to another thread.
         self.changed.notify_one();
     }
@@ -247,7 +248,7 @@ impl Shared {
                     let mut turn = vec![(account, job)];
                     let share = state.turns.share().min(TOGETHER_MAX);
                     while turn.len() < share && bytes < TOGETHER_BYTES_MAX {
-                        let Some((account, job)) = state.turns.take_along() else { break };
+                        let Some((account, job)) = state.turns.take_along(&turn[0].0) else { break };
                         bytes += job.argument.len();
                         turn.push((account, job));
                     }

@@ -1,8 +1,10 @@
 //! Whose turn it is: the calls of products wait in queues of their own, and the product that has taken the
-//! least time of late goes first. Within a product its callers take turns (`callers`).
+//! least time of late goes first. Within a product its callers take turns, those whose last call ran into a limit
+//! behind the others (`callers`).
 //!
 //! Trials of a product have an account of their own: neither they nor what its devices need pay or rest for
-//! the other. Of all trials one runs at a time, and calls of devices go first, but for one of so many.
+//! the other. Of all trials one runs at a time, calls of devices that wait go before it, but for so many, and
+//! none goes to a process behind it.
 //!
 //! Three rules keep a bad script from the others. Its product pays for the time that it takes, and ten times
 //! that where it ran into a limit, so that its next call waits behind all that cost less. After a limit the
@@ -34,13 +36,14 @@ const REST: u32 = 9;
 /// hundredth of a processor, so that it slows none of the others down.
 const DOUBLED_MAX: u32 = 4;
 
-/// Doubling ends here: a device whose call is a good one waits for no longer.
+/// Doubling ends here, well below the time that a call may wait: after a rest those go first whose calls are
+/// not known to run into limits.
 const DOUBLED_REST_MAX: Duration = Duration::from_secs(1);
 
 /// It never rests longer.
 pub(super) const REST_MAX: Duration = Duration::from_secs(5);
 
-/// Calls of devices that go before a trial that could begin.
+/// Calls of devices that go before a trial that could begin, counted while it waits.
 const BEFORE_TRIAL_MAX: u32 = 64;
 
 /// A product whose last call took this long leaves one process to the others.
@@ -55,8 +58,8 @@ pub(super) struct Turns<J> {
     /// The same of trials, one of which runs at a time.
     trials: BTreeSet<(Duration, Account)>,
     trial_runs: bool,
-    /// Calls of devices that began since a trial did.
-    since_trial: u32,
+    /// Calls of devices that went before the trial that could begin.
+    before_trial: u32,
     /// Those that rest, by the end of it.
     resting: BTreeSet<(Instant, Account)>,
     /// What the last one whose turn came had paid: one that comes anew begins here, so that nobody saves up.
@@ -145,7 +148,7 @@ impl<J> Turns<J> {
             ready: BTreeSet::new(),
             trials: BTreeSet::new(),
             trial_runs: false,
-            since_trial: 0,
+            before_trial: 0,
             resting: BTreeSet::new(),
             floor: Duration::ZERO,
             trial_floor: Duration::ZERO,
@@ -186,7 +189,7 @@ impl<J> Turns<J> {
     /// Takes the call whose turn it is.
     pub(super) fn take(&mut self, now: Instant) -> Next<J> {
         self.wake(now);
-        let first = match self.since_trial >= BEFORE_TRIAL_MAX {
+        let first = match self.before_trial >= BEFORE_TRIAL_MAX {
             true => self.pop_trial().or_else(|| self.ready.pop_first()),
             false => self.ready.pop_first().or_else(|| self.pop_trial()),
         };
@@ -201,9 +204,12 @@ impl<J> Turns<J> {
         if self.trial_runs { None } else { self.trials.pop_first() }
     }
 
-    /// Takes the call whose turn it is next, if it is one that may go to a process together with another:
-    /// it will take little time.
-    pub(super) fn take_along(&mut self) -> Option<(Account, J)> {
+    /// Takes the call whose turn it is next, if it is one that may go to a process behind another, which was
+    /// taken before: both will take little time, which nobody knows of a trial, and no trial is to go first.
+    pub(super) fn take_along(&mut self, behind: &Account) -> Option<(Account, J)> {
+        if behind.is_trial || self.before_trial >= BEFORE_TRIAL_MAX {
+            return None;
+        }
         let (_, account) = self.ready.first()?;
         if self.queues.get(account)?.pace != Pace::Quick {
             return None;
@@ -236,9 +242,11 @@ impl<J> Turns<J> {
     }
 
     fn begin(&mut self, paid: Duration, account: &Account) -> J {
+        let waits_trial = !self.trials.is_empty() && !self.trial_runs;
         match account.is_trial {
-            true => (self.trial_floor, self.trial_runs, self.since_trial) = (paid, true, 0),
-            false => (self.floor, self.since_trial) = (paid, self.since_trial.saturating_add(1)),
+            true => (self.trial_floor, self.trial_runs, self.before_trial) = (paid, true, 0),
+            false if waits_trial => (self.floor, self.before_trial) = (paid, self.before_trial + 1),
+            false => (self.floor, self.before_trial) = (paid, 0),
         }
         let queue = self.queues.get_mut(account).expect("only accounts with a queue are ready");
         queue.ready_at = None;
@@ -250,7 +258,7 @@ impl<J> Turns<J> {
     }
 
     /// A call that was taken is over.
-    pub(super) fn finish(&mut self, account: &Account, cost: Cost, now: Instant) {
+    pub(super) fn finish(&mut self, account: &Account, caller: Caller, cost: Cost, now: Instant) {
         if account.is_trial {
             self.trial_runs = false;
         }
@@ -260,6 +268,7 @@ impl<J> Turns<J> {
         queue.paid += if hit_limit { spent * LIMIT_PRICE } else { spent };
         // A call that came too late and was not run says nothing of how long others take.
         if hit_limit || !spent.is_zero() {
+            queue.waiting.set_limited(caller, hit_limit);
             queue.pace = if hit_limit || spent >= LONG { Pace::Long } else { Pace::Quick };
             queue.limits_in_row = if hit_limit { queue.limits_in_row.saturating_add(1) } else { 0 };
         }

@@ -41,7 +41,7 @@ impl Bench {
     }
 
     fn finish_of(&mut self, product: &str, caller: Caller, cost: Cost) {
-        self.turns.finish(&Account::of(&product.into(), caller), cost, self.now);
+        self.turns.finish(&Account::of(&product.into(), caller), caller, cost, self.now);
     }
 
     /// Takes calls of one product and runs each to its end; returns them in their order.
@@ -232,7 +232,8 @@ fn one_trial_runs_at_a_time_and_devices_go_first() {
     bench.finish_of("b", Caller::Trial, CHEAP);
     assert_eq!(bench.take(), Some(("c".into(), 2)));
     bench.finish_of("c", Caller::Trial, CHEAP);
-    assert_eq!(bench.turns.take_along(), None, "none goes along with others");
+    let device = Account::of(&"d".into(), DEVICE);
+    assert_eq!(bench.turns.take_along(&device), None, "none goes along with others");
     assert_eq!(bench.take(), Some(("c".into(), 3)));
 }
 
@@ -250,6 +251,105 @@ fn devices_that_never_pause_keep_no_trial_waiting_for_ever() {
         before += 1;
     }
     assert_eq!(before, BEFORE_TRIAL_MAX);
+}
+
+/// Else the first trial after an hour would go before all that wait.
+#[test]
+fn only_calls_that_a_trial_waited_for_count() {
+    let mut bench = Bench::new(100, 2);
+    for call in 0..70 {
+        bench.put("d", call);
+        bench.take().unwrap();
+        bench.finish("d", CHEAP);
+    }
+    let run_before_trial = |bench: &mut Bench| {
+        (0..90).for_each(|call| assert!(bench.put("d", call)));
+        (0..90).take_while(|_| bench.take().is_some_and(|(product, _)| product == "d")).count()
+    };
+    bench.put_of("t", Caller::Trial, 1000);
+    bench.put_of("t", Caller::Trial, 1001);
+    assert_eq!(run_before_trial(&mut bench), 64);
+    // What runs beside the trial does not count for the next one.
+    (0..26).for_each(|_| assert_eq!(bench.take().unwrap().0, "d"));
+    bench.finish_of("t", Caller::Trial, CHEAP);
+    assert_eq!(run_before_trial(&mut bench), 64);
+}
+
+/// Else a trial that loops would hold up the calls behind it, and a batch would put more before it.
+#[test]
+fn no_call_goes_along_behind_a_trial_and_no_batch_goes_past_its_turn() {
+    let mut bench = Bench::new(100, 1);
+    bench.put("d", 0);
+    bench.take().unwrap();
+    bench.finish("d", CHEAP);
+    bench.put_of("t", Caller::Trial, 1000);
+    (0..90).for_each(|call| assert!(bench.put("d", call)));
+    let device = Account::of(&"d".into(), DEVICE);
+    assert_eq!(bench.take(), Some(("d".into(), 0)));
+    let along = (0..90).take_while(|_| bench.turns.take_along(&device).is_some()).count();
+    assert_eq!(along, 63);
+    let Next::Run(trial, 1000) = bench.turns.take(bench.now) else { panic!("the trial is next") };
+    assert_eq!(bench.turns.take_along(&trial), None);
+    assert!(bench.turns.take_along(&device).is_some());
+}
+
+/// Each of them brings a rest: in turn with them, a good one would wait for longer than it may.
+#[test]
+fn callers_that_run_into_limits_keep_a_sibling_waiting_for_one_rest() {
+    let callers = (1..=20).map(|id| Caller::Device(DeviceId(id))).collect::<Vec<_>>();
+    let good = Caller::Device(DeviceId(99));
+    let mut bench = Bench::new(100, 3);
+    let put_all = |bench: &mut Bench| (0..).zip(&callers).all(|(n, caller)| bench.put_of("p", *caller, n));
+    assert!(put_all(&mut bench));
+    let (mut longest, mut good_since, mut limits) = (Duration::ZERO, None, 0);
+    while limits < 100 {
+        let call = match bench.turns.take(bench.now) {
+            Next::Run(_, call) => call,
+            Next::Wait(until) => {
+                bench.now = until.unwrap();
+                continue;
+            }
+        };
+        if call == 99 {
+            longest = longest.max(bench.now - good_since.take().unwrap());
+            bench.finish_of("p", good, CHEAP);
+            continue;
+        }
+        limits += 1;
+        // Once each of the others has run into its first limit, it comes just after a call of theirs began.
+        if limits > callers.len() && good_since.is_none() {
+            good_since = Some(bench.now);
+            bench.put_of("p", good, 99);
+        }
+        let caller = callers[call as usize];
+        bench.now += LIMIT.spent;
+        bench.finish_of("p", caller, LIMIT);
+        bench.put_of("p", caller, call);
+    }
+    assert!(longest > Duration::ZERO && longest <= LIMIT.spent + DOUBLED_REST_MAX, "{longest:?}");
+}
+
+#[test]
+fn callers_that_ran_into_a_limit_are_not_kept_waiting_for_ever() {
+    let mut bench = Bench::new(100, 1);
+    bench.put_of("p", SIBLING, 7);
+    bench.take().unwrap();
+    bench.finish_of("p", SIBLING, LIMIT);
+    bench.now += DOUBLED_REST_MAX;
+    bench.put_of("p", SIBLING, 7);
+    let mut before = 0;
+    loop {
+        bench.put("p", 1);
+        let (_, call) = bench.take().unwrap();
+        bench.finish_of("p", if call == 7 { SIBLING } else { DEVICE }, CHEAP);
+        match call {
+            7 => break,
+            _ => before += 1,
+        }
+    }
+    assert_eq!(before, callers::BEFORE_LIMITED_MAX);
+    bench.put_of("p", SIBLING, 8);
+    assert_eq!(bench.run_all(CHEAP), [1, 8], "one that went well stands in line again");
 }
 
 #[test]
