@@ -237,11 +237,8 @@ impl<S: EventSink> Driver<S> {
     }
 
     fn may_receive(&self) -> bool {
-        self.readable && !self.quiet && self.events.len() < EVENTS_KEPT_MAX && !self.is_clogged()
-    }
-
-    fn is_clogged(&self) -> bool {
-        self.port.is_clogged(self.shard.unsent())
+        let is_clogged = self.port.is_clogged(self.shard.unsent());
+        self.readable && !self.quiet && self.events.len() < EVENTS_KEPT_MAX && !is_clogged
     }
 
     fn pending_input(&self) -> bool {
@@ -282,36 +279,30 @@ impl<S: EventSink> Driver<S> {
             self.drops_asked = now;
         }
         for batch in 0..BATCHES_PER_TURN {
-            let Port { mmsg, socket, .. } = &mut self.port;
-            let received = if ask_for_drops && batch == 0 {
-                mmsg.receive_one_with_drops(socket, self.shard.stats())
-            } else {
-                mmsg.receive(socket, self.shard.stats())
-            };
+            let (unsent, with_drops) = (self.shard.unsent(), ask_for_drops && batch == 0);
+            let received = self.port.receive(unsent, with_drops, self.shard.stats());
             self.failing = received.is_err();
             let count = match received {
-                Ok(count) => count,
+                Ok(Some(count)) => count,
+                Ok(None) => return,
                 Err(error) => {
                     // An ICMP error of an earlier send, or the kernel out of memory: try again in a moment.
                     tracing::debug!(%error, "receive");
                     return;
                 }
             };
-            for (path, datagram) in self.port.mmsg.datagrams() {
+            for (path, datagram) in self.port.datagrams() {
                 self.shard.handle_datagram(now, path, datagram);
             }
             if self.shard.outbox().len() >= BATCH {
                 // Answers to a flood are not accumulated: the same number of system calls, less memory.
                 self.send(now);
-                if self.is_clogged() {
-                    return;
-                }
             }
             if count == 0 {
                 self.readable = false;
                 return;
             }
-            if count < BATCH && !(ask_for_drops && batch == 0) {
+            if count < BATCH && !with_drops {
                 // Fewer than asked for: the queue was empty at that moment, and a new datagram makes a new
                 // edge.
                 self.readable = false;

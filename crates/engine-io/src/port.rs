@@ -11,9 +11,12 @@ use std::{
 };
 
 use mio::{Events, Interest, Poll, Registry, Token, unix::SourceFd};
-use narrowgate_engine::shard::{
-    outbox::Outbox,
-    stats::{Counter, Stats},
+use narrowgate_engine::{
+    path::Path,
+    shard::{
+        outbox::Outbox,
+        stats::{Counter, Stats},
+    },
 };
 
 use crate::{address::Binding, clock, mmsg::Mmsg};
@@ -37,8 +40,8 @@ pub(crate) const SOCKET: Token = Token(0);
 
 /// See the module.
 pub(crate) struct Port {
-    pub(crate) socket: UdpSocket,
-    pub(crate) mmsg: Mmsg,
+    socket: UdpSocket,
+    mmsg: Mmsg,
     registry: Registry,
     /// Since when the send buffer is full: then what is to be sent waits until the socket is writable.
     full_since: Option<Instant>,
@@ -66,6 +69,30 @@ impl Port {
     /// Whether too much waits for the send buffer.
     pub(crate) fn is_clogged(&self, unsent: usize) -> bool {
         self.is_full() && unsent >= UNSENT_RECEIVE_MAX
+    }
+
+    /// Receives a batch, or one datagram with the number of those that the kernel dropped; returns how many
+    /// datagrams these are. `None`: too much waits for the send buffer, and they stay in the kernel.
+    pub(crate) fn receive(
+        &mut self,
+        unsent: usize,
+        with_drops: bool,
+        stats: &mut Stats,
+    ) -> io::Result<Option<usize>> {
+        if self.is_clogged(unsent) {
+            return Ok(None);
+        }
+        let received = if with_drops {
+            self.mmsg.receive_one_with_drops(&self.socket, stats)
+        } else {
+            self.mmsg.receive(&self.socket, stats)
+        };
+        received.map(Some)
+    }
+
+    /// What was received last, mutable in place.
+    pub(crate) fn datagrams(&mut self) -> impl Iterator<Item = (Path, &mut [u8])> {
+        self.mmsg.datagrams()
     }
 
     /// Takes what the kernel reports.

@@ -44,6 +44,10 @@ impl Pair {
         self.port.send(&mut self.outbox, &mut self.stats, now);
     }
 
+    fn receive(&mut self, with_drops: bool) -> Option<usize> {
+        self.port.receive(self.outbox.len(), with_drops, &mut self.stats).expect("it is read")
+    }
+
     /// The numbers of what has arrived.
     fn take(&self) -> Vec<u32> {
         numbers(&self.peer).collect()
@@ -132,12 +136,23 @@ fn beyond_the_bound_the_newest_are_dropped_and_counted() {
 #[test]
 fn nothing_is_received_while_much_waits_for_a_full_buffer() {
     let (mut pair, now) = (Pair::new(), clock::now());
-    assert!(!pair.port.is_clogged(UNSENT_RECEIVE_MAX), "the buffer is not full");
-    pair.push(100);
+    for _ in 0..3 {
+        pair.peer.send(b"from a device").expect("there is room");
+    }
+    pair.push(3000);
+    assert_eq!(pair.receive(true), Some(1), "the buffer is not known to be full");
     pair.send(now);
-    assert!(pair.port.is_clogged(UNSENT_RECEIVE_MAX) && !pair.port.is_clogged(UNSENT_RECEIVE_MAX - 1));
+    assert!(pair.port.is_full() && pair.outbox.len() >= UNSENT_RECEIVE_MAX);
+    assert_eq!([true, false].map(|with_drops| pair.receive(with_drops)), [None, None]);
+    pair.outbox.truncate(UNSENT_RECEIVE_MAX);
+    assert_eq!(pair.receive(true), None);
+    pair.outbox.truncate(UNSENT_RECEIVE_MAX - 1);
+    assert_eq!(pair.receive(true), Some(1), "little waits");
+    pair.push(2000);
+    assert_eq!(pair.receive(true), None);
     pair.take();
-    assert!(pair.has_room() && !pair.port.is_clogged(UNSENT_RECEIVE_MAX));
+    assert!(pair.has_room());
+    assert_eq!([false, false].map(|with_drops| pair.receive(with_drops)), [Some(1), Some(0)]);
 }
 
 #[test]
