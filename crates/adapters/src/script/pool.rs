@@ -217,15 +217,15 @@ impl Shared {
                 let fault = if has_rested { resting(&account) } else { late(&account) };
                 let caller = job.caller;
                 job.reply.send(Ok(Err(fault)));
-                self.finish(&account, caller, Cost { spent: Duration::ZERO, hit_limit: false });
+                self.finish(&account, caller, Cost::NONE);
             }
             let together = if turn.len() > 1 { self.run_all(&mut process, &turn) } else { Vec::new() };
             let mut together = together.into_iter();
             for (account, job) in turn {
                 let outcome = together.next().flatten();
-                let Outcome { result, spent } = outcome.unwrap_or_else(|| self.run(&mut process, &job));
+                let Outcome { result, spent, held } = outcome.unwrap_or_else(|| self.run(&mut process, &job));
                 let hit_limit = result.as_ref().is_err_and(|fault| fault.kind.is_limit());
-                self.finish(&account, job.caller, Cost { spent, hit_limit });
+                self.finish(&account, job.caller, Cost { spent, held, hit_limit });
                 job.reply.send(Ok(result));
             }
         }
@@ -285,12 +285,12 @@ impl Shared {
                     thread::sleep(START_PAUSE);
                     let words = format!("the script engine could not be started: {error}");
                     let result = Err(Fault::new(FaultKind::Unavailable, words));
-                    return Outcome { result, spent: Duration::ZERO };
+                    return Outcome::not_run(result);
                 }
             }
         }
         let Some(running) = process.as_mut() else {
-            return Outcome { result: Err(ended()), spent: Duration::ZERO };
+            return Outcome::not_run(Err(ended()));
         };
         running.call(&job.call()).unwrap_or_else(|outcome| {
             *process = None;

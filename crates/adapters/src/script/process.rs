@@ -30,6 +30,9 @@ const MARGIN: Duration = Duration::from_millis(250);
 /// A process that has taken no more than that, but still has not answered, is stuck.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// What counts as the processor time of a call that ended its process, which tells none.
+const ENDED_PRICE: Duration = Duration::from_millis(100);
+
 /// How a process is started: the program runs [`run_worker`](super::run_worker) and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
@@ -96,11 +99,19 @@ impl<'a> Call<'a> {
     }
 }
 
-/// What became of a call, and the processor time that it took.
+/// What became of a call, the processor time that it took, and how long it held the process.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) result: Result<Vec<u8>, Fault>,
     pub(super) spent: Duration,
+    pub(super) held: Duration,
+}
+
+impl Outcome {
+    /// Of a call that no process was asked for.
+    pub(super) fn not_run(result: Result<Vec<u8>, Fault>) -> Self {
+        Self { result, spent: Duration::ZERO, held: Duration::ZERO }
+    }
 }
 
 /// A running process. Dropped, it is ended.
@@ -117,7 +128,7 @@ enum Broken {
     /// It ended while it ran a script.
     Ended,
     /// It was ended, having taken this much processor time.
-    Stuck(Duration),
+    Stuck { spent: Duration },
 }
 
 impl Process {
@@ -148,12 +159,15 @@ impl Process {
 
     /// Makes a call. `Err`: the process is gone.
     pub(super) fn call(&mut self, call: &Call<'_>) -> Result<Outcome, Outcome> {
+        let begin = Instant::now();
         let asked = self.ask(&[call.question(false)]).and_then(|()| self.answer());
         let answered = match asked {
             Ok(None) => self.ask(&[call.question(true)]).and_then(|()| self.answer()),
             asked => asked,
         };
-        answered.and_then(|answer| answer.ok_or(Broken::Ended)).map_err(|broken| broken.outcome())
+        let answered = answered.and_then(|answer| answer.ok_or(Broken::Ended));
+        let held = begin.elapsed();
+        answered.map(|outcome| Outcome { held, ..outcome }).map_err(|broken| broken.outcome(held))
     }
 
     /// Makes calls that take little time each, all at once. What is not answered is to be asked alone: the
@@ -194,7 +208,7 @@ impl Process {
             let processor_time = self.processor_time();
             let spent = processor_time.saturating_sub(*first_look.get_or_insert(processor_time));
             if spent > 4 * self.time + MARGIN || asked.elapsed() > ANSWER_TIME_MAX {
-                return Err(Broken::Stuck(spent + LOOK_EVERY));
+                return Err(Broken::Stuck { spent: spent + LOOK_EVERY });
             }
         };
         let Answer { told, spent_ns } = Answer::parse(&frame).ok_or(Broken::Ended)?;
@@ -203,7 +217,7 @@ impl Process {
             Told::Failed(fault) => Err(fault),
             Told::SourceWanted => return Ok(None),
         };
-        Ok(Some(Outcome { result, spent: Duration::from_nanos(spent_ns) }))
+        Ok(Some(Outcome { result, spent: Duration::from_nanos(spent_ns), held: asked.elapsed() }))
     }
 
     /// Of the whole process since its start; where the system tells none, zero, and the wall clock decides.
@@ -223,12 +237,14 @@ impl Drop for Process {
 }
 
 impl Broken {
-    fn outcome(&self) -> Outcome {
-        let (words, spent) = match self {
-            Self::Ended => ("the script brought the engine down", Duration::from_millis(100)),
-            Self::Stuck(spent) => ("the script took too long in a built-in, and was ended", *spent),
+    /// Of the call that held the process for so long.
+    fn outcome(&self, held: Duration) -> Outcome {
+        let (kind, words, spent) = match self {
+            Self::Ended => (FaultKind::Crashed, "the script brought the engine down", ENDED_PRICE),
+            Self::Stuck { spent } => {
+                (FaultKind::Time, "the script took too long in a built-in, and was ended", *spent)
+            }
         };
-        let kind = if matches!(self, Self::Stuck(_)) { FaultKind::Time } else { FaultKind::Crashed };
-        Outcome { result: Err(Fault::new(kind, words)), spent }
+        Outcome { result: Err(Fault::new(kind, words)), spent, held }
     }
 }

@@ -8,9 +8,10 @@
 //!
 //! Three rules keep a bad script from the others. Its product pays for the time that it takes, and ten times
 //! that where it ran into a limit, so that its next call waits behind all that cost less. After a limit the
-//! product rests for nine times what the call took: it gets a tenth of a processor at most; after each further
-//! limit in a row for twice as long, up to a second. And a product whose last call took long never holds the
-//! last free process.
+//! product rests for nine times as long as the call held its process, and then runs one call at a time: it
+//! holds a process for a tenth of the time, where calls do not take longer than half a second. After each
+//! further limit in a row it rests for twice as long, up to a second. And a product whose last call took long
+//! never holds the last free process.
 
 mod callers;
 #[cfg(test)]
@@ -32,13 +33,16 @@ const LIMIT_PRICE: u32 = 10;
 /// How many times as long as such a call its product rests.
 const REST: u32 = 9;
 
-/// How often in a row the rest is doubled: a script that always runs into a limit soon gets less than a
-/// hundredth of a processor, so that it slows none of the others down.
+/// How often in a row the rest is doubled: a script that always runs into the limit of 50 ms soon gets a
+/// twentieth of a processor, and one that takes less until its limit gets less.
 const DOUBLED_MAX: u32 = 4;
 
 /// Doubling ends here, well below the time that a call may wait: after a rest those go first whose calls are
 /// not known to run into limits.
 const DOUBLED_REST_MAX: Duration = Duration::from_secs(1);
+
+/// For so long after a rest it is known how many limits came in a row, and who ran into them.
+const ROW_KEPT: Duration = Duration::from_secs(1);
 
 /// It never rests longer.
 pub(super) const REST_MAX: Duration = Duration::from_secs(5);
@@ -62,6 +66,8 @@ pub(super) struct Turns<J> {
     before_trial: u32,
     /// Those that rest, by the end of it.
     resting: BTreeSet<(Instant, Account)>,
+    /// Those that have rested and are known for it, by the end of that.
+    rested: BTreeSet<(Instant, Account)>,
     /// What the last one whose turn came had paid: one that comes anew begins here, so that nobody saves up.
     floor: Duration,
     /// The same of trials.
@@ -87,11 +93,13 @@ struct Queue<J> {
     /// What it had paid when it became ready.
     ready_at: Option<Duration>,
     pace: Pace,
-    /// Calls that ran into a limit since the last one that did not.
+    /// Rests that limits brought since the last call that ran into none.
     limits_in_row: u32,
     rests_until: Option<Instant>,
     /// When its last rest ended, or ends.
     rested_until: Option<Instant>,
+    /// Until when that is not forgotten.
+    known_until: Option<Instant>,
 }
 
 /// How long the last call of a product took.
@@ -113,11 +121,18 @@ pub(super) enum Next<J> {
     Wait(Option<Instant>),
 }
 
-/// What a call took.
+/// What a call took: processor time, and the time for which it held its process, which is more on a busy
+/// machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cost {
     pub(super) spent: Duration,
+    pub(super) held: Duration,
     pub(super) hit_limit: bool,
+}
+
+impl Cost {
+    /// Of a call that was not run.
+    pub(super) const NONE: Self = Self { spent: Duration::ZERO, held: Duration::ZERO, hit_limit: false };
 }
 
 impl Account {
@@ -150,6 +165,7 @@ impl<J> Turns<J> {
             trial_runs: false,
             before_trial: 0,
             resting: BTreeSet::new(),
+            rested: BTreeSet::new(),
             floor: Duration::ZERO,
             trial_floor: Duration::ZERO,
             waiting: 0,
@@ -263,24 +279,40 @@ impl<J> Turns<J> {
             self.trial_runs = false;
         }
         let Some(queue) = self.queues.get_mut(account) else { return };
-        let Cost { spent, hit_limit } = cost;
         queue.running = queue.running.saturating_sub(1);
-        queue.paid += if hit_limit { spent * LIMIT_PRICE } else { spent };
-        // A call that came too late and was not run says nothing of how long others take.
-        if hit_limit || !spent.is_zero() {
-            queue.waiting.set_limited(caller, hit_limit);
-            queue.pace = if hit_limit || spent >= LONG { Pace::Long } else { Pace::Quick };
-            queue.limits_in_row = if hit_limit { queue.limits_in_row.saturating_add(1) } else { 0 };
-        }
+        let Cost { spent, held, hit_limit } = cost;
         if hit_limit {
-            let end = now + rest_after(spent, queue.limits_in_row);
-            queue.rested_until = Some(end);
-            if let Some(earlier) = queue.rests_until.replace(end) {
-                self.resting.remove(&(earlier, account.clone()));
-            }
-            self.resting.insert((end, account.clone()));
+            let spent = spent.max(held);
+            queue.paid += spent * LIMIT_PRICE;
+            queue.pace = Pace::Long;
+            queue.waiting.set_limited(caller, true);
+            self.rest(account, spent, now);
+        } else if !spent.is_zero() {
+            // A call that came too late and was not run says nothing of how long others take.
+            queue.paid += spent;
+            queue.pace = if spent >= LONG { Pace::Long } else { Pace::Quick };
+            queue.waiting.set_limited(caller, false);
+            queue.limits_in_row = 0;
         }
         self.place_both(account);
+    }
+
+    /// Lets an account rest after a limit that cost this. What ran beside it neither makes the row longer nor
+    /// the rest shorter.
+    fn rest(&mut self, account: &Account, spent: Duration, now: Instant) {
+        let Some(queue) = self.queues.get_mut(account) else { return };
+        let earlier = queue.rests_until;
+        if earlier.is_none_or(|end| end <= now) {
+            queue.limits_in_row = queue.limits_in_row.saturating_add(1);
+        }
+        let end = (now + rest_after(spent, queue.limits_in_row)).max(earlier.unwrap_or(now));
+        queue.rests_until = Some(end);
+        queue.rested_until = Some(end);
+        queue.known_until = Some(end + ROW_KEPT);
+        if let Some(earlier) = earlier {
+            self.resting.remove(&(earlier, account.clone()));
+        }
+        self.resting.insert((end, account.clone()));
     }
 
     /// Takes out all calls that wait.
@@ -288,16 +320,26 @@ impl<J> Turns<J> {
         self.ready.clear();
         self.trials.clear();
         self.resting.clear();
+        self.rested.clear();
         self.waiting = 0;
         std::mem::take(&mut self.queues).into_values().flat_map(|queue| queue.waiting.into_all()).collect()
     }
 
-    /// Ends the rests that are over.
+    /// Ends the rests that are over, and forgets those that were over long ago.
     fn wake(&mut self, now: Instant) {
-        while self.resting.first().is_some_and(|(end, _)| *end <= now) {
-            let Some((_, account)) = self.resting.pop_first() else { return };
+        while let Some((end, account)) = pop_until(&mut self.resting, now) {
             if let Some(queue) = self.queues.get_mut(&account) {
                 queue.rests_until = None;
+            }
+            self.rested.insert((end + ROW_KEPT, account.clone()));
+            self.place(&account);
+        }
+        while let Some((end, account)) = pop_until(&mut self.rested, now) {
+            if let Some(queue) = self.queues.get_mut(&account).filter(|queue| queue.known_until == Some(end))
+            {
+                queue.known_until = None;
+                // What a call that still runs means for the row is seen at its end.
+                queue.limits_in_row = if queue.running > 0 { queue.limits_in_row } else { 0 };
             }
             self.place(&account);
         }
@@ -325,7 +367,7 @@ impl<J> Turns<J> {
             }
         }
         // One that has paid more than others keeps its place for as long as it would wait.
-        let is_idle = queue.waiting.is_empty() && queue.running == 0 && queue.rests_until.is_none();
+        let is_idle = queue.waiting.is_empty() && queue.running == 0 && queue.known_until.is_none();
         if is_idle && queue.paid <= floor {
             self.queues.remove(account);
         }
@@ -341,6 +383,7 @@ impl<J> Turns<J> {
             return false;
         }
         match queue.pace {
+            _ if queue.limits_in_row > 0 && queue.running > 0 => false,
             Pace::Quick => true,
             Pace::Unknown if !account.is_trial => queue.running < self.workers,
             // A script that is tried is not known to be good. With what its product holds already, it holds
@@ -366,8 +409,15 @@ impl<J> Queue<J> {
             limits_in_row: 0,
             rests_until: None,
             rested_until: None,
+            known_until: None,
         }
     }
+}
+
+/// The first whose time has come.
+fn pop_until(times: &mut BTreeSet<(Instant, Account)>, now: Instant) -> Option<(Instant, Account)> {
+    let is_over = times.first().is_some_and(|(end, _)| *end <= now);
+    if is_over { times.pop_first() } else { None }
 }
 
 /// How long a product rests after so many limits in a row, the last of which cost this.

@@ -3,10 +3,10 @@ use narrowgate_platform::ids::DeviceId;
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);
-const CHEAP: Cost = Cost { spent: Duration::from_micros(50), hit_limit: false };
-const LIMIT: Cost = Cost { spent: Duration::from_millis(50), hit_limit: true };
+const CHEAP: Cost = Cost { spent: Duration::from_micros(50), ..Cost::NONE };
+const LIMIT: Cost = Cost { spent: Duration::from_millis(50), hit_limit: true, ..Cost::NONE };
 
-const SLOWISH: Cost = Cost { spent: Duration::from_millis(20), hit_limit: false };
+const SLOWISH: Cost = Cost { spent: Duration::from_millis(20), ..Cost::NONE };
 const DEVICE: Caller = Caller::Device(DeviceId(1));
 const SIBLING: Caller = Caller::Device(DeviceId(2));
 
@@ -83,7 +83,7 @@ fn calls_that_were_not_run_do_not_change_what_is_known_of_a_product() {
     bench.now += LIMIT.spent * REST;
     (1..5).for_each(|call| assert!(bench.put("bad", call)));
     assert_eq!(bench.take(), Some(("bad".into(), 1)));
-    bench.finish("bad", Cost { spent: Duration::ZERO, hit_limit: false });
+    bench.finish("bad", Cost::NONE);
     assert_eq!(bench.take(), Some(("bad".into(), 2)));
     assert_eq!(bench.take(), None, "one of the two workers is left to the others");
 }
@@ -194,7 +194,7 @@ fn who_runs_into_a_limit_rests_and_waits_behind_the_others() {
 #[test]
 fn rests_grow_while_limits_come_in_a_row() {
     let mut bench = Bench::new(10, 2);
-    let short = Cost { spent: MS, hit_limit: true };
+    let short = Cost { spent: MS, hit_limit: true, ..Cost::NONE };
     let mut rest_after = |cost: Cost| {
         bench.put("p", 0);
         bench.take().unwrap();
@@ -208,10 +208,94 @@ fn rests_grow_while_limits_come_in_a_row() {
         assert_eq!(rest_after(short), Some(MS * factor));
     }
     assert_eq!(rest_after(LIMIT), Some(DOUBLED_REST_MAX));
-    let long = Cost { spent: 400 * MS, hit_limit: true };
+    let long = Cost { spent: 400 * MS, hit_limit: true, ..Cost::NONE };
     assert_eq!(rest_after(long), Some(400 * MS * REST), "what is long already is not cut");
     assert_eq!(rest_after(CHEAP), None);
     assert_eq!(rest_after(short), Some(MS * REST), "one that went well begins a new row");
+}
+
+/// Else bad products would hold processes for most of the time where the machine is busy.
+#[test]
+fn a_limit_is_paid_by_the_time_that_it_held_a_process() {
+    let mut bench = Bench::new(10, 3);
+    bench.put("p", 0);
+    bench.take().unwrap();
+    bench.finish("p", Cost { held: 300 * MS, ..LIMIT });
+    let account = Account::of(&"p".into(), DEVICE);
+    assert_eq!(bench.turns.rests_until(&account), Some(bench.now + 300 * MS * REST));
+    assert_eq!(bench.turns.queues[&account].paid, 300 * MS * LIMIT_PRICE);
+    bench.now += 300 * MS * REST;
+    bench.put("p", 1);
+    bench.take().unwrap();
+    bench.finish("p", Cost { held: 300 * MS, ..CHEAP });
+    assert_eq!(bench.turns.queues[&account].paid, 300 * MS * LIMIT_PRICE + CHEAP.spent);
+}
+
+#[test]
+fn after_a_limit_one_call_runs_at_a_time_until_one_goes_well() {
+    let mut bench = Bench::new(10, 4);
+    bench.put("p", 0);
+    bench.take().unwrap();
+    bench.finish("p", LIMIT);
+    bench.now += LIMIT.spent * REST;
+    (1..6).for_each(|call| assert!(bench.put("p", call)));
+    assert_eq!((bench.take(), bench.take()), (Some(("p".into(), 1)), None));
+    bench.finish("p", Cost::NONE);
+    assert_eq!((bench.take(), bench.take()), (Some(("p".into(), 2)), None));
+    bench.finish("p", SLOWISH);
+    assert_eq!([(); 4].map(|()| bench.take().map(|(_, call)| call)), [Some(3), Some(4), Some(5), None]);
+}
+
+/// Else 32 that went to a process together would at once bring the longest rest.
+#[test]
+fn limits_of_calls_that_ran_together_count_once_and_the_longest_rest_holds() {
+    let mut bench = Bench::new(10, 3);
+    let account = Account::of(&"p".into(), DEVICE);
+    for call in 0..3 {
+        bench.put("p", call);
+        bench.take().unwrap();
+    }
+    let begin = bench.now;
+    bench.finish("p", LIMIT);
+    let first = begin + LIMIT.spent * REST;
+    assert_eq!(bench.turns.rests_until(&account), Some(first));
+    bench.now += 10 * MS;
+    bench.finish("p", Cost { spent: MS, ..LIMIT });
+    assert_eq!(bench.turns.rests_until(&account), Some(first), "a shorter one ends it no earlier");
+    bench.finish("p", LIMIT);
+    assert_eq!(bench.turns.rests_until(&account), Some(first + 10 * MS), "and is the first of its row");
+    assert_eq!((bench.turns.resting.len(), bench.turns.queues[&account].limits_in_row), (1, 1));
+}
+
+/// Else the row would begin anew after each rest, since nothing waits when it ends.
+#[test]
+fn a_row_of_limits_outlives_a_rest_and_not_much_more() {
+    let mut bench = Bench::new(10, 2);
+    let account = Account::of(&"p".into(), DEVICE);
+    let mut limit_after = |pause: Duration| {
+        bench.now += pause;
+        // Another product goes on meanwhile, and pays more than the first one has.
+        for _ in 0..3 {
+            bench.put("other", 1);
+            bench.take().unwrap();
+            bench.finish("other", Cost { spent: 2000 * MS, ..Cost::NONE });
+        }
+        bench.put("p", 0);
+        while bench.take().unwrap().0 != "p" {}
+        bench.finish("p", LIMIT);
+        let rest = bench.turns.rests_until(&account).unwrap() - bench.now;
+        bench.now += rest;
+        rest
+    };
+    assert_eq!(limit_after(MS), 450 * MS);
+    assert_eq!(limit_after(MS), 900 * MS);
+    assert_eq!(limit_after(ROW_KEPT - MS), 1000 * MS);
+    assert_eq!(limit_after(ROW_KEPT), 450 * MS, "it is forgotten");
+    bench.now += ROW_KEPT;
+    bench.put("other", 1);
+    bench.take().unwrap();
+    assert_eq!((bench.turns.resting.len(), bench.turns.rested.len()), (0, 0));
+    assert_eq!(bench.turns.queues[&account].limits_in_row, 0, "it has paid more than others, and stays");
 }
 
 /// Else trials of many products, or of one whose calls are quick, would hold all processes.
@@ -355,7 +439,7 @@ fn callers_that_ran_into_a_limit_are_not_kept_waiting_for_ever() {
 #[test]
 fn rests_end_and_one_with_one_worker_is_served() {
     let mut bench = Bench::new(10, 1);
-    let dear = Cost { spent: 3600 * 1000 * MS, hit_limit: true };
+    let dear = Cost { spent: 3600 * 1000 * MS, hit_limit: true, ..Cost::NONE };
     bench.put("bad", 0);
     bench.put("bad", 1);
     bench.take();
