@@ -176,6 +176,8 @@ fn damaged_copies_are_told_and_never_panic() {
         (1, 0xff, SavedSessionError::Damaged),
         (6, 1, SavedSessionError::Damaged),
         (14, 1, SavedSessionError::Damaged),
+        // The number of a record has 48 bits.
+        (copy.as_bytes().len() - 8, 1, SavedSessionError::Damaged),
     ] {
         let mut bytes = copy.as_bytes().to_vec();
         bytes[place] = value;

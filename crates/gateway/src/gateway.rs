@@ -407,13 +407,16 @@ impl Gateway {
 
     /// When [`Self::handle_timeout`] is due next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let Shared { residence, products, refusals, leaving, commands, observers, .. } = &self.shared;
+        let Shared { residence, products, refusals, leaving, commands, observers, pace, plain_pace, .. } =
+            &self.shared;
         let changing = self.changing.front().map(|changing| changing.since);
         let due = [residence.presence.poll_timeout(), products.poll_timeout(), refusals.poll_timeout()];
         // Without room it is the store's answer that goes on.
         let leaving = leaving.poll_timeout().filter(|_| residence.presence.room() > 0);
         let of_commands = [commands.poll_timeout(), observers.poll_timeout()];
-        let timeouts = due.into_iter().chain([self.settles_at, changing, leaving]).chain(of_commands);
+        let paces = [pace.poll_timeout(), plain_pace.poll_timeout()];
+        let timeouts =
+            due.into_iter().chain([self.settles_at, changing, leaving]).chain(of_commands).chain(paces);
         timeouts.flatten().min()
     }
 

@@ -42,9 +42,11 @@ use narrowgate_platform::{
 const PAIRS_MAX: usize = 1 << 18;
 /// Devices whose logins are counted at a time, as long as a pair is.
 const DEVICES_MAX: usize = 1 << 18;
-/// Buckets of each table that a time-out looks at, so that those are forgotten that are full again also where
-/// nobody comes any more.
-const LOOKED_AT: usize = 256;
+/// How often buckets are looked at as long as there are some, so that those are forgotten that are full again
+/// also where nobody comes any more.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Buckets of each table that are looked at then: some ten microseconds, and a full table within five minutes.
+const LOOKED_AT: usize = 1024;
 /// Stream of the seed that the key of the hash is drawn from; secrets are drawn from the first one.
 const STREAM: u64 = 1;
 
@@ -54,6 +56,8 @@ pub(crate) struct Pace {
     pairs: Option<Buckets<u64>>,
     /// Of those that have proved their device's secret.
     devices: Option<Buckets<DeviceId>>,
+    /// When buckets are looked at next; `None`: there are none.
+    looks_at: Option<Instant>,
     /// Makes the hash of a pair unpredictable: nobody can share a bucket on purpose.
     key: [u8; 16],
 }
@@ -71,7 +75,7 @@ impl Pace {
         let mut key = [0; 16];
         random.fill_bytes(&mut key);
         let pairs = rate.map(|rate| Buckets::new(rate, PAIRS_MAX));
-        Self { pairs, devices: rate.map(|rate| Buckets::new(rate, DEVICES_MAX)), key }
+        Self { pairs, devices: rate.map(|rate| Buckets::new(rate, DEVICES_MAX)), looks_at: None, key }
     }
 
     /// Whether a handshake of this identity may go on.
@@ -94,22 +98,37 @@ impl Pace {
             Some(name) => (&name.product_key, &name.device_key, mode).hash(&mut hasher),
             None => bytes.hash(&mut hasher),
         }
+        self.looks_at.get_or_insert(now + LOOK_EVERY);
         pairs.take(hasher.finish(), now)
     }
 
     /// Whether a device that has proved its secret may log in.
     pub(crate) fn permit_login(&mut self, now: Instant, device: DeviceId) -> Taken {
-        self.devices.as_mut().map_or(Taken::Yes, |devices| devices.take(device, now))
+        let Some(devices) = &mut self.devices else { return Taken::Yes };
+        self.looks_at.get_or_insert(now + LOOK_EVERY);
+        devices.take(device, now)
     }
 
-    /// Forgets some of what rests. Nothing waits for that.
+    /// Forgets some of what rests, where that is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        if let Some(pairs) = &mut self.pairs {
+        if self.looks_at.is_none_or(|at| at > now) {
+            return;
+        }
+        let (pairs, devices) = (self.pairs.as_mut(), self.devices.as_mut());
+        let pairs_kept = pairs.is_some_and(|pairs| {
             pairs.forget_full(now, LOOKED_AT);
-        }
-        if let Some(devices) = &mut self.devices {
+            !pairs.is_empty()
+        });
+        let devices_kept = devices.is_some_and(|devices| {
             devices.forget_full(now, LOOKED_AT);
-        }
+            !devices.is_empty()
+        });
+        self.looks_at = (pairs_kept || devices_kept).then(|| now + LOOK_EVERY);
+    }
+
+    /// When [`Self::handle_timeout`] is due next.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.looks_at
     }
 
     /// Handshakes and logins that were not counted because a table was full.
@@ -197,8 +216,10 @@ mod tests {
             |pace: &Pace| (pace.pairs.as_ref().map(Buckets::len), pace.devices.as_ref().map(Buckets::len));
         pace.handle_timeout(now + RATE.every - Duration::from_nanos(1));
         assert_eq!(kept(&pace), (Some(1000), Some(1000)), "none is full");
-        (0..4).for_each(|_| pace.handle_timeout(now + RATE.every));
-        assert_eq!(kept(&pace), (Some(0), Some(0)));
+        let due = pace.poll_timeout().expect("there are buckets");
+        assert!(due < now + RATE.every + LOOK_EVERY);
+        pace.handle_timeout(due);
+        assert_eq!((kept(&pace), pace.poll_timeout()), ((Some(0), Some(0)), None), "nothing is left to do");
     }
 
     #[test]

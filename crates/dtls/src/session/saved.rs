@@ -195,7 +195,8 @@ impl Session {
 fn read_last_flight(reader: &mut Reader<'_>) -> Result<LastFlight, Malformed> {
     let verify_data = VerifyData(*reader.array()?);
     let (message_seq, sequence) = (reader.u16()?, reader.u64()?);
-    if sequence > limits::SEQUENCE_MAX {
+    // What it is sent with again has room above it.
+    if sequence > limits::SEQUENCE_MAX - u64::from(limits::DEMANDED_RESENDS_MAX) {
         return Err(Malformed);
     }
     Ok(LastFlight::new(verify_data, message_seq, sequence))

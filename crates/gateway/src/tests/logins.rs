@@ -237,3 +237,16 @@ fn one_secret_from_many_networks_logs_in_no_faster_than_one_device() {
     let again = stage.play("wait 10; h43 wants p,d,2,60; found; h43 connects");
     assert!(again.ends_with("h43 key, write login"), "{again}");
 }
+
+#[test]
+fn what_was_counted_of_handshakes_is_forgotten_where_nobody_comes_any_more() {
+    let mut stage = Stage::new();
+    let counted = |stage: &Stage| format!("{:?}", stage.gateway).contains("pairs: Some(1)");
+    assert_eq!(stage.play("h1 wants p,d,2,60; found; h1 ends"), "look up p/d, h1 key");
+    assert!(counted(&stage));
+    stage.play("wait 9");
+    assert!(counted(&stage), "it is not as if nothing had come before ten seconds are over");
+    stage.play("wait 3");
+    assert!(!counted(&stage));
+    assert_eq!(stage.gateway.poll_timeout(), None, "nothing is left to do");
+}
