@@ -15,7 +15,7 @@ use narrowgate_platform::{
 use super::{
     engine::Limits,
     frame::Task,
-    process::{Call, Command, Hello, Outcome, Process},
+    process::{ANSWER_TIME_MAX, Call, Command, Hello, Outcome, Process},
     turns::{Account, Cost, Next, REST_MAX, Turns},
 };
 use crate::reply::{Reply, reply};
@@ -23,9 +23,11 @@ use crate::reply::{Reply, reply};
 /// A call that waited longer is refused: its device has sent the request again by then, or given up.
 const WAIT_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// A trial may wait for longer than trials rest: a person waits for it.
-const TRIAL_WAIT_TIME_MAX: Duration = Duration::from_secs(6);
+/// A trial may wait for longer than trials rest, and for longer than one of another product that is stuck: a
+/// person waits for it.
+const TRIAL_WAIT_TIME_MAX: Duration = Duration::from_secs(12);
 const _: () = assert!(TRIAL_WAIT_TIME_MAX.as_nanos() > REST_MAX.as_nanos());
+const _: () = assert!(TRIAL_WAIT_TIME_MAX.as_nanos() > ANSWER_TIME_MAX.as_nanos());
 
 /// Compiled scripts of a process.
 const KEPT_MAX: usize = 64;
@@ -330,7 +332,8 @@ fn full(account: &Account) -> Fault {
 }
 
 fn late(account: &Account) -> Fault {
-    Fault::new(FaultKind::Busy, format!("it has waited too long for its turn among {}", account.calls()))
+    let among = account.calls_beside();
+    Fault::new(FaultKind::Busy, format!("it has waited too long for its turn among {among}"))
 }
 
 fn resting(account: &Account) -> Fault {

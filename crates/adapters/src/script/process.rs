@@ -28,7 +28,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const MARGIN: Duration = Duration::from_millis(250);
 
 /// A process that has taken no more than that, but still has not answered, is stuck.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What counts as the processor time of a call that ended its process, which tells none.
 const ENDED_PRICE: Duration = Duration::from_millis(100);

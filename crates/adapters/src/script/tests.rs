@@ -148,7 +148,9 @@ fn a_device_that_floods_keeps_a_sibling_waiting_for_a_call_or_two() {
     };
     let mut calls: Vec<_> = (0..12).map(|n| put(n, DEVICE)).collect();
     calls.push(put(100, SIBLING));
-    let order: Vec<u8> = answers.iter().take(calls.len()).collect();
+    drop(answered);
+    let next = || answers.recv_timeout(Duration::from_secs(60)).expect("each call is answered");
+    let order: Vec<u8> = calls.iter().map(|_| next()).collect();
     for (n, call) in calls {
         assert_eq!(block_on(call), Ok(n.to_string()));
     }
@@ -257,7 +259,13 @@ fn scripts_run_at_a_lower_priority_than_the_server() {
     let [pid] = children[..] else { panic!("{children:?}") };
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let nices: Vec<i32> = threads.map(|thread| nice_of(&thread.unwrap().path())).collect();
-    assert!(nices.contains(&(nice_of("/proc/thread-self".as_ref()) + 10).min(19)), "{nices:?}");
+    let wanted = (nice_of("/proc/thread-self".as_ref()) + 10).min(19);
+    // The test's own main thread waits for the one that is the worker.
+    let low = nices.iter().filter(|nice| **nice == wanted).count();
+    assert!(
+        low >= 2 && nices.len() - low <= 1,
+        "the thread that starts the worker and the worker: {nices:?}"
+    );
 }
 
 /// The 19th field of `stat`, of which the 2nd, in brackets, may have spaces (proc(5)).

@@ -72,8 +72,8 @@ pub(super) struct Turns<J> {
     floor: Duration,
     /// The same of trials.
     trial_floor: Duration,
-    /// Calls that wait, of all products.
-    waiting: usize,
+    /// Calls that wait, of accounts in `ready`.
+    ready_calls: usize,
     waiting_max: usize,
     workers: usize,
 }
@@ -92,6 +92,8 @@ struct Queue<J> {
     paid: Duration,
     /// What it had paid when it became ready.
     ready_at: Option<Duration>,
+    /// Its part of `ready_calls`.
+    counts: usize,
     pace: Pace,
     /// Rests that limits brought since the last call that ran into none.
     limits_in_row: u32,
@@ -153,6 +155,11 @@ impl Account {
             false => "calls of the script of this product",
         }
     }
+
+    /// Among which calls its own take turns, in a sentence for people: of all trials one runs at a time.
+    pub(super) fn calls_beside(&self) -> &'static str {
+        if self.is_trial { "trials of scripts of this server" } else { self.calls() }
+    }
 }
 
 impl<J> Turns<J> {
@@ -168,7 +175,7 @@ impl<J> Turns<J> {
             rested: BTreeSet::new(),
             floor: Duration::ZERO,
             trial_floor: Duration::ZERO,
-            waiting: 0,
+            ready_calls: 0,
             waiting_max,
             workers,
         }
@@ -188,7 +195,6 @@ impl<J> Turns<J> {
             queue.paid = queue.paid.max(floor);
         }
         queue.waiting.put(caller, call);
-        self.waiting += 1;
         self.place(account);
         Ok(())
     }
@@ -197,7 +203,6 @@ impl<J> Turns<J> {
     pub(super) fn drop_unwanted(&mut self, account: &Account, is_wanted: impl Fn(&J) -> bool) -> Vec<J> {
         let Some(queue) = self.queues.get_mut(account) else { return Vec::new() };
         let unwanted = queue.waiting.drop_unwanted(is_wanted);
-        self.waiting -= unwanted.len();
         self.place(account);
         unwanted
     }
@@ -235,15 +240,15 @@ impl<J> Turns<J> {
         Some((account, call))
     }
 
-    /// How many of the calls that wait are one worker's share.
+    /// How many of the calls of devices that may begin are one worker's share.
     pub(super) fn share(&self) -> usize {
-        self.waiting / self.workers
+        self.ready_calls / self.workers
     }
 
     /// How many calls wait.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
-        self.waiting
+        self.queues.values().map(|queue| queue.waiting.len()).sum()
     }
 
     /// Until when an account rests.
@@ -266,9 +271,9 @@ impl<J> Turns<J> {
         }
         let queue = self.queues.get_mut(account).expect("only accounts with a queue are ready");
         queue.ready_at = None;
+        self.ready_calls -= std::mem::take(&mut queue.counts);
         queue.running += 1;
         let call = queue.waiting.take().expect("only accounts whose queue has a call are ready");
-        self.waiting -= 1;
         self.place_both(account);
         call
     }
@@ -321,7 +326,7 @@ impl<J> Turns<J> {
         self.trials.clear();
         self.resting.clear();
         self.rested.clear();
-        self.waiting = 0;
+        self.ready_calls = 0;
         std::mem::take(&mut self.queues).into_values().flat_map(|queue| queue.waiting.into_all()).collect()
     }
 
@@ -357,6 +362,8 @@ impl<J> Turns<J> {
         let floor = self.floor_of(account);
         let Some(queue) = self.queues.get_mut(account) else { return };
         let ready_at = may_run.then_some(queue.paid);
+        let counts = if may_run && !account.is_trial { queue.waiting.len() } else { 0 };
+        self.ready_calls = self.ready_calls + counts - std::mem::replace(&mut queue.counts, counts);
         if queue.ready_at != ready_at {
             let ready = if account.is_trial { &mut self.trials } else { &mut self.ready };
             if let Some(earlier) = std::mem::replace(&mut queue.ready_at, ready_at) {
@@ -405,6 +412,7 @@ impl<J> Queue<J> {
             running: 0,
             paid,
             ready_at: None,
+            counts: 0,
             pace,
             limits_in_row: 0,
             rests_until: None,

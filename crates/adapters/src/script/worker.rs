@@ -41,6 +41,9 @@ const NICE: i32 = 10;
 
 /// Runs calls until the other end is closed. Only a pool starts this: standard input has to be its socket.
 pub fn run_worker() -> ExitCode {
+    // On Linux it is that of this thread, which the one that runs all scripts gets from it. Ignored: where the
+    // system refuses, scripts run all the same.
+    let _ = rustix::process::nice(NICE);
     let served = thread::Builder::new().stack_size(STACK_BYTES).spawn(serve);
     match served.map(thread::JoinHandle::join) {
         Ok(Ok(Ok(()))) => ExitCode::SUCCESS,
@@ -49,9 +52,6 @@ pub fn run_worker() -> ExitCode {
 }
 
 fn serve() -> io::Result<()> {
-    // On Linux it is that of this thread, which runs all scripts. Ignored: where the system refuses, scripts
-    // run all the same.
-    let _ = rustix::process::nice(NICE);
     let mut stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut reader = Reader::default();
     let hello = reader.read(&mut stream)?;

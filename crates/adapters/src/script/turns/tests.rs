@@ -123,7 +123,7 @@ fn calls_that_nobody_waits_for_make_room() {
     assert_eq!(bench.run_all(CHEAP), [2, 4]);
     assert!(bench.put("p", 5));
     assert_eq!(bench.turns.drop_unwanted(&account, |_| false), [5]);
-    assert_eq!((bench.take(), bench.turns.ready.len(), bench.turns.waiting), (None, 0, 0));
+    assert_eq!((bench.take(), bench.turns.ready.len(), bench.turns.waiting()), (None, 0, 0));
 }
 
 #[test]
@@ -377,6 +377,26 @@ fn no_call_goes_along_behind_a_trial_and_no_batch_goes_past_its_turn() {
     assert!(bench.turns.take_along(&device).is_some());
 }
 
+/// Else a process would be given too many calls while another one has nothing to do.
+#[test]
+fn what_may_not_begin_is_nobodys_share() {
+    let mut bench = Bench::new(100, 2);
+    (0..31).for_each(|call| assert!(bench.put("bad", call)));
+    (0..9).for_each(|call| assert!(bench.put_of("tried", Caller::Trial, call)));
+    bench.take().unwrap();
+    assert_eq!(bench.turns.share(), 15);
+    bench.finish("bad", LIMIT);
+    (0..7).for_each(|call| assert!(bench.put("good", call)));
+    assert_eq!((bench.turns.share(), bench.turns.waiting()), (3, 30 + 9 + 7));
+    bench.take().unwrap();
+    assert_eq!(bench.turns.drop_unwanted(&Account::of(&"good".into(), DEVICE), |call| *call > 4).len(), 4);
+    assert_eq!(bench.turns.share(), 1);
+    bench.now += LIMIT.spent * REST;
+    bench.take().unwrap();
+    assert_eq!(bench.turns.share(), 15);
+    assert_eq!((bench.turns.clear().len(), bench.turns.share()), (30 + 9 + 1, 0));
+}
+
 /// Each of them brings a rest: in turn with them, a good one would wait for longer than it may.
 #[test]
 fn callers_that_run_into_limits_keep_a_sibling_waiting_for_one_rest() {
@@ -457,18 +477,24 @@ fn rests_end_and_one_with_one_worker_is_served() {
 fn nothing_is_lost_or_twice_in_any_order() {
     let mut bench = Bench::new(5, 3);
     let (mut running, mut put, mut done) = (Vec::new(), 0u32, Vec::new());
-    let mut seed = 1u64;
+    let (mut seed, mut callers) = (1u64, Vec::new());
     for step in 0..50_000 {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let choice = seed >> 33;
         bench.now += MS * (choice % 7) as u32;
         match choice % 3 {
-            0 => put += u32::from(bench.put(["a", "b", "c", "d"][choice as usize / 3 % 4], put)),
+            0 => {
+                let caller = [DEVICE, SIBLING, Caller::Commands, Caller::Trial][choice as usize / 12 % 4];
+                if bench.put_of(["a", "b", "c", "d"][choice as usize / 3 % 4], caller, put) {
+                    callers.push(caller);
+                    put += 1;
+                }
+            }
             1 if running.len() < 3 => running.extend(bench.take()),
             _ if !running.is_empty() => {
                 let (product, call) = running.swap_remove(choice as usize / 3 % running.len());
                 let cost = if step % 5 == 0 { LIMIT } else { CHEAP };
-                bench.finish(&product, cost);
+                bench.finish_of(&product, callers[call as usize], cost);
                 done.push(call);
             }
             _ => {}
@@ -476,7 +502,7 @@ fn nothing_is_lost_or_twice_in_any_order() {
     }
     loop {
         for (product, call) in running.drain(..) {
-            bench.finish(&product, CHEAP);
+            bench.finish_of(&product, callers[call as usize], CHEAP);
             done.push(call);
         }
         bench.now += REST_MAX;
@@ -488,4 +514,5 @@ fn nothing_is_lost_or_twice_in_any_order() {
     done.sort_unstable();
     assert_eq!(done, (0..put).collect::<Vec<_>>());
     assert!(put > 5000 && bench.turns.ready.is_empty() && bench.turns.resting.is_empty());
+    assert!(bench.turns.trials.is_empty() && bench.turns.ready_calls == 0 && bench.turns.waiting() == 0);
 }
