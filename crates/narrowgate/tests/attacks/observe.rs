@@ -172,7 +172,7 @@ fn attack_165_a_device_that_is_disabled_observes_nothing_any_more() {
     let server = Server::start();
     let mut client = server.connect(Protection::Ccm8);
     ask(&mut client, 1, &[]);
-    assert_eq!(server.metric("narrowgate_devices_observing"), 1);
+    server.wait_for_metric("narrowgate_devices_observing", |observing| observing == 1);
     server.json(&["device", "disable", PRODUCT_KEY, &client.device.key]);
     server.wait_for_metric("narrowgate_devices_observing", |observing| observing == 0);
     server.assert_alive();
