@@ -56,7 +56,7 @@ impl Desk {
         peer: SocketAddr,
         request: &Request,
     ) {
-        let login = match login::read(request) {
+        let login = match login::read(request, shared.message_limit) {
             Ok(login) => login,
             Err(answer) => {
                 let (response, refusal) = answer.into_parts();

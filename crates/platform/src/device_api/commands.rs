@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Action, MessageLimit, Warning,
+    Action, Warning,
     answer::with_json,
     body::{self, Body},
     cbor,
@@ -90,10 +90,7 @@ struct Reply<'a> {
 }
 
 /// A POST of a reply.
-pub(super) fn reply(request: &Request, topic: CommandTopic, limit: MessageLimit) -> Action {
-    if let Err(refused) = limit.permit(request) {
-        return refused;
-    }
+pub(super) fn reply(request: &Request, topic: CommandTopic) -> Action {
     let content_format = match accepted_format(request) {
         Ok(content_format) => content_format,
         Err(refused) => return Action::Respond(refused),

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use narrowgate_coap::{Code, OptionNumber, Request};
 
-use super::{Action, Answer, BODY_BYTES_MAX, number};
+use super::{Answer, BODY_BYTES_MAX, number};
 use crate::{model::log::Reason, rules::refusal::Refusal};
 
 /// The longest body of a request that is accepted: [`BODY_BYTES_MAX`], unless `limits.message_bytes` says
@@ -36,7 +36,7 @@ impl MessageLimit {
     }
 
     /// Refuses a longer body: 4.13 with the limit in Size1.
-    pub(super) fn permit(self, request: &Request) -> Result<(), Action> {
+    pub(super) fn permit(self, request: &Request) -> Result<(), Answer> {
         let (bytes, bytes_max) = (request.payload.len(), self.bytes);
         if bytes <= bytes_max {
             return Ok(());
@@ -48,7 +48,7 @@ impl MessageLimit {
         // A uint option leaves out leading zeros (RFC 7252, section 3.2).
         let size = u32::try_from(bytes_max).unwrap_or(u32::MAX).to_be_bytes();
         let digits = size.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<_>>();
-        Err(Action::Respond(refused.option(OptionNumber::SIZE1, digits)))
+        Err(refused.option(OptionNumber::SIZE1, digits))
     }
 }
 

@@ -5,15 +5,15 @@
 //! {"secureMode":2,"lifetime":3600,"sign":"193F…79C6"}
 //! ```
 //!
-//! What can be said of it without knowing the device is said here: another path 4.04, another content format
-//! 4.15, a body that is no such object 4.00. Everything else is decided as for a handshake ([`decide`]), and
+//! What can be said of it without knowing the device is said here: a body that is too long 4.13, another path
+//! 4.04, another content format 4.15, a body that is no such object 4.00. Everything else is decided as for a handshake ([`decide`]), and
 //! refused alike, 4.03. Numbers may be written as texts; other keys are ignored.
 
 use std::borrow::Cow;
 
 use narrowgate_coap::{Code, OptionNumber, RefusedRequest, Request, RequestFault, Response, UriPath};
 
-use super::{Answer, body::Body, options, path};
+use super::{Answer, MessageLimit, body::Body, options, path};
 use crate::{
     ids::{DeviceId, DeviceName},
     model::{credential::CredentialLookup, json_piece::Piece, log::Reason},
@@ -73,7 +73,8 @@ pub fn name_in(path: &UriPath) -> Option<DeviceName> {
 ///
 /// # Errors
 /// The answer, which depends on nothing that is registered.
-pub fn read(request: &Request) -> Result<LoginRequest, Answer> {
+pub fn read(request: &Request, limit: MessageLimit) -> Result<LoginRequest, Answer> {
+    limit.permit(request)?;
     let Some(name) = name_in(&request.path) else {
         let detail = format!(
             "a login by plain CoAP goes to /auth/{{productKey}}/{{deviceKey}}, not to {}",

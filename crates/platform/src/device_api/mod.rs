@@ -37,14 +37,14 @@
 //! `GET /.well-known/core` lists the topics of a session, in both modes (`discovery`). `GET /ota/{imageId}`
 //! has the image of a firmware ([`ota::image`]).
 //!
-//! In this order: a product that cannot be read 5.03, one that is switched off 4.03; a mode-3 session gets
-//! 4.03 for everything but its two paths and that list; keys of another device 4.03, whatever follows them
-//! and whether that device exists or not; an unknown path 4.04; another method 4.05; If-Match or
-//! If-None-Match 4.12; a body of more than 10 KiB 4.13; an Accept other than JSON, CBOR or text 4.06 (RFC
-//! 7252, 5.10.4); a Content-Format other than these 4.15; an illegal body 4.00 ([`json`], [`cbor`]); then
-//! faults of the message in the reply ([`envelope`], [`points`], [`properties`], `events`). Uri-Query and
-//! Uri-Host have no influence, and Observe where nothing can be observed. Every refusal says why, for the
-//! device's log ([`Answer`]).
+//! In this order: a product that cannot be read 5.03, one that is switched off 4.03; a POST whose body is
+//! longer than [`MessageLimit`] 4.13, whatever its path; a mode-3 session gets 4.03 for everything but its
+//! two paths and that list; keys of another device 4.03, whatever follows them and whether that device
+//! exists or not; an unknown path 4.04; another method 4.05; If-Match or If-None-Match 4.12; an Accept other
+//! than JSON, CBOR or text 4.06 (RFC 7252, 5.10.4); a Content-Format other than these 4.15; an illegal body
+//! 4.00 ([`json`], [`cbor`]); then faults of the message in the reply ([`envelope`], [`points`],
+//! [`properties`], `events`). Uri-Query and Uri-Host have no influence, and Observe where nothing can be
+//! observed. Every refusal says why, for the device's log ([`Answer`]).
 //!
 //! A body in CBOR is read as the JSON that it stands for, and an answer in CBOR is made of its JSON, so there
 //! is one code for both ([`cbor`]). An answer has the format that Accept asks for; without Accept, that of
@@ -209,21 +209,21 @@ pub fn handle_within(
     now: impl Into<Arrival>,
 ) -> Action {
     let now = now.into();
-    let (model, served) = match product {
-        ProductState::Unreadable => return Action::Unavailable(unavailable()),
-        ProductState::Off => {
-            let detail = "the product was switched off while the device had a session";
-            return Action::refuse(Code::FORBIDDEN, Refusal::new(Reason::ProductDisabled, detail));
-        }
-        ProductState::On(model) => (model, Served::default()),
-        ProductState::OnWithShortPaths(model) => (model, Served { short_paths: true, bytes: false }),
-        ProductState::OnWithBytes { model, short_paths } => (model, Served { short_paths, bytes: true }),
+    let (model, served) = match served(product) {
+        Ok(served) => served,
+        Err(refused) => return refused,
     };
+    // Before anything else is asked of it, as where it comes in blocks.
+    if request.method == Code::POST
+        && let Err(refused) = limit.permit(request)
+    {
+        return Action::Respond(refused);
+    }
     let short_paths = served.short_paths && session.mode == SecureMode::DeviceSecret;
     if discovery::is_for(&request.path) {
         return discovery::handle(session, request, Served { short_paths, ..served });
     }
-    let short = || short_paths.then(|| short::handle((session, limit), request, model, now)).flatten();
+    let short = || short_paths.then(|| short::handle(session, request, model, now)).flatten();
     if let Some(action) = ota::image::handle(session, request).or_else(short) {
         return action;
     }
@@ -244,14 +244,14 @@ pub fn handle_within(
     }
     match topic.handler {
         _ if topic.is_of_bytes() && !served.bytes => raw::not_custom(),
-        Handler::Bytes => raw::handle(request, limit),
+        Handler::Bytes => raw::handle(request),
         Handler::Acknowledge => Action::Respond(Answer::changed()),
         Handler::FetchCommand(kind) => match command_topic(kind, parameter) {
             Some(topic) => commands::fetch(request, topic),
             None => no_topic(session, request, NoTopic::Unknown),
         },
         Handler::ReplyToCommand(kind) => match command_topic(kind, parameter) {
-            Some(topic) => commands::reply(request, topic, limit),
+            Some(topic) => commands::reply(request, topic),
             None => no_topic(session, request, NoTopic::Unknown),
         },
         Handler::CountCommands => waiting::handle(request),
@@ -259,10 +259,22 @@ pub fn handle_within(
             let detail = "the device asked for its secret in a session that proves that it has it";
             Action::refuse(Code::FORBIDDEN, Refusal::new(Reason::AlreadyActivated, detail))
         }
-        Handler::Message(of) => match limit.permit(request) {
-            Ok(()) => handle_message(session, request, (of, parameter), model, now),
-            Err(refused) => refused,
-        },
+        Handler::Message(of) => handle_message(session, request, (of, parameter), model, now),
+    }
+}
+
+/// The product's thing model, and what it serves beside JSON and CBOR; or what is done without looking at the
+/// request.
+fn served(product: ProductState<'_>) -> Result<(Option<&ThingModel>, Served), Action> {
+    match product {
+        ProductState::Unreadable => Err(Action::Unavailable(unavailable())),
+        ProductState::Off => {
+            let detail = "the product was switched off while the device had a session";
+            Err(Action::refuse(Code::FORBIDDEN, Refusal::new(Reason::ProductDisabled, detail)))
+        }
+        ProductState::On(model) => Ok((model, Served::default())),
+        ProductState::OnWithShortPaths(model) => Ok((model, Served { short_paths: true, bytes: false })),
+        ProductState::OnWithBytes { model, short_paths } => Ok((model, Served { short_paths, bytes: true })),
     }
 }
 

@@ -12,7 +12,7 @@
 //! | the product's data format is `json` | 4.03 |
 //! | no script is published | 4.03 |
 //! | a Content-Format other than 42 (or none), an Accept other than 42 (or none) | 4.15, 4.06 |
-//! | the body is empty, or longer than [`MessageLimit`] | 4.00, 4.13 |
+//! | the body is empty, or longer than [`super::MessageLimit`] | 4.00, 4.13 |
 //! | the script throws, runs over its limits, or returns no JSON object | 4.00, nothing is stored |
 //! | the script cannot make bytes of the reply, or makes more than 10 KiB | 4.00, nothing is stored |
 //! | the script has as many messages of this device under way as it may | 4.29 with Max-Age |
@@ -26,7 +26,7 @@
 use narrowgate_coap::{Code, OptionNumber, Request, Response, format};
 
 use super::{
-    Action, BODY_BYTES_MAX, MessageLimit, UNAVAILABLE_MAX_AGE_S,
+    Action, BODY_BYTES_MAX, UNAVAILABLE_MAX_AGE_S,
     answer::Answer,
     body::{self, Body},
     commands,
@@ -52,10 +52,7 @@ const TOO_MANY_MAX_AGE_S: u32 = 1;
 const NO_DATA: (&[u8], &[u8]) = (b"\"data\":{}}", b"\"data\":\"\"}");
 
 /// A POST of bytes, from a device of a product whose data format is `custom`.
-pub(super) fn handle(request: &Request, limit: MessageLimit) -> Action {
-    if let Err(refused) = limit.permit(request) {
-        return refused;
-    }
+pub(super) fn handle(request: &Request) -> Action {
     if let Err(refused) = accepts_bytes(request) {
         return Action::Respond(refused);
     }

@@ -60,7 +60,8 @@ impl Limits {
     /// Those of the body of a request.
     pub const BODY: Self = Self { depth: DEPTH_MAX, json_bytes: JSON_BYTES_MAX };
 
-    /// Those of this body, which may be longer than [`BODY_BYTES_MAX`] where that is configured.
+    /// Those of this body, which may be longer than [`BODY_BYTES_MAX`] where that is configured. How long it
+    /// may be was decided before ([`super::MessageLimit`]).
     pub(super) fn of(body: &[u8]) -> Self {
         Self { json_bytes: JSON_BYTES_MAX.max(4 * body.len()), ..Self::BODY }
     }

@@ -12,7 +12,7 @@ fn body(mode: &str, lifetime: &str, sign: &str) -> String {
 }
 
 fn read_body(body: &str) -> Result<LoginRequest, Answer> {
-    read(&Request::post(PATH, 50, body))
+    read(&Request::post(PATH, 50, body), MessageLimit::default())
 }
 
 fn credentials() -> Credentials {
@@ -98,7 +98,8 @@ fn a_sign_that_is_not_the_one_of_these_words_admits_nobody() {
 #[test]
 fn what_is_no_login_is_said_without_a_look_at_who_it_is() {
     let refused = |request: &Request| {
-        let (response, refusal) = read(request).expect_err("it is refused").into_parts();
+        let (response, refusal) =
+            read(request, MessageLimit::default()).expect_err("it is refused").into_parts();
         (response.code, refusal.and_then(|refusal| refusal.reason).expect("it has a reason"))
     };
     let malformed = (Code::BAD_REQUEST, Reason::BodyMalformed);

@@ -44,7 +44,7 @@ use self::{
     shape::{Shape, attributes, points, short_message},
 };
 use super::{
-    Action, Answer, BODY_BYTES_MAX, MessageLimit,
+    Action, Answer, BODY_BYTES_MAX,
     body::{Body, NoMessage},
     cbor::from_json_with_numbers,
     commands::CommandWanted,
@@ -81,7 +81,7 @@ pub fn with_command_waiting(response: Response) -> Response {
 
 /// Decides what to do with a request to a short path; `None`: the path is none.
 pub(super) fn handle(
-    (session, limit): (&Grant, MessageLimit),
+    session: &Grant,
     request: &Request,
     model: Option<&ThingModel>,
     now: Arrival,
@@ -98,9 +98,6 @@ pub(super) fn handle(
     };
     if let Some(refused) = refuse_preconditions(request) {
         return Some(Action::Respond(refused));
-    }
-    if let Err(refused) = limit.permit(request) {
-        return Some(refused);
     }
     if short.handler == ShortHandler::Image {
         return Some(ota::image::fetch(request, ShortPath::image(&request.path)));

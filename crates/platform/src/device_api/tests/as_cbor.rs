@@ -112,7 +112,7 @@ fn a_message_in_cbor_is_handled_as_the_same_message_in_json() {
 fn a_login_by_plain_coap_may_be_in_cbor() {
     let json = br#"{"secureMode":2,"lifetime":60,"sign":"AB"}"#;
     let request = Request::post(AUTH, format::CBOR, cbor::from_json(json));
-    let login = login::read(&request).expect("it is a login");
+    let login = login::read(&request, MessageLimit::default()).expect("it is a login");
     assert_eq!((login.shown.as_str(), &*login.sign), ("MuGsF6W4,15bBZlRknc,2,60", "AB"));
 }
 

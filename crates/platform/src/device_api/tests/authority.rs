@@ -177,7 +177,11 @@ fn a_limit_that_was_set_holds_for_every_message_of_a_device() {
     };
     let of_device = |rest: &str| format!("/topic/sys/MuGsF6W4/15bBZlRknc/thing/{rest}");
     let reply = of_device("service/measurepoint/set_reply");
-    for path in [POST, BATCH, "/p", &of_device("model/up_raw"), &of_device("model/down_raw_reply"), &reply] {
+    let up = of_device("model/up_raw");
+    let down = of_device("model/down_raw_reply");
+    let confirmed = "/topic/ext/session/MuGsF6W4/15bBZlRknc/thing/activate/info_reply";
+    let again = "/auth/MuGsF6W4/15bBZlRknc";
+    for path in [POST, BATCH, "/p", &up, &down, &reply, confirmed, again] {
         for limit in [1024, 8192, 10_240, 65_536] {
             let (response, refusal) = response(ask(limit, path, limit + 1));
             assert_eq!(response.code, Code::REQUEST_ENTITY_TOO_LARGE, "{path}");
@@ -190,6 +194,23 @@ fn a_limit_that_was_set_holds_for_every_message_of_a_device() {
             let code = if let Action::Respond(answer) = &fits { Some(answer.response().code) } else { None };
             assert_ne!(code, Some(Code::REQUEST_ENTITY_TOO_LARGE), "{path} {limit}");
         }
+    }
+}
+
+#[test]
+fn the_body_of_a_login_is_measured() {
+    let ask = |bytes: usize, limit: usize| {
+        let login = br#"{"secureMode":2,"lifetime":60,"sign":"AB"}"#;
+        let body = [&login[..], &vec![b' '; bytes - login.len()]].concat();
+        login::read(&Request::post("/auth/MuGsF6W4/15bBZlRknc", 50, body), MessageLimit::new(limit))
+    };
+    for limit in [1024, 10_240, 65_536] {
+        assert!(ask(limit, limit).is_ok(), "{limit}");
+        let (response, refusal) = ask(limit + 1, limit).expect_err("it is too long").into_parts();
+        assert_eq!(response.code, Code::REQUEST_ENTITY_TOO_LARGE, "{limit}");
+        let size = u32::try_from(limit).expect("it is small");
+        assert_eq!(response.options.find_uint(OptionNumber::SIZE1), Some(size));
+        assert_eq!(refusal.expect("it goes into the log").reason, Some(Reason::TooLarge));
     }
 }
 
