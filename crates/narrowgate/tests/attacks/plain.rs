@@ -24,6 +24,7 @@ use crate::{
 };
 
 const CHANGED: u8 = 0x44;
+const CONTINUE: u8 = 0x5f;
 const BAD_REQUEST: u8 = 0x80;
 const UNAUTHORIZED: u8 = 0x81;
 const BAD_OPTION: u8 = 0x82;
@@ -430,6 +431,46 @@ fn attack_169_170_bodies_of_logins_plain() {
     peer.log_in(100, &device);
     assert_eq!(peer.code(&coap::post(101, &device.report_path(), &"[".repeat(3000))), BAD_REQUEST);
     assert_eq!(peer.code(&report(102, &device, 1)), CHANGED);
+    server.assert_alive();
+}
+
+/// In a login, in a report, in one datagram and in blocks.
+#[test]
+fn attack_141_a_limit_of_messages_that_was_set_holds_plain() {
+    let server = serve(&[("LIMITS_MESSAGE_BYTES", "8KiB")]);
+    let device = server.device();
+    let peer = Peer::new(&server);
+    let padded = |bytes: usize| {
+        let login = format!(r#"{{"secureMode":2,"lifetime":3600,"sign":"{}"}}"#, signed(&device, 3600));
+        format!("{login:bytes$}")
+    };
+    let assert_refused = |answer: &[u8]| {
+        assert_eq!(answer[1], TOO_LARGE);
+        // Size1 is 8192.
+        assert!(answer.windows(4).any(|part| part == [0xd2, 0x2f, 0x20, 0x00]), "{answer:02x?}");
+    };
+    assert_refused(&peer.ask(&login_with(1, &device, &padded(8193))));
+    assert_eq!(peer.code(&report(2, &device, 1)), UNAUTHORIZED);
+    assert_eq!(peer.code(&login_with(3, &device, &padded(8192))), CHANGED);
+    let body = |bytes: usize| {
+        let report = r#"{"id":"1","params":{"measurepoints":{"temp":1}}}"#;
+        format!("{report:bytes$}")
+    };
+    assert_eq!(peer.code(&coap::post(4, &device.report_path(), &body(8192))), CHANGED);
+    assert_refused(&peer.ask(&coap::post(5, &device.report_path(), &body(8193))));
+    let long = body(9216);
+    for (number, part) in (0..8).zip(long.as_bytes().chunks(1024)) {
+        let part = coap::report_with(
+            10 + u16::from(number),
+            &device.report_path(),
+            &[(BLOCK1, &[(number << 4) | 0x0e])],
+            part,
+        );
+        assert_eq!(peer.code(&part), CONTINUE, "{number}");
+    }
+    let beyond = coap::report_with(18, &device.report_path(), &[(BLOCK1, &[0x8e])], &long.as_bytes()[8192..]);
+    assert_refused(&peer.ask(&beyond));
+    assert_eq!(stored(&server, &device), 1);
     server.assert_alive();
 }
 

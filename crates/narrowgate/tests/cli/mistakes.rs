@@ -81,6 +81,30 @@ fn a_file_that_is_another_is_told_its_place() {
 }
 
 #[test]
+fn what_only_a_server_refuses_hinders_no_other_command() {
+    let program = program_with_device();
+    let limits =
+        "[session]\nanswer_memory = \"9MiB\"\n[dtls]\nshards = 4\n[limits]\nmessage_bytes = \"64KiB\"\n";
+    let logins = "[coap]\nlogins_max = 5\n";
+    for (text, said) in [(limits, "line 6   (limits.message_bytes)"), (logins, "line 2   (coap.logins_max)")]
+    {
+        let config = program.file("server.toml", text);
+        program.json(&["device", "list", "--config", &config]);
+        let shown = program.run(&["config", "--config", &config]);
+        assert_eq!(shown.code, 0, "{shown:?}");
+        assert!(
+            shown.stderr.contains("a server does not start here") && shown.stderr.contains(said),
+            "{shown:?}"
+        );
+        let serve = ["serve", "--config", &config, "--dtls", "127.0.0.1:0", "--http", "off"];
+        program.run(&serve).failed(78, &[said]);
+    }
+    let config = program.file("server.toml", limits);
+    let serve = ["serve", "--config", &config, "--shards", "1", "--dtls", "127.0.0.1:0", "--http", "off"];
+    drop(program.serve_with(&serve));
+}
+
+#[test]
 fn a_place_that_cannot_be_served_from_is_told_what_to_try() {
     let program = program();
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();

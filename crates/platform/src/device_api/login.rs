@@ -5,9 +5,10 @@
 //! {"secureMode":2,"lifetime":3600,"sign":"193F…79C6"}
 //! ```
 //!
-//! What can be said of it without knowing the device is said here: a body that is too long 4.13, another path
-//! 4.04, another content format 4.15, a body that is no such object 4.00. Everything else is decided as for a handshake ([`decide`]), and
-//! refused alike, 4.03. Numbers may be written as texts; other keys are ignored.
+//! What can be said of it without knowing the device is said here: a body that is too long 4.13, another
+//! path 4.04, another content format 4.15, a body that is no such object 4.00. Everything else is decided as
+//! for a handshake ([`decide`]), and refused alike, 4.03. Numbers may be written as texts; other keys are
+//! ignored.
 
 use std::borrow::Cow;
 

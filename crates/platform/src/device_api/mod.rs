@@ -214,9 +214,7 @@ pub fn handle_within(
         Err(refused) => return refused,
     };
     // Before anything else is asked of it, as where it comes in blocks.
-    if request.method == Code::POST
-        && let Err(refused) = limit.permit(request)
-    {
+    if let Err(refused) = limit.permit(request) {
         return Action::Respond(refused);
     }
     let short_paths = served.short_paths && session.mode == SecureMode::DeviceSecret;

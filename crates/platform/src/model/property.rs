@@ -3,7 +3,8 @@
 //!
 //! Limits: [`VALUE_BYTES_MAX`] of one value, [`BYTES_MAX`] of all attributes (or tags) of a device as one
 //! JSON object. A change that would exceed the second is refused as a whole: nothing is dropped for it. So an
-//! answer with all of them is at most as long as the longest body of a request.
+//! answer with all of them is at most as long as the longest message to a device, whatever
+//! `limits.message_bytes` says of those from it.
 
 use std::collections::BTreeMap;
 

@@ -18,9 +18,8 @@ pub const POINTS_MAX: usize = 1024;
 /// Bytes of the names and values of a device that are kept. A store writes all of them down for whatever a
 /// device reports: without a bound, one device's reports of 60 bytes could cost ten megabytes each.
 pub const BYTES_MAX: usize = 32 << 10;
-/// Bytes of one value, whatever `limits.message_bytes` says: three of them fit into [`BYTES_MAX`], so that one
-/// long value does not push out the points of the others. A report in JSON of the usual limit has no longer
-/// one.
+/// Bytes of one value, whatever `limits.message_bytes` says: three of them fit into [`BYTES_MAX`], so that
+/// one long value does not push out all others. A report in JSON of the usual limit has no longer one.
 pub const VALUE_BYTES_MAX: usize = 10 << 10;
 
 /// Latest values, sorted by point.

@@ -23,7 +23,8 @@
 //!
 //! Limits and oddities are those of JSON ([`super::json`]): nested at most 32 deep, a key once in a map,
 //! nothing behind the item, UTF-8 (each piece of a text by itself); and the JSON text has at most
-//! [`JSON_BYTES_MAX`] bytes. Lengths in a body reserve no memory. Encodings need not be the shortest ones,
+//! [`JSON_BYTES_MAX`] bytes, or four times those of the body where that is more. Lengths in a body reserve
+//! no memory. Encodings need not be the shortest ones,
 //! and keys not sorted (RFC 8949, section 3).
 
 mod encode;

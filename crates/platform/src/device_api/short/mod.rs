@@ -22,7 +22,7 @@
 //! |---|---|
 //! | another Content-Format, or none | 4.15 |
 //! | Accept of another format than CBOR, or than that of the command | 4.06 |
-//! | more than 40 KiB as JSON | 4.13 |
+//! | longer than [`super::MessageLimit`]; more than 40 KiB as JSON, and than four times its bytes | 4.13 |
 //! | no CBOR; neither map nor array; an element twice in a map, be it by number and by identifier | 4.00 |
 //! | an array that is neither a pair with a time nor a batch | 1200 (an element of a batch: 1206) |
 //! | a time that is no unsigned integer | 1204 |
