@@ -4,11 +4,12 @@
 //! follow. What is written in batches is published in commit order, each event with its place in it, before
 //! its device is answered; what the store could not write has no place, nor has what an operator did (a
 //! command that was sent or taken back, a rollout). A listener that is slower than the fleet misses events
-//! and gets their number; publishing never waits. Limit: [`EVENTS_KEPT`].
+//! and gets their number; publishing never waits. Limits: [`EVENTS_KEPT`] and [`BYTES_KEPT`].
 
 use std::{
+    collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -20,9 +21,11 @@ use narrowgate_platform::{
 };
 use tokio::sync::broadcast;
 
-/// Events kept for the slowest listener; older ones are missed and counted. Each takes the memory of a
-/// pointer.
+/// Events kept for the slowest listener; older ones are missed and counted.
 pub(crate) const EVENTS_KEPT: usize = 4096;
+/// Bytes of the reports and events of devices among them; what is older is missed too. One that follows
+/// closely misses nothing: an event has a fraction of it.
+const BYTES_KEPT: usize = 16 << 20;
 
 /// While the store cannot say whose events these are, a line of the log comes this often.
 const ERRORS_EVERY: Duration = Duration::from_secs(1);
@@ -31,10 +34,51 @@ const ERRORS_EVERY: Duration = Duration::from_secs(1);
 /// to be looked up.
 type Published = (Option<Position>, Arc<Happening>, Option<DeviceId>);
 
+/// What was published, until it is given up for its bytes.
+type Slot = Arc<Mutex<Option<Published>>>;
+
+/// What was published last, oldest first, with its bytes.
+#[derive(Debug, Default)]
+struct Kept {
+    slots: VecDeque<(Weak<Mutex<Option<Published>>>, usize)>,
+    bytes: usize,
+}
+
+impl Kept {
+    /// Adds the newest and gives up what is too much.
+    fn add(&mut self, slot: &Slot, bytes: usize) {
+        self.slots.push_back((Arc::downgrade(slot), bytes));
+        self.bytes += bytes;
+        while self.slots.len() > EVENTS_KEPT || (self.bytes > BYTES_KEPT && self.slots.len() > 1) {
+            let Some((oldest, bytes)) = self.slots.pop_front() else { return };
+            self.bytes -= bytes;
+            // Otherwise all followers have had it.
+            if let Some(oldest) = oldest.upgrade() {
+                take(&oldest);
+            }
+        }
+    }
+}
+
+fn take(slot: &Mutex<Option<Published>>) -> Option<Published> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Of what a device said: all else is short.
+fn bytes_of(happening: &Happening) -> usize {
+    let said = match happening {
+        Happening::Report(report) => &report.points,
+        Happening::Event(event) => &event.output,
+        _ => return 0,
+    };
+    said.as_ref().map_or(0, |said| said.get().len())
+}
+
 /// The sending side; clones publish to the same listeners.
 #[derive(Debug, Clone)]
 pub(crate) struct Feed {
-    events: broadcast::Sender<Published>,
+    events: broadcast::Sender<Slot>,
+    kept: Arc<Mutex<Kept>>,
     errors: Errors,
 }
 
@@ -45,7 +89,7 @@ impl Feed {
     /// A feed without followers.
     pub(crate) fn new() -> Self {
         let errors = Arc::new(Mutex::new(Seldom::new(ERRORS_EVERY)));
-        Self { events: broadcast::Sender::new(EVENTS_KEPT), errors }
+        Self { events: broadcast::Sender::new(EVENTS_KEPT), kept: Arc::default(), errors }
     }
 
     /// Whether there are followers; without them the caller need not make the event.
@@ -57,14 +101,20 @@ impl Feed {
     /// it is dropped. Never waits.
     pub(crate) fn publish(&self, position: Option<Position>, happening: Happening, device: Option<DeviceId>) {
         if self.has_subscribers() {
+            let bytes = bytes_of(&happening);
+            let slot = Arc::new(Mutex::new(Some((position, Arc::new(happening), device))));
+            // Sent under the lock, so that what is given up is what was sent first.
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.add(&slot, bytes);
             // Ignored: the last follower may have left meanwhile.
-            let _ = self.events.send((position, Arc::new(happening), device));
+            let _ = self.events.send(slot);
         }
     }
 
     /// Follows from now on.
     pub(crate) fn subscribe(&self) -> Subscription {
-        Subscription { events: self.events.subscribe(), errors: Arc::clone(&self.errors) }
+        let errors = Arc::clone(&self.errors);
+        Subscription { events: self.events.subscribe(), after_missed: None, errors }
     }
 }
 
@@ -77,8 +127,17 @@ impl Default for Feed {
 /// The receiving side.
 #[derive(Debug)]
 pub(crate) struct Subscription {
-    events: broadcast::Receiver<Published>,
+    events: broadcast::Receiver<Slot>,
+    /// What comes behind those that were missed.
+    after_missed: Option<Received>,
     errors: Errors,
+}
+
+/// What was taken from the feed.
+#[derive(Debug)]
+enum Received {
+    Published(Published),
+    Ended,
 }
 
 /// What a listener gets next.
@@ -98,10 +157,10 @@ impl Subscription {
     /// the store cannot find the keys, the event comes without them.
     pub(crate) async fn next_named(&mut self, operator: &Operator) -> Next {
         loop {
-            let (position, event, device) = match self.events.recv().await {
-                Ok(published) => published,
-                Err(broadcast::error::RecvError::Lagged(count)) => return Next::Missed(count),
-                Err(broadcast::error::RecvError::Closed) => return Next::Ended,
+            let (position, event, device) = match self.receive().await {
+                Ok(Received::Published(published)) => published,
+                Ok(Received::Ended) => return Next::Ended,
+                Err(missed) => return Next::Missed(missed),
             };
             let Some(device) = device else { return Next::Event(position, event) };
             let name = operator.device_name(device).await;
@@ -112,6 +171,39 @@ impl Subscription {
                 return Next::Event(position, event);
             }
         }
+    }
+
+    /// What comes next, or how many were missed.
+    async fn receive(&mut self) -> Result<Received, u64> {
+        if let Some(received) = self.after_missed.take() {
+            return Ok(received);
+        }
+        let mut missed = 0;
+        let received = loop {
+            // Those that are missed one after another are one number.
+            let slot = match missed {
+                0 => self.events.recv().await,
+                _ => match self.events.try_recv() {
+                    Err(broadcast::error::TryRecvError::Empty) => return Err(missed),
+                    Err(broadcast::error::TryRecvError::Closed) => Err(broadcast::error::RecvError::Closed),
+                    Err(broadcast::error::TryRecvError::Lagged(count)) => {
+                        Err(broadcast::error::RecvError::Lagged(count))
+                    }
+                    Ok(slot) => Ok(slot),
+                },
+            };
+            match slot.map(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).clone()) {
+                Ok(Some(published)) => break Received::Published(published),
+                Ok(None) => missed += 1,
+                Err(broadcast::error::RecvError::Lagged(count)) => missed += count,
+                Err(broadcast::error::RecvError::Closed) => break Received::Ended,
+            }
+        };
+        if missed == 0 {
+            return Ok(received);
+        }
+        self.after_missed = Some(received);
+        Err(missed)
     }
 
     /// One line in [`ERRORS_EVERY`], however many events and followers there are.
@@ -208,6 +300,33 @@ mod tests {
         assert!(matches!(follower.next_named(&operator).await, Next::Missed(5)));
         assert!(matches!(follower.next_named(&operator).await, Next::Event(_, event)
             if matches!(&*event, Happening::Offline(told) if told.time == UnixMillis(5))));
+    }
+
+    #[tokio::test]
+    async fn a_slow_follower_holds_a_bounded_number_of_bytes_and_another_one_misses_nothing() {
+        let (feed, operator) = (Feed::new(), operator());
+        let (mut slow, mut close) = (feed.subscribe(), feed.subscribe());
+        let points = RawValue::from_string(format!("\"{}\"", "x".repeat((256 << 10) - 2))).unwrap();
+        let reports = 100;
+        for time in 0..reports {
+            let points = Some(points.clone());
+            let report = Report { time: UnixMillis(time), received_at: None, device: None, points };
+            feed.publish(None, Happening::Report(report), None);
+            assert!(matches!(close.next_named(&operator).await, Next::Event(..)), "{time}");
+        }
+        let kept = (BYTES_KEPT / (256 << 10)) as i64;
+        feed.publish(None, offline(reports), None);
+        let Next::Missed(missed) = slow.next_named(&operator).await else { panic!("it misses some") };
+        assert_eq!(missed, (reports - kept) as u64);
+        for time in reports - kept..reports {
+            assert!(
+                matches!(slow.next_named(&operator).await, Next::Event(_, event)
+                if matches!(&*event, Happening::Report(report) if report.time == UnixMillis(time))),
+                "{time}"
+            );
+        }
+        assert!(matches!(slow.next_named(&operator).await, Next::Event(_, event)
+            if matches!(&*event, Happening::Offline(_))));
     }
 
     #[test]

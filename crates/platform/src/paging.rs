@@ -1,6 +1,9 @@
 //! Parts of lists that are too long to be read at once. A place in a list stays the same place while rows are
 //! added and removed, so that pages lose and repeat nothing.
 
+/// Bytes of the texts of a page whose items may be long; the last one may go beyond it by its own.
+pub const PAGE_BYTES_MAX: usize = 8 << 20;
+
 /// A place in a list. What the numbers mean is up to the list and its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place(pub [i64; 4]);
@@ -77,6 +80,7 @@ impl DamagedRows {
 #[derive(Debug)]
 pub struct Collector<T> {
     limit: usize,
+    bytes: usize,
     page: Page<T>,
     last: Option<Place>,
     behind: DamagedRows,
@@ -85,7 +89,7 @@ pub struct Collector<T> {
 impl<T> Collector<T> {
     /// Collects up to `limit` items.
     pub fn new(limit: usize) -> Self {
-        Self { limit, page: Page::empty(), last: None, behind: DamagedRows::default() }
+        Self { limit, bytes: 0, page: Page::empty(), last: None, behind: DamagedRows::default() }
     }
 
     /// Takes the next item. `false`: the page was full already, and this item begins the next one.
@@ -100,9 +104,18 @@ impl<T> Collector<T> {
         true
     }
 
+    /// The same of an item with texts of so many bytes: with [`PAGE_BYTES_MAX`] of them the page is full.
+    pub fn take_long(&mut self, place: Place, item: T, bytes: usize) -> bool {
+        let is_taken = self.take(place, item);
+        if is_taken {
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+        is_taken
+    }
+
     /// Whether the page is full.
     pub fn is_full(&self) -> bool {
-        self.page.items.len() >= self.limit
+        self.page.items.len() >= self.limit || self.bytes >= PAGE_BYTES_MAX
     }
 
     /// Notes that something follows a full page.
@@ -136,6 +149,15 @@ impl<T> Collector<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_of_long_items_is_full_after_so_many_bytes() {
+        let mut collector = Collector::new(100);
+        let taken = (0..100).take_while(|n| collector.take_long(Place([*n; 4]), *n, PAGE_BYTES_MAX / 8 + 1));
+        assert_eq!(taken.count(), 8);
+        let page = collector.finish();
+        assert_eq!((page.items.len(), page.next), (8, Some(Place([7; 4]))));
+    }
 
     #[test]
     fn a_full_page_says_where_it_ends_and_the_last_one_does_not() {

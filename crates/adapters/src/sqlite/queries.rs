@@ -327,7 +327,8 @@ pub(super) fn commands(reader: &Reader, device: DeviceId, part: Part) -> rusqlit
     while let Some(row) = rows.next()? {
         match rows::read_command(row) {
             Ok(command) => {
-                if !page.take(Place([row.get(0)?, 0, 0, 0]), command) {
+                let (place, bytes) = (Place([row.get(0)?, 0, 0, 0]), command.reply_bytes());
+                if !page.take_long(place, command, bytes) {
                     break;
                 }
             }

@@ -100,7 +100,8 @@ impl Commands {
         let follows = |number: u64| part.after.is_none_or(|after| (number as i64) < after.0[0]);
         let mut page = Collector::new(part.limit);
         for (number, command) in self.kept.iter().rev().filter(|(number, _)| follows(*number)) {
-            if !page.take(Place([*number as i64, 0, 0, 0]), command.clone()) {
+            let place = Place([*number as i64, 0, 0, 0]);
+            if !page.take_long(place, command.clone(), command.reply_bytes()) {
                 break;
             }
         }

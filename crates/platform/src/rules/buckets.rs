@@ -5,9 +5,10 @@
 //! bucket lasts shorter or longer; an hour that occurs twice is two buckets.
 //!
 //! The values come in any order, and only what they come to is kept, so a range of any length takes the
-//! memory of its buckets. Limits: [`BUCKETS_MAX`] buckets of a page; after [`REPORTS_MAX`] messages it ends
-//! with those that are complete, even if there is none yet; one bucket may have [`BUCKET_REPORTS_MAX`]. A
-//! page is largest where each source is read from its newest message on.
+//! memory of its buckets. Limits: [`BUCKETS_MAX`] buckets of a page, and [`PAGE_BYTES_MAX`] bytes of their
+//! values; after [`REPORTS_MAX`] messages it ends with those that are complete, even if there is none yet;
+//! one bucket may have [`BUCKET_REPORTS_MAX`]. A page is largest where each source is read from its newest
+//! message on.
 
 mod sums;
 #[cfg(test)]
@@ -23,10 +24,10 @@ pub use self::{
 };
 use crate::{
     ids::UnixMillis,
-    paging::{DamagedRows, Page, Place},
+    paging::{DamagedRows, PAGE_BYTES_MAX, Page, Place},
 };
 
-/// Buckets of a page: with their values of up to 10 KiB, three of a bucket, 30 MB at most.
+/// Buckets of a page.
 pub const BUCKETS_MAX: usize = 1000;
 /// Messages after which a page ends as soon as it can, be they reports, events or damaged. They take a
 /// fraction of a second, and a request has some seconds.
@@ -42,6 +43,8 @@ pub struct Aggregation {
     limit: usize,
     /// By their begin.
     buckets: BTreeMap<i64, Sums>,
+    /// Of the values that they hold.
+    bytes: usize,
     /// Values before this time do not matter (any more).
     from: i64,
     /// There may be something before `from`, which is the begin of a bucket then.
@@ -72,6 +75,7 @@ impl Aggregation {
             functions,
             limit,
             buckets: BTreeMap::new(),
+            bytes: 0,
             from: from.map_or(i64::MIN, |from| from.0),
             goes_on: false,
             messages: 0,
@@ -121,8 +125,11 @@ impl Aggregation {
             return;
         }
         let begins = self.begin_of(time);
-        self.buckets.entry(begins).or_default().add((time.0, place), value, self.functions);
-        if self.buckets.len() > self.limit
+        let bucket = self.buckets.entry(begins).or_default();
+        let before = bucket.bytes();
+        bucket.add((time.0, place), value, self.functions);
+        self.bytes = self.bytes - before + bucket.bytes();
+        while (self.buckets.len() > self.limit || self.bytes > PAGE_BYTES_MAX)
             && let Some(begins) = self.buckets.keys().nth(1).copied()
         {
             self.give_up_before(begins);
@@ -154,6 +161,7 @@ impl Aggregation {
 
     /// The page ends with the bucket that begins here.
     fn give_up_before(&mut self, begins: i64) {
+        self.bytes -= self.buckets.range(..begins).map(|(_, given_up)| given_up.bytes()).sum::<usize>();
         self.buckets = self.buckets.split_off(&begins);
         self.others = self.others.split_off(&begins);
         self.from = self.from.max(begins);

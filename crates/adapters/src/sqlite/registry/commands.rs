@@ -49,7 +49,7 @@ impl Registry {
             open_max: self.open_commands_max,
             pending_ttl_s: order.pending_ttl_s,
         };
-        if case.is_full() {
+        if case.is_full() && self.may_be_over(device, at)? {
             // What is over by its time makes room, also where no server has written that down.
             let over = self.step_open_commands(device, None, &CommandStep::TimePasses, at)?;
             self.commands_moved(device, &over, at)?;
@@ -75,6 +75,16 @@ impl Registry {
         let open = "SELECT count(*) FROM commands WHERE device = ?1 AND ended IS NULL";
         let open: i64 = self.connection.prepare_cached(open)?.query_row([device.0], |row| row.get(0))?;
         Ok(usize::try_from(open).unwrap_or(usize::MAX))
+    }
+
+    /// Whether one of those that have not ended may be over by its time: asked before all of them are read,
+    /// as each command that is refused for a full queue would cost that.
+    fn may_be_over(&self, device: DeviceId, at: UnixMillis) -> rusqlite::Result<bool> {
+        // One that waits is over after its time to live. That the device still has it then is found later.
+        let sql = "SELECT EXISTS (SELECT 1 FROM commands WHERE device = ?1 AND ended IS NULL AND ?2 >= \
+                   iif(pending_ttl_s > 0, created + 1000 * pending_ttl_s, \
+                   ifnull(sent, created) + 1000 * timeout_s))";
+        self.connection.prepare_cached(sql)?.query_row(params![device.0, at.0], |row| row.get(0))
     }
 
     /// Those that are open at this time, whether their end is written down or not.

@@ -21,6 +21,7 @@ use std::{
 };
 
 use narrowgate_coap::{Code, FailureCause, OptionNumber, Request, Response, format};
+use narrowgate_platform::rules::commands::OPEN_MAX_RANGE;
 use narrowgate_sim::device::{ConnectFailure, DeviceCommand, DeviceEvent, IssuedSecret, json_of, post_json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
@@ -29,8 +30,8 @@ use self::firmware::Firmware;
 use super::{NUMBER, fault::Right, line::Line};
 use crate::cli::{Fault, Reply};
 
-/// Commands that are fetched after one report: as many as may wait (device protocol, section 6).
-const COMMANDS_MAX: u32 = 50;
+/// Commands that are fetched after one report: as many as may wait at most (device protocol, section 6).
+const COMMANDS_MAX: usize = *OPEN_MAX_RANGE.end();
 /// Names the topic of a command that waits (device protocol, section 6).
 const COMMAND_WAITING: OptionNumber = OptionNumber(2100);
 
@@ -111,7 +112,7 @@ pub(super) struct Life {
     ended: u32,
     commands: u32,
     /// Commands fetched after the last report.
-    fetched: u32,
+    fetched: usize,
     /// Topics of those that were not answered: a GET would get the same command again.
     held: Vec<String>,
     firmware: Firmware,

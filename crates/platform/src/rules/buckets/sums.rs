@@ -120,6 +120,12 @@ impl Sums {
         }
     }
 
+    /// Of the values that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        let numbers = [&self.min, &self.max].into_iter().flatten().map(|number| number.text.get().len());
+        numbers.sum::<usize>() + self.last.as_ref().map_or(0, |(_, last)| last.get().len())
+    }
+
     pub(super) fn bucket(self, time: UnixMillis) -> Bucket {
         let sum = if self.lost.is_finite() { self.sum + self.lost } else { self.sum };
         let avg = Some(sum / self.numbers as f64).filter(|avg| avg.is_finite());

@@ -197,6 +197,30 @@ fn a_page_holds_the_newest_buckets_whatever_order_the_values_come_in() {
     assert_eq!(days(0, &[2, 3]), (vec![], None));
 }
 
+#[test]
+fn a_page_whose_values_are_long_has_fewer_buckets() {
+    let long = format!("\"{}\"", "x".repeat((64 << 10) - 2));
+    let (days, last_first) = (300, [true, false]);
+    for from_the_last in last_first {
+        let bucketing = Bucketing::parse("1d", None).expect("they are known");
+        let mut buckets = Aggregation::new(bucketing, Functions::ALL, None, BUCKETS_MAX);
+        for n in 0..days {
+            let day = if from_the_last { days - n } else { n + 1 };
+            buckets.take(UnixMillis(day * DAY), [0; 3], &long);
+            // A number takes little, and what came before in a bucket takes nothing any more.
+            buckets.take(UnixMillis(day * DAY), [0; 3], "1");
+            buckets.take(UnixMillis(day * DAY + 1), [0; 3], &long);
+        }
+        let page = buckets.finish();
+        let found: Vec<i64> = page.items.iter().map(|bucket| bucket.time.0 / DAY).collect();
+        let held: usize = page.items.iter().filter_map(|it| it.last.as_ref()).map(|it| it.get().len()).sum();
+        assert!(held <= PAGE_BYTES_MAX && held > PAGE_BYTES_MAX - 2 * long.len(), "{held}");
+        let first = days - found.len() as i64 + 1;
+        assert_eq!(found, (first..=days).rev().collect::<Vec<_>>());
+        assert_eq!(page.next, Some(Place([first * DAY, 0, 0, 0])));
+    }
+}
+
 /// Pages of a point that these days have, each of them with so many reports; read from the newest report on.
 /// Each page with its days, and how many reports were read.
 fn pages_of(has_point: &[i64], reports: usize, limit: usize) -> Vec<(Vec<i64>, usize)> {

@@ -10,7 +10,7 @@ use crate::{
         },
         device::DeviceState,
     },
-    paging::Part,
+    paging::{PAGE_BYTES_MAX, Part},
     ports::{Store, StoreError, Write, Written},
     rules::commands::{ENDED_MAX, ENDED_REPLY_BYTES_MAX, NotSent, OPEN_MAX_DEFAULT},
     secret::Secret,
@@ -384,6 +384,48 @@ pub fn pages_of_commands_lose_and_repeat_nothing(store: &dyn Store) {
         }
     }
     assert_eq!(ids, [7, 6, 5, 4, 3, 2, 1]);
+}
+
+/// Instant ones are over when their device has not answered, fetched or not.
+pub fn instant_commands_that_are_over_make_room(store: &dyn Store) {
+    let id = activated(store);
+    let instant = |now| {
+        let order = Order { pending_ttl_s: 0, ..order(CommandTopic::Set) };
+        try_to_send(store, id, order, now).map(|command| command.id)
+    };
+    let ids: Vec<_> = (0..OPEN_MAX_DEFAULT).map(|_| instant(at(2)).expect("it may be sent")).collect();
+    ids.iter().for_each(|command| assert_eq!(fetch(store, (id, *command), at(12)), Written::Done));
+    let full = Err(NotSent::QueueFull { open_max: OPEN_MAX_DEFAULT });
+    assert_eq!([instant(at(32)), instant(at(41))], [full, full], "the device has them");
+    assert_eq!(instant(at(42)), Ok(CommandId(51)));
+    for n in 52..=100 {
+        assert_eq!(instant(at(43)), Ok(CommandId(n)));
+    }
+    assert_eq!(instant(at(71)), full);
+    assert_eq!(instant(at(72)), Ok(CommandId(101)));
+}
+
+/// A page ends where its replies have many bytes, and the next one goes on.
+pub fn pages_of_commands_with_long_replies_are_short(store: &dyn Store) {
+    let id = activated(store);
+    let long = "x".repeat(PAGE_BYTES_MAX / 4);
+    // None is sent after the first reply, which would let the oldest replies go.
+    let sent: Vec<CommandId> = (0..10).map(|_| send(store, id, at(2))).collect();
+    for command in &sent {
+        fetch(store, (id, *command), at(3));
+        let reply = CommandStep::Reply { code: 200, data_json: None, message: Some(long.as_str().into()) };
+        assert_eq!(step(store, (id, *command), session(), reply, at(4)), Written::Done);
+    }
+    let (mut after, mut pages) = (None, Vec::new());
+    loop {
+        let page = block_on(store.commands(id, Part { after, limit: 100 })).expect("the store reads");
+        pages.push(page.items.into_iter().map(|command| command.id.0).collect::<Vec<_>>());
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, [vec![10, 9, 8, 7], vec![6, 5, 4, 3], vec![2, 1]]);
 }
 
 /// To the last digit, in any script.

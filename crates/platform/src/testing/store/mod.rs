@@ -209,6 +209,8 @@ macro_rules! store_conformance {
                 a_command_is_sent_only_where_the_rules_permit_it
                 a_device_has_fifty_open_commands_and_no_more
                 commands_whose_time_is_over_make_room
+                instant_commands_that_are_over_make_room
+                pages_of_commands_with_long_replies_are_short
                 open_commands_come_in_their_order_and_are_taken_up_at_a_start
                 commands_that_are_taken_back_are_not_fetched
                 a_superseded_login_neither_fetches_nor_answers
