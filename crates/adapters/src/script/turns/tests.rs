@@ -1,3 +1,5 @@
+//! Longer than 500 lines: one list of what turns promise, on one bench.
+
 use narrowgate_platform::ids::DeviceId;
 
 use super::*;
