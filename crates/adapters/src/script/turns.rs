@@ -1,6 +1,6 @@
 //! Whose turn it is: the calls of products wait in queues of their own, and the product that has taken the
-//! least time of late goes first. Within a product its callers take turns, those whose last call ran into a limit
-//! behind the others (`callers`).
+//! least time of late goes first. Within a product its callers take turns, those whose last call ran into a
+//! limit behind the others (`callers`).
 //!
 //! Trials of a product have an account of their own: neither they nor what its devices need pay or rest for
 //! the other. Of all trials one runs at a time, calls of devices that wait go before it, but for so many, and

@@ -34,15 +34,15 @@ const ANSWERS_WAIT_MAX: Duration = Duration::from_millis(1);
 /// Bytes of answers that go out together.
 const ANSWERS_BYTES_MAX: usize = 32 << 10;
 
-/// How much lower than that of the server the priority of the process is. On a busy machine sessions go first,
-/// and a script still gets about a tenth of a processor, so that its reports go on; `SCHED_IDLE` would leave
-/// it next to nothing, and its calls would wait too long.
+/// How much lower than that of the server the priority of the process is. On a busy machine sessions go
+/// first, and a script still gets about a tenth of a processor, so that its reports go on; `SCHED_IDLE` would
+/// leave it next to nothing, and its calls would wait too long.
 const NICE: i32 = 10;
 
 /// Runs calls until the other end is closed. Only a pool starts this: standard input has to be its socket.
 pub fn run_worker() -> ExitCode {
-    // On Linux it is that of this thread, which the one that runs all scripts gets from it. Ignored: where the
-    // system refuses, scripts run all the same.
+    // On Linux it is that of this thread, which the one that runs all scripts gets from it. Ignored: where
+    // the system refuses, scripts run all the same.
     let _ = rustix::process::nice(NICE);
     let served = thread::Builder::new().stack_size(STACK_BYTES).spawn(serve);
     match served.map(thread::JoinHandle::join) {
