@@ -103,7 +103,7 @@ pub(super) struct Registry {
 /// A [`Standing`] in 16 bytes: there is one for each device that reports.
 #[derive(Debug, Clone, Copy)]
 struct KeptStanding {
-    /// No login has the number 0.
+    /// One more than its number: no login has the greatest one.
     login: Option<NonZeroU64>,
     secret_version: u32,
     enabled: bool,
@@ -113,12 +113,13 @@ const _: () = assert!(size_of::<KeptStanding>() <= 16);
 
 impl KeptStanding {
     fn of(Standing { enabled, login, secret_version }: Standing) -> Self {
-        Self { login: login.and_then(|login| NonZeroU64::new(login.0)), secret_version, enabled }
+        let login = login.and_then(|login| NonZeroU64::new(login.0.wrapping_add(1)));
+        Self { login, secret_version, enabled }
     }
 
     fn standing(self) -> Standing {
         let Self { login, secret_version, enabled } = self;
-        Standing { enabled, login: login.map(|login| LoginNumber(login.get())), secret_version }
+        Standing { enabled, login: login.map(|login| LoginNumber(login.get() - 1)), secret_version }
     }
 }
 

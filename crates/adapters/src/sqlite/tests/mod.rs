@@ -25,6 +25,7 @@ mod write_back;
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -111,15 +112,18 @@ fn open_unhurried(data: &Path) -> SqliteStore {
         .expect("the directory is in order")
 }
 
-/// Every file below `folder` with what is in it.
+/// Every file below `folder` with what is in it; the store may take one away meanwhile.
 fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files.extend(contents(&path));
-        } else {
-            files.push((path.clone(), fs::read(&path).unwrap()));
+            continue;
+        }
+        match fs::read(&path) {
+            Ok(bytes) => files.push((path, bytes)),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{}", path.display()),
         }
     }
     files.sort();
@@ -133,7 +137,9 @@ pub(super) fn crashed(data: &Path, name: &str) -> PathBuf {
         let target = copy.join(path.strip_prefix(data).unwrap());
         fs::create_dir_all(target.parent().unwrap()).unwrap();
         fs::write(&target, bytes).unwrap();
-        fs::set_permissions(&target, fs::metadata(&path).unwrap().permissions()).unwrap();
+        if let Ok(metadata) = fs::metadata(&path) {
+            fs::set_permissions(&target, metadata.permissions()).unwrap();
+        }
     }
     copy
 }
