@@ -452,10 +452,7 @@ fn attack_141_a_limit_of_messages_that_was_set_holds_plain() {
     assert_refused(&peer.ask(&login_with(1, &device, &padded(8193))));
     assert_eq!(peer.code(&report(2, &device, 1)), UNAUTHORIZED);
     assert_eq!(peer.code(&login_with(3, &device, &padded(8192))), CHANGED);
-    let body = |bytes: usize| {
-        let report = r#"{"id":"1","params":{"measurepoints":{"temp":1}}}"#;
-        format!("{report:bytes$}")
-    };
+    let body = |bytes: usize| format!("{:bytes$}", r#"{"id":"1","params":{"measurepoints":{"temp":1}}}"#);
     assert_eq!(peer.code(&coap::post(4, &device.report_path(), &body(8192))), CHANGED);
     assert_refused(&peer.ask(&coap::post(5, &device.report_path(), &body(8193))));
     let long = body(9216);
