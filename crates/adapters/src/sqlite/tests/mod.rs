@@ -35,7 +35,13 @@ use std::{
 };
 
 use narrowgate_platform::{
-    model::retention::RetentionClass, ports::Store, store_conformance, testing::store::commands,
+    model::retention::RetentionClass,
+    ports::Store,
+    store_conformance,
+    testing::store::{
+        commands,
+        random::{Subject, check_seed},
+    },
 };
 use tempfile::TempDir;
 
@@ -169,6 +175,23 @@ fn a_device_has_as_many_open_commands_as_the_store_was_told() {
         let options = SqliteOptions { open_commands_max, ..two_classes(&folder.path().join("data")) };
         let store = SqliteStore::open(options).expect("the folder is empty");
         commands::a_device_has_so_many_open_commands_and_no_more(&store, open_commands_max);
+    }
+}
+
+#[test]
+fn whatever_happens_a_store_with_short_queues_does_what_the_model_does() {
+    const OPEN_MAX: usize = 2;
+    let options = |folder: &TempDir| SqliteOptions {
+        open_commands_max: OPEN_MAX,
+        ..two_classes(&folder.path().join("data"))
+    };
+    let mut make = || {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let store = SqliteStore::open(options(&folder)).expect("the folder is empty");
+        Subject::lasting(Arc::new(store), folder).with_open_commands_max(OPEN_MAX)
+    };
+    for seed in 1000..1008 {
+        check_seed(seed, &mut make);
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
         property::PropertyWrite,
     },
     ports::{Batch, Change, Committed, Store, StoreError, Write},
-    rules::psk::mark,
+    rules::{commands::OPEN_MAX_DEFAULT, psk::mark},
     secret::Secret,
     testing::block_on,
 };
@@ -43,6 +43,7 @@ type Reopen = Box<dyn FnMut(Arc<dyn Store>) -> Arc<dyn Store>>;
 pub struct Subject {
     store: Arc<dyn Store>,
     reopen: Option<Reopen>,
+    open_commands_max: usize,
     /// What must live as long as the store.
     _keep: Option<Box<dyn Any>>,
 }
@@ -50,7 +51,8 @@ pub struct Subject {
 impl Subject {
     /// A store that keeps nothing after it is closed.
     pub fn lasting(store: Arc<dyn Store>, keep: impl Any) -> Self {
-        Self { store, reopen: None, _keep: Some(Box::new(keep)) }
+        let open_commands_max = OPEN_MAX_DEFAULT;
+        Self { store, reopen: None, open_commands_max, _keep: Some(Box::new(keep)) }
     }
 
     /// A store that `reopen` closes and opens again.
@@ -59,7 +61,15 @@ impl Subject {
         keep: K,
         reopen: fn(Arc<dyn Store>, &K) -> Arc<dyn Store>,
     ) -> Self {
-        Self { store, reopen: Some(Box::new(move |store| reopen(store, &keep))), _keep: None }
+        let reopen: Reopen = Box::new(move |store| reopen(store, &keep));
+        Self { store, reopen: Some(reopen), open_commands_max: OPEN_MAX_DEFAULT, _keep: None }
+    }
+
+    /// The store was told that a device may have so many open commands.
+    #[must_use]
+    pub fn with_open_commands_max(mut self, open_commands_max: usize) -> Self {
+        self.open_commands_max = open_commands_max;
+        self
     }
 }
 
@@ -131,8 +141,8 @@ fn shorten(
 
 fn run(operations: &[Operation], subject: Subject) -> Result<(), Failure> {
     let mut run = Run {
+        model: Arc::new(MemoryStore::with_open_commands_max(subject.open_commands_max)),
         subject,
-        model: Arc::new(MemoryStore::default()),
         now: START,
         turn: 0,
         logins: [0; DEVICES as usize],
