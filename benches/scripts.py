@@ -113,7 +113,7 @@ class _Device:
 
 def scripts(binaries, Server, scale):
     """One row for each kind; exit code 1 where the bound is broken."""
-    rate, seconds = 1000, max(5, 15 // scale)
+    rate, seconds = 1000, max(5, 10 // scale)
     port = free_port(socket.SOCK_DGRAM)
     print(HEAD, flush=True)
     broken = []
