@@ -3,12 +3,14 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use narrowgate_api::firmware::{ImagePieceQuery, NewImage, UploadView};
 use sha2::{Digest as _, Sha256};
 
 use super::*;
 use crate::{
+    firmware::Sha256Sum,
     memory::MemoryImages,
-    ports::{ImagePiece, ImagePieceWanted, Images, PortFuture},
+    ports::{ImagePiece, ImagePieceWanted, Images, PieceTaken, PortFuture, Upload},
     service::fixtures::{Failing, registrar_with_product_and_store},
     testing::block_on,
 };
