@@ -56,13 +56,23 @@ struct Entry {
 struct Fact {
     /// Of which file; `None`: there was none.
     stamp: Option<Stamp>,
-    /// Why the image is refused; `None`: it is as it was stored.
-    wrong: Option<String>,
+    /// `None`: it is as it was stored.
+    wrong: Option<Wrong>,
+}
+
+/// Why an image is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wrong {
+    reason: String,
+    /// The time of the last change of the file's state: one that is put back in place from a copy, with its
+    /// time (`cp -p`), differs by nothing else. `None`: there was no file.
+    changed: Option<(i64, i64)>,
 }
 
 /// What tells a file from any other, and from itself before its bytes were changed. The time of its last
 /// change of state (ctime) is none of it: a hard link, as backups make it, or a `chmod` of the whole folder
-/// changes no byte, and would have all images read anew while devices wait.
+/// changes no byte, and would have all images read anew while devices wait. Only where a file is [`Wrong`] it
+/// counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -168,12 +178,11 @@ impl Stored {
         let Some((file, found)) = open(&path)? else {
             return Err(self.refuse(image, &path, removals, (None, "is missing".to_owned())));
         };
-        let stamp = Stamp::of(&found);
-        match self.fact(image.id, stamp) {
+        match self.fact(image.id, &found) {
             None => Ok(None),
-            Some(Fact { wrong: Some(reason), .. }) => Err(StoreError::Damaged(reason)),
+            Some(Fact { wrong: Some(wrong), .. }) => Err(StoreError::Damaged(wrong.reason)),
             Some(Fact { wrong: None, .. }) => {
-                let changed = changed(&found);
+                let (stamp, changed) = (Stamp::of(&found), changed(&found));
                 let open = Arc::new(OpenImage { file, path, stamp, changed });
                 if let Some(entry) = self.lock().read.get_mut(&image.id) {
                     entry.open = Some(Arc::clone(&open));
@@ -189,15 +198,15 @@ impl Stored {
     /// As [`Self::read`].
     pub(super) fn compare(&self, folder: &Folder, image: &Image) -> Result<(), StoreError> {
         let (path, removals) = (folder.image(image.id), self.lock().removals);
-        let refuse = |stamp, what| Err(self.refuse(image, &path, removals, (stamp, what)));
+        let refuse = |found, what| Err(self.refuse(image, &path, removals, (found, what)));
         let Some((file, found)) = open(&path)? else { return refuse(None, "is missing".to_owned()) };
         let stamp = Stamp::of(&found);
-        if let Some(fact) = self.fact(image.id, stamp) {
-            return fact.wrong.map_or(Ok(()), |reason| Err(StoreError::Damaged(reason)));
+        if let Some(fact) = self.fact(image.id, &found) {
+            return fact.wrong.map_or(Ok(()), |wrong| Err(StoreError::Damaged(wrong.reason)));
         }
         if stamp.size != image.size {
             let what = format!("has {} bytes and had {}", stamp.size, image.size);
-            return refuse(Some(stamp), what);
+            return refuse(Some(&found), what);
         }
         let cannot = |error| failed(&path, "cannot be read", &error);
         let (_, sum) = sum_of(&file).map_err(cannot)?;
@@ -206,7 +215,7 @@ impl Stored {
             return Err(StoreError::Unavailable(format!("{path} changed while it was compared")));
         }
         if sum != image.sha256 {
-            return refuse(Some(stamp), format!("is not as it was stored: its SHA-256 is {sum}"));
+            return refuse(Some(&found), format!("is not as it was stored: its SHA-256 is {sum}"));
         }
         self.learn(image.id, Fact { stamp: Some(stamp), wrong: None }, removals);
         Ok(())
@@ -214,17 +223,22 @@ impl Stored {
 
     /// How the file of an image is, as far as its name and size, and what was compared, say.
     pub(super) fn glance(&self, folder: &Folder, image: &Image) -> ImageFile {
-        let stamp = match fs::metadata(folder.image(image.id)) {
+        let found = match fs::metadata(folder.image(image.id)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return ImageFile::Missing,
-            Err(_) => return ImageFile::Unreadable,
-            Ok(found) => Stamp::of(&found),
+            Ok(found) if found.is_file() => found,
+            _ => return ImageFile::Unreadable,
         };
-        let is_refused = self.fact(image.id, stamp).is_some_and(|fact| fact.wrong.is_some());
-        if is_refused || stamp.size != image.size { ImageFile::Damaged } else { ImageFile::Stored }
+        let is_refused = self.fact(image.id, &found).is_some_and(|fact| fact.wrong.is_some());
+        if is_refused || found.len() != image.size { ImageFile::Damaged } else { ImageFile::Stored }
     }
 
-    fn fact(&self, image: ImageId, stamp: Stamp) -> Option<Fact> {
-        self.lock().facts.get(&image).filter(|fact| fact.stamp == Some(stamp)).cloned()
+    /// What is known of a file as it is now.
+    fn fact(&self, image: ImageId, found: &Metadata) -> Option<Fact> {
+        let (stamp, changed) = (Some(Stamp::of(found)), Some(changed(found)));
+        let holds = |fact: &&Fact| {
+            fact.stamp == stamp && fact.wrong.as_ref().is_none_or(|wrong| wrong.changed == changed)
+        };
+        self.lock().facts.get(&image).filter(holds).cloned()
     }
 
     /// Notes a fact; says whether it is a new one. Nothing is noted of an image that may be gone.
@@ -243,13 +257,14 @@ impl Stored {
         image: &Image,
         path: &Path,
         asked: Removals,
-        (stamp, what): (Option<Stamp>, String),
+        (found, what): (Option<&Metadata>, String),
     ) -> StoreError {
         let Image { id, version, product_key, .. } = image;
         let path = path.display();
         let reason =
             format!("firmware image {id} (version {version} of product {product_key}): {path} {what}");
-        if self.learn(*id, Fact { stamp, wrong: Some(reason.clone()) }, asked) {
+        let wrong = Some(Wrong { reason: reason.clone(), changed: found.map(changed) });
+        if self.learn(*id, Fact { stamp: found.map(Stamp::of), wrong }, asked) {
             tracing::error!(%reason, "an image of firmware is refused");
         }
         StoreError::Damaged(reason)
@@ -297,6 +312,10 @@ fn open(path: &Path) -> Result<Option<(File, Metadata)>, StoreError> {
     let opened = File::open(path).and_then(|file| file.metadata().map(|found| (file, found)));
     match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // An upload cannot take its place.
+        Ok((_, found)) if !found.is_file() => {
+            Err(StoreError::Unavailable(format!("{} is not a file", path.display())))
+        }
         opened => opened.map(Some).map_err(|error| failed(path, "cannot be read", &error)),
     }
 }

@@ -124,6 +124,9 @@ pub(super) enum ServiceError {
         /// What.
         what: &'static str,
     },
+    /// The file of an image cannot be read now, which says nothing of its bytes.
+    #[error("{0}")]
+    Unreadable(String),
     /// What is there does not permit it.
     #[error("{0}")]
     Conflict(String),
@@ -179,6 +182,9 @@ impl ServiceError {
                 Some("command list shows them, and command cancel takes them back")
             }
             Self::SwitchedOff { .. } => Some("switch it on: device enable, or product update --enable"),
+            Self::Unreadable(_) => {
+                Some("try again; where it stays so, move the file away, and give the same upload again")
+            }
             Self::Ended { .. } | Self::Conflict(_) => None,
             Self::Stale { .. } => Some("read them again, and make the change of what they are now"),
             Self::NotEmpty { .. } => {

@@ -1,4 +1,5 @@
 mod late;
+mod put_back;
 
 use std::{
     fs,

@@ -126,6 +126,8 @@ fn a_file_that_cannot_be_read_is_told_and_not_replaced() {
     assert!(error.to_string().contains("IMG00001 cannot be read"), "{error}");
     let error = upload(&registrar, &image).map(|_| ()).expect_err("it is told");
     assert!(error.to_string().contains("IMG00001 cannot be read"), "{error}");
+    let way_out = "try again; where it stays so, move the file away, and give the same upload again";
+    assert_eq!(error.hint(), Some(way_out));
     assert_eq!(file_of(&registrar, &image), ImageFile::Missing, "nothing was written");
 }
 
@@ -137,6 +139,24 @@ fn a_file_whose_product_is_deleted_while_it_comes_does_not_stay() {
     let error = upload(&registrar, &image).map(|_| ()).expect_err("the product is gone");
     assert_eq!(error.to_string(), "there is no product pk");
     assert_eq!(file_of(&registrar, &image), ImageFile::Missing);
+}
+
+/// Else it would be registered again, and the file that belongs to it removed by who deleted it.
+#[test]
+fn an_image_that_is_deleted_while_its_file_comes_stays_deleted() {
+    let (registrar, image) = registrar(None, |store| {
+        let first: ImageId = "IMG00001".parse().expect("letters and digits");
+        block_on(store.memory.delete_image(first)).expect("it works").expect("nobody needs it");
+    });
+    let error = upload(&registrar, &image).map(|_| ()).expect_err("the image is gone");
+    let said = "there is no firmware image IMG00001: it was deleted while its file came";
+    assert_eq!(error.to_string(), said);
+    assert!(block_on(registrar.images(Some("pk"))).expect("it works").items.is_empty());
+    assert_eq!(file_of(&registrar, &image), ImageFile::Missing);
+    // The same upload again is an image of its own.
+    let again = upload(&registrar, &image).expect("the version is free").image.expect("it is whole");
+    assert_ne!(again.image_id, image.id.to_string());
+    assert_eq!(block_on(registrar.image(&again.image_id)).expect("it is there").file, ImageFile::Stored);
 }
 
 /// Deleted and uploaded anew meanwhile, by others: the file has another name then.

@@ -4,7 +4,7 @@ use narrowgate_api::firmware::{ImagePieceQuery, NewImage, UploadView};
 
 use super::{
     super::{error::ServiceError, registrar::Registrar},
-    conflict, invalid, view_of,
+    IMAGE, conflict, invalid, view_of,
 };
 use crate::{
     firmware::{IMAGES_PER_PRODUCT_MAX, Image, ImageFile, ImageId, Sha256Sum, check_version},
@@ -16,7 +16,8 @@ impl Registrar {
     ///
     /// # Errors
     /// `Invalid` for a version, size or sum that is not acceptable; `Missing` where there is no such product;
-    /// `Exists` where it has another image of that version; `Conflict` where it has too many.
+    /// `Exists` where it has another image of that version; `Unreadable` where the file of this one cannot
+    /// be read now; `Conflict` where it has too many.
     pub(in crate::service) async fn begin_image(&self, new: NewImage) -> Result<UploadView, ServiceError> {
         let upload = self.checked_upload(new)?;
         self.existing_product(&upload.product_key).await?;
@@ -38,7 +39,7 @@ impl Registrar {
     ///
     /// # Errors
     /// As [`Self::begin_image`]; `Invalid` where the bytes are not what the upload said, `Conflict` where the
-    /// piece leaves a gap.
+    /// piece leaves a gap, `Missing` where the image was deleted whose file came.
     pub(in crate::service) async fn take_image_piece(
         &self,
         piece: ImagePieceQuery,
@@ -81,38 +82,48 @@ impl Registrar {
                     upload.sha256
                 ),
             )),
-            PieceTaken::Complete(id) => self.register(upload, id, becomes).await,
+            PieceTaken::Complete(id) => match becomes {
+                Becomes::Another(_) => self.register(upload, id).await,
+                Becomes::File(_) => self.put_back(&upload, id).await,
+            },
         }
     }
 
-    /// The bytes are there, under this id.
-    async fn register(
-        &self,
-        upload: Upload,
-        id: ImageId,
-        becomes: Becomes,
-    ) -> Result<UploadView, ServiceError> {
+    /// The bytes of an image that is not registered are there, under this id.
+    async fn register(&self, upload: Upload, id: ImageId) -> Result<UploadView, ServiceError> {
         let Upload { product_key, version, size, sha256 } = upload;
         let uploaded = self.clock.now();
         let image = Image { id, product_key, version, size, sha256, uploaded, rollout: None };
         let added = self.registry.add_image(image).await;
-        let is_of_none = added.as_ref().map_or(true, |image| image.id != id)
-            && match becomes {
-                // Where it is not known whether the image was registered, this line is not reached.
-                Becomes::Another(_) => true,
-                // Its image may have been deleted while the file came, or its product.
-                Becomes::File(_) => self.registry.image(id).await?.is_none(),
-            };
-        if is_of_none {
+        // Where it is not known whether the image was registered, this line is not reached.
+        if added.as_ref().map_or(true, |image| image.id != id) {
             self.images.remove(id).await?;
         }
-        Ok(UploadView { received: size, image: Some(view_of(&added?, ImageFile::Stored)) })
+        Ok(whole(&added?, ImageFile::Stored))
+    }
+
+    /// The file of a registered image is there again. Where the image was deleted while it came, nothing is
+    /// registered under its id: who deleted it removes the file of this id too.
+    async fn put_back(&self, upload: &Upload, id: ImageId) -> Result<UploadView, ServiceError> {
+        if let Some(image) = self.registry.image(id).await? {
+            return Ok(whole(&image, ImageFile::Stored));
+        }
+        self.images.remove(id).await?;
+        self.existing_product(&upload.product_key).await?;
+        let images = self.registry.images(Some(upload.product_key.clone())).await?.items;
+        match same_of(&images, upload)? {
+            Some(another) => Ok(whole(another, self.file_of(another).await?)),
+            None => {
+                let key = format!("{id}: it was deleted while its file came");
+                Err(ServiceError::Missing { what: IMAGE, key })
+            }
+        }
     }
 
     /// The image that an upload is, where the product has it already with its file; or what becomes of it.
     async fn image_there(&self, upload: &Upload) -> Result<There, ServiceError> {
         let images = self.registry.images(Some(upload.product_key.clone())).await?.items;
-        let Some(image) = images.iter().find(|image| image.version == upload.version) else {
+        let Some(image) = same_of(&images, upload)? else {
             return if images.len() >= IMAGES_PER_PRODUCT_MAX {
                 Err(conflict(format!(
                     "product {} has {IMAGES_PER_PRODUCT_MAX} images of firmware, and more are not kept",
@@ -122,18 +133,14 @@ impl Registrar {
                 Ok(There::Becomes(Becomes::Another(ImageId::draw(&*self.entropy))))
             };
         };
-        if (image.size, image.sha256) != (upload.size, upload.sha256) {
-            return Err(image.is_another().into());
-        }
         match self.images.compare(image.clone()).await {
-            Ok(()) => {}
+            Ok(()) => Ok(There::Whole(Box::new(whole(image, ImageFile::Stored)))),
             // It is missing, or has other bytes.
-            Err(StoreError::Damaged(_)) => return Ok(There::Becomes(Becomes::File(image.id))),
+            Err(StoreError::Damaged(_)) => Ok(There::Becomes(Becomes::File(image.id))),
             // It cannot be read now, which says nothing of its bytes.
-            Err(error) => return Err(error.into()),
+            Err(StoreError::Unavailable(why)) => Err(ServiceError::Unreadable(why)),
+            Err(error) => Err(error.into()),
         }
-        let there = UploadView { received: image.size, image: Some(view_of(image, ImageFile::Stored)) };
-        Ok(There::Whole(Box::new(there)))
     }
 
     fn checked_upload(&self, new: NewImage) -> Result<Upload, ServiceError> {
@@ -164,4 +171,22 @@ enum Becomes {
     Another(ImageId),
     /// The file of an image that is registered, and has none or a damaged one.
     File(ImageId),
+}
+
+/// The image of the version that is uploaded.
+///
+/// # Errors
+/// `Exists` where it has other bytes.
+fn same_of<'a>(images: &'a [Image], upload: &Upload) -> Result<Option<&'a Image>, ServiceError> {
+    match images.iter().find(|image| image.version == upload.version) {
+        Some(other) if (other.size, other.sha256) != (upload.size, upload.sha256) => {
+            Err(other.is_another().into())
+        }
+        found => Ok(found),
+    }
+}
+
+/// All of an upload is there, as this image.
+fn whole(image: &Image, file: ImageFile) -> UploadView {
+    UploadView { received: image.size, image: Some(view_of(image, file)) }
 }

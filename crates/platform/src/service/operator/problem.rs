@@ -31,6 +31,7 @@ pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
         ServiceError::Conflict(_) => (409, Code::Conflict),
         ServiceError::Stale { .. } => (412, Code::PreconditionFailed),
         ServiceError::Damaged { .. } => (500, Code::Damaged),
+        ServiceError::Unreadable(_) => (503, Code::Unavailable),
         ServiceError::Store(StoreError::Unavailable(_)) => (503, Code::Unavailable),
         ServiceError::Store(StoreError::Damaged(_)) => (500, Code::StoreDamaged),
         ServiceError::Store(_) => (500, Code::Internal),
@@ -113,6 +114,7 @@ mod tests {
             (ServiceError::Damaged { what: "a row".into(), hint: "h" }, 500, Code::Damaged, None),
             (ServiceError::Store(StoreError::Unavailable("full".into())), 503, Code::Unavailable, None),
             (ServiceError::Store(StoreError::Damaged("a page".into())), 500, Code::StoreDamaged, None),
+            (ServiceError::Unreadable("a file".into()), 503, Code::Unavailable, None),
             (ServiceError::Conflict("c".into()), 409, Code::Conflict, None),
             (ServiceError::Store(StoreError::Fenced("f".into())), 500, Code::Internal, None),
         ];
