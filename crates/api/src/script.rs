@@ -146,9 +146,12 @@ pub struct Replayed {
     pub device: DeviceName,
     /// Newest first.
     pub items: Vec<ReplayedItem>,
-    /// Older bodies that were not tried, because that would have taken too long.
+    /// Older bodies that were not tried.
     #[serde(default)]
     pub left_out: usize,
+    /// Why not, where it is not that all of them would have taken too long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out_reason: Option<String>,
 }
 
 /// A body that was replayed.
@@ -182,12 +185,16 @@ mod tests {
             let tried = Tried::Once(serde_json::from_str(json).expect("it can be read"));
             assert_eq!(serde_json::to_string(&tried).expect("it can be written"), json);
         }
-        let replayed = concat!(
-            r#"{"device":{"productKey":"pk","deviceKey":"dk"},"items":[{"receivedAt":7,"hex":"01","#,
-            r#""published":null,"draft":{"hex":"02"},"differs":false}],"leftOut":3}"#
-        );
-        let tried = Tried::Replayed(serde_json::from_str(replayed).expect("it can be read"));
-        assert_eq!(serde_json::to_string(&tried).expect("it can be written"), replayed);
+        for end in ["}", r#","leftOutReason":"trials rest"}"#] {
+            let replayed = [
+                r#"{"device":{"productKey":"pk","deviceKey":"dk"},"items":[{"receivedAt":7,"hex":"01","#,
+                r#""published":null,"draft":{"hex":"02"},"differs":false}],"leftOut":3"#,
+                end,
+            ]
+            .concat();
+            let tried = Tried::Replayed(serde_json::from_str(&replayed).expect("it can be read"));
+            assert_eq!(serde_json::to_string(&tried).expect("it can be written"), replayed);
+        }
     }
 
     #[test]

@@ -174,10 +174,7 @@ fn print_replayed(replayed: &Replayed, is_own: bool, output: Output) -> Result<(
         output::note(format_args!("the device has sent no bytes of late, as far as is known: {why}"));
     }
     if replayed.left_out > 0 {
-        let (tried, left_out) = (bodies(replayed.items.len()), replayed.left_out);
-        output::note(format_args!(
-            "only the newest {tried} could be tried in time; {left_out} were left out"
-        ));
+        output::note(left_out(replayed));
     }
     // What runs from the next message on: the draft, where there is one.
     let fails = |item: &&ReplayedItem| {
@@ -187,6 +184,18 @@ fn print_replayed(replayed: &Replayed, is_own: bool, output: Output) -> Result<(
         0 => Ok(()),
         count => Err(Failure::failed("the script failed")
             .reason(format_args!("{count} of {}", bodies(replayed.items.len())))),
+    }
+}
+
+/// What is said of bodies that were not tried.
+fn left_out(Replayed { items, left_out, left_out_reason, .. }: &Replayed) -> String {
+    let tried = bodies(items.len());
+    match left_out_reason {
+        None => format!("only the newest {tried} could be tried in time; {left_out} were left out"),
+        Some(reason) => {
+            let reason = printable(reason);
+            format!("only the newest {tried} could be tried; {left_out} were left out: {reason}")
+        }
     }
 }
 
@@ -237,7 +246,18 @@ fn read_json(path: &Path) -> Result<Box<RawValue>, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use narrowgate_api::names::DeviceName;
+
     use super::*;
+
+    #[test]
+    fn why_bodies_were_left_out_is_said() {
+        let device = DeviceName { product_key: "pk".to_owned(), device_key: "dk".to_owned() };
+        let mut replayed = Replayed { device, items: Vec::new(), left_out: 5, left_out_reason: None };
+        assert_eq!(left_out(&replayed), "only the newest 0 bodies could be tried in time; 5 were left out");
+        replayed.left_out_reason = Some("trials\nrest".to_owned());
+        assert!(left_out(&replayed).ends_with("5 were left out: trials\\nrest"), "{}", left_out(&replayed));
+    }
 
     #[test]
     fn what_the_server_says_of_a_source_is_told_with_its_line() {

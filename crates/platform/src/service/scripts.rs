@@ -22,7 +22,7 @@ use crate::{
     hex,
     ids::UnixMillis,
     model::{device::Device, product::Product},
-    ports::{Caller, Circumstances, Fault, RawBody, RegistryChanges as _, Script},
+    ports::{Caller, Circumstances, Fault, FaultKind, RawBody, RegistryChanges as _, Script},
     rules::scripts::{
         NotChanged, ProductScript, ScriptDraft, ScriptPut, ScriptStands, ScriptVersion, VersionedScript,
     },
@@ -181,7 +181,8 @@ impl Registrar {
         }))
     }
 
-    /// What a device sent of late, through the draft and through what is published, for a bounded time.
+    /// What a device sent of late, through the draft and through what is published, for a bounded time, and
+    /// until a call gets no turn.
     ///
     /// # Errors
     /// `Invalid` for a device of another product, and as for [`Self::try_script`].
@@ -204,7 +205,7 @@ impl Registrar {
         let draft = draft.map(|source| Script::new(product_key, source));
         let published = published.map(|published| Script::new(product_key, published.source));
         let begun = self.clock.now();
-        let mut items = Vec::new();
+        let (mut items, mut left_out_reason) = (Vec::new(), None);
         for body in &bodies {
             // A clock that is put back ends it too.
             if self.clock.now().0.abs_diff(begun.0) >= REPLAY_TIME_MS {
@@ -212,13 +213,16 @@ impl Registrar {
             }
             match self.replayed(published.as_ref(), draft.as_ref(), body).await {
                 Ok(item) => items.push(item),
-                // Trials rest after one that ran into a limit: what is done is worth something still.
-                Err(ServiceError::NotRun { .. }) if !items.is_empty() => break,
+                // What is done is worth something still.
+                Err(ServiceError::NotRun { fault }) if fault.kind == FaultKind::Busy && !items.is_empty() => {
+                    left_out_reason = Some(fault.to_string());
+                    break;
+                }
                 Err(error) => return Err(error),
             }
         }
         let left_out = bodies.len() - items.len();
-        Ok(Replayed { device: view::name_of(device), items, left_out })
+        Ok(Replayed { device: view::name_of(device), items, left_out, left_out_reason })
     }
 
     async fn replayed(

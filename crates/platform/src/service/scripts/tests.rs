@@ -92,7 +92,7 @@ fn a_source_that_cannot_be_run_changes_nothing_and_says_where() {
 struct Slow {
     clock: Arc<ManualClock>,
     takes_ms: i64,
-    is_refused: bool,
+    refused: Option<FaultKind>,
     calls: AtomicU32,
 }
 
@@ -110,8 +110,8 @@ impl Scripts for Slow {
     ) -> PortFuture<'_, Result<String, Fault>> {
         self.clock.advance_ms(self.takes_ms);
         let is_fourth = self.calls.fetch_add(1, Ordering::Relaxed) == 3;
-        let busy = Fault::new(FaultKind::Busy, "trials rest");
-        Box::pin(ready(if is_fourth && self.is_refused { Err(busy) } else { Ok("{}".to_owned()) }))
+        let refused = self.refused.filter(|_| is_fourth).map(|kind| Fault::new(kind, "trials rest"));
+        Box::pin(ready(refused.map_or(Ok("{}".to_owned()), Err)))
     }
 
     fn encode(
@@ -134,17 +134,23 @@ fn a_replay_ends_after_a_while_and_says_what_it_left_out() {
     let device = NewDeviceRequest { device_key: Some("dk".into()), ..NewDeviceRequest::default() };
     block_on(registrar.create_device("pk", device)).expect("it is valid");
     let device = block_on(registrar.resolve("dk", None)).expect("it exists");
-    let mut replayed = |takes_ms, is_refused| {
+    let mut replayed = |takes_ms, refused| {
         let calls = AtomicU32::new(0);
-        registrar.scripts = Arc::new(Slow { clock: clock.clone(), takes_ms, is_refused, calls });
+        registrar.scripts = Arc::new(Slow { clock: clock.clone(), takes_ms, refused, calls });
         let bodies = (0..8).map(|n| RawBody { arrival: UnixMillis(n), bytes: vec![1].into() }).collect();
         let draft = Some("draft".to_owned());
-        let replayed = block_on(registrar.replay_script("pk", &device, bodies, draft)).expect("it runs");
-        (replayed.items.len(), replayed.left_out)
+        let replayed = block_on(registrar.replay_script("pk", &device, bodies, draft));
+        let said = |Replayed { items, left_out, left_out_reason, .. }: Replayed| {
+            (items.len(), left_out, left_out_reason)
+        };
+        replayed.map(said).map_err(|error| error.to_string())
     };
-    assert_eq!(replayed(1_000, false), (8, 0));
-    assert_eq!(replayed(4_000, false), (3, 5), "the third one begins after 8 s");
-    assert_eq!(replayed(100, true), (3, 5), "the fourth is refused");
+    assert_eq!(replayed(1_000, None), Ok((8, 0, None)));
+    assert_eq!(replayed(4_000, None), Ok((3, 5, None)), "the third one begins after 8 s");
+    let reason = Some("trials rest".to_owned());
+    assert_eq!(replayed(100, Some(FaultKind::Busy)), Ok((3, 5, reason)), "the fourth is refused");
+    let said = "the script cannot be run now: trials rest".to_owned();
+    assert_eq!(replayed(100, Some(FaultKind::Unavailable)), Err(said), "the engine is gone");
 }
 
 #[test]
