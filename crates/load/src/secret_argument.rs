@@ -6,8 +6,10 @@ use std::{
     io::{self, BufRead},
 };
 
-/// Longest line that is read; no secret is longer.
-const LINE_BYTES_MAX: u64 = 1024;
+/// Longest line that is taken, without its end; no secret is longer.
+const LINE_BYTES_MAX: usize = 1024;
+/// `\r\n`.
+const END_BYTES_MAX: usize = 2;
 
 /// The secret that an option names. What follows it on standard input is left there.
 ///
@@ -22,15 +24,16 @@ pub fn secret(argument: Option<String>, option: &str) -> Result<Option<String>, 
 
 fn read(input: impl BufRead, option: &str) -> Result<String, Box<dyn Error>> {
     let wrong = |reason: &str| format!("there is no secret for {option} - on standard input: {reason}");
-    let mut line = Vec::with_capacity(LINE_BYTES_MAX as usize);
-    input.take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(|error| wrong(&error.to_string()))?;
-    if line.len() as u64 == LINE_BYTES_MAX {
-        return Err(wrong(&format!("the first line is longer than {LINE_BYTES_MAX} bytes")).into());
-    }
+    let mut line = Vec::with_capacity(LINE_BYTES_MAX + END_BYTES_MAX);
+    let mut input = input.take((LINE_BYTES_MAX + END_BYTES_MAX) as u64);
+    input.read_until(b'\n', &mut line).map_err(|error| wrong(&error.to_string()))?;
     let secret = line.strip_suffix(b"\n").unwrap_or(&line);
     let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
     if secret.is_empty() {
         return Err(wrong("the first line is empty").into());
+    }
+    if secret.len() > LINE_BYTES_MAX {
+        return Err(wrong(&format!("the first line is longer than {LINE_BYTES_MAX} bytes")).into());
     }
     Ok(std::str::from_utf8(secret).map_err(|_| wrong("it is not UTF-8"))?.to_owned())
 }
@@ -49,6 +52,13 @@ mod tests {
         assert_eq!(input, b"rest", "what follows is read by others");
         assert_eq!(secret(Some("abc".into()), "--activation-secret").unwrap().as_deref(), Some("abc"));
         assert_eq!(secret(None, "--activation-secret").unwrap(), None);
+        let longest = "x".repeat(LINE_BYTES_MAX);
+        for end in ["", "\n", "\r\n", "\nanother line\n"] {
+            let input = format!("{longest}{end}");
+            assert_eq!(read(input.as_bytes(), "--activation-secret").unwrap(), longest, "{end:?}");
+            let said = read(format!("x{input}").as_bytes(), "--activation-secret").unwrap_err().to_string();
+            assert!(said.ends_with("is longer than 1024 bytes"), "{said}");
+        }
     }
 
     #[test]

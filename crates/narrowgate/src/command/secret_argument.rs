@@ -8,8 +8,10 @@ use zeroize::Zeroizing;
 
 use crate::{failure::Failure, output};
 
-/// Longest line that is read; no secret is longer.
-const LINE_BYTES_MAX: u64 = 1024;
+/// Longest line that is taken, without its end; no secret is longer.
+const LINE_BYTES_MAX: usize = 1024;
+/// `\r\n`.
+const END_BYTES_MAX: usize = 2;
 
 /// The secret that an option names.
 ///
@@ -34,15 +36,15 @@ fn read(input: impl BufRead, option: &str) -> Result<SecretText, Failure> {
             .reason(reason)
             .hint(format_args!("write it there in one line: narrowgate … {option} - < FILE"))
     };
-    let mut bytes = Zeroizing::new(Vec::with_capacity(LINE_BYTES_MAX as usize));
-    let mut input = input.take(LINE_BYTES_MAX);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LINE_BYTES_MAX + END_BYTES_MAX));
+    let mut input = input.take((LINE_BYTES_MAX + END_BYTES_MAX) as u64);
     input.read_until(b'\n', &mut bytes).map_err(|error| wrong(&error.to_string()))?;
     let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.is_empty() {
         return Err(wrong("the first line is empty"));
     }
-    if bytes.len() as u64 == LINE_BYTES_MAX {
+    if line.len() > LINE_BYTES_MAX {
         return Err(wrong(&format!("the first line is longer than {LINE_BYTES_MAX} bytes")));
     }
     // What follows it is not read: a terminal gives one line at a time.
@@ -64,6 +66,13 @@ mod tests {
         let given = secret(Some("abc".into()), "--device-secret").unwrap().unwrap();
         assert_eq!(given.expose(), "abc");
         assert!(secret(None, "--device-secret").unwrap().is_none());
+        let longest = "x".repeat(LINE_BYTES_MAX);
+        for end in ["", "\n", "\r\n", "\nanother line\n"] {
+            let input = format!("{longest}{end}");
+            assert_eq!(taken(&input).expose(), longest, "{end:?}");
+            let failure = read(format!("x{input}").as_bytes(), "--device-secret").unwrap_err();
+            assert!(failure.parts[0].1.ends_with("is longer than 1024 bytes"), "{failure:?}");
+        }
     }
 
     #[test]
