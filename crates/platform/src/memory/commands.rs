@@ -86,12 +86,14 @@ impl Commands {
 
     fn drop_old(&mut self, at: UnixMillis) {
         let from = kept_from(at);
-        let ended = self.kept.iter().map(|(_, command)| command).filter(|it| it.state.has_ended());
-        let mut too_many = ended.clone().count() - ended_kept(ended.rev().map(Command::reply_bytes));
-        self.kept.retain(|(_, command)| {
-            let is_surplus = command.state.has_ended() && too_many > 0;
-            too_many -= usize::from(is_surplus);
-            !is_surplus && command.ended.is_none_or(|ended| ended >= from)
+        let rows = self.kept.iter();
+        let mut ended: Vec<(UnixMillis, u64, usize)> =
+            rows.filter_map(|(number, it)| Some((it.ended?, *number, it.reply_bytes()))).collect();
+        ended.sort_unstable_by(|one, other| other.cmp(one));
+        let surplus = ended.get(ended_kept(ended.iter().map(|(.., bytes)| *bytes)));
+        let newest_surplus = surplus.map(|(ended, number, _)| (*ended, *number));
+        self.kept.retain(|(number, command)| {
+            command.ended.is_none_or(|ended| ended >= from && Some((ended, *number)) > newest_surplus)
         });
     }
 

@@ -33,6 +33,11 @@ use super::{
 static PUT: LazyLock<Update> =
     LazyLock::new(|| COMMANDS.update(&["state", "code", "data", "message", "sent", "ended", "fetched"]));
 
+/// What has ended of a device, the last one first, with the bytes of the replies. A length stands at the head
+/// of a row, and is taken from there where a column alone is asked for it: no reply is read.
+const ENDED: &str = "SELECT ended, n, ifnull(octet_length(data), 0) + ifnull(octet_length(message), 0) \
+                     FROM commands WHERE device = ?1 AND ended IS NOT NULL ORDER BY ended DESC, n DESC";
+
 impl Registry {
     pub(in crate::sqlite) fn send_command(
         &mut self,
@@ -123,21 +128,21 @@ impl Registry {
         failure.map_or(Ok(id), Err)
     }
 
-    /// Of a device: what ended too long ago, and the oldest where too many have ended, or their replies have
-    /// too many bytes.
+    /// Of a device: what ended too long ago, and what ended first where too many have ended, or their replies
+    /// have too many bytes.
     fn drop_old_commands(&self, device: DeviceId, at: UnixMillis) -> rusqlite::Result<()> {
-        // The length in bytes stands at the head of a row: no reply is read for it.
-        let sql = "SELECT n, octet_length(ifnull(data, '')) + octet_length(ifnull(message, '')) \
-                   FROM commands WHERE device = ?1 AND ended IS NOT NULL ORDER BY n DESC";
-        let ended: Vec<(i64, i64)> = {
-            let mut select = self.connection.prepare_cached(sql)?;
-            let rows = select.query_map([device.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let ended: Vec<(i64, i64, i64)> = {
+            let mut select = self.connection.prepare_cached(ENDED)?;
+            let rows = select.query_map([device.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
             rows.collect::<rusqlite::Result<_>>()?
         };
-        let bytes = ended.iter().map(|(_, bytes)| usize::try_from(*bytes).unwrap_or(usize::MAX));
-        let newest_surplus = ended.get(ended_kept(bytes)).map_or(i64::MIN, |(n, _)| *n);
-        let sql = "DELETE FROM commands WHERE device = ?1 AND ended IS NOT NULL AND (ended < ?2 OR n <= ?3)";
-        self.take_away("commands", sql, params![device.0, kept_from(at).0, newest_surplus]).map(drop)
+        let bytes = ended.iter().map(|(.., bytes)| usize::try_from(*bytes).unwrap_or(usize::MAX));
+        let (surplus_ended, surplus_n) =
+            ended.get(ended_kept(bytes)).map_or((i64::MIN, i64::MIN), |(ended, n, _)| (*ended, *n));
+        let sql = "DELETE FROM commands WHERE device = ?1 AND ended IS NOT NULL \
+                   AND (ended < ?2 OR (ended, n) <= (?3, ?4))";
+        let values = params![device.0, kept_from(at).0, surplus_ended, surplus_n];
+        self.take_away("commands", sql, values).map(drop)
     }
 
     /// Deletes what ended before a time, of the devices whose ids lie in a range; returns how many rows.
@@ -280,4 +285,31 @@ impl Registry {
 
 fn read_row(row: &Row<'_>) -> rusqlite::Result<CommandRow> {
     CommandRow::intact(row, 0, || rows::name_of_command(row))
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::{super::super::schema::registry::schema, *};
+
+    /// `OPFLAG_BYTELENARG` of SQLite: only the length of the column is wanted.
+    const LENGTH_ALONE: i64 = 0xc0;
+
+    #[test]
+    fn no_reply_is_read_to_add_up_the_bytes_of_replies() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(&schema()).unwrap();
+        let sql = "SELECT cid FROM pragma_table_info('commands') WHERE name IN ('data', 'message')";
+        let mut select = connection.prepare(sql).unwrap();
+        let replies: Vec<i64> = select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        let mut explain = connection.prepare(&format!("EXPLAIN {ENDED}")).unwrap();
+        let read = |row: &Row<'_>| Ok((row.get("opcode")?, row.get("p2")?, row.get("p5")?));
+        let steps = explain.query_map([1], read).unwrap().map(Result::unwrap);
+        let steps: Vec<(String, i64, i64)> = steps.collect();
+        let of_replies =
+            steps.iter().filter(|(code, column, _)| code == "Column" && replies.contains(column));
+        let flags: Vec<i64> = of_replies.map(|(.., flags)| *flags).collect();
+        assert_eq!(flags, [LENGTH_ALONE; 2], "{steps:?}");
+    }
 }

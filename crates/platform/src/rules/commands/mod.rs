@@ -22,8 +22,8 @@
 //! * A device has at most so many open commands, instant ones among them, as the store was told
 //!   ([`SendCase::open_max`]); [`OPEN_MAX_DEFAULT`] where it was told nothing.
 //! * Ids count up, with the clock where that is ahead ([`next_id`]). One that is kept is not used again, and
-//!   commands are kept for [`KEPT`]; of those that have ended, the newest of a device ([`ended_kept`]). What
-//!   is older goes when the next one is sent.
+//!   commands are kept for [`KEPT`]; of those of a device that have ended, the ones that ended last
+//!   ([`ended_kept`]). The others go when the next one is sent.
 
 mod queue;
 #[cfg(test)]
@@ -47,7 +47,7 @@ pub const PENDING_TTL_S_MAX: u32 = 172_800;
 pub const TIMEOUT_S: RangeInclusive<u32> = 1..=60;
 /// How long a command is kept after its end.
 pub const KEPT: Duration = Duration::from_secs(7 * 86_400);
-/// Commands of a device that have ended and are kept; those that were sent first are dropped first.
+/// Commands of a device that have ended and are kept; those that ended first are dropped first.
 pub const ENDED_MAX: usize = 1000;
 /// Bytes of the replies to them that are kept.
 pub const ENDED_REPLY_BYTES_MAX: usize = 1 << 20;
@@ -256,8 +256,9 @@ pub fn may_be_remembered(last: CommandId, now: UnixMillis) -> bool {
 }
 
 /// How many of the commands of a device that have ended are kept, from the bytes of the replies to them
-/// ([`Command::reply_bytes`]), those that were sent last first: at most [`ENDED_MAX`], and their replies have
-/// at most [`ENDED_REPLY_BYTES_MAX`] bytes together.
+/// ([`Command::reply_bytes`]): at most [`ENDED_MAX`], and their replies have at most
+/// [`ENDED_REPLY_BYTES_MAX`] bytes together. They come by their end, the last one first, and where that is at
+/// the same time, the one that was sent last: a fresh answer outlives older ones, whenever it was asked for.
 pub fn ended_kept(reply_bytes: impl IntoIterator<Item = usize>) -> usize {
     let mut room = ENDED_REPLY_BYTES_MAX;
     let fits = |bytes: &usize| match room.checked_sub(*bytes) {

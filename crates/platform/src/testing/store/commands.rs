@@ -339,7 +339,7 @@ pub fn old_commands_go_when_a_new_one_is_sent_and_no_id_comes_twice(store: &dyn 
     assert!(kept.is_sorted_by(|later, earlier| later > earlier), "newest first");
 }
 
-/// Those that were sent first, where the replies have more than a mebibyte; others keep theirs.
+/// Those that ended first, where the replies have more than a mebibyte; others keep theirs.
 pub fn old_replies_go_where_they_have_too_many_bytes(store: &dyn Store) {
     let id = activated(store);
     let half = ENDED_REPLY_BYTES_MAX / 4;
@@ -365,6 +365,29 @@ pub fn old_replies_go_where_they_have_too_many_bytes(store: &dyn Store) {
     let texts = command(store, (id, CommandId(ids[2])));
     assert_eq!(texts.reply_bytes(), half);
     assert_eq!(kept(store, other), [of_other.0]);
+}
+
+/// Not by the order of sending: who waits for the answer still finds it.
+pub fn a_reply_that_comes_late_outlives_those_that_came_before_it(store: &dyn Store) {
+    let id = activated(store);
+    let answer = |command: CommandId, data: usize, now: UnixMillis| {
+        let data_json = Some(format!("\"{}\"", "x".repeat(data - 2)).into());
+        let reply = CommandStep::Reply { code: 200, data_json, message: None };
+        assert_eq!(step(store, (id, command), session(), reply, now), Written::Done);
+    };
+    let ids: Vec<CommandId> = (0..17).map(|_| send(store, id, at(2))).collect();
+    for command in &ids {
+        fetch(store, (id, *command), at(3));
+    }
+    let sixteenth = ENDED_REPLY_BYTES_MAX / 16;
+    for (command, second) in ids[1..].iter().zip(4..) {
+        answer(*command, sixteenth, at(second));
+    }
+    answer(ids[0], sixteenth, at(21));
+    let last = send(store, id, at(22)).0;
+    let mut left: Vec<u32> = ids.iter().rev().map(|command| command.0).collect();
+    left.retain(|command| *command != ids[1].0);
+    assert_eq!(kept(store, id), [&[last], &left[..]].concat(), "what ended first goes");
 }
 
 /// Whatever comes between two pages.

@@ -221,6 +221,7 @@ macro_rules! store_conformance {
                 an_id_far_ahead_of_the_clock_is_forgotten_with_its_device
                 old_commands_go_when_a_new_one_is_sent_and_no_id_comes_twice
                 old_replies_go_where_they_have_too_many_bytes
+                a_reply_that_comes_late_outlives_those_that_came_before_it
                 pages_of_commands_lose_and_repeat_nothing
                 texts_of_commands_come_back_as_they_were_sent
                 a_command_whose_bytes_nobody_takes_any_more_fails
