@@ -130,6 +130,10 @@ use crate::reply::{self, closed, reply};
 /// Most values or log entries that one read returns, whatever it asks for.
 pub const VALUES_MAX: usize = 100_000;
 
+/// How often devices are looked up where latest values are written down meanwhile, at most: that takes
+/// milliseconds, and they are written down every few seconds.
+const LOOKS_MAX: usize = 10;
+
 /// The store. Dropped without [`Journal::close`] it is closed properly too, and the drop waits for that.
 #[derive(Debug)]
 pub struct SqliteStore {
@@ -267,10 +271,24 @@ impl SqliteStore {
         })
     }
 
-    /// A device of the table with what is not written down yet.
+    /// A device of the table with what is not written down yet. Used inside of [`Self::consistent`].
     fn current(&self, mut device: Device) -> Device {
         device.last_seen_time = heard_by_news(device.last_seen_time, self.shared.pending.seen(device.id));
         device
+    }
+
+    /// Looks into the table and then at the news, until none was written down in between: it would be missed
+    /// in both.
+    fn consistent<T>(&self, mut look: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        let mut looks = 1;
+        loop {
+            let written = self.shared.pending.written();
+            let found = look()?;
+            if looks == LOOKS_MAX || self.shared.pending.written() == written {
+                return Ok(found);
+            }
+            looks += 1;
+        }
     }
 
     fn read<'a, T: Send + 'a>(
@@ -452,11 +470,15 @@ impl ports::Registry for SqliteStore {
     }
 
     fn device<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<Option<Device>, StoreError>> {
-        self.read(move |reader| Ok(queries::device(reader, name)?.map(|device| self.current(device))))
+        self.read(move |reader| {
+            self.consistent(|| Ok(queries::device(reader, name)?.map(|device| self.current(device))))
+        })
     }
 
     fn device_by_id(&self, device: DeviceId) -> PortFuture<'_, Result<Option<Device>, StoreError>> {
-        self.read(move |reader| Ok(queries::device_by_id(reader, device)?.map(|device| self.current(device))))
+        self.read(move |reader| {
+            self.consistent(|| Ok(queries::device_by_id(reader, device)?.map(|device| self.current(device))))
+        })
     }
 
     fn devices(
@@ -464,8 +486,10 @@ impl ports::Registry for SqliteStore {
         query: DeviceQuery,
     ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>> {
         self.read(move |reader| {
-            let devices = queries::devices(reader, &query)?;
-            Ok(devices.into_iter().map(|row| row.map(|device| self.current(device))).collect())
+            self.consistent(|| {
+                let devices = queries::devices(reader, &query)?;
+                Ok(devices.into_iter().map(|row| row.map(|device| self.current(device))).collect())
+            })
         })
     }
 
@@ -504,10 +528,15 @@ impl ports::Registry for SqliteStore {
     }
 
     fn change(&self, change: ports::Change) -> PortFuture<'static, Result<Changed, StoreError>> {
-        let shows_seen = !matches!(change, ports::Change::ResetDevice { .. });
+        // News first: what is written down before the change is made is then found twice, and never missed.
+        let news = match &change {
+            ports::Change::SetDeviceEnabled { device, .. } | ports::Change::RenameDevice { device, .. } => {
+                self.shared.pending.seen(*device)
+            }
+            _ => None,
+        };
         let (reply, answer) = reply();
         let sent = self.send(change::job(change, reply));
-        let shared = Arc::clone(&self.shared);
         Box::pin(async move {
             sent?;
             let mut changed = answer.await?;
@@ -516,8 +545,8 @@ impl ports::Registry for SqliteStore {
                 Changed::Switched(switched) => Some(&mut switched.device),
                 _ => None,
             };
-            if let Some(device) = shown.filter(|_| shows_seen) {
-                device.last_seen_time = heard_by_news(device.last_seen_time, shared.pending.seen(device.id));
+            if let Some(device) = shown {
+                device.last_seen_time = heard_by_news(device.last_seen_time, news);
             }
             Ok(changed)
         })

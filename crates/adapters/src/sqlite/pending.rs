@@ -73,6 +73,8 @@ struct Maps {
     /// By which its values have grown.
     bytes: usize,
     flushing: Arc<Activities>,
+    /// How often a frozen part was written down.
+    written: u64,
 }
 
 impl Pending {
@@ -100,6 +102,11 @@ impl Pending {
         last_heard(seen(&maps.flushing), seen(&maps.changed))
     }
 
+    /// How often news was written down. Where that stays the same, none has gone from here to the table.
+    pub(super) fn written(&self) -> u64 {
+        self.lock().written
+    }
+
     /// Freezes the changes for writing. Called only while nothing is frozen.
     pub(super) fn freeze(&self) -> Arc<Activities> {
         let mut maps = self.lock();
@@ -110,7 +117,11 @@ impl Pending {
 
     /// The frozen part is in the table.
     pub(super) fn forget_frozen(&self) {
-        let frozen = mem::take(&mut self.lock().flushing);
+        let frozen = {
+            let mut maps = self.lock();
+            maps.written += 1;
+            mem::take(&mut maps.flushing)
+        };
         // Freed outside the lock: it may be large.
         drop(frozen);
     }

@@ -5,11 +5,11 @@ use std::{path::Path, time::Duration};
 use narrowgate_platform::{
     ids::DeviceId,
     model::log::{LogEvent, Reason},
-    ports::{HistoryReads as _, Journal as _, Write},
+    ports::{Change, Changed, HistoryReads as _, Journal as _, Registry as _, Write},
     rules::latest::{BYTES_MAX, POINTS_MAX},
     testing::{
         block_on,
-        store::fixtures::{append, at, log, one_device, report, write},
+        store::fixtures::{add_device, add_product, append, at, log, one_device, report, write},
     },
 };
 use rusqlite::Connection;
@@ -71,6 +71,28 @@ fn attack_205_values_that_take_many_bytes_are_written_before_their_time() {
     // The step comes after the answer, and before the next group.
     write(&store, report(id, at(4), r#"{"small":1}"#));
     assert!(row_bytes(folder.path(), id) > 25_000);
+}
+
+/// The time is known before the change is made: it may be written down before anybody takes the answer.
+#[test]
+fn the_answer_to_a_switch_says_when_a_device_was_heard_that_is_written_down_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let flush_interval = Duration::from_secs(3600);
+    let options =
+        SqliteOptions { flush_interval, changed_bytes_max: 25_000, ..SqliteOptions::new(folder.path()) };
+    let store = SqliteStore::open(options).unwrap();
+    add_product(&store, "pk");
+    let [id, other] = ["dk-1", "dk-2"].map(|key| add_device(&store, "pk", key).id);
+    write(&store, report(id, at(5), r#"{"small":1}"#));
+    let answer = store.change(Change::SetDeviceEnabled { device: id, enabled: false, at: at(6) });
+    for n in 7..10 {
+        write(&store, fat(other, n));
+    }
+    // The step comes after the answer, and before the next group.
+    write(&store, report(other, at(10), r#"{"small":1}"#));
+    assert!(row_bytes(folder.path(), id) > 2, "it is written down");
+    let Changed::Switched(switched) = block_on(answer).unwrap() else { panic!("it is another answer") };
+    assert_eq!(switched.device.last_seen_time, Some(at(5)));
 }
 
 /// A row of an earlier version is bounded as soon as it is written again.

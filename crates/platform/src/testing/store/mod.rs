@@ -129,6 +129,7 @@ macro_rules! store_conformance {
                 a_device_disabled_in_flight_is_not_logged_in
                 online_again_moves_the_online_time_and_a_second_login_does_not
                 silence_and_return_are_presence_changes
+                the_answer_to_a_switch_says_when_the_device_was_last_heard
                 a_presence_that_does_not_change_writes_nothing
                 a_disabled_device_may_still_go_offline
                 a_device_that_never_logged_in_has_no_presence

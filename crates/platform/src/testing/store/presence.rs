@@ -2,7 +2,7 @@
 
 use super::fixtures::{
     add_device, add_product, append, at, device, events, issue, login, login_with, moves, one_device, online,
-    presence, product, write,
+    presence, product, report, write,
 };
 use crate::{
     ids::LoginNumber,
@@ -105,6 +105,19 @@ pub fn silence_and_return_are_presence_changes(store: &dyn Store) {
     assert_eq!(history(store, id)[1].cause, "silent for 300 s");
     assert_eq!(events(store, id)[..2], [LogEvent::Online, LogEvent::Offline]);
     assert_eq!(super::fixtures::log(store, id)[1].detail.as_deref(), Some("silent for 300 s"));
+}
+
+/// Also where that is not written down yet.
+pub fn the_answer_to_a_switch_says_when_the_device_was_last_heard(store: &dyn Store) {
+    let id = one_device(store, "dk-1");
+    write(store, login(id, at(1)));
+    for (second, enabled) in [(10, false), (20, true)] {
+        write(store, report(id, at(second), r#"{"temp":1}"#));
+        let switched = block_on(store.set_device_enabled(id, enabled, at(second + 1))).unwrap().device;
+        assert_eq!(switched.last_seen_time, device(store, id).last_seen_time);
+        // The second report is refused: the device is off.
+        assert_eq!(switched.last_seen_time, Some(at(10)));
+    }
 }
 
 /// Offline twice is offline once.
