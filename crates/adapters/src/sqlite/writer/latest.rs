@@ -29,9 +29,11 @@ use super::{
 /// Devices whose latest values are written after one group: some milliseconds …
 const FLUSH_STEP: usize = 2048;
 /// … and bytes of their rows, after which a step takes no further device: few devices may have much. Each
-/// large row is read, put together and written anew, with pages that are blanked, and is synced: a mebibyte
-/// of them was the pause of tens of milliseconds that the reports of all others waited for.
-const FLUSH_STEP_BYTES: usize = 256 << 10;
+/// large row is read, put together and written anew, with pages that are blanked, and is synced, while the
+/// reports of all others wait.
+const STEP_BYTES_AMID_GROUPS: usize = 256 << 10;
+/// The same where a flush goes on to its end and all wait for that anyway: fewer steps are fewer syncs.
+const STEP_BYTES_AT_ONCE: usize = 1 << 20;
 /// Devices that a flush leaves out because their rows cannot be written; each costs a pass over its step.
 const STUCK_MAX: usize = 64;
 
@@ -57,7 +59,7 @@ impl Writer {
         if self.flush.is_none() && !due {
             return;
         }
-        if let Err(error) = self.flush_step() {
+        if let Err(error) = self.flush_step(STEP_BYTES_AMID_GROUPS) {
             tracing::error!(%error, "latest values could not be written down; they are kept in memory");
         }
     }
@@ -66,7 +68,7 @@ impl Writer {
     pub(super) fn flush_all(&mut self) -> Result<(), StoreError> {
         self.end_flush()?;
         if self.flush_at.is_some() {
-            self.flush_step()?;
+            self.flush_step(STEP_BYTES_AT_ONCE)?;
             self.end_flush()?;
         }
         Ok(())
@@ -74,7 +76,7 @@ impl Writer {
 
     fn end_flush(&mut self) -> Result<(), StoreError> {
         while self.flush.is_some() {
-            self.flush_step()?;
+            self.flush_step(STEP_BYTES_AT_ONCE)?;
         }
         Ok(())
     }
@@ -89,9 +91,10 @@ impl Writer {
         }
     }
 
-    fn flush_step(&mut self) -> Result<(), StoreError> {
+    fn flush_step(&mut self, bytes_max: usize) -> Result<(), StoreError> {
         let flushed = self.repair().and_then(|()| {
-            let stepped = self.try_flush_step().or_else(|error| self.flush_without(error));
+            let stepped =
+                self.try_flush_step(bytes_max).or_else(|error| self.flush_without(bytes_max, error));
             self.broken = stepped.is_err();
             stepped.map_err(|error| store_error(&error))
         });
@@ -114,7 +117,7 @@ impl Writer {
         Flush { frozen, rest: rest.into(), marks, stuck: Vec::new(), later: Vec::new(), at: None }
     }
 
-    fn try_flush_step(&mut self) -> rusqlite::Result<()> {
+    fn try_flush_step(&mut self, bytes_max: usize) -> rusqlite::Result<()> {
         if self.flush.is_none() {
             self.flush = Some(self.begin_flush());
         }
@@ -122,7 +125,7 @@ impl Writer {
         self.registry.begin()?;
         let (mut devices, mut bytes) = (0, 0);
         for device in flush.rest.iter().take(FLUSH_STEP) {
-            if bytes >= FLUSH_STEP_BYTES {
+            if bytes >= bytes_max {
                 break;
             }
             devices += 1;
@@ -163,11 +166,11 @@ impl Writer {
 
     /// A step that met damage: the table is made anew. Where that does not help, the step is done without the
     /// device whose row that is.
-    fn flush_without(&mut self, mut error: rusqlite::Error) -> rusqlite::Result<()> {
+    fn flush_without(&mut self, bytes_max: usize, mut error: rusqlite::Error) -> rusqlite::Result<()> {
         if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) && self.may_rebuild() {
             self.registry.rollback()?;
             self.rebuild_latest();
-            match self.try_flush_step() {
+            match self.try_flush_step(bytes_max) {
                 Ok(()) => return Ok(()),
                 Err(next) => error = next,
             }
@@ -181,7 +184,7 @@ impl Writer {
             tracing::error!(device = device_id, error = %what, "latest values cannot be written");
             flush.stuck.push(device);
             self.registry.rollback()?;
-            match self.try_flush_step() {
+            match self.try_flush_step(bytes_max) {
                 Ok(()) => return Ok(()),
                 Err(next) => error = next,
             }

@@ -206,3 +206,31 @@ fn a_row_that_cannot_be_written_waits_for_a_later_flush_and_ends_each() {
     assert_eq!(shared.pending.seen(ids[150]), Some(at(DAY)), "it is kept");
     assert!(writer.flush_at.is_some());
 }
+
+/// Between groups of reports others wait for a step; at the end there is nobody.
+#[test]
+fn a_flush_that_goes_on_to_its_end_takes_larger_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    let ids = fleet(folder.path(), false);
+    let (shared, mut writer) = opened(folder.path());
+    writer.flush_all().unwrap();
+    let text = "x".repeat(10_000);
+    let points = format!(r#"{{"a":"{text}","b":"{text}","c":"{text}"}}"#);
+    // 900 kB of latest values.
+    let commits = |flush: fn(&mut Writer), writer: &mut Writer, second: i64| {
+        commit(writer, ids[..30].iter().map(|id| report(*id, at(DAY + second), &points)).collect());
+        let before = writer.registry.batch().unwrap();
+        flush(writer);
+        assert!(shared.pending.seen(ids[0]).is_none(), "it is written down");
+        writer.registry.batch().unwrap() - before
+    };
+    let at_once = commits(|writer| writer.flush_all().unwrap(), &mut writer, 1);
+    let amid_groups = |writer: &mut Writer| {
+        writer.flush_at = Some(Instant::now());
+        writer.continue_flush();
+        while writer.flush.is_some() {
+            writer.continue_flush();
+        }
+    };
+    assert_eq!((at_once, commits(amid_groups, &mut writer, 2)), (1, 4));
+}
