@@ -1,11 +1,14 @@
 """How long reports of honest devices take beside something else, against the same without it.
 
 Each row is a server of its own with the durable store: honest devices report at a steady rate, alone, then
-beside what the row names. A row that breaks a bound is named at the end, with exit code 1.
+beside what the row names. A row that breaks a bound is named at the end, with exit code 1; so is one where
+something failed already alone, or where not all was there that the row names.
 """
 
+import re
 import threading
 import time
+import urllib.request
 
 from lib import load
 
@@ -44,15 +47,22 @@ def honest(server, rate, seconds, *more):
     return server.measure("reports", *arguments, *more, seconds=seconds)
 
 
-def row(name, rate, alone, beside, ratio_max, more=""):
-    """Prints one, and returns the bounds that it breaks."""
+def row(name, rate, alone, beside, ratio_max, more, present):
+    """Prints one, and returns the bounds that it breaks. `present`: what the reports were beside, as
+    (what, how many, at least how many)."""
     latencies = [outcome["latencyMs"] for outcome in (alone, beside)]
     figures = [f"{latency['p50']:.1f}, {latency['p99']:.1f}" for latency in latencies]
     ratio = latencies[1]["p99"] / max(0.001, latencies[0]["p99"])
     failed = beside["failed"]
     cells = [name, f"{rate:,}", *figures, f"{ratio:.2f} times", f"{failed:,}", more]
     print(f"| {' | '.join(cells)} |", flush=True)
-    broken = []
+    broken = [
+        f"{name}: {there:,} {what}; at least {least:,} must be"
+        for what, there, least in present
+        if there < least
+    ]
+    if alone["failed"] > FAILED_MAX:
+        broken.append(f"{name}: {alone['failed']:,} reports failed alone; at most {FAILED_MAX} may")
     if ratio > ratio_max:
         broken.append(f"{name}: p99 is {ratio:.2f} times that alone; at most {ratio_max} may be")
     if failed > FAILED_MAX:
@@ -94,7 +104,11 @@ def fat_values(binaries, Server, scale):
         more = f"{filled:,} of {wanted:,} fat values before, in {fills} runs of {took:.0f} s together; "
         more += f"theirs: p99 {fat_devices.result['latencyMs']['p99']:.1f} ms"
         name = f"{fat} devices that have sent {filled // fat:,} points of {VALUE_BYTES // 1000} kB each"
-        return row(name, rate, alone, beside, FAT_RATIO_MAX, more)
+        present = [
+            ("fat values acknowledged before", filled, wanted),
+            ("small reports of these devices", fat_devices.result["done"], 1),
+        ]
+        return row(name, rate, alone, beside, FAT_RATIO_MAX, more, present)
 
 
 def fill(server, others, wanted):
@@ -119,8 +133,18 @@ def forgeries(binaries, Server, scale):
         alone = honest(server, rate, seconds)
         beside = honest(server, rate, seconds, "--forgeries", forged)
         share = 100 * beside["done"] / max(1, beside["done"] + beside["failed"])
+        dropped = forgeries_dropped(server)
         name, more = f"{forged:,} forged records/s at these sessions", f"{share:.2f} % answered"
-        return row(name, rate, alone, beside, FORGERIES_RATIO_MAX, more)
+        present = [("forged records dropped", dropped, forged * seconds // 2)]
+        return row(name, rate, alone, beside, FORGERIES_RATIO_MAX, f"{more}, {dropped:,} dropped", present)
+
+
+def forgeries_dropped(server):
+    """How many records the server has dropped because their sessions' keys did not seal them."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.http_port}/metrics", timeout=10) as response:
+        metrics = response.read().decode()
+    counts = re.findall(r'^narrowgate_dtls_discards_total\{[^}]*"unauthentic"[^}]*\} (\d+)$', metrics, re.M)
+    return sum(map(int, counts))
 
 
 def importing(binaries, Server, scale):
@@ -131,8 +155,10 @@ def importing(binaries, Server, scale):
         alone = honest(server, rate, seconds)
         with Meanwhile(lambda: load.import_devices(server, PRODUCT, lines)) as importer:
             beside = honest(server, rate, seconds)
-        more = f"{importer.result['created']:,} devices in {importer.seconds:.0f} s"
-        return row("an import", rate, alone, beside, IMPORT_RATIO_MAX, more)
+        created = importer.result["created"]
+        more = f"{created:,} devices in {importer.seconds:.0f} s"
+        present = [("devices created", created, count)]
+        return row("an import", rate, alone, beside, IMPORT_RATIO_MAX, more, present)
 
 
 def herd(binaries, Server, scale):
@@ -148,8 +174,10 @@ def herd(binaries, Server, scale):
         alone = honest(server, rate, lifetime - 12)
         time.sleep(max(0.0, lifetime - 3 - (time.monotonic() - begin)))
         beside = honest(server, rate, 12)
-        more = f"{online:,} devices, {offline(server):,} went offline"
-        return row("the end of their lifetimes", rate, alone, beside, HERD_RATIO_MAX, more)
+        gone = offline(server)
+        more = f"{online:,} devices, {gone:,} went offline"
+        present = [("devices online before", online, count), ("devices went offline", gone, count)]
+        return row("the end of their lifetimes", rate, alone, beside, HERD_RATIO_MAX, more, present)
 
 
 def offline(server):
