@@ -17,7 +17,7 @@ use narrowgate_platform::{
     ids::DeviceId,
     ports::{LiveSessions, PortFuture, RawBody, UpgradeMoved},
 };
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 
 use super::recent::Recent;
 
@@ -139,6 +139,13 @@ impl LiveSessions for Changes {
         })
     }
 
+    fn finish(&self, change: PortFuture<'static, ()>) {
+        // Without a runtime the server has ended, and nobody listens.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(change);
+        }
+    }
+
     fn recent_raw(&self, device: DeviceId) -> Vec<RawBody> {
         self.1.of(device)
     }
@@ -190,6 +197,18 @@ mod tests {
         assert!(changes.poll(&mut context).is_pending());
         changes.nudge();
         assert!(changes.poll(&mut context).is_pending(), "a nudge is no change");
+    }
+
+    #[tokio::test]
+    async fn a_change_goes_on_without_its_caller() {
+        let (finished, is_finished) = oneshot::channel();
+        Changes::default().finish(Box::pin(async move { finished.send(()).expect("it is waited for") }));
+        assert_eq!(is_finished.await, Ok(()));
+    }
+
+    #[test]
+    fn where_no_runtime_is_left_a_change_is_left_alone() {
+        Changes::default().finish(Box::pin(async { panic!("nothing runs it") }));
     }
 
     #[tokio::test]

@@ -34,6 +34,11 @@ pub trait LiveSessions: Send + Sync + 'static {
         let _ = device;
         Vec::new()
     }
+    /// Sees a change to its end whose caller is gone, so that what it means is said all the same. What waits
+    /// in it is the store's answer. Where nothing runs beside the callers, the change is left alone.
+    fn finish(&self, change: PortFuture<'static, ()>) {
+        drop(change);
+    }
     /// Whether devices are served: else none is online, whatever the store says.
     fn is_serving(&self) -> bool;
     /// The product's secret was replaced: sessions that proved it (SecureMode 3) end.

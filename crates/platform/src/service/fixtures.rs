@@ -1,8 +1,13 @@
 //! Registrars over a store in memory, for the tests of the verbs, and a store whose deletions fail on demand.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    future::poll_fn,
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    task::{Context, Poll},
 };
 
 use narrowgate_api::{product::NewProduct, secret::SecretText};
@@ -65,18 +70,26 @@ pub(super) fn registrar_with_product_and_store() -> (Registrar, Arc<Failing>) {
     (registrar, store)
 }
 
-/// A store in memory whose deletions for products, and steps of purges, can be made to fail.
+/// A store in memory whose deletions for products, and steps of purges, can be made to fail, and which can be
+/// made to answer late.
 pub(super) struct Failing {
     pub(super) memory: Arc<MemoryStore>,
     /// How many deletions and steps work before all fail.
     left: AtomicU32,
     /// Steps of purges that were asked for.
     purge_steps: AtomicU32,
+    /// Changes are answered only when they are asked for again.
+    is_slow: AtomicBool,
 }
 
 impl Default for Failing {
     fn default() -> Self {
-        Self { memory: Arc::default(), left: AtomicU32::new(u32::MAX), purge_steps: AtomicU32::new(0) }
+        Self {
+            memory: Arc::default(),
+            left: AtomicU32::new(u32::MAX),
+            purge_steps: AtomicU32::new(0),
+            is_slow: AtomicBool::new(false),
+        }
     }
 }
 
@@ -95,6 +108,21 @@ impl Failing {
     pub(super) fn fail_after(&self, deletions: u32) {
         self.left.store(deletions, Ordering::Relaxed);
     }
+
+    /// From now on it makes changes at once, and answers later.
+    pub(super) fn answer_late(&self) {
+        self.is_slow.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Is pending when it is polled first.
+async fn pending_once() {
+    let mut was_polled = false;
+    let poll = |context: &mut Context<'_>| {
+        context.waker().wake_by_ref();
+        if mem::replace(&mut was_polled, true) { Poll::Ready(()) } else { Poll::Pending }
+    };
+    poll_fn(poll).await;
 }
 
 impl Registry for Failing {
@@ -108,6 +136,13 @@ impl Registry for Failing {
                 }
                 left => self.left.store(left - 1, Ordering::Relaxed),
             }
+        }
+        if self.is_slow.load(Ordering::Relaxed) {
+            let outcome = block_on(self.memory.change(change));
+            return Box::pin(async move {
+                pending_once().await;
+                outcome
+            });
         }
         self.memory.change(change)
     }

@@ -119,10 +119,15 @@ impl Operator {
     /// There is none.
     pub async fn disable_device(&self, name: &NamedDevice) -> Result<DeviceView, Problem> {
         let act = async |device: Device| {
-            let close = WhenOver::new(|| self.sessions.close_device(device.id, "disabled by an operator"));
-            let (view, stopped) = close.decide(self.registrar.set_enabled(&device, false).await)?;
-            self.tell_stopped(device.id, &stopped);
-            Ok(view)
+            let operator = self.clone();
+            let switch = async move {
+                let close = || operator.sessions.close_device(device.id, "disabled by an operator");
+                let close = WhenOver::new(close);
+                let (view, stopped) = close.decide(operator.registrar.set_enabled(&device, false).await)?;
+                operator.tell_stopped(device.id, &stopped);
+                Ok(view)
+            };
+            self.to_its_end(switch).await
         };
         self.with_device("cannot disable the device", name, act).await
     }
@@ -133,10 +138,15 @@ impl Operator {
     /// There is none.
     pub async fn reset_device(&self, name: &NamedDevice) -> Result<DeviceReset, Problem> {
         let act = async |device: Device| {
-            let close = WhenOver::new(|| self.sessions.close_device(device.id, "reset by an operator"));
-            let (reset, stopped) = close.decide(self.registrar.reset(&device).await)?;
-            self.tell_stopped(device.id, &stopped);
-            Ok(reset)
+            let operator = self.clone();
+            let reset = async move {
+                let close = || operator.sessions.close_device(device.id, "reset by an operator");
+                let close = WhenOver::new(close);
+                let (reset, stopped) = close.decide(operator.registrar.reset(&device).await)?;
+                operator.tell_stopped(device.id, &stopped);
+                Ok(reset)
+            };
+            self.to_its_end(reset).await
         };
         self.with_device("cannot reset the device", name, act).await
     }
@@ -163,13 +173,19 @@ impl Operator {
     pub async fn purge_device(&self, name: &NamedDevice) -> Result<DevicePurged, Problem> {
         let purge = async {
             let found = self.found(name).await?;
-            let id = id_of(&found);
-            let close = || self.sessions.close_device(id, "deleted by an operator");
-            // Its session ends now, whatever becomes of the rest; and once more, where somebody lets it
-            // connect meanwhile.
-            let off = self.registrar.switch_off_for_purge(&found).await;
-            self.tell_stopped(id, &WhenOver::new(close).decide(off)?);
-            WhenOver::new(close).decide(self.registrar.purge(&found).await)
+            let operator = self.clone();
+            let purge = async move {
+                let id = id_of(&found);
+                let close = || operator.sessions.close_device(id, "deleted by an operator");
+                // Its session ends now, whatever becomes of the rest; and once more, where somebody lets it
+                // connect meanwhile.
+                let over = WhenOver::new(close);
+                let stopped = over.decide(operator.registrar.switch_off_for_purge(&found).await)?;
+                operator.tell_stopped(id, &stopped);
+                let over = WhenOver::new(close);
+                over.decide(operator.registrar.purge(&found).await)
+            };
+            self.to_its_end(purge).await
         };
         self.tell("cannot delete the device with what it sent", Named::device(name), purge.await).await
     }

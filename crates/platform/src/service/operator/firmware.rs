@@ -167,10 +167,14 @@ impl Operator {
     }
 
     async fn step_upgrades(&self) -> Result<UpgradesAdvanced, ServiceError> {
-        let advanced = self.registrar.advance_upgrades().await?;
-        advanced.moved.iter().for_each(|(device, moved)| self.sessions.upgrade_moved(*device, *moved));
-        self.queues_changed(&advanced.devices);
-        Ok(UpgradesAdvanced { more: advanced.more, paused: advanced.paused })
+        let operator = self.clone();
+        let step = async move {
+            let advanced = operator.registrar.advance_upgrades().await?;
+            advanced.moved.iter().for_each(|(id, moved)| operator.sessions.upgrade_moved(*id, *moved));
+            operator.queues_changed(&advanced.devices);
+            Ok(UpgradesAdvanced { more: advanced.more, paused: advanced.paused })
+        };
+        self.to_its_end(step).await
     }
 
     /// The gateway reads the queues of these devices again.

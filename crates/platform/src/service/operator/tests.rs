@@ -1,6 +1,9 @@
 //! What the verbs add to the registrar: sessions that end, names that were meant, one problem for each fault.
 
-use std::sync::Mutex;
+use std::{
+    sync::Mutex,
+    task::{Context, Waker},
+};
 
 use narrowgate_api::{
     command::CommandState,
@@ -16,7 +19,7 @@ use super::*;
 use crate::{
     firmware::{Image, Sha256Sum},
     memory::MemoryStore,
-    ports::{Clock, NobodyConnected, OfferTo, Registry as _, RegistryChanges as _, UpgradeMoved},
+    ports::{Clock, NobodyConnected, OfferTo, PortFuture, Registry as _, RegistryChanges as _, UpgradeMoved},
     service::fixtures::{Failing, NOW},
     testing::{
         ManualClock, SeededEntropy, block_on,
@@ -42,6 +45,10 @@ impl LiveSessions for Noted {
         self.0.lock().expect("nobody panicked").push(told);
     }
 
+    fn finish(&self, change: PortFuture<'static, ()>) {
+        block_on(change);
+    }
+
     fn is_serving(&self) -> bool {
         true
     }
@@ -55,7 +62,7 @@ impl LiveSessions for Noted {
     }
 }
 
-fn operator_on(store: Arc<MemoryStore>) -> (Operator, Arc<Noted>) {
+fn operator_on(store: impl Into<Stores>) -> (Operator, Arc<Noted>) {
     let (clock, noted) = (Arc::new(ManualClock::new(NOW)), Arc::new(Noted::default()));
     (Operator::new(store, clock, Arc::new(SeededEntropy::new(1)), noted.clone()), noted)
 }
@@ -78,12 +85,8 @@ fn new_device(device_key: &str) -> NewDeviceRequest {
     NewDeviceRequest { device_key: Some(device_key.into()), ..NewDeviceRequest::default() }
 }
 
-/// Those who listen learn that the rollout goes on without the device.
-#[test]
-fn an_upgrade_that_ends_with_a_switch_or_a_reset_is_told() {
-    let store = Arc::new(MemoryStore::default());
-    let (operator, noted) = operator_on(store.clone());
-    let told = || std::mem::take(&mut *noted.0.lock().expect("nobody panicked"));
+/// The devices d1 to d3, each of which is to be offered an image.
+fn with_a_rollout(operator: &Operator, store: &MemoryStore) -> [i64; 3] {
     block_on(operator.create_product(new_product("meters", "pk"))).expect("it is valid");
     let ids = ["d1", "d2", "d3"].map(|key| {
         block_on(operator.create_device("pk", new_device(key))).expect("it is valid");
@@ -102,7 +105,17 @@ fn an_upgrade_that_ends_with_a_switch_or_a_reset_is_told() {
     let image = block_on(store.add_image(image)).expect("the version is free").id;
     let to = OfferTo::Share { percent: 100, after: None, limit: 10 };
     block_on(store.offer_image(image, to, NOW)).expect("it works");
-    append(&*store, ids.map(|id| login(DeviceId(id), NOW)).into());
+    append(store, ids.map(|id| login(DeviceId(id), NOW)).into());
+    ids
+}
+
+/// Those who listen learn that the rollout goes on without the device.
+#[test]
+fn an_upgrade_that_ends_with_a_switch_or_a_reset_is_told() {
+    let store = Arc::new(MemoryStore::default());
+    let (operator, noted) = operator_on(store.clone());
+    let told = || std::mem::take(&mut *noted.0.lock().expect("nobody panicked"));
+    let ids = with_a_rollout(&operator, &store);
     assert!(!block_on(operator.advance_upgrades()).expect("it works").more);
     told();
     let name = NamedDevice::by_name;
@@ -114,6 +127,34 @@ fn an_upgrade_that_ends_with_a_switch_or_a_reset_is_told() {
     assert!(told().contains(&format!("upgrade of {} cancelled", ids[2])));
     block_on(operator.reset_device(&name("d1"))).expect("it exists");
     assert_eq!(told(), ["reset by an operator"], "it has ended already");
+}
+
+/// A request that takes too long: the store has the change, and the verb is dropped before it answers.
+#[test]
+fn what_a_change_does_to_upgrades_is_told_also_where_the_caller_goes_before_the_store_answers() {
+    let store = Arc::new(Failing::default());
+    let (operator, noted) = operator_on(store.stores());
+    let ids = with_a_rollout(&operator, &store.memory);
+    store.answer_late();
+    noted.0.lock().expect("nobody panicked").clear();
+    let told_of_dropped = |verb: PortFuture<'_, ()>| {
+        let mut verb = verb;
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(verb.as_mut().poll(&mut context).is_pending(), "the store has not answered");
+        drop(verb);
+        std::mem::take(&mut *noted.0.lock().expect("nobody panicked"))
+    };
+    let [d1, d2, d3] = ["d1", "d2", "d3"].map(NamedDevice::by_name);
+    let told = told_of_dropped(Box::pin(async { drop(operator.advance_upgrades().await) }));
+    assert_eq!(told[..3], ids.map(|id| format!("upgrade of {id} offered")));
+    assert_eq!(told[3..], ids.map(|id| format!("commands of {id}")));
+    let cancelled = |id| format!("upgrade of {id} cancelled");
+    let told = told_of_dropped(Box::pin(async { drop(operator.disable_device(&d1).await) }));
+    assert_eq!(told, ["disabled by an operator".to_owned(), cancelled(ids[0])]);
+    let told = told_of_dropped(Box::pin(async { drop(operator.reset_device(&d2).await) }));
+    assert_eq!(told, ["reset by an operator".to_owned(), cancelled(ids[1])]);
+    let told = told_of_dropped(Box::pin(async { drop(operator.purge_device(&d3).await) }));
+    assert_eq!(told[..2], ["deleted by an operator".to_owned(), cancelled(ids[2])]);
 }
 
 #[test]
