@@ -45,7 +45,7 @@ const DEVICES_MAX: usize = 1 << 18;
 /// How often buckets are looked at as long as there are some, so that those are forgotten that are full again
 /// also where nobody comes any more.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Buckets of each table that are looked at then: some ten microseconds, and a full table within five minutes.
+/// Buckets of each table that are looked at then: some ten microseconds, a full table within five minutes.
 const LOOKED_AT: usize = 1024;
 /// Stream of the seed that the key of the hash is drawn from; secrets are drawn from the first one.
 const STREAM: u64 = 1;

@@ -29,8 +29,8 @@ use crate::{
 };
 
 /// After this time no further body is replayed, in milliseconds: who asked for it gives up where a server
-/// says nothing for half a minute, and the two calls of a body may wait for some seconds each.
-const REPLAY_TIME_MS: u64 = 10_000;
+/// says nothing for half a minute, and the two calls of a body may wait for twelve seconds each.
+const REPLAY_TIME_MS: u64 = 5_000;
 
 /// Bytes of the longest message to a device that is tried.
 const JSON_BYTES_MAX: usize = 64 << 10;

@@ -145,8 +145,8 @@ fn a_replay_ends_after_a_while_and_says_what_it_left_out() {
         };
         replayed.map(said).map_err(|error| error.to_string())
     };
-    assert_eq!(replayed(1_000, None), Ok((8, 0, None)));
-    assert_eq!(replayed(4_000, None), Ok((3, 5, None)), "the third one begins after 8 s");
+    assert_eq!(replayed(500, None), Ok((8, 0, None)));
+    assert_eq!(replayed(2_000, None), Ok((3, 5, None)), "the third one begins after 4 s");
     let reason = Some("trials rest".to_owned());
     assert_eq!(replayed(100, Some(FaultKind::Busy)), Ok((3, 5, reason)), "the fourth is refused");
     let said = "the script cannot be run now: trials rest".to_owned();
