@@ -161,6 +161,8 @@ pub enum LiveChange {
     UpgradeMoved {
         /// Whose.
         device: DeviceId,
+        /// Its keys; without them, listeners look them up.
+        name: Option<DeviceName>,
         /// What became of it.
         moved: UpgradeMoved,
     },

@@ -39,7 +39,7 @@ use crate::{
     effect::{Effect, Now},
     outbox::{Line, Outbox, Pending},
     raw::Then,
-    requests::Asker,
+    requests::{Asker, name_of},
     shared::Shared,
     upgrades::Said,
 };
@@ -271,7 +271,8 @@ impl Shared {
     ) {
         if let Ok([Written::Upgrade(moved)]) = outcomes {
             let (asker, said) = told.said();
-            self.note_upgrade(now, first, (told.device, Some(asker)), moved, said);
+            let name = || Some(name_of(&asker.grant));
+            self.note_upgrade(now, first, (told.device, name), moved, said);
             if moved.commands_changed {
                 self.change_commands(now, told.device);
             }

@@ -351,8 +351,8 @@ impl Gateway {
                 self.shared.change_commands_of_known(now, *device);
             }
             LiveChange::CommandsChanged { device } => self.shared.change_commands(now, *device),
-            LiveChange::UpgradeMoved { device, moved } => {
-                self.shared.note_upgrade(now, None, (*device, None), moved, Said::default());
+            LiveChange::UpgradeMoved { device, name, moved } => {
+                self.shared.note_upgrade(now, None, (*device, || name.clone()), moved, Said::default());
             }
             LiveChange::ProductChanged { product_key } => {
                 // It may be on again: what is read now decides.

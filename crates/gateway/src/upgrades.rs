@@ -14,7 +14,7 @@ use narrowgate_api::happening::{self, Happening};
 use narrowgate_coap::Response;
 use narrowgate_platform::{
     firmware::{ImageId, UpgradeState, cut_desc},
-    ids::{DeviceId, Position},
+    ids::{DeviceId, DeviceName, Position},
     model::command::CommandStep,
     ports::{UpgradeMoved, Written},
     rules::commands::NOT_ENCODED,
@@ -134,12 +134,13 @@ impl Upgrades {
 }
 
 impl Shared {
-    /// The store has moved an upgrade: it is counted where it ended, and told.
+    /// The store has moved an upgrade: it is counted where it ended, and told. Whose keys are not known here,
+    /// has them looked up.
     pub(crate) fn note_upgrade(
         &mut self,
         now: Now,
         place: Option<Position>,
-        (device, asker): (DeviceId, Option<&Asker>),
+        (device, name): (DeviceId, impl FnOnce() -> Option<DeviceName>),
         moved: &UpgradeMoved,
         said: Said,
     ) {
@@ -163,9 +164,11 @@ impl Shared {
             }
             Said::Fetched(_) => return,
         };
+        let name = name();
+        let looked_up = name.is_none().then_some(device);
         let happening = Happening::Upgrade(happening::Upgrade {
             time: now.wall,
-            device: asker.map(|asker| name_of(&asker.grant)),
+            device: name,
             image_id: image.to_string(),
             state,
             reason,
@@ -174,7 +177,7 @@ impl Shared {
             fetched,
             desc: desc.map(Into::into),
         });
-        self.out.tell(place, happening, asker.is_none().then_some(device));
+        self.out.tell(place, happening, looked_up);
     }
 
     /// Steps of commands are written; those that offer images have moved upgrades.
@@ -182,13 +185,14 @@ impl Shared {
         &mut self,
         now: Now,
         first: Option<Position>,
-        whose: (DeviceId, Option<&Asker>),
+        (device, asker): (DeviceId, Option<&Asker>),
         written: impl IntoIterator<Item = (&'a CommandStep, &'a Written)>,
     ) {
         for (index, (step, outcome)) in written.into_iter().enumerate() {
             if let Written::Upgrade(moved) = outcome {
                 let place = first.map(|first| first.after(index));
-                self.note_upgrade(now, place, whose, moved, Said::of_command(step));
+                let name = || asker.map(|asker| name_of(&asker.grant));
+                self.note_upgrade(now, place, (device, name), moved, Said::of_command(step));
             }
         }
     }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use narrowgate_api::happening::Happening;
 use narrowgate_coap::{Block, Request};
 use narrowgate_engine::event::{SessionId, ShardEvent};
 use narrowgate_platform::{
     device_api::ota::image::AT_ONCE_MAX,
     firmware::{Image, ImageId, Sha256Sum, Upgrade, UpgradeFailure, UpgradeState},
-    ids::UnixMillis,
+    ids::{DeviceName, UnixMillis},
     ports::{ImagePiece, OfferedUpgrade, StoreError, UpgradeMoved, Written},
 };
 
@@ -16,7 +17,7 @@ use super::{
     stories::served,
 };
 use crate::{
-    Answer, LiveChange,
+    Answer, Effect, LiveChange,
     firmware::{BLOCKS_MAX, FIRST_BLOCKS_MAX, WAITING_MAX},
 };
 
@@ -311,7 +312,8 @@ fn told_of(stage: &mut Stage) -> Vec<String> {
 #[test]
 fn each_step_of_an_upgrade_is_told_and_its_end_is_counted() {
     let mut stage = served();
-    let offered = LiveChange::UpgradeMoved { device: device_id("d"), moved: upgrade_moved("offered") };
+    let (device, moved) = (device_id("d"), upgrade_moved("offered"));
+    let offered = LiveChange::UpgradeMoved { device, name: None, moved };
     stage.gateway.handle_change(stage.now, &offered);
     assert_eq!(stage.play("send upgrade; commands"), "tell upgrade, read commands, tell command");
     assert_eq!(told_of(&mut stage), [r#"None offered None None Some(5) None None"#]);
@@ -328,11 +330,30 @@ fn each_step_of_an_upgrade_is_told_and_its_end_is_counted() {
     // Without a change of it nothing ends twice.
     stage.play("s1 informs 2.0; moved not; s1 informs 2.0; unchanged");
     assert!(told_of(&mut stage).is_empty());
-    let silent = LiveChange::UpgradeMoved { device: device_id("d"), moved: upgrade_moved("failed") };
+    let silent = LiveChange::UpgradeMoved { device, name: None, moved: upgrade_moved("failed") };
     stage.gateway.set_followers(false);
     stage.gateway.handle_change(stage.now, &silent);
     let ended: Vec<_> = stage.gateway.counters().upgrades_ended().collect();
     assert_eq!(ended, [("done", 1), ("failed", 2)]);
+}
+
+/// A purge removes a device before its keys could be looked up.
+#[test]
+fn an_upgrade_whose_device_is_named_is_told_with_its_keys_and_nobody_looks_them_up() {
+    let mut stage = served();
+    let (device, moved) = (device_id("d"), upgrade_moved("cancelled"));
+    let key = |key: &str| DeviceName { product_key: "p".to_owned(), device_key: key.to_owned() };
+    for (name, looked_up) in [(Some(key("gone")), None), (None, Some(device))] {
+        let change = LiveChange::UpgradeMoved { device, name: name.clone(), moved };
+        stage.gateway.handle_change(stage.now, &change);
+        let told: Vec<_> = std::iter::from_fn(|| stage.gateway.poll_effect())
+            .filter_map(|effect| match effect {
+                Effect::Tell(_, Happening::Upgrade(upgrade), device) => Some((upgrade.device, device)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(told, [(name, looked_up)]);
+    }
 }
 
 /// A device that fetches all blocks, some of them again.

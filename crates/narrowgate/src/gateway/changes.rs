@@ -14,7 +14,7 @@ use std::{
 use narrowgate_gateway::LiveChange;
 use narrowgate_platform::{
     firmware::ImageId,
-    ids::DeviceId,
+    ids::{DeviceId, DeviceName},
     ports::{LiveSessions, PortFuture, RawBody, UpgradeMoved},
 };
 use tokio::{runtime::Handle, sync::oneshot, time::timeout};
@@ -32,8 +32,8 @@ pub(super) struct Changes(Mutex<Waiting>, Arc<Recent>);
 #[derive(Debug, Default)]
 struct Waiting {
     devices: BTreeMap<DeviceId, &'static str>,
-    /// Upgrades that moved.
-    upgrades: BTreeMap<(DeviceId, ImageId), UpgradeMoved>,
+    /// Upgrades that moved, each with its device's keys if they are known.
+    upgrades: BTreeMap<(DeviceId, ImageId), (Option<DeviceName>, UpgradeMoved)>,
     /// Devices whose commands changed.
     commands: BTreeSet<DeviceId>,
     products: BTreeSet<String>,
@@ -58,7 +58,8 @@ impl Changes {
         let commands = mem::take(&mut waiting.commands).into_iter();
         let commands = commands.map(|device| LiveChange::CommandsChanged { device });
         let upgrades = mem::take(&mut waiting.upgrades).into_iter();
-        let upgrades = upgrades.map(|((device, _), moved)| LiveChange::UpgradeMoved { device, moved });
+        let upgrades =
+            upgrades.map(|((device, _), (name, moved))| LiveChange::UpgradeMoved { device, name, moved });
         // An offer is told before the command that makes it.
         let changes: Vec<_> = closed.chain(changed).chain(replaced).chain(upgrades).chain(commands).collect();
         if changes.is_empty() {
@@ -124,9 +125,9 @@ impl LiveSessions for Changes {
         });
     }
 
-    fn upgrade_moved(&self, device: DeviceId, moved: UpgradeMoved) {
+    fn upgrade_moved(&self, device: DeviceId, name: Option<DeviceName>, moved: UpgradeMoved) {
         self.change(|waiting| {
-            waiting.upgrades.insert((device, moved.image), moved);
+            waiting.upgrades.insert((device, moved.image), (name, moved));
         });
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{PortFuture, UpgradeMoved};
-use crate::ids::{DeviceId, UnixMillis};
+use crate::ids::{DeviceId, DeviceName, UnixMillis};
 
 /// How the operator's service ends sessions and has a product read anew, so that no caller of the service has
 /// to know what a change means for a connected device. No call waits, but [`Self::commands_known`].
@@ -18,9 +18,10 @@ pub trait LiveSessions: Send + Sync + 'static {
     /// became of the change.
     fn commands_changed(&self, device: DeviceId);
     /// Time, or an operator, has moved the upgrade of a device to an image of firmware. To be said before
-    /// [`Self::commands_changed`] of the same change.
-    fn upgrade_moved(&self, device: DeviceId, moved: UpgradeMoved) {
-        let _ = (device, moved);
+    /// [`Self::commands_changed`] of the same change. With the device's keys where it may be gone before they
+    /// are looked up.
+    fn upgrade_moved(&self, device: DeviceId, name: Option<DeviceName>, moved: UpgradeMoved) {
+        let _ = (device, name, moved);
     }
     /// Waits, for a bounded time, until every answer to the device is given with what
     /// [`Self::commands_changed`] said before this call.

@@ -13,7 +13,7 @@ use narrowgate_api::{
 
 use super::{Named, Operator, over::WhenOver};
 use crate::{
-    ids::DeviceId,
+    ids::DeviceName,
     model::device::Device,
     ports::UpgradeMoved,
     service::{error::ServiceError, find::id_of, view},
@@ -124,7 +124,7 @@ impl Operator {
                 let close = || operator.sessions.close_device(device.id, "disabled by an operator");
                 let close = WhenOver::new(close);
                 let (view, stopped) = close.decide(operator.registrar.set_enabled(&device, false).await)?;
-                operator.tell_stopped(device.id, &stopped);
+                operator.tell_stopped(&device, &stopped);
                 Ok(view)
             };
             self.to_its_end(switch).await
@@ -143,7 +143,7 @@ impl Operator {
                 let close = || operator.sessions.close_device(device.id, "reset by an operator");
                 let close = WhenOver::new(close);
                 let (reset, stopped) = close.decide(operator.registrar.reset(&device).await)?;
-                operator.tell_stopped(device.id, &stopped);
+                operator.tell_stopped(&device, &stopped);
                 Ok(reset)
             };
             self.to_its_end(reset).await
@@ -181,7 +181,9 @@ impl Operator {
                 // connect meanwhile.
                 let over = WhenOver::new(close);
                 let stopped = over.decide(operator.registrar.switch_off_for_purge(&found).await)?;
-                operator.tell_stopped(id, &stopped);
+                if let Ok(device) = &found {
+                    operator.tell_stopped(device, &stopped);
+                }
                 let over = WhenOver::new(close);
                 over.decide(operator.registrar.purge(&found).await)
             };
@@ -190,9 +192,14 @@ impl Operator {
         self.tell("cannot delete the device with what it sent", Named::device(name), purge.await).await
     }
 
-    /// Upgrades of a device have ended, because it was switched off or reset.
-    fn tell_stopped(&self, device: DeviceId, stopped: &[UpgradeMoved]) {
-        stopped.iter().for_each(|moved| self.sessions.upgrade_moved(device, *moved));
+    /// Upgrades of a device have ended, because it was switched off or reset. Its keys are told too, because
+    /// a purge removes it before a listener could look them up.
+    fn tell_stopped(&self, device: &Device, stopped: &[UpgradeMoved]) {
+        let Device { id, product_key, device_key, .. } = device;
+        for moved in stopped {
+            let (product_key, device_key) = (product_key.clone(), device_key.clone());
+            self.sessions.upgrade_moved(*id, Some(DeviceName { product_key, device_key }), *moved);
+        }
     }
 
     /// Finds a device, and does something with it.

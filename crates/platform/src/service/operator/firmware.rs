@@ -170,7 +170,7 @@ impl Operator {
         let operator = self.clone();
         let step = async move {
             let advanced = operator.registrar.advance_upgrades().await?;
-            advanced.moved.iter().for_each(|(id, moved)| operator.sessions.upgrade_moved(*id, *moved));
+            advanced.moved.iter().for_each(|(id, moved)| operator.sessions.upgrade_moved(*id, None, *moved));
             operator.queues_changed(&advanced.devices);
             Ok(UpgradesAdvanced { more: advanced.more, paused: advanced.paused })
         };

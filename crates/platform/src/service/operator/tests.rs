@@ -40,8 +40,9 @@ impl LiveSessions for Noted {
         self.0.lock().expect("nobody panicked").push(format!("commands of {}", device.0));
     }
 
-    fn upgrade_moved(&self, device: DeviceId, moved: UpgradeMoved) {
-        let told = format!("upgrade of {} {}", device.0, moved.state.name());
+    fn upgrade_moved(&self, device: DeviceId, name: Option<DeviceName>, moved: UpgradeMoved) {
+        let name = name.map_or(device.0.to_string(), |name| name.device_key);
+        let told = format!("upgrade of {name} {}", moved.state.name());
         self.0.lock().expect("nobody panicked").push(told);
     }
 
@@ -115,16 +116,16 @@ fn an_upgrade_that_ends_with_a_switch_or_a_reset_is_told() {
     let store = Arc::new(MemoryStore::default());
     let (operator, noted) = operator_on(store.clone());
     let told = || std::mem::take(&mut *noted.0.lock().expect("nobody panicked"));
-    let ids = with_a_rollout(&operator, &store);
+    with_a_rollout(&operator, &store);
     assert!(!block_on(operator.advance_upgrades()).expect("it works").more);
     told();
     let name = NamedDevice::by_name;
     block_on(operator.disable_device(&name("d1"))).expect("it exists");
-    assert_eq!(told(), ["disabled by an operator".to_owned(), format!("upgrade of {} cancelled", ids[0])]);
+    assert_eq!(told(), ["disabled by an operator".to_owned(), "upgrade of d1 cancelled".to_owned()]);
     block_on(operator.reset_device(&name("d2"))).expect("it exists");
-    assert_eq!(told(), ["reset by an operator".to_owned(), format!("upgrade of {} cancelled", ids[1])]);
+    assert_eq!(told(), ["reset by an operator".to_owned(), "upgrade of d2 cancelled".to_owned()]);
     block_on(operator.purge_device(&name("d3"))).expect("it exists");
-    assert!(told().contains(&format!("upgrade of {} cancelled", ids[2])));
+    assert!(told().contains(&"upgrade of d3 cancelled".to_owned()));
     block_on(operator.reset_device(&name("d1"))).expect("it exists");
     assert_eq!(told(), ["reset by an operator"], "it has ended already");
 }
@@ -148,13 +149,13 @@ fn what_a_change_does_to_upgrades_is_told_also_where_the_caller_goes_before_the_
     let told = told_of_dropped(Box::pin(async { drop(operator.advance_upgrades().await) }));
     assert_eq!(told[..3], ids.map(|id| format!("upgrade of {id} offered")));
     assert_eq!(told[3..], ids.map(|id| format!("commands of {id}")));
-    let cancelled = |id| format!("upgrade of {id} cancelled");
+    let cancelled = |key| format!("upgrade of {key} cancelled");
     let told = told_of_dropped(Box::pin(async { drop(operator.disable_device(&d1).await) }));
-    assert_eq!(told, ["disabled by an operator".to_owned(), cancelled(ids[0])]);
+    assert_eq!(told, ["disabled by an operator".to_owned(), cancelled("d1")]);
     let told = told_of_dropped(Box::pin(async { drop(operator.reset_device(&d2).await) }));
-    assert_eq!(told, ["reset by an operator".to_owned(), cancelled(ids[1])]);
+    assert_eq!(told, ["reset by an operator".to_owned(), cancelled("d2")]);
     let told = told_of_dropped(Box::pin(async { drop(operator.purge_device(&d3).await) }));
-    assert_eq!(told[..2], ["deleted by an operator".to_owned(), cancelled(ids[2])]);
+    assert_eq!(told[..2], ["deleted by an operator".to_owned(), cancelled("d3")]);
 }
 
 #[test]
