@@ -12,6 +12,7 @@ const PRODUCT: &str = "MuGsF6W4";
 const DEVICE: &str = "867725030096431";
 const SECRET: &str = "Z5YtZaQpK5IWocakV7zQ";
 
+const EMPTY: u8 = 0;
 const CHANGED: u8 = 0x44;
 const CONTENT: u8 = 0x45;
 const BAD_REQUEST: u8 = 0x80;
@@ -63,8 +64,13 @@ fn request(mid: u16, body: &[u8]) -> Vec<u8> {
 fn ask(client: &mut Client, body: &[u8]) -> (u8, Vec<u8>) {
     for _ in 0..100 {
         let mid = client.next_mid();
-        let answer = client.exchange(&request(mid, body));
-        match code_of(&answer, mid) {
+        let mut answer = client.exchange(&request(mid, body));
+        if code_of(&answer, mid) == EMPTY {
+            // It has to wait for its turn: the answer comes by itself.
+            answer = client.hear().1;
+            client.say(&message(0x60, EMPTY, u16::from_be_bytes([answer[2], answer[3]]), &[]));
+        }
+        match answer[1] {
             UNAVAILABLE => std::thread::sleep(std::time::Duration::from_millis(200)),
             code => return (code, take_apart(&answer).1),
         }
