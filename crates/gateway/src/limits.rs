@@ -47,11 +47,13 @@ impl Class {
 /// Entries at most of one source (a device, or an address) in each class: a single loud one does not silence
 /// the others.
 const ENTRIES_OF_SOURCE: Rate = Rate { every: Duration::from_millis(200), burst: 50 };
-/// Of these, at most so many where the device is claimed from one network: a fifth of what is not kept for
-/// new ones. So four loud networks leave a fifth to the device's own.
-const ENTRIES_OF_NETWORK: Rate = Rate { every: Duration::from_secs(1), burst: 5 };
+/// Entries at most of a device that is only claimed, from all networks together.
+const ENTRIES_OF_CLAIMED: Rate = Rate { every: Duration::from_millis(200), burst: 100 };
+/// Of these, at most so many from one network: a fifth of what is not kept for new ones. So four loud
+/// networks leave a fifth to the device's own.
+const ENTRIES_OF_NETWORK: Rate = Rate { every: Duration::from_secs(1), burst: 10 };
 /// And from all networks of one site: two fifths. A site has one network, or many (an IPv6 /48).
-const ENTRIES_OF_SITE: Rate = Rate { every: Duration::from_millis(500), burst: 10 };
+const ENTRIES_OF_SITE: Rate = Rate { every: Duration::from_millis(500), burst: 20 };
 /// Whoever caused no entry in this time is new: half of a class is kept for those.
 const NEW_AFTER: Duration = Duration::from_secs(60);
 /// Sources that are remembered for each class; beyond it one counts as new and with its whole share. Their
@@ -64,6 +66,7 @@ pub(crate) struct Entries {
     all: Bucket,
     burst: u32,
     by_source: Buckets<Source>,
+    by_claimed: Buckets<Source>,
     by_network: Buckets<Source>,
     by_site: Buckets<Source>,
     /// Who caused an entry of late.
@@ -77,6 +80,7 @@ impl Entries {
             all: Bucket::new(rate),
             burst: rate.burst,
             by_source: Buckets::new(ENTRIES_OF_SOURCE, SOURCES_MAX),
+            by_claimed: Buckets::new(ENTRIES_OF_CLAIMED, SOURCES_MAX),
             by_network: Buckets::new(ENTRIES_OF_NETWORK, SOURCES_MAX),
             by_site: Buckets::new(ENTRIES_OF_SITE, SOURCES_MAX),
             known: Buckets::new(Rate { every: NEW_AFTER, burst: 1 }, SOURCES_MAX),
@@ -87,22 +91,23 @@ impl Entries {
     pub(crate) fn take(&mut self, origin: Origin, now: Instant) -> bool {
         let kept = |source, burst| if self.known.holds_back(source, now) { burst / 2 } else { 0 };
         let kept_of_all = kept(origin.proven, self.burst);
-        let kept_of_source = origin.claim.map_or(0, |claim| kept(claim.site, ENTRIES_OF_SOURCE.burst));
+        let kept_of_source = origin.claim.map_or(0, |claim| kept(claim.site, ENTRIES_OF_CLAIMED.burst));
         let is_held_back = origin.claim.is_some_and(|Claim { network, site }| {
             self.by_network.holds_back(network, now) || self.by_site.holds_back(site, now)
         });
+        let by_source = if origin.claim.is_some() { &mut self.by_claimed } else { &mut self.by_source };
         if is_held_back
             || !self.all.has_more_than(kept_of_all, now)
-            || !self.by_source.has_more_than(origin.source, kept_of_source, now)
+            || !by_source.has_more_than(origin.source, kept_of_source, now)
         {
             return false;
         }
+        by_source.take(origin.source, now);
         if let Some(claim) = origin.claim {
             self.by_network.take(claim.network, now);
             self.by_site.take(claim.site, now);
             self.known.take(claim.site, now);
         }
-        self.by_source.take(origin.source, now);
         self.known.take(origin.proven, now);
         self.all.take(now)
     }
@@ -367,11 +372,11 @@ mod tests {
         let mut entries = Entries::new(Class::Handshake);
         let claimed =
             |address: u8, device| Origin::peer(IpAddr::from([10, 0, 0, address]), Some(DeviceId(device)));
-        assert_eq!((0..1000).filter(|_| entries.take(claimed(1, 7), start)).count(), 5);
+        assert_eq!((0..1000).filter(|_| entries.take(claimed(1, 7), start)).count(), 10);
         assert!(!entries.take(claimed(2, 7), start), "of one network");
         assert!(entries.take(claimed(2, 8), start));
         // Who names many devices is still one peer.
-        assert_eq!((0..1000).filter(|n| entries.take(claimed(1, 100 + n), start)).count(), 125 - 6);
+        assert_eq!((0..1000).filter(|n| entries.take(claimed(1, 100 + n), start)).count(), 125 - 11);
     }
 
     fn claims(address: &str) -> Origin {
@@ -391,7 +396,7 @@ mod tests {
                 written += strangers.filter(|origin| entries.take(*origin, now)).count();
                 assert!(entries.take(claims(own), now), "{own} in second {second}");
             }
-            assert_eq!(written, 5 + 999, "one network, however many addresses");
+            assert_eq!(written, 10 + 999, "one network, however many addresses");
         }
     }
 
@@ -441,9 +446,9 @@ mod tests {
                 assert!(second - last <= 75, "{own}: none after second {last}");
             }
             assert!(seen >= 8, "{own}: {seen}");
-            assert!((1000..=50 + 600 * 5).contains(&(written + seen)), "{own}: {written}");
-            let kept =
-                [&entries.known, &entries.by_network, &entries.by_site, &entries.by_source].map(Buckets::len);
+            assert!((1000..=100 + 600 * 5).contains(&(written + seen)), "{own}: {written}");
+            let kept = [&entries.known, &entries.by_network, &entries.by_site, &entries.by_claimed];
+            let kept = kept.map(Buckets::len);
             assert!(kept.iter().all(|kept| *kept <= SOURCES_MAX), "{kept:?}");
         }
     }

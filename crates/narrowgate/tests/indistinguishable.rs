@@ -89,7 +89,10 @@ fn register(program: &Program) -> Products {
     let text = |name: &str| product[name].as_str().unwrap().to_owned();
     let (key, secret) = (text("productKey"), text("productSecret"));
     let off = program.json(&["product", "create", "old"])["productKey"].as_str().unwrap().to_owned();
-    for (product, device) in [(&key, "good"), (&key, "disabled"), (&off, "good-of-old")] {
+    // Three good ones: of one device from one network few refusals at a time are written down.
+    let devices =
+        [(&key, "good"), (&key, "good2"), (&key, "good3"), (&key, "disabled"), (&off, "good-of-old")];
+    for (product, device) in devices {
         let create =
             ["device", "create", "--product", product, "--device-key", device, "--device-secret", SECRET];
         program.json(&create);
@@ -112,14 +115,14 @@ fn faults(products: &Products) -> Vec<(&'static str, String, Psk)> {
         ("product_unknown", "Nobodys1,good,2,3600".to_owned(), right()),
         ("device_unknown", format!("{pk},nobody,2,3600"), right()),
         ("device_unknown", format!("{pk},nobody,3,3600"), of_product()),
-        ("mode_unknown", format!("{pk},good,1,3600"), right()),
-        ("mode_unknown", format!("{pk},good,02,3600"), right()),
-        ("lifetime_out_of_range", format!("{pk},good,2,29"), right()),
-        ("lifetime_out_of_range", format!("{pk},good,2,86401"), right()),
-        ("lifetime_out_of_range", format!("{pk},good,2,+60"), right()),
-        ("lifetime_out_of_range", format!("{pk},good,2,060"), right()),
-        ("identity_malformed", format!("{pk},good,2"), right()),
-        ("identity_malformed", format!("{pk},good,2,3600,"), right()),
+        ("mode_unknown", format!("{pk},good2,1,3600"), right()),
+        ("mode_unknown", format!("{pk},good2,02,3600"), right()),
+        ("lifetime_out_of_range", format!("{pk},good3,2,29"), right()),
+        ("lifetime_out_of_range", format!("{pk},good3,2,86401"), right()),
+        ("lifetime_out_of_range", format!("{pk},good3,2,+60"), right()),
+        ("lifetime_out_of_range", format!("{pk},good3,2,060"), right()),
+        ("identity_malformed", format!("{pk},good2,2"), right()),
+        ("identity_malformed", format!("{pk},good2,2,3600,"), right()),
         ("identity_malformed", format!("{pk},,2,3600"), right()),
         ("identity_malformed", ",,,".to_owned(), right()),
         ("identity_malformed", format!("{pk} ,good,2,3600"), right()),
