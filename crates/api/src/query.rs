@@ -26,9 +26,9 @@ impl Paging {
     }
 }
 
-/// Which devices to list.
+/// Which devices to list. All that is said must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeviceList {
     /// Only of the product with this key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,12 +36,42 @@ pub struct DeviceList {
     /// Only in this state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<ShownState>,
+    /// Only those whose key or name begins with this text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub q: Option<String>,
+    /// Only those with this tag: `key:value`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// Only those last heard before this time (exclusive).
+    #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
+    pub seen_before: Option<UnixMillis>,
+    /// Only those last heard from this time on (inclusive).
+    #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
+    pub seen_after: Option<UnixMillis>,
+    /// Only those whose firmware has said this version last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware: Option<String>,
+    /// In which order; by registration where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sort: Option<DeviceSort>,
     /// At most so many, 1 to 1000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// `nextCursor` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
+}
+
+/// Orders of a list of devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum DeviceSort {
+    /// In the order of their registration.
+    #[default]
+    #[serde(rename = "created")]
+    Created,
+    /// The newest first.
+    #[serde(rename = "-created")]
+    NewestFirst,
 }
 
 /// How to show a device.

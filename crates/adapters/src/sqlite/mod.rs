@@ -61,6 +61,7 @@ mod registry;
 mod retention;
 mod rows;
 mod schema;
+mod search;
 mod sum;
 mod volume;
 mod watch;
@@ -94,8 +95,8 @@ use narrowgate_platform::{
     },
     paging::{DamagedRows, Page},
     ports::{
-        self, AccessFound, AccessQuery, Batch, Changed, Committed, DeviceQuery, FirmwareFound, FirmwareQuery,
-        Journal, Pause, PortFuture, Recovered, SimilarNames, StoreError,
+        self, AccessFound, AccessQuery, Batch, Changed, Committed, DeviceQuery, DeviceSearch, DevicesFound,
+        FirmwareFound, FirmwareQuery, Journal, Pause, PortFuture, Recovered, SimilarNames, StoreError,
     },
     rules::{
         clock::heard_by_news,
@@ -489,6 +490,18 @@ impl ports::Registry for SqliteStore {
             self.consistent(|| {
                 let devices = queries::devices(reader, &query)?;
                 Ok(devices.into_iter().map(|row| row.map(|device| self.current(device))).collect())
+            })
+        })
+    }
+
+    fn search_devices(&self, search: DeviceSearch) -> PortFuture<'_, Result<DevicesFound, StoreError>> {
+        self.read(move |reader| {
+            let heard = |kept, device| heard_by_news(kept, self.shared.pending.seen(device));
+            self.consistent(|| {
+                let mut found = search::devices(reader, &search, &heard)?;
+                let devices = std::mem::take(&mut found.devices).into_iter();
+                found.devices = devices.map(|row| row.map(|device| self.current(device))).collect();
+                Ok(found)
             })
         })
     }

@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use narrowgate_api::device::{NamedDevice, ShownState};
+use narrowgate_api::{
+    device::{NamedDevice, ShownState},
+    names::UnixMillis,
+    query::{DeviceList, DeviceSort},
+};
 
 use super::{PagingArgs, SimulateArgs};
 
@@ -28,6 +32,8 @@ pub(crate) enum DeviceCommand {
     Import(ImportArgs),
     /// List devices in the order of their registration
     #[command(after_help = "Examples:\n  narrowgate device list --product MuGsF6W4 --state offline\n  \
+                            narrowgate device list --search 8677 --tag site:north\n  \
+                            narrowgate device list --seen-before 2026-11-01\n  \
                             narrowgate device list --all -o json")]
     List(ListArgs),
     /// Show one device: its state and its times
@@ -156,8 +162,44 @@ pub(crate) struct ListArgs {
     /// Only in this state
     #[arg(long, value_enum)]
     pub(crate) state: Option<State>,
+    /// Only those whose key or name begins with this text
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) search: Option<String>,
+    /// Only those with this tag
+    #[arg(long, value_name = "KEY:VALUE")]
+    pub(crate) tag: Option<String>,
+    /// Only those last heard before this time (RFC 3339, a date, or Unix ms)
+    #[arg(long, value_name = "TIME", value_parser = crate::time::parse)]
+    pub(crate) seen_before: Option<i64>,
+    /// Only those last heard from this time on (RFC 3339, a date, or Unix ms)
+    #[arg(long, value_name = "TIME", value_parser = crate::time::parse)]
+    pub(crate) seen_after: Option<i64>,
+    /// Only those whose firmware said this version last
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) firmware: Option<String>,
+    /// The newest first
+    #[arg(long)]
+    pub(crate) newest: bool,
     #[command(flatten)]
     pub(crate) paging: PagingArgs<100, 1000>,
+}
+
+impl ListArgs {
+    /// The question, from its first page on.
+    pub(crate) fn question(&self) -> DeviceList {
+        DeviceList {
+            product: self.product.clone(),
+            state: self.state.map(Into::into),
+            q: self.search.clone(),
+            tag: self.tag.clone(),
+            seen_before: self.seen_before.map(UnixMillis),
+            seen_after: self.seen_after.map(UnixMillis),
+            firmware: self.firmware.clone(),
+            sort: self.newest.then_some(DeviceSort::NewestFirst),
+            limit: None,
+            cursor: None,
+        }
+    }
 }
 
 /// States as `device show` names them.

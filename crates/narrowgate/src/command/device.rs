@@ -210,11 +210,10 @@ fn note_other_points(device: &NamedDevice, only: &str, config: &Config) -> Resul
 }
 
 fn list(arguments: ListArgs, config: &Config, output: Output) -> Result<(), Failure> {
-    let ListArgs { product, state, paging } = arguments;
+    let question = arguments.question();
     let list = List { layout: Layout::Rows(DEVICES), frame: Frame::Devices };
-    pages::run(&list, paging.into(), config, output, |limit, cursor| {
-        let state = state.map(Into::into);
-        Call::list_devices(&DeviceList { product: product.clone(), state, limit: Some(limit), cursor })
+    pages::run(&list, arguments.paging.into(), config, output, |limit, cursor| {
+        Call::list_devices(&DeviceList { limit: Some(limit), cursor, ..question.clone() })
     })
 }
 

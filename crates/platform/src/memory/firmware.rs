@@ -68,6 +68,11 @@ impl Firmware {
         self.of_image(image).filter(|upgrade| is_counted(upgrade.state)).count() as u64
     }
 
+    /// Whether a device has said this version last.
+    pub(super) fn says(&self, device: DeviceId, version: &str) -> bool {
+        self.versions.get(&device).is_some_and(|said| **said == *version)
+    }
+
     pub(super) fn forget_device(&mut self, device: DeviceId) {
         self.versions.remove(&device);
         self.upgrades.retain(|(of, _), _| *of != device);

@@ -22,6 +22,7 @@ mod product_scripts;
 mod properties;
 mod purge;
 mod scripts;
+mod search;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -38,9 +39,9 @@ use crate::{
     },
     paging::Page,
     ports::{
-        AccessFound, AccessQuery, Batch, Change, Changed, Committed, DeviceQuery, FirmwareFound,
-        FirmwareQuery, History, HistoryPage, Journal, PortFuture, Query, Recovered, Registry, SimilarNames,
-        StoreError,
+        AccessFound, AccessQuery, Batch, Change, Changed, Committed, DeviceQuery, DeviceSearch, DevicesFound,
+        FirmwareFound, FirmwareQuery, History, HistoryPage, Journal, PortFuture, Query, Recovered, Registry,
+        SimilarNames, StoreError,
     },
     rules::{
         models::{ModelVersion, VersionedModel},
@@ -187,6 +188,10 @@ impl Registry for MemoryStore {
         query: DeviceQuery,
     ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>> {
         self.with(|model| Ok(model.devices(&query).into_iter().map(Ok).collect()))
+    }
+
+    fn search_devices(&self, search: DeviceSearch) -> PortFuture<'_, Result<DevicesFound, StoreError>> {
+        self.with(|model| Ok(model.search_devices(&search)))
     }
 
     fn properties(

@@ -13,6 +13,7 @@ mod journal;
 mod lookups;
 mod registry;
 mod scripts;
+mod search;
 mod sessions;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
@@ -40,6 +41,7 @@ pub use self::{
         Caller, Circumstances, FAULT_MESSAGE_BYTES_MAX, Fault, FaultKind, NoScripts, SCRIPT_BYTES_MAX,
         Script, Scripts,
     },
+    search::{DeviceOrder, DeviceSearch, DevicesFound},
     sessions::{LiveSessions, NobodyConnected, RawBody},
 };
 use crate::{ids::UnixMillis, memory::MemoryImages};

@@ -1,9 +1,9 @@
 //! The port of operators: products and devices, and every change of them.
 
 use super::{
-    AccessChange, AccessFound, AccessQuery, Advanced, Changed, DeviceQuery, FirmwareChange, FirmwareFound,
-    FirmwareQuery, NotDeleted, NotEdited, OfferTo, Offered, PortFuture, Purged, SimilarNames, StoreError,
-    Switched,
+    AccessChange, AccessFound, AccessQuery, Advanced, Changed, DeviceQuery, DeviceSearch, DevicesFound,
+    FirmwareChange, FirmwareFound, FirmwareQuery, NotDeleted, NotEdited, OfferTo, Offered, PortFuture,
+    Purged, SimilarNames, StoreError, Switched,
 };
 use crate::{
     firmware::{Image, ImageId, ServerName},
@@ -81,6 +81,9 @@ pub trait Registry: Send + Sync + 'static {
         &self,
         query: DeviceQuery,
     ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>>;
+    /// Devices by what they are, page by page: each one that is there from the first page to the last, and is
+    /// wanted all that time, is found once, whatever comes and goes.
+    fn search_devices(&self, search: DeviceSearch) -> PortFuture<'_, Result<DevicesFound, StoreError>>;
     /// All attributes, or all tags, of a device. One that does not exist has none.
     fn properties(
         &self,

@@ -3,26 +3,24 @@
 use narrowgate_api::{
     device::{
         ActivationShown, DeviceCreated, DeviceReset, DeviceRow, DeviceSecretShown, DeviceView,
-        NewDeviceRequest, ShownState,
+        NewDeviceRequest,
     },
-    page::Page,
-    query::DeviceList,
     secret::SecretText,
 };
 
 use super::{
     error::ServiceError,
     find::{Found, id_of},
-    registrar::{Registrar, check, checked_limit, checked_or_new},
+    registrar::{Registrar, check, checked_or_new},
     view,
 };
 use crate::{
-    ids::{DeviceId, DeviceName},
+    ids::DeviceName,
     model::{
         credential::{CredentialLookup, Credentials},
-        device::{Device, DeviceState, NewDevice},
+        device::{Device, NewDevice},
     },
-    ports::{DeviceQuery, RegistryChanges as _, StoreError, Switched, UpgradeMoved},
+    ports::{RegistryChanges as _, StoreError, Switched, UpgradeMoved},
     rules::{
         identity::{Identity, SecureMode},
         names,
@@ -31,8 +29,6 @@ use crate::{
     secret::Secret,
 };
 
-/// Most devices of a page.
-const PAGE_MAX: usize = 1000;
 /// Lifetime in the identity of a device that has never logged in, seconds.
 const LIFETIME_S_DEFAULT: u32 = 3600;
 
@@ -93,49 +89,6 @@ impl Registrar {
                 "device {product_key}/{device_key} exists, whose key differs in the case of letters alone"
             )
         }))
-    }
-
-    /// A page of devices.
-    ///
-    /// # Errors
-    /// `Missing` for an unknown product, `Invalid` for an invalid limit or cursor.
-    pub(super) async fn devices(&self, list: &DeviceList) -> Result<Page<DeviceRow>, ServiceError> {
-        let limit = checked_limit(list.limit, PAGE_MAX)?;
-        if let Some(product_key) = &list.product {
-            match self.existing_product(product_key).await {
-                // Its devices are listed; its damage makes them damaged too.
-                Ok(_) | Err(ServiceError::Damaged { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let (state, disabled) = match list.state {
-            None => (None, None),
-            Some(ShownState::Disabled) => (None, Some(true)),
-            Some(ShownState::Inactive) => (Some(DeviceState::Inactive), Some(false)),
-            Some(ShownState::Online) => (Some(DeviceState::Online), Some(false)),
-            Some(ShownState::Offline) => (Some(DeviceState::Offline), Some(false)),
-        };
-        let after = list.cursor.as_deref().map(parse_cursor).transpose()?;
-        let query = DeviceQuery {
-            product_key: list.product.clone(),
-            state,
-            disabled,
-            after,
-            limit,
-            ..DeviceQuery::default()
-        };
-        let devices = self.registry.devices(query.clone()).await?;
-        let last =
-            devices.last().map(|row| row.as_ref().map_or_else(|damaged| damaged.id, |device| device.id));
-        let next_cursor = match last {
-            Some(last) if devices.len() == limit => {
-                let rest = DeviceQuery { after: Some(last), limit: 1, ..query };
-                (!self.registry.devices(rest).await?.is_empty()).then(|| format!("{:x}", last.0))
-            }
-            _ => None,
-        };
-        let items = devices.iter().map(view::device_row).collect();
-        Ok(Page { items, next_cursor, damaged: None })
     }
 
     /// Shows a device's secret. The log entry that says so is durable first.
@@ -250,16 +203,6 @@ pub(super) fn with_name_of(error: StoreError, found: &Found) -> ServiceError {
     }
 }
 
-fn parse_cursor(cursor: &str) -> Result<DeviceId, ServiceError> {
-    match i64::from_str_radix(cursor, 16) {
-        Ok(id) if id >= 0 => Ok(DeviceId(id)),
-        _ => Err(ServiceError::Invalid {
-            field: "cursor",
-            message: "is not one that a page of devices ended with".to_owned(),
-        }),
-    }
-}
-
 fn identity(device: &Device, mode: SecureMode) -> String {
     let name = DeviceName { product_key: device.product_key.clone(), device_key: device.device_key.clone() };
     Identity { name, mode, lifetime_s: device.lifetime_s.unwrap_or(LIFETIME_S_DEFAULT) }.to_string()
@@ -272,7 +215,10 @@ fn psk_hex(secret: &Secret) -> SecretText {
 
 #[cfg(test)]
 mod tests {
-    use narrowgate_api::query::Paging;
+    use narrowgate_api::{
+        device::ShownState,
+        query::{DeviceList, Paging},
+    };
 
     use super::*;
     use crate::{model::log::LogEvent, service::fixtures::registrar_with_product, testing::block_on};
@@ -355,53 +301,6 @@ mod tests {
             (&"x".repeat(300), None, "device is longer than any name"),
         ] {
             assert_eq!(resolve(&registrar, first, second), Err(said.to_owned()), "{first} {second:?}");
-        }
-    }
-
-    #[test]
-    fn pages_follow_one_another_until_the_last() {
-        let registrar = registrar_with_product();
-        for number in 0..5 {
-            create(&registrar, &format!("d{number}"), "secret").expect("it is valid");
-        }
-        let mut list = DeviceList { limit: Some(2), ..DeviceList::default() };
-        let mut sizes = Vec::new();
-        loop {
-            let page = block_on(registrar.devices(&list)).expect("it works");
-            sizes.push(page.items.len());
-            let Some(cursor) = page.next_cursor else { break };
-            list.cursor = Some(cursor);
-        }
-        assert_eq!(sizes, [2, 2, 1]);
-        let whole = block_on(registrar.devices(&DeviceList { limit: Some(5), ..DeviceList::default() }))
-            .expect("it works");
-        assert_eq!((whole.items.len(), whole.next_cursor), (5, None), "a full page may be the last");
-    }
-
-    #[test]
-    fn a_list_names_what_is_wrong_with_its_question() {
-        let registrar = registrar_with_product();
-        for (list, said) in [
-            (DeviceList { limit: Some(0), ..DeviceList::default() }, "limit is 0; it must be 1 to 1000"),
-            (
-                DeviceList { limit: Some(1001), ..DeviceList::default() },
-                "limit is 1001; it must be 1 to 1000",
-            ),
-            (
-                DeviceList { limit: Some(1), cursor: Some("xyz".into()), ..DeviceList::default() },
-                "cursor is not one that",
-            ),
-            (
-                DeviceList { limit: Some(1), cursor: Some("-1".into()), ..DeviceList::default() },
-                "cursor is not one that",
-            ),
-            (
-                DeviceList { limit: Some(1), product: Some("other".into()), ..DeviceList::default() },
-                "there is no product other",
-            ),
-        ] {
-            let error = block_on(registrar.devices(&list)).expect_err(said).to_string();
-            assert!(error.starts_with(said), "{error}");
         }
     }
 

@@ -27,8 +27,8 @@ use crate::{
     },
     paging::Page,
     ports::{
-        AccessFound, AccessQuery, Change, Changed, DeviceQuery, FirmwareFound, FirmwareQuery, PortFuture,
-        Registry, SimilarNames, StoreError, Stores,
+        AccessFound, AccessQuery, Change, Changed, DeviceQuery, DeviceSearch, DevicesFound, FirmwareFound,
+        FirmwareQuery, PortFuture, Registry, SimilarNames, StoreError, Stores,
     },
     rules::{
         models::{ModelVersion, VersionedModel},
@@ -226,6 +226,10 @@ impl Registry for Failing {
         query: DeviceQuery,
     ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>> {
         self.memory.devices(query)
+    }
+
+    fn search_devices(&self, search: DeviceSearch) -> PortFuture<'_, Result<DevicesFound, StoreError>> {
+        self.memory.search_devices(search)
     }
 
     fn properties(

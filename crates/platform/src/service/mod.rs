@@ -30,6 +30,7 @@ mod properties;
 mod registrar;
 mod removal;
 mod scripts;
+mod search;
 mod unit;
 mod view;
 

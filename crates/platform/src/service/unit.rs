@@ -24,8 +24,9 @@ use crate::{
     },
     paging::Page,
     ports::{
-        AccessChange, AccessFound, AccessQuery, Change, Changed, DeviceQuery, FirmwareChange, FirmwareFound,
-        FirmwareQuery, FirmwareReads as _, PortFuture, Registry, SimilarNames, StoreError,
+        AccessChange, AccessFound, AccessQuery, Change, Changed, DeviceQuery, DeviceSearch, DevicesFound,
+        FirmwareChange, FirmwareFound, FirmwareQuery, FirmwareReads as _, PortFuture, Registry, SimilarNames,
+        StoreError,
     },
     rules::{
         models::{ModelVersion, VersionedModel},
@@ -272,6 +273,10 @@ impl Registry for UnitRegistry {
         query: DeviceQuery,
     ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>> {
         self.all.devices(DeviceQuery { ou: Some(self.ou.to_string()), ..query })
+    }
+
+    fn search_devices(&self, search: DeviceSearch) -> PortFuture<'_, Result<DevicesFound, StoreError>> {
+        self.all.search_devices(DeviceSearch { ou: Some(self.ou.to_string()), ..search })
     }
 
     fn properties(

@@ -24,8 +24,8 @@ use narrowgate_platform::{
     },
     paging::Page,
     ports::{
-        AccessFound, AccessQuery, Change, Changed, DeviceQuery, FirmwareFound, FirmwareQuery, PortFuture,
-        Registry, SimilarNames, StoreError,
+        AccessFound, AccessQuery, Change, Changed, DeviceQuery, DeviceSearch, DevicesFound, FirmwareFound,
+        FirmwareQuery, PortFuture, Registry, SimilarNames, StoreError,
     },
     rules::{
         models::{ModelVersion, VersionedModel},
@@ -137,6 +137,10 @@ impl Registry for Late {
         query: DeviceQuery,
     ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>> {
         self.memory.devices(query)
+    }
+
+    fn search_devices(&self, search: DeviceSearch) -> PortFuture<'_, Result<DevicesFound, StoreError>> {
+        self.memory.search_devices(search)
     }
 
     fn properties(

@@ -54,7 +54,9 @@ use super::{
     place::Places,
     schema::{
         Stored,
-        registry::{DEVICES, DEVICES_ONLINE, DEVICES_ONLINE_BEFORE, DeviceRow, PRODUCTS, ProductRow},
+        registry::{
+            DEVICES, DEVICES_FOUND, DEVICES_ONLINE, DEVICES_ONLINE_BEFORE, DeviceRow, PRODUCTS, ProductRow,
+        },
         sql,
     },
     sum,
@@ -135,6 +137,9 @@ impl Registry {
         let made = connection.execute(DEVICES_ONLINE, []);
         if let Err(error) = made.and_then(|_| connection.execute(DEVICES_ONLINE_BEFORE, [])) {
             tracing::warn!(%error, "the start reads all devices: their index could not be made");
+        }
+        if let Err(error) = connection.execute_batch(DEVICES_FOUND) {
+            tracing::warn!(%error, "searches read all devices: their indexes could not be made");
         }
         let log = open_log(&connection, layout, options)?;
         let aside = Aside::find(&connection, &layout.registry())?;

@@ -241,12 +241,22 @@ pub(in crate::sqlite) fn schema() -> String {
         + firmware::INDEXES
         + DEVICES_ONLINE
         + ";\n"
+        + DEVICES_FOUND
 }
 
 /// The index by which a start finds the devices that are online without reading all others. A registry of
 /// this format that an earlier program made has none: it is made when that is opened.
 pub(in crate::sqlite) const DEVICES_ONLINE: &str =
     "CREATE INDEX IF NOT EXISTS devices_by_online ON devices (id) WHERE state = 'online'";
+
+/// The indexes by which a search finds devices; they are made as the one above is. What reports change is in
+/// none of them, and what logins change in one alone, which a device leaves at its first one.
+pub(in crate::sqlite) const DEVICES_FOUND: &str = "\
+     CREATE INDEX IF NOT EXISTS devices_by_unit ON devices (ou);\n\
+     CREATE INDEX IF NOT EXISTS devices_by_name ON devices (name) WHERE name <> '';\n\
+     CREATE INDEX IF NOT EXISTS devices_by_inactive ON devices (id) WHERE state = 'inactive';\n\
+     CREATE INDEX IF NOT EXISTS devices_by_disabled ON devices (id) WHERE enabled = 0;\n\
+     CREATE INDEX IF NOT EXISTS versions_by_version ON versions (version, device);\n";
 
 /// The index that earlier programs made for this, by a text that is the same in all of its rows.
 pub(in crate::sqlite) const DEVICES_ONLINE_BEFORE: &str = "DROP INDEX IF EXISTS devices_online";

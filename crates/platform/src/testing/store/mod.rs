@@ -35,6 +35,7 @@ pub mod purge;
 pub mod random;
 pub mod registry;
 pub mod scripts;
+pub mod search;
 
 /// Declares one `#[test]` for each check; `$make` names a function in scope that returns an empty store and a
 /// guard.
@@ -101,6 +102,13 @@ macro_rules! store_conformance {
                 a_deleted_product_leaves_no_device_and_its_key_is_free
                 changes_of_unknown_devices_are_refused
                 names_with_quotes_and_any_script_are_only_names
+            }
+            search {
+                a_search_finds_what_all_of_its_filters_want
+                a_search_knows_when_a_device_was_last_heard
+                a_search_finds_tags_by_key_and_value
+                a_search_in_a_unit_finds_nothing_of_others
+                a_search_goes_on_while_devices_come_and_go
             }
             models {
                 each_change_of_a_model_is_a_version

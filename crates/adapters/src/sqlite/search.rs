@@ -1,0 +1,358 @@
+//! A search for devices among a million, in one short look.
+//!
+//! Each filter that an index answers is a walk: over the rows of the index, in the order of ids, from where
+//! the last page ended. All other filters are looked at on the way. Of several walks the one is taken that
+//! comes furthest within [`DeviceSearch::looks_max`] rows, so the rarest of the filters decides. Where that
+//! is not to the end, the page ends there, perhaps with few devices or none, and the next one goes on.
+//!
+//! When a device was last heard changes with each of its reports and has no index: it is compared row by row.
+
+use std::cmp::Reverse;
+
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    model::{damaged::DamagedDevice, device::Device, device::DeviceState},
+    ports::{DeviceOrder, DeviceSearch, DevicesFound},
+};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Rows, types::Value};
+
+use super::{
+    aside,
+    names::Named,
+    readers::Reader,
+    rows::{self, select_device},
+    schema::sql,
+};
+
+/// Devices on one page at most.
+const PAGE_MAX: usize = 1000;
+
+/// What is written down of when a device was last heard, and the device, give when it was heard.
+pub(super) type Heard<'a> = &'a dyn Fn(Option<UnixMillis>, DeviceId) -> Option<UnixMillis>;
+
+/// A way over ids in their order.
+struct Walk {
+    /// The table, with the index that is to be used.
+    table: String,
+    /// How a device is found from there.
+    join: &'static str,
+    /// The column with its id.
+    id: &'static str,
+    /// Which rows.
+    only: &'static str,
+}
+
+impl Walk {
+    fn new(table: &str, id: &'static str, only: &'static str) -> Self {
+        let join = match id {
+            "d.id" => "",
+            "v.device" => " CROSS JOIN devices d ON d.id = v.device",
+            "y.device" => " CROSS JOIN devices d ON d.id = y.device",
+            _ => " CROSS JOIN devices d ON d.id = x.id",
+        };
+        Self { table: table.to_owned(), join, id, only }
+    }
+}
+
+/// A search in one transaction of a reader.
+struct Look<'a> {
+    registry: &'a Connection,
+    search: &'a DeviceSearch,
+    values: Vec<(&'static str, Value)>,
+}
+
+/// See [`narrowgate_platform::ports::Registry::search_devices`].
+pub(super) fn devices(
+    reader: &Reader,
+    search: &DeviceSearch,
+    heard: Heard<'_>,
+) -> rusqlite::Result<DevicesFound> {
+    let limit = search.limit.clamp(1, PAGE_MAX);
+    reader.at_one_moment(|registry| {
+        let look = Look { registry, search, values: values(search) };
+        let (walk, end) = look.choose()?;
+        let mut ids = look.find(&walk, end, limit + 1, heard)?;
+        let next = if ids.len() > limit {
+            ids.truncate(limit);
+            ids.last().copied()
+        } else {
+            end
+        };
+        let devices = aside::all_heard(registry, load(registry, &ids)?)?;
+        let is_wanted = |row: &Result<Device, DamagedDevice>| {
+            row.as_ref().map_or(true, |device| search.takes_seen(heard(device.last_seen_time, device.id)))
+        };
+        Ok(DevicesFound { devices: devices.into_iter().filter(is_wanted).collect(), next })
+    })
+}
+
+impl Look<'_> {
+    /// The walk that comes furthest, and where it ends; `None`: with the last row.
+    fn choose(&self) -> rusqlite::Result<(Walk, Option<DeviceId>)> {
+        if let Some(few) = self.few_by_prefix()? {
+            return Ok((few, None));
+        }
+        let mut best = None;
+        for walk in self.walks()? {
+            let Some(end) = self.end(&walk)? else { return Ok((walk, None)) };
+            let reach = match self.search.order {
+                DeviceOrder::OldestFirst => (end, Reverse(DeviceId(0))),
+                DeviceOrder::NewestFirst => (DeviceId(0), Reverse(end)),
+            };
+            if best.as_ref().is_none_or(|(furthest, _, _)| reach > *furthest) {
+                best = Some((reach, walk, end));
+            }
+        }
+        let (_, walk, end) = best.expect("the table itself is a walk");
+        Ok((walk, Some(end)))
+    }
+
+    /// A walk for each filter that an index answers, and one over all devices.
+    fn walks(&self) -> rusqlite::Result<Vec<Walk>> {
+        let search = self.search;
+        let mut walks = vec![Walk::new("devices d NOT INDEXED", "d.id", "1")];
+        let mut by = |index: &str, id, only| -> rusqlite::Result<()> {
+            // One that could not be made is missed by nobody: the search takes longer.
+            if self.has_index(index)? {
+                let table = if id == "v.device" { "versions v" } else { "devices d" };
+                walks.push(Walk::new(&format!("{table} INDEXED BY {index}"), id, only));
+            }
+            Ok(())
+        };
+        if search.ou.is_some() {
+            by("devices_by_unit", "d.id", "d.ou = :ou")?;
+        }
+        if search.product_key.is_some() {
+            by("devices_product", "d.id", OF_PRODUCT)?;
+        }
+        match search.state {
+            Some(DeviceState::Online) => by("devices_by_online", "d.id", "d.state = 'online'")?,
+            Some(DeviceState::Inactive) => by("devices_by_inactive", "d.id", "d.state = 'inactive'")?,
+            Some(DeviceState::Offline) | None => {}
+        }
+        if search.disabled == Some(true) {
+            by("devices_by_disabled", "d.id", "d.enabled = 0")?;
+        }
+        if search.firmware.is_some() {
+            by("versions_by_version", "v.device", "v.version = :firmware")?;
+        }
+        if search.tag.is_some() {
+            walks.push(Walk::new("properties y", "y.device", "y.kind = 'tag'"));
+        }
+        Ok(walks)
+    }
+
+    /// Where not many keys and names begin as they should: a walk over them.
+    fn few_by_prefix(&self) -> rusqlite::Result<Option<Walk>> {
+        if self.search.prefix.is_none() {
+            return Ok(None);
+        }
+        let keys = format!("SELECT id FROM devices WHERE {}", begins("device_key", &self.values));
+        let names = format!("SELECT id FROM devices WHERE name <> '' AND {}", begins("name", &self.values));
+        let mut count = 0;
+        for found in [&keys, &names] {
+            let sql = format!("SELECT count(*) FROM ({found} LIMIT :looks)");
+            let mut select = self.registry.prepare_cached(&sql)?;
+            count += self.query(&mut select, None)?.next()?.map_or(Ok(0), |row| row.get(0))?;
+        }
+        let looks = i64::try_from(self.search.looks_max).unwrap_or(i64::MAX);
+        let few = || Walk::new(&format!("({keys} UNION {names}) x"), "x.id", "1");
+        Ok((count < looks).then(few))
+    }
+
+    /// The last row of a walk that a page looks at; `None`: that is its end.
+    fn end(&self, walk: &Walk) -> rusqlite::Result<Option<DeviceId>> {
+        let Walk { table, id, only, .. } = walk;
+        let (follows, direction) = self.direction();
+        let sql = format!(
+            "SELECT {id} FROM {table} WHERE {only} AND {id} {follows} :after ORDER BY {id} {direction} \
+             LIMIT 1 OFFSET :looks - 1"
+        );
+        let mut select = self.registry.prepare_cached(&sql)?;
+        let mut rows = self.query(&mut select, None)?;
+        rows.next()?.map(|row| row.get(0).map(DeviceId)).transpose()
+    }
+
+    /// The first devices of a walk that are wanted.
+    fn find(
+        &self,
+        walk: &Walk,
+        end: Option<DeviceId>,
+        limit: usize,
+        heard: Heard<'_>,
+    ) -> rusqlite::Result<Vec<DeviceId>> {
+        let Walk { table, join, id, only } = walk;
+        let (follows, direction) = self.direction();
+        let is_about_seen = self.search.is_about_seen();
+        let (seen, latest) = match is_about_seen {
+            true => ("d.last_seen_time, l.seen", " LEFT JOIN latest l ON l.device = d.id"),
+            false => ("NULL, NULL", ""),
+        };
+        let until = match (end, self.search.order) {
+            (None, _) => String::new(),
+            (Some(_), DeviceOrder::OldestFirst) => format!(" AND {id} <= :end"),
+            (Some(_), DeviceOrder::NewestFirst) => format!(" AND {id} >= :end"),
+        };
+        let filters = filters(self.search, &self.values);
+        let sql = format!(
+            "SELECT d.id, {seen} FROM {table}{join}{latest} \
+             WHERE {only} AND {id} {follows} :after{until}{filters} ORDER BY {id} {direction}"
+        );
+        let stands = is_about_seen && aside::stands(self.registry)?;
+        let mut select = self.registry.prepare_cached(&sql)?;
+        let mut rows = self.query(&mut select, end)?;
+        let mut found = Vec::new();
+        while found.len() < limit
+            && let Some(row) = rows.next()?
+        {
+            let id = DeviceId(row.get(0)?);
+            if is_about_seen {
+                // A damaged time is none.
+                let [own, latest] = [1, 2].map(|column| row.get(column).ok().flatten().map(UnixMillis));
+                let latest = match latest {
+                    None if stands => aside::seen(self.registry, id)?,
+                    latest => latest,
+                };
+                if !self.search.takes_seen(heard(own.max(latest), id)) {
+                    continue;
+                }
+            }
+            found.push(id);
+        }
+        Ok(found)
+    }
+
+    fn direction(&self) -> (&'static str, &'static str) {
+        match self.search.order {
+            DeviceOrder::OldestFirst => (">", "ASC"),
+            DeviceOrder::NewestFirst => ("<", "DESC"),
+        }
+    }
+
+    fn has_index(&self, name: &str) -> rusqlite::Result<bool> {
+        let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?1";
+        let found = self.registry.prepare_cached(sql)?.query_row([name], |_| Ok(())).optional()?;
+        Ok(found.is_some())
+    }
+
+    /// Runs a statement with those of the values that it names.
+    fn query<'s>(
+        &self,
+        select: &'s mut CachedStatement<'_>,
+        end: Option<DeviceId>,
+    ) -> rusqlite::Result<Rows<'s>> {
+        let end = end.map(|end| (":end", Value::Integer(end.0)));
+        for (name, value) in self.values.iter().chain(&end) {
+            if let Some(index) = select.parameter_index(name)? {
+                select.raw_bind_parameter(index, value)?;
+            }
+        }
+        Ok(select.raw_query())
+    }
+}
+
+/// The devices with these ids; they are read in the transaction in which they were found.
+fn load(registry: &Connection, ids: &[DeviceId]) -> rusqlite::Result<Vec<Result<Device, DamagedDevice>>> {
+    let mut select = registry.prepare_cached(sql!("{} WHERE d.id = ?1", select_device()))?;
+    ids.iter().map(|id| select.query_row([id.0], rows::listed_device)).collect()
+}
+
+const OF_PRODUCT: &str = "d.product = (SELECT id FROM products WHERE product_key = :product)";
+
+/// Conditions on row `d` of the devices. Each is a fixed piece of text, so that no name becomes syntax. `+`:
+/// the walk has its index, and no other one is to be used.
+fn filters(search: &DeviceSearch, values: &[(&'static str, Value)]) -> String {
+    let mut text = String::new();
+    let mut add = |condition: &str| text += &format!(" AND {condition}");
+    if search.ou.is_some() {
+        add("+d.ou = :ou");
+    }
+    if search.product_key.is_some() {
+        add(&format!("+{OF_PRODUCT}"));
+    }
+    if search.state.is_some() {
+        add("+d.state = :state");
+    }
+    if search.disabled.is_some() {
+        add("+d.enabled = :enabled");
+    }
+    if search.prefix.is_some() {
+        add(&format!("({} OR {})", begins("+d.device_key", values), begins("+d.name", values)));
+    }
+    if search.tag.is_some() {
+        // A text that is no JSON is damaged, and has no tags.
+        add("EXISTS (SELECT 1 FROM properties t WHERE t.device = d.id AND t.kind = 'tag' \
+             AND CASE WHEN json_valid(t.json) THEN json_extract(t.json, :tag) END = :value)");
+    }
+    if search.firmware.is_some() {
+        add("EXISTS (SELECT 1 FROM versions w WHERE w.device = d.id AND w.version = :firmware)");
+    }
+    text
+}
+
+/// A condition: the text of a column begins with the prefix.
+fn begins(column: &str, values: &[(&'static str, Value)]) -> String {
+    match values.iter().any(|(name, _)| *name == ":high") {
+        true => format!("({column} >= :low AND {column} < :high)"),
+        false => format!("({column} >= :low)"),
+    }
+}
+
+/// All values that statements of a search may name.
+fn values(search: &DeviceSearch) -> Vec<(&'static str, Value)> {
+    let after = match search.order {
+        DeviceOrder::OldestFirst => search.after.map_or(0, |after| after.0),
+        DeviceOrder::NewestFirst => search.after.map_or(i64::MAX, |after| after.0),
+    };
+    let looks = i64::try_from(search.looks_max.max(1)).unwrap_or(i64::MAX);
+    let text = |name, value: Option<&str>| value.map(|value| (name, Value::Text(value.to_owned())));
+    let tag = search.tag.as_ref();
+    // The key of a tag has no quotes.
+    let path = tag.map(|(key, _)| format!("$.\"{key}\""));
+    let enabled = search.disabled.map(|disabled| Value::Integer(i64::from(!disabled)));
+    let texts = [
+        text(":ou", search.ou.as_deref()),
+        text(":product", search.product_key.as_deref()),
+        text(":state", search.state.map(Named::word)),
+        text(":low", search.prefix.as_deref()),
+        text(":high", search.prefix.as_deref().and_then(following).as_deref()),
+        text(":tag", path.as_deref()),
+        text(":value", tag.map(|(_, value)| value.as_str())),
+        text(":firmware", search.firmware.as_deref()),
+        enabled.map(|enabled| (":enabled", enabled)),
+    ];
+    let numbers = [(":after", Value::Integer(after)), (":looks", Value::Integer(looks))];
+    numbers.into_iter().chain(texts.into_iter().flatten()).collect()
+}
+
+/// The first text behind all that begin with this one; `None`: there is none.
+fn following(prefix: &str) -> Option<String> {
+    let mut text = prefix.to_owned();
+    while let Some(last) = text.pop() {
+        // No character stands between the two.
+        let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
+        if let Some(next) = next {
+            text.push(next);
+            return Some(text);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_behind_a_prefix_is_the_first_one_that_does_not_begin_so() {
+        for (prefix, behind) in [
+            ("a", Some("b")),
+            ("az", Some("a{")),
+            ("\u{d7ff}", Some("\u{e000}")),
+            ("a\u{10ffff}", Some("b")),
+            ("\u{10ffff}", None),
+        ] {
+            assert_eq!(following(prefix).as_deref(), behind, "{prefix}");
+        }
+    }
+}
