@@ -1,11 +1,12 @@
 //! Organisation units, tokens, and who asks.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{names::UnixMillis, secret::SecretText};
 
 /// What a caller may do; each role may do what those before it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Reads.
@@ -17,7 +18,7 @@ pub enum Role {
 }
 
 /// An organisation unit to be created.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewUnit {
     /// What people call it; no other unit is called so.
@@ -25,7 +26,7 @@ pub struct NewUnit {
 }
 
 /// An organisation unit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UnitView {
     /// `o` and 14 digits.
@@ -37,7 +38,7 @@ pub struct UnitView {
 }
 
 /// A token to be created.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewToken {
     /// What people call it; no other token is called so.
@@ -53,7 +54,7 @@ pub struct NewToken {
 }
 
 /// A token, without its text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenView {
     /// What people call it.
@@ -69,7 +70,7 @@ pub struct TokenView {
 }
 
 /// A token that was just created: the only time that its text is shown.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenCreated {
     /// What is sent as `Authorization: Bearer …`.
@@ -80,7 +81,7 @@ pub struct TokenCreated {
 }
 
 /// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Me {
     /// The name of the token; left out of the owner, who asks on the control socket.

@@ -1,5 +1,6 @@
 //! Commands to devices (device protocol, section 6).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -9,7 +10,7 @@ use crate::names::UnixMillis;
 pub const TIMEOUT_S_DEFAULT: u32 = 30;
 
 /// What a command asks for. Names are stable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CommandKind {
     /// To set points.
@@ -25,7 +26,7 @@ pub enum CommandKind {
 }
 
 /// What has become of a command. Names are stable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CommandState {
     /// It waits for the device.
@@ -65,7 +66,7 @@ impl CommandState {
 }
 
 /// A command to be sent.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewCommand {
     /// What it asks for.
@@ -105,7 +106,7 @@ fn timeout_default() -> u32 {
 }
 
 /// A command that was just sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CommandCreated {
     /// Its id: a decimal number.
@@ -119,7 +120,7 @@ pub struct CommandCreated {
 }
 
 /// When a device probably fetches a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Expected {
     /// When.
     pub at: UnixMillis,
@@ -128,7 +129,7 @@ pub struct Expected {
 }
 
 /// How good an [`Expected`] was. Names are stable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExpectedOutcome {
     /// The device fetched the command within the spread.
@@ -151,7 +152,7 @@ impl ExpectedOutcome {
 }
 
 /// A command as it is kept.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CommandView {
     /// Its id: a decimal number.
@@ -190,7 +191,7 @@ pub struct CommandView {
 }
 
 /// How a command ended, for somebody who waited for it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct CommandAnswer {
     /// Its id: a decimal number.
     pub id: String,
@@ -214,7 +215,7 @@ impl From<CommandView> for CommandAnswer {
 }
 
 /// Commands that were taken back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CommandsCancelled {
     /// Their ids, in the order in which they were sent.
     pub cancelled: Vec<String>,

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{names::UnixMillis, secret::SecretText};
 
 /// A device to be created.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewDeviceRequest {
     /// Its key; generated where there is none.
@@ -22,7 +23,7 @@ pub struct NewDeviceRequest {
 }
 
 /// What to change of a device (JSON merge patch, RFC 7396).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DevicePatch {
     /// What people call it; nothing where it is empty.
@@ -60,7 +61,7 @@ impl NamedDevice {
 }
 
 /// A device that was just created: the only time that its secret is shown unasked.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceCreated {
     /// Its asset id.
@@ -77,7 +78,7 @@ pub struct DeviceCreated {
 }
 
 /// A device's state, with the operator's switch above it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ShownState {
     /// Registered, never logged in.
@@ -91,7 +92,7 @@ pub enum ShownState {
 }
 
 /// A device.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceView {
     /// Its asset id.
@@ -121,7 +122,7 @@ pub struct DeviceView {
 }
 
 /// A device, with what it says of itself.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceShown {
     /// The device.
@@ -132,7 +133,7 @@ pub struct DeviceShown {
 }
 
 /// A device that was reset, with its new secret.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceReset {
     /// The device, inactive now.
@@ -143,7 +144,7 @@ pub struct DeviceReset {
 }
 
 /// A device's secret, shown on request, and what a client needs to use it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceSecretShown {
     /// The secret.
@@ -155,7 +156,7 @@ pub struct DeviceSecretShown {
 }
 
 /// What a device needs to fetch its own secret (SecureMode 3), shown on request.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ActivationShown {
     /// The product's secret.
@@ -167,7 +168,7 @@ pub struct ActivationShown {
 }
 
 /// A device in a list.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum DeviceRow {
     /// As it is.
@@ -177,7 +178,7 @@ pub enum DeviceRow {
 }
 
 /// A damaged device: its names as they are read, and nothing else. `Option<()>` is always null.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DamagedDeviceView {
     /// Its asset id, as it is read.
@@ -239,7 +240,7 @@ impl DeviceRow {
 }
 
 /// How far the purge of a device is: it goes on with the next request of the same kind until it is done.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DevicePurged {
     /// The device, as it was before this request.

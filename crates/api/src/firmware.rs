@@ -1,11 +1,12 @@
 //! Firmware: images of products, which devices get them, and how far that is.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::names::UnixMillis;
 
 /// How far the upgrade of a device to an image is. Names are stable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UpgradeState {
     /// The device is to get it, and no command says so yet.
@@ -73,7 +74,7 @@ impl UpgradeState {
 }
 
 /// Why an upgrade failed. Names are stable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UpgradeFailure {
     /// The device said -1: the upgrade as a whole.
@@ -118,7 +119,7 @@ impl UpgradeFailure {
 }
 
 /// Why a rollout is paused. Names are stable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PausedBy {
     /// An operator paused it.
@@ -128,7 +129,7 @@ pub enum PausedBy {
 }
 
 /// How the file of an image is. Names are stable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ImageFile {
     /// It is there.
@@ -142,7 +143,7 @@ pub enum ImageFile {
 }
 
 /// A file of firmware that is to be uploaded. The same one again is the same upload.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewImage {
     /// For the devices of which product.
@@ -156,7 +157,7 @@ pub struct NewImage {
 }
 
 /// A piece of such a file, whose bytes are the body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImagePieceQuery {
     /// As in [`NewImage`].
@@ -172,7 +173,7 @@ pub struct ImagePieceQuery {
 }
 
 /// How far an upload is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UploadView {
     /// So many bytes are there: the next piece begins here.
@@ -182,7 +183,7 @@ pub struct UploadView {
 }
 
 /// An image of firmware.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageView {
     /// Its id.
@@ -204,7 +205,7 @@ pub struct ImageView {
 }
 
 /// The rollout of an image, in an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutShown {
     /// The share of the product's devices that get it, percent; null: only devices that were named.
@@ -216,7 +217,7 @@ pub struct RolloutShown {
 }
 
 /// Which images to list.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageList {
     /// Only of the product with this key.
@@ -225,7 +226,7 @@ pub struct ImageList {
 }
 
 /// To whom an image is offered: a device or a share.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewRollout {
     /// Which image.
@@ -242,7 +243,7 @@ pub struct NewRollout {
 }
 
 /// An offer that was made, or a part of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutOffered {
     /// Which image.
@@ -266,7 +267,7 @@ pub struct RolloutOffered {
 }
 
 /// A rollout: how many devices are how far.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the counts are those of `UpgradeState`")]
 pub struct RolloutView {
@@ -299,7 +300,7 @@ pub struct RolloutView {
 }
 
 /// A device of a rollout.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UpgradeView {
     /// Key of the product.

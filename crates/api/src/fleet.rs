@@ -1,11 +1,12 @@
 //! The fleet in numbers, and what the server and its disk say. The size of it does not grow with the fleet's.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{log::Reason, names::UnixMillis};
 
 /// The fleet in numbers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FleetView {
     /// All devices by state.
@@ -21,7 +22,7 @@ pub struct FleetView {
 }
 
 /// Devices by state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CountsView {
     /// All of them.
@@ -40,7 +41,7 @@ pub struct CountsView {
 }
 
 /// Devices of a product.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProductCountsView {
     /// Key of the product.
@@ -56,7 +57,7 @@ pub struct ProductCountsView {
 }
 
 /// Devices of products that are not shown by themselves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OtherProductsView {
     /// How many products.
@@ -67,7 +68,7 @@ pub struct OtherProductsView {
 }
 
 /// How often something was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RefusalCount {
     /// Why; null for reasons that have no name.
     pub reason: Option<Reason>,
@@ -76,7 +77,7 @@ pub struct RefusalCount {
 }
 
 /// Reports per minute.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportRate {
     /// In the last minute.
@@ -86,7 +87,7 @@ pub struct ReportRate {
 }
 
 /// The fleet in numbers, who serves it, and the disk.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// Version of the program.
@@ -118,7 +119,7 @@ pub struct Host {
 }
 
 /// What is refused because the store cannot write.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RefusedByStore {
     /// Requests that were answered 5.03 for it in the last minute.
@@ -130,7 +131,7 @@ pub struct RefusedByStore {
 }
 
 /// Bytes in the data directory, and how many its file system has left; null where it does not say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Disk {
     /// The registry.

@@ -1,5 +1,6 @@
 //! What happens to devices, as `listen` and the streams report it: one flat JSON object each.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -16,7 +17,7 @@ use self::flat::Flat;
 
 /// Something that happened to a device, or to one that claimed to be one. `time` is that of its entry in the
 /// device's log. `device` is `None` if its keys are unknown, or not looked up yet.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Flat", into = "Flat")]
 pub enum Happening {
     /// The first login of a device.
@@ -162,7 +163,7 @@ pub struct Issue {
 }
 
 /// A rollout of firmware as it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutMoved {
     /// Which image.

@@ -1,5 +1,6 @@
 //! What devices reported and what happened to them, as it was kept.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// A value of one point at one time.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PointView {
     /// Identifier of the point.
     pub point: String,
@@ -25,7 +26,7 @@ pub struct PointView {
 }
 
 /// A value of a point that was asked for.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ValueView {
     /// When.
     pub time: UnixMillis,
@@ -38,7 +39,7 @@ pub struct ValueView {
 
 /// What the values of a point come to in a bucket of time. A field is there where it was asked for; its JSON
 /// is null where the bucket has no such value.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct BucketView {
     /// When the bucket begins.
     pub time: UnixMillis,
@@ -65,7 +66,7 @@ fn as_written<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<R
 }
 
 /// Values of one point, or what they come to.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum PointValues {
     /// Each of them.
@@ -75,7 +76,7 @@ pub enum PointValues {
 }
 
 /// An event of a device.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct EventView {
     /// Its identifier.
     pub event: String,
@@ -86,7 +87,7 @@ pub struct EventView {
 }
 
 /// An entry of a device's log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogView {
     /// When.
     pub time: UnixMillis,
@@ -103,7 +104,7 @@ pub struct LogView {
 }
 
 /// A refusal, also one that belongs to no known device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RefusalView {
     /// What was refused, when and why.
@@ -118,7 +119,7 @@ pub struct RefusalView {
 }
 
 /// A change of presence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PresenceView {
     /// When.
     pub time: UnixMillis,

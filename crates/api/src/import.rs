@@ -1,11 +1,12 @@
 //! Many devices at once.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{device::DeviceCreated, object, secret::SecretText};
 
 /// Rows of a file of devices.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImportRows {
     /// The rows, in their order.
@@ -14,7 +15,7 @@ pub struct ImportRows {
 }
 
 /// A row of a file of devices.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportRow {
     /// Its line in the file, from 1; for messages.
@@ -33,7 +34,7 @@ pub struct ImportRow {
 }
 
 /// What became of an import.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportReport {
     /// Devices that were created, or would be in a dry run.
@@ -59,7 +60,7 @@ fn is_zero(count: &u64) -> bool {
 }
 
 /// Why a row was not imported.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ImportFault {
     /// The row's line in the file, from 1; the header is a line.
     pub line: u64,
@@ -71,7 +72,7 @@ pub struct ImportFault {
 
 /// Secrets of created devices that were brought and have so few bits that they may be guessed offline from
 /// one recorded handshake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WeakSecrets {
     /// How many.

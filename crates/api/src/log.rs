@@ -1,9 +1,10 @@
 //! What happens to devices and why they are refused, by names that are stable (device protocol, section 9).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What happened. Names are stable: scripts filter by them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LogEvent {
     /// First login.
@@ -47,7 +48,7 @@ pub enum LogEvent {
 }
 
 /// Why a handshake or a request was refused, or what a warning is about. Names are stable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names are the documentation: device protocol, section 9")]
 pub enum Reason {

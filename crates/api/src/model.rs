@@ -1,5 +1,6 @@
 //! Thing models of products, and their versions.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -24,7 +25,7 @@ pub enum IfMatch {
 }
 
 /// A version of a thing model in a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelVersionRow {
     /// Which one, from 1 on.
@@ -36,7 +37,7 @@ pub struct ModelVersionRow {
 }
 
 /// A version of a thing model.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelVersionView {
     /// Which one, from 1 on.

@@ -1,10 +1,12 @@
 //! Pages: every list is one.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A page of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "PageOf{T}")]
 pub struct Page<T> {
     /// What it holds.
     pub items: Vec<T>,
@@ -28,7 +30,7 @@ impl<T> Page<T> {
 }
 
 /// Damaged rows that were left out of a page.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LeftOut {
     /// How many.
     pub count: u64,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The media type of a [`Problem`].
@@ -11,7 +12,7 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 pub const ABOUT_BLANK: &str = "about:blank";
 
 /// Something that was not done: what, why, and what to try.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// A document about this kind of problem: [`ABOUT_BLANK`].
     #[serde(rename = "type")]
@@ -40,7 +41,7 @@ pub struct Problem {
 }
 
 /// Kinds of faults. A program that knows fewer of them than the server reads `other`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
     /// The request cannot be read: no JSON, an unknown field, a value of another type.

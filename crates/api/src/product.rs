@@ -1,12 +1,13 @@
 //! Products: to be created, changed, shown.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{names::UnixMillis, object, secret::SecretText};
 
 /// How patient the server is with a product's devices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
     /// As CoAP's own defaults: an acknowledgement is waited for 2 to 3 s.
@@ -18,7 +19,7 @@ pub enum Profile {
 }
 
 /// What a product's devices speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DataFormat {
     /// JSON, or CBOR that stands for it.
@@ -29,7 +30,7 @@ pub enum DataFormat {
 }
 
 /// A product to be created.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewProduct {
     /// What people call it; 1 to 128 characters.
@@ -64,7 +65,7 @@ pub struct NewProduct {
 }
 
 /// Dynamic activation of a product to be created.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewDynamicActivation {
     /// Whether its devices may fetch their own secrets.
@@ -79,7 +80,7 @@ pub struct NewDynamicActivation {
 }
 
 /// What to change of a product (JSON merge patch, RFC 7396): what is left out stays.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProductPatch {
     /// What people call it.
@@ -113,7 +114,7 @@ pub struct ProductPatch {
 }
 
 /// What to change of a product's dynamic activation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DynamicActivationPatch {
     /// The switch. Switching on without a new end drops an end that has passed.
@@ -141,7 +142,7 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 }
 
 /// A product that was just created: the only time that its secret is shown unasked.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProductCreated {
     /// Key of the product.
@@ -158,7 +159,7 @@ pub struct ProductCreated {
 }
 
 /// The secret that a product has from now on: the only time that it is shown unasked.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProductSecretRotated {
     /// The secret.
@@ -166,7 +167,7 @@ pub struct ProductSecretRotated {
 }
 
 /// Dynamic activation as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DynamicActivation {
     /// The switch.
@@ -178,7 +179,7 @@ pub struct DynamicActivation {
 }
 
 /// A product, without its secret.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProductView {
     /// Key of the product.
@@ -212,7 +213,7 @@ pub struct ProductView {
 }
 
 /// A draft of a thing model, from what devices sent.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelDraft {
     /// The model.
@@ -224,7 +225,7 @@ pub struct ModelDraft {
 }
 
 /// A product in a list.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ProductRow {
     /// As it is.
@@ -234,7 +235,7 @@ pub enum ProductRow {
 }
 
 /// A damaged product: its key as it is read, and nothing else. `Option<()>` is always null.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DamagedProductView {
     /// Key of the product, as it is read.
@@ -277,7 +278,7 @@ impl ProductRow {
 }
 
 /// A product that was deleted, or is being deleted, a number of devices at a time.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProductDeleted {
     /// Key of the product.

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
+use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{Error as _, MapAccess, Visitor},
@@ -9,12 +10,12 @@ use serde::{
 use serde_json::value::RawValue;
 
 /// All attributes, or all tags, of a device by identifier: `{"id":value}`, values to the last digit.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct PropertiesView(#[serde(deserialize_with = "once_each")] pub BTreeMap<String, Box<RawValue>>);
 
 /// What to change of them, as a JSON merge patch (RFC 7396): null takes away.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct PropertiesPatch(
     #[serde(deserialize_with = "once_each")] pub BTreeMap<String, Option<Box<RawValue>>>,

@@ -1,5 +1,6 @@
 //! What stands behind the `?` of a request.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{device::ShownState, names::UnixMillis, time};
@@ -8,7 +9,7 @@ use crate::{device::ShownState, names::UnixMillis, time};
 pub const LIMIT_DEFAULT: u32 = 100;
 
 /// Which part of a list somebody wants.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Paging {
     /// At most so many; [`LIMIT_DEFAULT`] where nothing is said.
@@ -27,7 +28,7 @@ impl Paging {
 }
 
 /// Which devices to list. All that is said must hold.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeviceList {
     /// Only of the product with this key.
@@ -43,9 +44,11 @@ pub struct DeviceList {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
     /// Only those last heard before this time (exclusive).
+    #[schemars(with = "Option<TimeText>")]
     #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub seen_before: Option<UnixMillis>,
     /// Only those last heard from this time on (inclusive).
+    #[schemars(with = "Option<TimeText>")]
     #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub seen_after: Option<UnixMillis>,
     /// Only those whose firmware has said this version last.
@@ -63,7 +66,7 @@ pub struct DeviceList {
 }
 
 /// Orders of a list of devices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum DeviceSort {
     /// In the order of their registration.
     #[default]
@@ -75,7 +78,7 @@ pub enum DeviceSort {
 }
 
 /// How to show a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceQuery {
     /// Show a damaged one too, as a list shows it.
@@ -84,7 +87,7 @@ pub struct DeviceQuery {
 }
 
 /// How to delete a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeleteDevice {
     /// With what it sent.
@@ -93,7 +96,7 @@ pub struct DeleteDevice {
 }
 
 /// Which of the latest values of a device to list.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LatestQuery {
     /// Only of this point.
@@ -108,16 +111,18 @@ pub struct LatestQuery {
 }
 
 /// Which values of a device by time to list.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ValuesQuery {
     /// Only of this point.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<String>,
     /// From this time on (inclusive).
+    #[schemars(with = "Option<TimeText>")]
     #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub from: Option<UnixMillis>,
     /// Up to this time (exclusive).
+    #[schemars(with = "Option<TimeText>")]
     #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub to: Option<UnixMillis>,
     /// At most so many, 1 to 10,000.
@@ -129,13 +134,15 @@ pub struct ValuesQuery {
 }
 
 /// Which values of one point by time to list, or what they come to.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PointValuesQuery {
     /// From this time on (inclusive).
+    #[schemars(with = "Option<TimeText>")]
     #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub from: Option<UnixMillis>,
     /// Up to this time (exclusive).
+    #[schemars(with = "Option<TimeText>")]
     #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub to: Option<UnixMillis>,
     /// At most so many, 1 to 10,000; of buckets 1 to 1000.
@@ -156,7 +163,7 @@ pub struct PointValuesQuery {
 }
 
 /// Which events of a device to list.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceEventsQuery {
     /// Only those with this identifier; or of this type by the thing model, `INFO`, `WARN` or `ERROR`. Any
@@ -164,9 +171,11 @@ pub struct DeviceEventsQuery {
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// From this time on (inclusive).
+    #[schemars(with = "Option<TimeText>")]
     #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub from: Option<UnixMillis>,
     /// Up to this time (exclusive).
+    #[schemars(with = "Option<TimeText>")]
     #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub to: Option<UnixMillis>,
     /// At most so many, 1 to 10,000.
@@ -178,7 +187,7 @@ pub struct DeviceEventsQuery {
 }
 
 /// How to delete a product.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeleteProduct {
     /// Also with devices, which are deleted with it.
@@ -187,7 +196,7 @@ pub struct DeleteProduct {
 }
 
 /// How to import devices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportQuery {
     /// Change nothing, and report the same.
@@ -196,7 +205,7 @@ pub struct ImportQuery {
 }
 
 /// What to listen to.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EventsQuery {
     /// Only of the product with this key.
@@ -206,6 +215,15 @@ pub struct EventsQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
 }
+
+/// How a time is written in a query.
+#[derive(JsonSchema)]
+#[serde(transparent)]
+#[schemars(
+    description = "Unix milliseconds, RFC 3339, or a date in UTC.",
+    extend("examples" = ["2026-11-24T06:12:37Z", "1795500757000"])
+)]
+struct TimeText(#[expect(dead_code, reason = "only its schema is used")] String);
 
 /// Unix milliseconds, or RFC 3339.
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UnixMillis>, D::Error> {

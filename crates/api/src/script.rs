@@ -1,12 +1,13 @@
 //! Scripts of products whose devices speak bytes: drafted, tried, published, rolled back.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::names::{DeviceName, UnixMillis};
 
 /// A draft that an operator gives, in the place of the one before.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewScript {
     /// The JavaScript.
@@ -14,7 +15,7 @@ pub struct NewScript {
 }
 
 /// What is to be published.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PublishScript {
     /// The JavaScript; the draft where there is none.
@@ -23,7 +24,7 @@ pub struct PublishScript {
 }
 
 /// Which version is to be published again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RollBackScript {
     /// The version.
@@ -31,7 +32,7 @@ pub struct RollBackScript {
 }
 
 /// The version that is published from now on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScriptPublished {
     /// Its number, from 1 on.
@@ -42,7 +43,7 @@ pub struct ScriptPublished {
 }
 
 /// The scripts of a product.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScriptView {
     /// What is not published yet; null where there is none.
@@ -52,7 +53,7 @@ pub struct ScriptView {
 }
 
 /// A draft.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScriptDraftView {
     /// When it was given.
@@ -62,7 +63,7 @@ pub struct ScriptDraftView {
 }
 
 /// A version in a list; the newest one is the one that runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScriptVersionRow {
     /// Which one, from 1 on.
@@ -78,7 +79,7 @@ pub struct ScriptVersionRow {
 }
 
 /// A version with its source.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScriptVersionView {
     /// Which one, when and by whom.
@@ -89,7 +90,7 @@ pub struct ScriptVersionView {
 }
 
 /// A trial of a script: exactly one of `hex`, `json` and `from`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TryScript {
     /// Bytes of a device, in hexadecimal digits.
@@ -107,7 +108,7 @@ pub struct TryScript {
 }
 
 /// What came of a trial. Who asked knows which of them it is.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Tried {
     /// What a device sent of late, through both scripts.
@@ -117,7 +118,7 @@ pub enum Tried {
 }
 
 /// What one call came to.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum TriedOnce {
     /// Of bytes: the message.
@@ -129,7 +130,7 @@ pub enum TriedOnce {
 }
 
 /// How a script failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScriptError {
     /// Why, for its author.
@@ -139,7 +140,7 @@ pub struct ScriptError {
 }
 
 /// What a device sent of late, through the draft and through what is published.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Replayed {
     /// Which device.
@@ -155,7 +156,7 @@ pub struct Replayed {
 }
 
 /// A body that was replayed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplayedItem {
     /// When it arrived.

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// A secret inside a request or an answer: wiped when dropped, never printed. Its JSON is its text.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct SecretText(Zeroizing<String>);
+pub struct SecretText(#[schemars(with = "String")] Zeroizing<String>);
 
 impl SecretText {
     /// Takes `text` as a secret.

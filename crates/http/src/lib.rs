@@ -16,11 +16,14 @@
 
 mod api;
 mod connection;
+#[cfg(test)]
+mod document;
 mod gate;
 pub mod health;
 #[cfg(test)]
 mod matrix;
 pub mod metrics;
+mod openapi;
 mod page;
 mod places;
 mod problem;

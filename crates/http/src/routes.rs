@@ -22,6 +22,7 @@ use crate::{
     gate::{Gate, Peer},
     health::{Findings, Health, Phase},
     metrics::{MetricsSource, prometheus_text},
+    openapi,
     page::About,
     places::Seat,
     problem::Refused,
@@ -100,6 +101,7 @@ fn open_routes(about: About, health: Health, metrics: MetricsSource) -> Router {
         .route("/health/live", get(async || Json(json!({"status": "live"}))))
         .route("/health/ready", get(ready).with_state(health))
         .route("/metrics", get(metrics_text).with_state(metrics))
+        .route("/api/v1/openapi.json", get(openapi::document))
 }
 
 /// Reads the complete request, whose body may hold secrets, then completes it even if its peer leaves. A

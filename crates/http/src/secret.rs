@@ -64,16 +64,15 @@ impl io::Write for Length {
     }
 }
 
-/// An answer with a secret. Its body goes to the socket from where it was written, without a copy.
-pub(crate) struct Secretive<T>(pub(crate) StatusCode, pub(crate) T);
+/// An answer with a secret: 200. Its body goes to the socket from where it was written, without a copy.
+pub(crate) struct Secretive<T>(pub(crate) T);
 
 impl<T: Serialize> IntoResponse for Secretive<T> {
     fn into_response(self) -> Response {
-        let Self(status, value) = self;
-        match secret_json(&value) {
+        match secret_json(&self.0) {
             Ok(json) => {
                 let body = Body::from(Bytes::from_owner(json));
-                (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+                ([(header::CONTENT_TYPE, "application/json")], body).into_response()
             }
             // Structures of numbers and texts can always be written.
             Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

@@ -1,5 +1,6 @@
 //! The form of happenings in JSON: one flat object each.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
 
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// The stable names of what can happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Name {
     Activated,
@@ -33,7 +34,8 @@ enum Name {
 }
 
 /// The form of a happening in JSON. What `reason` and `state` may be depends on the event.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Happening")]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Flat {
     time: UnixMillis,

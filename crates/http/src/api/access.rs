@@ -1,6 +1,6 @@
 //! `/api/v1/me`, `/api/v1/ous` and `/api/v1/tokens`: who asks, organisation units, tokens.
 
-use axum::{Json, http::StatusCode};
+use axum::Json;
 use narrowgate_api::{
     access::{Me, NewToken, NewUnit, TokenCreated, TokenView, UnitView},
     page::Page,
@@ -9,6 +9,7 @@ use narrowgate_platform::model::access::Needs;
 
 use super::{
     asked::{Asked, Routes},
+    described::{Created, Status},
     extract::{Body, Part},
 };
 use crate::{problem::Refused, secret::Secretive};
@@ -34,8 +35,8 @@ async fn list_units(Asked(api): Asked) -> Result<Json<Page<UnitView>>, Refused> 
 async fn create_unit(
     Asked(api): Asked,
     Body(new): Body<NewUnit>,
-) -> Result<(StatusCode, Json<UnitView>), Refused> {
-    Ok((StatusCode::CREATED, Json(api.operator.create_unit(new).await?)))
+) -> Result<Created<Json<UnitView>>, Refused> {
+    Ok(Status(Json(api.operator.create_unit(new).await?)))
 }
 
 async fn list_tokens(Asked(api): Asked) -> Result<Json<Page<TokenView>>, Refused> {
@@ -45,8 +46,8 @@ async fn list_tokens(Asked(api): Asked) -> Result<Json<Page<TokenView>>, Refused
 async fn create_token(
     Asked(api): Asked,
     Body(new): Body<NewToken>,
-) -> Result<Secretive<TokenCreated>, Refused> {
-    Ok(Secretive(StatusCode::CREATED, api.operator.create_token(new).await?))
+) -> Result<Created<Secretive<TokenCreated>>, Refused> {
+    Ok(Status(Secretive(api.operator.create_token(new).await?)))
 }
 
 async fn revoke_token(Asked(api): Asked, Part(name): Part) -> Result<Json<Option<TokenView>>, Refused> {

@@ -20,7 +20,11 @@ use narrowgate_platform::{
     service::Operator,
 };
 
-use super::{Api, extract::malformed};
+use super::{
+    Api,
+    described::{Answering, Sketch, Taking},
+    extract::malformed,
+};
 use crate::problem::Refused;
 
 /// Who asks: what whoever lets a request in puts into its extensions.
@@ -84,8 +88,14 @@ fn nobody() -> Refused {
     Refused::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "it is not known who asks")
 }
 
-/// The acts of a route by the word after the last colon of its path, each with what it takes.
-pub(super) type Acts = &'static [(&'static str, Needs)];
+/// The acts of a route by the word after the last colon of its path, each with what it takes of its caller,
+/// and what it answers: `<Json<DeviceView>>::answers`.
+pub(super) type Acts = &'static [(&'static str, Needs, fn(&mut Sketch))];
+
+/// A handler whose requests and answers are described by its types.
+pub(super) trait Described<T>: Handler<T, Door> + Taking<T> + Answering<T> {}
+
+impl<T, H: Handler<T, Door> + Taking<T> + Answering<T>> Described<T> for H {}
 
 /// A route as it was added.
 #[cfg_attr(not(test), expect(dead_code, reason = "tests read it: what each route takes"))]
@@ -99,6 +109,8 @@ pub(crate) struct Row {
     pub(crate) act: Option<&'static str>,
     /// What it takes of its caller.
     pub(crate) needs: Needs,
+    /// What it takes of the request, and what it answers.
+    pub(crate) sketch: Sketch,
 }
 
 /// The routes, while they are added.
@@ -110,37 +122,32 @@ pub(super) struct Routes {
 
 impl Routes {
     /// `GET`, and `HEAD` with it.
-    pub(super) fn get<H: Handler<T, Door>, T: 'static>(self, path: &str, needs: Needs, handler: H) -> Self {
+    pub(super) fn get<H: Described<T>, T: 'static>(self, path: &str, needs: Needs, handler: H) -> Self {
         self.at(Method::GET, MethodFilter::GET, path, needs, handler)
     }
 
     /// `POST`
-    pub(super) fn post<H: Handler<T, Door>, T: 'static>(self, path: &str, needs: Needs, handler: H) -> Self {
+    pub(super) fn post<H: Described<T>, T: 'static>(self, path: &str, needs: Needs, handler: H) -> Self {
         self.at(Method::POST, MethodFilter::POST, path, needs, handler)
     }
 
     /// `PUT`
-    pub(super) fn put<H: Handler<T, Door>, T: 'static>(self, path: &str, needs: Needs, handler: H) -> Self {
+    pub(super) fn put<H: Described<T>, T: 'static>(self, path: &str, needs: Needs, handler: H) -> Self {
         self.at(Method::PUT, MethodFilter::PUT, path, needs, handler)
     }
 
     /// `PATCH`
-    pub(super) fn patch<H: Handler<T, Door>, T: 'static>(self, path: &str, needs: Needs, handler: H) -> Self {
+    pub(super) fn patch<H: Described<T>, T: 'static>(self, path: &str, needs: Needs, handler: H) -> Self {
         self.at(Method::PATCH, MethodFilter::PATCH, path, needs, handler)
     }
 
     /// `DELETE`
-    pub(super) fn delete<H: Handler<T, Door>, T: 'static>(
-        self,
-        path: &str,
-        needs: Needs,
-        handler: H,
-    ) -> Self {
+    pub(super) fn delete<H: Described<T>, T: 'static>(self, path: &str, needs: Needs, handler: H) -> Self {
         self.at(Method::DELETE, MethodFilter::DELETE, path, needs, handler)
     }
 
     /// `POST` of a path whose last part names something and, after its last colon, an act.
-    pub(super) fn acts<H: Handler<T, Door>, T: 'static>(
+    pub(super) fn acts<H: Handler<T, Door> + Taking<T>, T: 'static>(
         mut self,
         path: &str,
         acts: Acts,
@@ -148,12 +155,17 @@ impl Routes {
     ) -> Self {
         let permit = middleware::from_fn(move |request: Request, next: Next| permit_act(acts, request, next));
         self.router = self.router.route(path, on(MethodFilter::POST, handler).route_layer(permit));
-        let row = |&(act, needs)| Row { method: Method::POST, path: path.to_owned(), act: Some(act), needs };
+        let row = |&(act, needs, answers): &(_, _, fn(&mut Sketch))| {
+            let mut sketch = Sketch::default();
+            H::takes(&mut sketch);
+            answers(&mut sketch);
+            Row { method: Method::POST, path: path.to_owned(), act: Some(act), needs, sketch }
+        };
         self.rows.extend(acts.iter().map(row));
         self
     }
 
-    fn at<H: Handler<T, Door>, T: 'static>(
+    fn at<H: Described<T>, T: 'static>(
         mut self,
         method: Method,
         filter: MethodFilter,
@@ -163,7 +175,10 @@ impl Routes {
     ) -> Self {
         let permit = middleware::from_fn(move |request: Request, next: Next| permit(needs, request, next));
         self.router = self.router.route(path, on(filter, handler).route_layer(permit));
-        self.rows.push(Row { method, path: path.to_owned(), act: None, needs });
+        let mut sketch = Sketch::default();
+        H::takes(&mut sketch);
+        H::answers(&mut sketch);
+        self.rows.push(Row { method, path: path.to_owned(), act: None, needs, sketch });
         self
     }
 
@@ -204,10 +219,10 @@ async fn permit_act(acts: Acts, mut request: Request, next: Next) -> Response {
     };
     let last = parameters.last().map_or("", |(_, value)| value);
     let act = last.rsplit_once(':').map_or("", |(_, act)| act);
-    match acts.iter().find(|(known, _)| *known == act) {
-        Some((_, needs)) => permit(*needs, request, next).await,
+    match acts.iter().find(|(known, ..)| *known == act) {
+        Some((_, needs, _)) => permit(*needs, request, next).await,
         None => {
-            let known: Vec<_> = acts.iter().map(|(act, _)| format!(":{act}")).collect();
+            let known: Vec<_> = acts.iter().map(|(act, ..)| format!(":{act}")).collect();
             let detail =
                 format!("there is nothing at {}; it ends in {}", request.uri().path(), one_of(&known));
             Refused::new(StatusCode::NOT_FOUND, Code::PathUnknown, detail).into_response()

@@ -5,21 +5,21 @@
 //! waits for another [`LINGER`]: who waits for the end of the command notices it before anything more is
 //! acknowledged.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, marker::PhantomData, time::Duration};
 
-use axum::{
-    body::Body,
-    http::header,
-    response::{IntoResponse, Response},
-};
+use axum::{body::Body, http::header, response::IntoResponse as _};
 use futures_util::stream;
 use narrowgate_platform::{
     model::access::Needs,
     ports::{HOLD_TIME_MAX, Pause},
 };
+use schemars::JsonSchema;
 use tokio::runtime::Handle;
 
-use super::asked::{Asked, Routes};
+use super::{
+    asked::{Asked, Routes},
+    described::Streamed,
+};
 use crate::problem::Refused;
 
 /// How long the store is held after its peer has left.
@@ -29,11 +29,20 @@ pub(super) fn routes() -> Routes {
     Routes::default().post("/api/v1/backup:hold", Needs::Own, hold)
 }
 
-async fn hold(Asked(api): Asked) -> Result<Response, Refused> {
+/// How the store stands still.
+#[derive(JsonSchema)]
+struct Held {
+    /// The number of its last batch.
+    #[expect(dead_code, reason = "it is written by hand, and this is its form")]
+    batch: u64,
+}
+
+async fn hold(Asked(api): Asked) -> Result<Streamed<Held>, Refused> {
     let pause = api.operator.hold_writes().await?;
     let first = format!("{{\"batch\":{}}}\n", pause.batch);
     let parts = stream::unfold((Some(first), Lingering(Some(pause))), next);
-    Ok(([(header::CONTENT_TYPE, "application/json")], Body::from_stream(parts)).into_response())
+    let answer = ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(parts)).into_response();
+    Ok(Streamed(answer, PhantomData))
 }
 
 /// The next part of the answer; it ends with the pause.

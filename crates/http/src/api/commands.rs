@@ -5,7 +5,6 @@ use std::time::Duration;
 use axum::{
     Extension, Json,
     http::{StatusCode, Uri},
-    response::{IntoResponse as _, Response},
 };
 use narrowgate_api::{
     command::{CommandAnswer, CommandCreated, CommandView, CommandsCancelled, NewCommand},
@@ -19,13 +18,19 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Api,
-    asked::{Asked, Routes},
+    asked::{Acts, Asked, Routes},
+    described::{Answers as _, Created, Either, Status},
     extract::{Body, Named, Part, Query, given},
 };
 use crate::{places::Seat, problem::Refused};
 
 /// How often somebody who waits looks whether the command has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+const ACTS: Acts = &[("cancel", Needs::Operate, <Json<CommandView>>::answers)];
+
+/// The answer of the device, or the command, which goes on.
+type Awaited = Either<Json<CommandAnswer>, Status<504, Json<CommandView>>>;
 
 pub(super) fn routes() -> Routes {
     let mut routes = Routes::default();
@@ -36,7 +41,7 @@ pub(super) fn routes() -> Routes {
             .post(&all, Needs::Operate, send)
             .post(&format!("{all}:cancel"), Needs::Operate, cancel_all)
             .get(&one, Needs::Read, show)
-            .acts(&one, &[("cancel", Needs::Operate)], act);
+            .acts(&one, ACTS, act);
     }
     routes
 }
@@ -46,7 +51,7 @@ async fn send(
     seat: Option<Extension<Seat>>,
     Named(name): Named,
     Body(new): Body<NewCommand>,
-) -> Result<Response, Refused> {
+) -> Result<Either<Created<Json<CommandCreated>>, Awaited>, Refused> {
     let wait = new.wait;
     // Before anything is sent: who may not wait is to send it again. A request that came by no connection
     // keeps nobody out.
@@ -54,8 +59,11 @@ async fn send(
     let _waiting = seat.map(|Extension(seat)| seat.wait()).transpose().map_err(too_many)?;
     let created: CommandCreated = api.operator.send_command(&name, new).await?;
     match wait {
-        None => Ok((StatusCode::CREATED, Json(created)).into_response()),
-        Some(seconds) => answer(&api, &name, &created.id, Duration::from_secs(seconds.into())).await,
+        None => Ok(Either::One(Status(Json(created)))),
+        Some(seconds) => {
+            let wait = Duration::from_secs(seconds.into());
+            Ok(Either::Other(answer(&api, &name, &created.id, wait).await?))
+        }
     }
 }
 
@@ -71,16 +79,16 @@ fn too_many(waiting: usize) -> Refused {
 
 /// Waits for the end of a command: 200 with the answer, or 504 with the command, which goes on; also where
 /// the server stops.
-async fn answer(api: &Api, name: &NamedDevice, id: &str, wait: Duration) -> Result<Response, Refused> {
+async fn answer(api: &Api, name: &NamedDevice, id: &str, wait: Duration) -> Result<Awaited, Refused> {
     let until = Instant::now() + wait;
     let is_stopping = || api.events.as_ref().is_some_and(|events| *events.stopping.borrow());
     loop {
         let command = api.operator.show_command(name, id).await?;
         if command.state.has_ended() {
-            return Ok(Json(CommandAnswer::from(command)).into_response());
+            return Ok(Either::One(Json(CommandAnswer::from(command))));
         }
         if Instant::now() >= until || is_stopping() {
-            return Ok((StatusCode::GATEWAY_TIMEOUT, Json(command)).into_response());
+            return Ok(Either::Other(Status(Json(command))));
         }
         sleep(LOOK_EVERY).await;
     }

@@ -6,7 +6,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use narrowgate_api::{
-    device::{DevicePatch, DeviceRow, DeviceSecretShown, DeviceView, NamedDevice},
+    device::{
+        DevicePatch, DevicePurged, DeviceReset, DeviceRow, DeviceSecretShown, DeviceShown, DeviceView,
+        NamedDevice,
+    },
     page::Page,
     problem::Code,
     query::{DeleteDevice, DeviceList, DeviceQuery},
@@ -15,12 +18,17 @@ use narrowgate_platform::model::access::Needs;
 
 use super::{
     asked::{Acts, Asked, Routes},
+    described::{Answers as _, Either, Status},
     extract::{Body, Named, Query, given},
 };
 use crate::{problem::Refused, secret::Secretive};
 
 /// `POST …/{device}:act`. A reset shows a secret.
-const ACTS: Acts = &[("enable", Needs::Operate), ("disable", Needs::Operate), ("reset", Needs::Administer)];
+const ACTS: Acts = &[
+    ("enable", Needs::Operate, <Json<DeviceView>>::answers),
+    ("disable", Needs::Operate, <Json<DeviceView>>::answers),
+    ("reset", Needs::Administer, <Secretive<DeviceReset>>::answers),
+];
 
 pub(super) fn routes() -> Routes {
     let mut routes = Routes::default().get("/api/v1/devices", Needs::Read, list);
@@ -43,11 +51,11 @@ async fn show(
     Asked(api): Asked,
     Named(name): Named,
     Query(DeviceQuery { damaged }): Query<DeviceQuery>,
-) -> Result<Response, Refused> {
+) -> Result<Either<Json<DeviceShown>, Json<DeviceRow>>, Refused> {
     Ok(if damaged {
-        Json(api.operator.find_device(&name).await?).into_response()
+        Either::Other(Json(api.operator.find_device(&name).await?))
     } else {
-        Json(api.operator.show_device(&name).await?).into_response()
+        Either::One(Json(api.operator.show_device(&name).await?))
     })
 }
 
@@ -59,22 +67,26 @@ async fn rename(
     Ok(Json(api.operator.rename_device(&name, patch).await?))
 }
 
+/// It is done, or is to be asked for again.
+type Purging = Either<Json<DevicePurged>, Status<202, Json<DevicePurged>>>;
+
 async fn delete(
     Asked(api): Asked,
     Named(name): Named,
     Query(DeleteDevice { purge }): Query<DeleteDevice>,
-) -> Result<Response, Refused> {
+) -> Result<Either<Json<DeviceRow>, Purging>, Refused> {
     Ok(if purge {
         let purged = api.operator.purge_device(&name).await?;
-        let status = if purged.done { StatusCode::OK } else { StatusCode::ACCEPTED };
-        (status, Json(purged)).into_response()
+        let is_done = purged.done;
+        let purged = Json(purged);
+        Either::Other(if is_done { Either::One(purged) } else { Either::Other(Status(purged)) })
     } else {
-        Json(api.operator.delete_device(&name).await?).into_response()
+        Either::One(Json(api.operator.delete_device(&name).await?))
     })
 }
 
 async fn show_secret(Asked(api): Asked, Named(name): Named) -> Result<Secretive<DeviceSecretShown>, Refused> {
-    Ok(Secretive(StatusCode::OK, api.operator.show_device_secret(&name).await?))
+    Ok(Secretive(api.operator.show_device_secret(&name).await?))
 }
 
 /// `POST …/{device}:act`. Keys may contain colons; the act follows the last one.
@@ -85,7 +97,7 @@ async fn act(Asked(api): Asked, Named(name): Named, uri: Uri) -> Result<Response
     Ok(match act {
         "enable" => Json(api.operator.enable_device(&name).await?).into_response(),
         "disable" => Json(api.operator.disable_device(&name).await?).into_response(),
-        "reset" => Secretive(StatusCode::OK, api.operator.reset_device(&name).await?).into_response(),
+        "reset" => Secretive(api.operator.reset_device(&name).await?).into_response(),
         _ => {
             let detail =
                 format!("there is nothing at {}; it ends in :enable, :disable or :reset", uri.path());

@@ -16,10 +16,16 @@ use narrowgate_api::{
 use narrowgate_platform::model::access::Needs;
 
 use super::{
-    asked::{Asked, Routes},
+    asked::{Acts, Asked, Routes},
+    described::{Answers as _, Created, Status},
     extract::{Body, Octets, Part, Query, given},
 };
 use crate::problem::Refused;
+
+const ACTS: Acts = &[
+    ("pause", Needs::Operate, <Json<RolloutView>>::answers),
+    ("resume", Needs::Operate, <Json<RolloutView>>::answers),
+];
 
 pub(super) fn routes() -> Routes {
     Routes::default()
@@ -31,7 +37,7 @@ pub(super) fn routes() -> Routes {
         .post("/api/v1/rollouts", Needs::Administer, offer)
         .get("/api/v1/rollouts/{image}", Needs::Read, rollout)
         // An operator can stop what goes wrong.
-        .acts("/api/v1/rollouts/{image}", &[("pause", Needs::Operate), ("resume", Needs::Operate)], act)
+        .acts("/api/v1/rollouts/{image}", ACTS, act)
         .get("/api/v1/rollouts/{image}/devices", Needs::Read, devices)
 }
 
@@ -65,8 +71,8 @@ async fn delete(Asked(api): Asked, Part(image): Part) -> Result<Json<ImageView>,
 async fn offer(
     Asked(api): Asked,
     Body(new): Body<NewRollout>,
-) -> Result<(StatusCode, Json<RolloutOffered>), Refused> {
-    Ok((StatusCode::CREATED, Json(api.operator.offer_image(new).await?)))
+) -> Result<Created<Json<RolloutOffered>>, Refused> {
+    Ok(Status(Json(api.operator.offer_image(new).await?)))
 }
 
 async fn rollout(Asked(api): Asked, Part(image): Part) -> Result<Json<RolloutView>, Refused> {

@@ -9,6 +9,7 @@ mod access;
 mod asked;
 mod backup;
 mod commands;
+mod described;
 mod devices;
 pub(crate) mod events;
 mod extract;
@@ -32,9 +33,12 @@ use narrowgate_api::fleet::Host;
 use narrowgate_platform::service::Operator;
 
 pub(crate) use self::asked::Asker;
-#[cfg(test)]
-pub(crate) use self::asked::Row;
 use self::{asked::Routes, events::EventsSource};
+#[cfg(test)]
+pub(crate) use self::{
+    asked::Row,
+    described::{Answer, Shape},
+};
 use crate::routes::{BODY_BYTES_MAX, method_not_allowed, not_found};
 
 /// Both paths of a device.

@@ -3,20 +3,24 @@
 use axum::{
     Json,
     extract::FromRequestParts,
-    http::{HeaderMap, header::ETAG, request::Parts},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, HeaderName, header::ETAG, request::Parts},
 };
 use narrowgate_api::{
     model::{IfMatch, ModelVersionRow, ModelVersionView, PresentModel},
     page::Page,
 };
 use narrowgate_platform::model::access::Needs;
+use serde_json::value::RawValue;
 
 use super::{
     asked::{Asked, Routes},
+    described::{Sketch, Takes},
     extract::{Document, Part, Product, Tags, if_match, malformed},
 };
 use crate::problem::Refused;
+
+/// The document, with its version as its entity tag.
+type Tagged = ([(HeaderName, String); 1], Json<Box<RawValue>>);
 
 pub(super) fn routes() -> Routes {
     Routes::default()
@@ -26,7 +30,7 @@ pub(super) fn routes() -> Routes {
         .get("/api/v1/products/{product}/model/versions/{version}", Needs::Read, version)
 }
 
-async fn show(Asked(api): Asked, Product(product_key): Product) -> Result<Response, Refused> {
+async fn show(Asked(api): Asked, Product(product_key): Product) -> Result<Tagged, Refused> {
     Ok(answer(api.operator.show_model(&product_key).await?))
 }
 
@@ -35,7 +39,7 @@ async fn put(
     Product(product_key): Product,
     Condition(if_match): Condition,
     Document(model): Document,
-) -> Result<Response, Refused> {
+) -> Result<Tagged, Refused> {
     Ok(answer(api.operator.put_model(&product_key, &model, if_match).await?))
 }
 
@@ -54,12 +58,18 @@ async fn version(
     Ok(Json(api.operator.show_model_version(&product_key, &version).await?))
 }
 
-fn answer(PresentModel { version, model }: PresentModel) -> Response {
-    ([(ETAG, format!("\"{version}\""))], Json(model)).into_response()
+fn answer(PresentModel { version, model }: PresentModel) -> Tagged {
+    ([(ETAG, format!("\"{version}\""))], Json(model))
 }
 
 /// `If-Match`, where it is given.
 struct Condition(Option<IfMatch>);
+
+impl Takes for Condition {
+    fn takes(sketch: &mut Sketch) {
+        sketch.takes_condition = true;
+    }
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for Condition {
     type Rejection = Refused;

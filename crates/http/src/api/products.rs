@@ -1,6 +1,6 @@
 //! `/api/v1/products`, and what is done to a product's devices as a whole.
 
-use axum::{Json, http::StatusCode};
+use axum::Json;
 use narrowgate_api::{
     device::{DeviceCreated, NewDeviceRequest},
     import::{ImportReport, ImportRows},
@@ -15,6 +15,7 @@ use narrowgate_platform::model::access::Needs;
 
 use super::{
     asked::{Asked, Routes},
+    described::{Created, Status},
     extract::{Body, Product, Query},
 };
 use crate::{problem::Refused, secret::Secretive};
@@ -39,8 +40,8 @@ async fn list(Asked(api): Asked) -> Result<Json<Page<ProductRow>>, Refused> {
 async fn create(
     Asked(api): Asked,
     Body(new): Body<NewProduct>,
-) -> Result<Secretive<ProductCreated>, Refused> {
-    Ok(Secretive(StatusCode::CREATED, api.operator.create_product(new).await?))
+) -> Result<Created<Secretive<ProductCreated>>, Refused> {
+    Ok(Status(Secretive(api.operator.create_product(new).await?)))
 }
 
 async fn show(Asked(api): Asked, Product(product_key): Product) -> Result<Json<ProductView>, Refused> {
@@ -78,8 +79,8 @@ async fn create_device(
     Asked(api): Asked,
     Product(product_key): Product,
     Body(new): Body<NewDeviceRequest>,
-) -> Result<Secretive<DeviceCreated>, Refused> {
-    Ok(Secretive(StatusCode::CREATED, api.operator.create_device(&product_key, new).await?))
+) -> Result<Created<Secretive<DeviceCreated>>, Refused> {
+    Ok(Status(Secretive(api.operator.create_device(&product_key, new).await?)))
 }
 
 async fn import(
@@ -88,5 +89,5 @@ async fn import(
     Query(ImportQuery { dry_run }): Query<ImportQuery>,
     Body(ImportRows { rows }): Body<ImportRows>,
 ) -> Result<Secretive<ImportReport>, Refused> {
-    Ok(Secretive(StatusCode::OK, api.operator.import_devices(&product_key, rows, dry_run).await?))
+    Ok(Secretive(api.operator.import_devices(&product_key, rows, dry_run).await?))
 }

@@ -1,0 +1,231 @@
+//! One operation of the document.
+
+use axum::http::Method;
+use narrowgate_platform::model::access::Needs;
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use super::{Examples, Schemas, operation_id, told_of};
+use crate::api::{Answer, Row, Shape};
+
+/// Parts of paths, each with what it is and an example.
+const PARTS: &[(&str, &str, &str)] = &[
+    ("product", "Key of the product.", "pk-1"),
+    ("device", "Key of the device.", "dk-1"),
+    ("image", "Id of the image.", "Ab3dEf7h"),
+    ("token", "Name of the token.", "ci"),
+    ("id", "Id of the command.", "1"),
+    ("point", "Identifier of the point.", "temp"),
+    ("version", "Which version, from 1 on.", "1"),
+];
+
+const DEVICE_BY_NAME: &str =
+    "`PK/DK` (the slash as `%2F`), a key that is unique, an asset id, or the `id:` of a damaged row.";
+
+/// What the query of an example says, where it has to say something.
+pub(super) const QUERY: &[(&str, &str)] = &[
+    ("productKey", "pk-1"),
+    ("version", "1"),
+    ("size", "1"),
+    ("offset", "0"),
+    ("sha256", "ca358758f6d27e6cf45272937977a748fd88391db679ceda7dc7bf1f005ee879"),
+];
+
+/// What a route takes and answers.
+pub(super) fn operation(schemas: &mut Schemas, row: &Row, examples: &Examples) -> Value {
+    let (told, id) = (told_of(row), operation_id(row));
+    let mut parameters = parts(row);
+    if let Some(query) = row.sketch.query {
+        parameters.extend(query_parameters(&mut schemas.heard, query));
+    }
+    if row.sketch.takes_condition {
+        parameters.push(json!({
+            "name": "If-Match",
+            "in": "header",
+            "description": "Changes nothing unless what is there has one of these entity tags.",
+            "schema": {"type": "string"},
+        }));
+    }
+    let (role, is_of_all) = role(row.needs);
+    let mut operation = json!({
+        "operationId": id,
+        "tags": [group(row)],
+        "summary": told.summary,
+        "description": format!("Takes {}.", row.needs.whose()),
+        "x-role": role,
+        "x-all-units": is_of_all,
+        "parameters": parameters,
+        "responses": responses(schemas, row, examples.get(&id)),
+    });
+    if let Some((media_type, shape)) = row.sketch.body {
+        operation["requestBody"] = body(&mut schemas.heard, row, media_type, shape);
+    }
+    operation
+}
+
+/// The role that it takes, and whether in all organisation units.
+fn role(needs: Needs) -> (&'static str, bool) {
+    match needs {
+        Needs::Read => ("viewer", false),
+        Needs::Operate => ("operator", false),
+        Needs::Administer => ("administrator", false),
+        Needs::ReadAll => ("viewer", true),
+        Needs::AdministerAll => ("administrator", true),
+        Needs::Own => ("owner", true),
+    }
+}
+
+/// The heading that it stands under.
+fn group(row: &Row) -> &'static str {
+    let path = row.path.trim_start_matches("/api/v1/");
+    match path.split(['/', ':']).next() {
+        _ if path.contains("{device}") => "devices",
+        Some("products") if path.contains("/devices") => "devices",
+        Some("products") if path.contains("/model") => "thing models",
+        Some("products") if path.contains("/script") => "scripts",
+        Some("products") => "products",
+        Some("devices" | "refusals") => "devices",
+        Some("firmware" | "rollouts") => "firmware",
+        Some("events") => "events",
+        Some("me" | "ous" | "tokens") => "access",
+        _ => "system",
+    }
+}
+
+fn parts(row: &Row) -> Vec<Value> {
+    let names = row.path.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
+    let part = |(name, _): (&str, &str)| {
+        let known = PARTS.iter().find(|(known, ..)| *known == name);
+        let (_, what, example) = known.unwrap_or_else(|| panic!("{{{name}}} has no row in PARTS"));
+        let is_by_name = name == "device" && !row.path.contains("{product}");
+        json!({
+            "name": name,
+            "in": "path",
+            "required": true,
+            "description": if is_by_name { DEVICE_BY_NAME } else { what },
+            "schema": {"type": "string", "minLength": 1},
+            "example": example,
+        })
+    };
+    names.map(part).collect()
+}
+
+/// Each property of the query is a parameter of its own.
+fn query_parameters(heard: &mut SchemaGenerator, query: Shape) -> Vec<Value> {
+    let object = query(heard);
+    let required = object.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    let properties = object.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+    let parameter = |(name, schema): (String, Value)| {
+        let is_required = required.contains(&Value::from(name.clone()));
+        let mut schema = without_null(schema);
+        let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+        let mut parameter = json!({
+            "name": name,
+            "in": "query",
+            "description": description,
+            "required": is_required,
+            "schema": schema,
+        });
+        if is_required {
+            let example = QUERY.iter().find(|(known, _)| *known == name);
+            parameter["example"] = example.unwrap_or_else(|| panic!("?{name}= has no row in QUERY")).1.into();
+            if parameter["schema"]["type"] == "integer" {
+                let number = parameter["example"].as_str().and_then(|text| text.parse::<u64>().ok());
+                parameter["example"] = number.into();
+            }
+        }
+        parameter
+    };
+    properties.into_iter().map(parameter).collect()
+}
+
+/// A query has no null: what may be left out is left out.
+fn without_null(mut schema: Value) -> Value {
+    let Some(object) = schema.as_object_mut() else { return schema };
+    if let Some(types) = object.get_mut("type").and_then(Value::as_array_mut) {
+        types.retain(|kind| kind != "null");
+        if let [kind] = &types[..] {
+            let kind = kind.clone();
+            object.insert("type".to_owned(), kind);
+        }
+    }
+    if let Some(Value::Array(forms)) = object.remove("anyOf") {
+        let form = forms.into_iter().find(|form| form["type"] != "null").expect("it may be something");
+        object.extend(form.as_object().cloned().unwrap_or_default());
+    }
+    // What is left out is what the summary says.
+    object.remove("default");
+    schema
+}
+
+fn body(heard: &mut SchemaGenerator, row: &Row, media_type: &str, shape: Shape) -> Value {
+    let told = told_of(row);
+    let mut content = json!({"schema": shape(heard)});
+    if !told.body.is_empty() {
+        content["example"] = serde_json::from_str(told.body).expect("the example is JSON");
+    }
+    if shape(heard) == Schema::default() {
+        content = json!({});
+    }
+    let mut contents = Map::from_iter([(media_type.to_owned(), content.clone())]);
+    if row.method == Method::PATCH {
+        contents.insert("application/merge-patch+json".to_owned(), content);
+    }
+    json!({"required": true, "content": contents})
+}
+
+fn responses(schemas: &mut Schemas, row: &Row, example: Option<&(u16, Value)>) -> Value {
+    let mut responses = Map::new();
+    for answer in &row.sketch.answers {
+        let schema = Value::from((answer.shape)(&mut schemas.said));
+        let response = responses.entry(answer.status.to_string()).or_insert_with(|| empty(answer));
+        let known = &mut response["content"][answer.media_type]["schema"];
+        *known = match known.take() {
+            Value::Null => schema,
+            other if other == schema => schema,
+            other => json!({"anyOf": [other, schema]}),
+        };
+        if let Some((_, example)) = example.filter(|(status, _)| *status == answer.status) {
+            response["content"][answer.media_type]["example"] = example.clone();
+        }
+    }
+    for status in problems(row) {
+        responses.insert(status.to_string(), json!({"$ref": format!("#/components/responses/{status}")}));
+    }
+    responses.into()
+}
+
+fn empty(answer: &Answer) -> Value {
+    let what = match answer.status {
+        200 => "Done, or what was asked for.",
+        201 => "It was made.",
+        202 => "Not all of it is done: ask again.",
+        504 => "The device has not answered in time. What it was asked for goes on.",
+        other => panic!("{other} has no words"),
+    };
+    let mut headers = json!({"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}});
+    if answer.is_tagged {
+        headers["ETag"] = json!({"description": "For `If-Match`.", "schema": {"type": "string"}});
+    }
+    json!({"description": what, "headers": headers, "content": {}})
+}
+
+/// Statuses of the problems that it may answer.
+fn problems(row: &Row) -> Vec<u16> {
+    let sketch = &row.sketch;
+    let names_something = row.path.contains('{') || sketch.query.is_some() || sketch.body.is_some();
+    let mut statuses = vec![401, 403, 429, 503];
+    if names_something {
+        statuses.extend([400, 404, 422]);
+    }
+    if row.method != Method::GET {
+        statuses.push(409);
+    }
+    if sketch.body.is_some() {
+        statuses.extend([408, 413, 415]);
+    }
+    if sketch.takes_condition {
+        statuses.push(412);
+    }
+    statuses
+}

@@ -1,0 +1,134 @@
+//! What people are told of each route: its name, one sentence, and a body that it reads.
+
+/// What is told of a route.
+pub(crate) struct Told {
+    /// Its method, and its path behind `/api/v1` with the act; `{device}` at the beginning is either path of
+    /// a device.
+    pub(crate) route: &'static str,
+    /// Its name for programs that are made of the document.
+    pub(crate) id: &'static str,
+    /// What it does.
+    pub(crate) summary: &'static str,
+    /// A body that it reads; empty: it reads none, or bytes.
+    pub(crate) body: &'static str,
+}
+
+const fn told(route: &'static str, id: &'static str, summary: &'static str) -> Told {
+    Told { route, id, summary, body: "" }
+}
+
+impl Told {
+    const fn with(self, body: &'static str) -> Self {
+        Self { body, ..self }
+    }
+}
+
+/// The file of one byte, 7.
+pub(crate) const FIRMWARE: &str = concat!(
+    r#"{"productKey":"pk-1","version":"1","size":1,"sha256":""#,
+    "ca358758f6d27e6cf45272937977a748fd88391db679ceda7dc7bf1f005ee879",
+    r#""}"#
+);
+
+/// All routes.
+#[rustfmt::skip]
+pub(crate) const TOLD: &[Told] = &[
+    told("GET /me", "showMe", "Who asks."),
+    told("GET /ous", "listUnits", "Organisation units."),
+    told("POST /ous", "createUnit", "Makes an organisation unit.").with(r#"{"name":"new unit"}"#),
+    told("GET /tokens", "listTokens", "Tokens, without their texts."),
+    told("POST /tokens", "createToken", "Makes a token. Its text is shown this once.")
+        .with(r#"{"name":"new token","role":"viewer"}"#),
+    told("DELETE /tokens/{token}", "revokeToken", "Ends a token at once."),
+
+    told("GET /products", "listProducts", "Products, without their thing models."),
+    told("POST /products", "createProduct", "Makes a product. Its secret is shown this once.")
+        .with(r#"{"name":"n"}"#),
+    told("GET /products/{product}", "showProduct", "A product, with its thing model."),
+    told("PATCH /products/{product}", "updateProduct", "Changes a product: what is left out stays.")
+        .with(r#"{"name":"n"}"#),
+    told("DELETE /products/{product}", "deleteProduct",
+        "Deletes a product; with `force` its devices too, a number at a time: ask again until it is done."),
+    told("POST /products/{product}/secret:rotate", "rotateProductSecret",
+        "Replaces a product's secret and shows the new one this once."),
+    told("POST /products/{product}/model:infer", "inferModel",
+        "A draft of a thing model, from what devices sent. It changes nothing."),
+    told("POST /products/{product}/devices", "createDevice",
+        "Registers a device. Its secret is shown this once.")
+        .with("{}"),
+    told("POST /products/{product}/devices:import", "importDevices", "Registers many devices.")
+        .with(r#"{"rows":[]}"#),
+
+    told("GET /products/{product}/model", "showModel", "The thing model; its version is the entity tag."),
+    told("PUT /products/{product}/model", "putModel", "Replaces the thing model.").with(r#"{"modelId":"m"}"#),
+    told("GET /products/{product}/model/versions", "listModelVersions", "Versions of the thing model."),
+    told("GET /products/{product}/model/versions/{version}", "showModelVersion",
+        "A version of the thing model."),
+
+    told("GET /products/{product}/script", "showScript", "The script: its draft, and what runs."),
+    told("PUT /products/{product}/script", "draftScript", "Takes a draft of the script.")
+        .with(r#"{"source":"copy"}"#),
+    told("POST /products/{product}/script:try", "tryScript", "Tries a script. It changes nothing.")
+        .with(r#"{"source":"copy","hex":"7b7d"}"#),
+    told("POST /products/{product}/script:publish", "publishScript",
+        "Publishes a script: it runs from now on.")
+        .with(r#"{"source":"copy"}"#),
+    told("POST /products/{product}/script:rollback", "rollBackScript", "Publishes an older version again.")
+        .with(r#"{"version":1}"#),
+    told("GET /products/{product}/script/versions", "listScriptVersions", "Versions of the script."),
+    told("GET /products/{product}/script/versions/{version}", "showScriptVersion",
+        "A version of the script."),
+
+    told("GET /devices", "listDevices", "Devices."),
+    told("GET {device}", "showDevice", "A device."),
+    told("PATCH {device}", "renameDevice", "Gives a device another name.").with(r#"{"name":"n"}"#),
+    told("DELETE {device}", "deleteDevice",
+        "Deletes a device; with `purge` also what it sent, some messages at a time: ask again after 202."),
+    told("POST {device}:enable", "enableDevice", "Switches a device on."),
+    told("POST {device}:disable", "disableDevice", "Switches a device off."),
+    told("POST {device}:reset", "resetDevice", "Makes a device inactive again, with a new secret."),
+    told("GET {device}/secret", "showDeviceSecret",
+        "The secret of a device; its log says that it was shown."),
+
+    told("GET {device}/commands", "listCommands", "Commands of a device, newest first."),
+    told("POST {device}/commands", "sendCommand",
+        "Sends a command; with `wait` the answer is the device's, or 504 with the command, which goes on.")
+        .with(r#"{"kind":"get","ids":["temp"],"pendingTtl":60}"#),
+    told("POST {device}/commands:cancel", "cancelCommands", "Takes back what the device has not fetched."),
+    told("GET {device}/commands/{id}", "showCommand", "A command."),
+    told("POST {device}/commands/{id}:cancel", "cancelCommand", "Takes a command back."),
+
+    told("GET /refusals", "listRefusals", "What was refused, newest first, also of unknown devices."),
+    told("GET {device}/points", "listPoints", "The latest value of each point."),
+    told("GET {device}/points/{point}/values", "listPointValues",
+        "Values of a point by time, newest first, or what they come to in buckets of time."),
+    told("GET {device}/values", "listValues", "Values of all points by time, newest first."),
+    told("GET {device}/events", "listDeviceEvents", "Events of a device, newest first."),
+    told("GET {device}/log", "listDeviceLog", "The log of a device, newest first."),
+
+    told("GET {device}/attributes", "showAttributes", "Attributes of a device."),
+    told("PATCH {device}/attributes", "patchAttributes", "Changes attributes: null takes away.")
+        .with(r#"{"room":"101"}"#),
+    told("GET {device}/tags", "showTags", "Tags of a device."),
+    told("PATCH {device}/tags", "patchTags", "Changes tags: null takes away.").with(r#"{"site":"north"}"#),
+    told("PUT {device}/tags", "putTags", "Replaces all tags.").with(r#"{"site":"north"}"#),
+
+    told("GET /firmware", "listImages", "Images of firmware."),
+    told("POST /firmware", "beginImage",
+        "Says how many bytes of a file are there, or gives the image that it has become.").with(FIRMWARE),
+    told("PUT /firmware:content", "takeImagePiece", "Takes a piece of the file."),
+    told("GET /firmware/{image}", "showImage", "An image."),
+    told("DELETE /firmware/{image}", "deleteImage", "Deletes an image."),
+    told("POST /rollouts", "offerImage",
+        "Offers an image to a device or to a share of them; ask again with `nextCursor` until it is null.")
+        .with(r#"{"imageId":"Ab3dEf7h","share":10}"#),
+    told("GET /rollouts/{image}", "showRollout", "How far a rollout is."),
+    told("POST /rollouts/{image}:pause", "pauseRollout", "Offers an image to nobody more for now."),
+    told("POST /rollouts/{image}:resume", "resumeRollout", "Goes on with a rollout."),
+    told("GET /rollouts/{image}/devices", "listRolloutDevices", "Devices of a rollout, and how far each is."),
+
+    told("GET /system", "showStatus", "The fleet in numbers, who serves it, and the disk."),
+    told("POST /backup:hold", "holdWrites",
+        "The store stands still while the answer goes on, for at most three seconds: for backups."),
+    told("GET /events", "listen", "What happens to devices, as it happens."),
+];

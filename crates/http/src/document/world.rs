@@ -1,0 +1,270 @@
+//! A server over a store in memory, with one of everything in it, for the matrix and for the examples.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{Method, Request, StatusCode, header},
+    response::Response,
+};
+use narrowgate_api::{
+    access::{NewToken, NewUnit, Role},
+    device::{NamedDevice, NewDeviceRequest},
+    firmware::{ImagePieceQuery, NewImage, NewRollout},
+    fleet::{Disk, Host},
+    product::NewProduct,
+    script::PublishScript,
+};
+use narrowgate_platform::{
+    ids::{DeviceName, LoginNumber, UnixMillis},
+    memory::{MemoryStore, PlainScripts},
+    model::{
+        log::{LogEntry, LogEvent, Reason},
+        message::{Message, MessageKind, event_json},
+        retention::RetentionClass,
+    },
+    ports::{Batch, Clock as _, Journal as _, NobodyConnected, Registry as _, Write},
+    rules::rate::Rate,
+    service::Operator,
+    testing::{ManualClock, SeededEntropy},
+};
+use serde_json::{Value, value::RawValue};
+use tower::ServiceExt as _;
+
+use super::{
+    Examples,
+    operation::QUERY,
+    operation_id,
+    told::{FIRMWARE, TOLD},
+    told_of,
+};
+use crate::{
+    About, Api, Health, MetricsSource,
+    api::{Row, rows},
+    router,
+};
+
+/// A server and what is in it.
+pub(crate) struct World {
+    pub(crate) router: Router,
+    pub(crate) operator: Operator,
+    pub(crate) clock: Arc<ManualClock>,
+    store: Arc<MemoryStore>,
+}
+
+/// The keys of what is asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Keys<'a> {
+    /// Of a product.
+    pub(crate) product: &'a str,
+    /// Of a device.
+    pub(crate) device: &'a str,
+    /// Id of an image.
+    pub(crate) image: &'a str,
+    /// Id of a command.
+    pub(crate) command: &'a str,
+}
+
+/// Product `pk-1` with device `dk-1` in the default unit, and another unit, `north`.
+pub(crate) async fn world(rate: Option<Rate>) -> World {
+    let clock = Arc::new(ManualClock::new(UnixMillis(1_700_000_000_000)));
+    let entropy = Arc::new(SeededEntropy::new(1));
+    let store = Arc::new(MemoryStore::default());
+    let operator = Operator::new(store.clone(), clock.clone(), entropy, Arc::new(NobodyConnected));
+    let operator = operator.with_scripts(Arc::new(PlainScripts));
+    let metrics: MetricsSource = Arc::new(Vec::new);
+    let about = About { version: "0", dtls: "127.0.0.1:5684".into() };
+    let disk = Disk { registry_bytes: 1, logs_bytes: 5, messages_bytes: 2, other_bytes: 3, free_bytes: None };
+    let host = move || Host { version: "0".into(), since: None, refused_by_store: None, disk };
+    let api = Api { operator: operator.clone(), host: Arc::new(host), events: None };
+    let world =
+        World { router: router(about, Health::default(), metrics, api, rate), operator, clock, store };
+    world.operator.create_unit(NewUnit { name: "north".into() }).await.expect("it is new");
+    world.fill().await;
+    world
+}
+
+impl World {
+    /// Makes what was deleted anew; the id of the image.
+    pub(crate) async fn fill(&self) -> String {
+        let product =
+            NewProduct { name: "n".into(), product_key: Some("pk-1".into()), ..NewProduct::default() };
+        // Ignored: it may be there.
+        let _ = self.operator.create_product(product).await;
+        let device = NewDeviceRequest { device_key: Some("dk-1".into()), ..NewDeviceRequest::default() };
+        let _ = self.operator.create_device("pk-1", device).await;
+        let new: NewImage = serde_json::from_str(FIRMWARE).expect("it is one");
+        self.operator.begin_image(new.clone()).await.expect("there is room");
+        let NewImage { product_key, version, size, sha256 } = new;
+        let piece = ImagePieceQuery { product_key, version, size, sha256, offset: 0 };
+        let upload = self.operator.take_image_piece(piece, vec![7]).await.expect("it is all of it");
+        upload.image.expect("it is complete").image_id
+    }
+
+    /// A device that has been online, reported and got a command; a model, a script, a rollout and a token.
+    /// The ids of the image and of the command.
+    async fn furnish(&self) -> (String, String) {
+        let image = self.fill().await;
+        self.token("ci", Role::Viewer, None).await;
+        let model = RawValue::from_string(MODEL.to_owned()).expect("it is JSON");
+        self.operator.put_model("pk-1", &model, None).await.expect("it is a model");
+        let script = PublishScript { source: Some("copy".into()) };
+        self.operator.publish_script("pk-1", script).await.expect("it is a script");
+        self.report().await;
+        let device = NamedDevice::by_keys("pk-1", "dk-1");
+        let command = serde_json::from_str(r#"{"kind":"get","ids":["temp"],"pendingTtl":60}"#);
+        let command = self.operator.send_command(&device, command.expect("it is one")).await;
+        let offer =
+            NewRollout { image_id: image.clone(), device: Some("dk-1".into()), share: None, cursor: None };
+        self.operator.offer_image(offer).await.expect("it is there");
+        (image, command.expect("it may be sent").id)
+    }
+
+    /// Takes away what an operation does not do with.
+    async fn make_way(&self, operation: &str, image: &str) {
+        let device = NamedDevice::by_keys("pk-1", "dk-1");
+        if matches!(operation, "deleteProduct" | "deleteImage") {
+            self.operator.delete_device(&device).await.expect("it is there");
+        }
+        if operation == "deleteProduct" {
+            self.operator.delete_image(image).await.expect("nobody gets it");
+        }
+    }
+
+    /// What the device sent.
+    async fn report(&self) {
+        let now = self.clock.now();
+        let name = DeviceName { product_key: "pk-1".to_owned(), device_key: "dk-1".to_owned() };
+        let device = self.store.device(&name).await.expect("it reads").expect("it is there").id;
+        let message = |kind, points_json: Box<str>| {
+            Write::Message(Message {
+                device,
+                kind,
+                time: now,
+                arrival: now,
+                login: None,
+                secret_version: 1,
+                session: 0,
+                retention: RetentionClass::STANDARD,
+                points_json,
+            })
+        };
+        let peer = "192.0.2.1:40000".to_owned();
+        let login = Write::Login {
+            device,
+            number: LoginNumber(1),
+            at: now,
+            lifetime_s: 300,
+            secret_version: 1,
+            peer: peer.clone(),
+        };
+        let refusal = LogEntry {
+            identity: Some("pk-1,dk-1,2,300".to_owned()),
+            reason: Some(Reason::WrongKey),
+            code: Some(742),
+            peer: Some(peer),
+            detail: Some("the product's secret was used".to_owned()),
+            ..LogEntry::new(device, now, LogEvent::Refused)
+        };
+        let writes = vec![
+            login,
+            message(MessageKind::Points, r#"{"temp":21.5}"#.into()),
+            message(MessageKind::Event, event_json("tilted", r#"{"angle":7}"#)),
+            Write::Log(refusal),
+        ];
+        self.store.append(Batch::new(0, writes)).await.expect("memory takes it");
+    }
+
+    /// A token that is valid for a day.
+    pub(crate) async fn token(&self, name: &str, role: Role, ou: Option<&str>) -> String {
+        let expires_at = Some(UnixMillis(self.clock.now().0 + 86_400_000));
+        let new = NewToken { name: name.into(), role, ou: ou.map(str::to_owned), expires_at };
+        let made = self.operator.create_token(new).await.expect("it is new");
+        made.token.expose().to_owned()
+    }
+
+    /// The answer, and its body where it is JSON.
+    pub(crate) async fn ask(&self, request: Request<Body>) -> (StatusCode, Value) {
+        let response = self.respond(request).await;
+        let status = response.status();
+        let id = response.headers().get("x-request-id").expect("every answer has it").clone();
+        let kind = response.headers().get(header::CONTENT_TYPE).cloned();
+        let body = to_bytes(response.into_body(), 1 << 20).await.expect("it ends");
+        let mut body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        if kind.is_some_and(|kind| kind == "application/problem+json") {
+            let said = body.as_object_mut().expect("a problem is an object").remove("requestId");
+            assert_eq!(said.as_ref().and_then(Value::as_str), id.to_str().ok());
+            assert_eq!(body["status"], status.as_u16());
+        }
+        (status, body)
+    }
+
+    async fn respond(&self, request: Request<Body>) -> Response {
+        self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
+    }
+}
+
+/// A request to a route for what stands under these keys.
+pub(crate) fn request(row: &Row, keys: Keys<'_>, token: Option<&str>) -> Request<Body> {
+    let Keys { product, device, image, command } = keys;
+    let act = row.act.map(|act| format!(":{act}")).unwrap_or_default();
+    let path = row.path.replace("{product}", product).replace("{device}", device) + &act;
+    let path = path.replace("{image}", image).replace("{token}", "ci").replace("{id}", command);
+    let path = path.replace("{point}", "temp").replace("{version}", "1");
+    let is_piece = path.ends_with(":content");
+    let path = if is_piece { path + &piece().replace("pk-1", product) } else { path };
+    let body = match row.method {
+        Method::GET | Method::DELETE => "",
+        _ => told_of(row).body,
+    };
+    let body = body.replace("pk-1", product).replace("Ab3dEf7h", image);
+    let media_type = if is_piece { "application/octet-stream" } else { "application/json" };
+    let mut request =
+        Request::builder().method(row.method.clone()).uri(path).header(header::CONTENT_TYPE, media_type);
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    request.body(Body::from(body)).expect("it is a request")
+}
+
+fn piece() -> String {
+    let pairs: Vec<_> = QUERY.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    format!("?{}", pairs.join("&"))
+}
+
+/// What every route answers to its example, each in a world of its own: none changes that of another.
+pub(crate) async fn examples() -> Examples {
+    let mut examples = Examples::new();
+    for row in rows() {
+        let world = world(None).await;
+        let (image, command) = world.furnish().await;
+        let token = world.token("administrator", Role::Administrator, None).await;
+        let keys = Keys { product: "pk-1", device: "dk-1", image: &image, command: &command };
+        world.make_way(&operation_id(&row), &image).await;
+        let answer = world.ask(request(&row, keys, Some(&token))).await;
+        let answer = match &*operation_id(&row) {
+            // Only for the owner, on the control socket.
+            "holdWrites" => (StatusCode::OK, serde_json::json!({"batch": 7})),
+            // Only of a server that has devices.
+            "listen" => (StatusCode::OK, Value::from(STREAM)),
+            _ => answer,
+        };
+        examples.insert(operation_id(&row), (answer.0.as_u16(), answer.1));
+    }
+    assert_eq!(TOLD.len(), examples.keys().filter(|id| !id.ends_with("ByName")).count(), "one is not there");
+    examples
+}
+
+const MODEL: &str = concat!(
+    r#"{"modelId":"meter","measurepoints":[{"identifier":"temp","dataType":"DOUBLE"}],"#,
+    r#""attributes":[{"identifier":"room","dataType":"STRING"}],"#,
+    r#""events":[{"identifier":"tilted","outputData":[{"identifier":"angle","dataType":"FLOAT"}]}]}"#
+);
+
+const STREAM: &str = concat!(
+    "event: report\nid: 1-7\n",
+    r#"data: {"time":1700000000000,"event":"report","productKey":"pk-1","deviceKey":"dk-1","#,
+    r#""points":{"temp":21.5}}"#,
+    "\n\n"
+);
