@@ -7,18 +7,22 @@
 //! 2. one that has stood still for longer than a slow round trip ([`AdmissionLimits::slow_round_trip`]), the
 //!    oldest first;
 //! 3. at the limit of all, for an address with less than half of what the busiest one has: the newest of the
-//!    busiest that has not gone on yet, so a few addresses cannot keep all others out.
+//!    busiest that has not gone on yet, so a few addresses cannot keep all others out;
+//! 4. at the limit of all: the oldest that has a passing place and has not gone on yet.
 //!
 //! Else the hello is dropped, which costs nothing: its client sends it again. So a handshake that is young is
 //! left alone, and a peer that is far away can finish however many come behind it.
 //!
-//! In a flood (`FLOOD_HELLOS_MIN`) a hello is dropped when it comes for the first time, even where there is
-//! a place: hellos that are never repeated take none. Whoever retransmits as RFC 6347, section 4.2.4, has it
-//! is in at the second time.
+//! One in sixteen of all places is passing ([`PASSING_PART`]): kept only until the next one needs it. When
+//! all others are held by handshakes that stand still, whoever is near gets in and through all the same.
+//!
+//! In a flood (`FLOOD_HELLOS_MIN`) only a hello that comes again gets a place that is kept, as it does by RFC
+//! 6347, section 4.2.4, and no more than half of all places are. Where an address floods, a hello that comes
+//! for the first time is dropped, even where there is a place. Where all together do, it gets a passing one.
 
 use std::{
     cmp::max,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -64,6 +68,11 @@ const FLOOD_HELLOS_MIN: usize = 1_000;
 /// … and one in so many of its places was held by a handshake that stood still.
 const WASTED_PART: usize = 16;
 
+/// One in so many of all places is passing, and in a flood one in two. Each keeps what is far away out of the
+/// others; what is near is through one before it is needed again: at 10,000 hellos a second 1,250 of them
+/// last for 125 ms, and 10,000 for a second.
+const PASSING_PART: usize = 16;
+
 /// How many of the oldest handshakes are looked at for one that has stood still. Younger ones may have stood
 /// still for longer, but not by more than the time until these are over.
 const LOOKED_AT: usize = 16;
@@ -90,15 +99,26 @@ impl Progress {
     }
 }
 
+/// For how long a handshake has its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stay {
+    /// At least for a slow round trip.
+    Kept,
+    /// Until the next one needs it.
+    Passing,
+}
+
 /// What to do with a ClientHello that holds a valid cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Permit {
     /// Begin.
-    Yes,
+    Yes(Stay),
     /// Begin, but first end the handshake in this slot.
     Evict {
         /// Its slot.
         slot: u32,
+        /// For how long the new one has it.
+        stay: Stay,
     },
     /// Drop it: a limit is reached.
     No,
@@ -110,7 +130,9 @@ pub(super) enum Permit {
 #[derive(Debug)]
 pub(super) struct Admission {
     all: Line,
-    by_address: HashMap<IpAddr, Line, foldhash::fast::RandomState>,
+    /// Those of all that have a passing place, by their number of beginning.
+    passing: BTreeMap<u64, u32>,
+    by_address: BTreeMap<IpAddr, Line>,
     /// Addresses by the number of their handshakes; the last one is the busiest.
     by_rank: BTreeSet<(usize, IpAddr)>,
     begun: u64,
@@ -144,9 +166,34 @@ struct Dropped {
 enum Place {
     Free,
     /// That of a handshake that was rejected.
-    Rejected(u32),
+    Rejected(Held),
     /// That of another one.
-    Taken(u32),
+    Taken(Held),
+    /// A passing one.
+    Passing(Held),
+}
+
+/// A handshake under way: its number of beginning, and its slot.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    begun: u64,
+    slot: u32,
+}
+
+impl Held {
+    fn new((&begun, &slot): (&u64, &u32)) -> Self {
+        Self { begun, slot }
+    }
+}
+
+/// Who floods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Floods {
+    No,
+    /// The address that a hello comes from.
+    Address,
+    /// All together.
+    All,
 }
 
 impl Admission {
@@ -154,7 +201,8 @@ impl Admission {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             all: Line::default(),
-            by_address: HashMap::default(),
+            passing: BTreeMap::new(),
+            by_address: BTreeMap::new(),
             by_rank: BTreeSet::new(),
             begun: 0,
             hellos: Hellos::new(seed),
@@ -176,25 +224,55 @@ impl Admission {
             return Permit::No;
         }
         let address = group(path.peer.ip());
+        let floods = self.floods(now, address, limits);
         let place = self.find_place(now, address, limits, progress);
-        let permit = match place {
-            Some(Place::Free) => Permit::Yes,
-            Some(Place::Rejected(slot)) => return Permit::Evict { slot },
-            Some(Place::Taken(slot)) => Permit::Evict { slot },
-            None => Permit::No,
-        };
-        let is_flood = self.is_flood(now, address, limits);
         // Noted from the first that is dropped: when it is a flood, those that came before are known.
-        let is_noted = is_flood || permit == Permit::No;
-        let comes_again = is_noted && self.hellos.note(now, path, hello);
-        if permit != Permit::No && (!is_flood || comes_again) {
-            if matches!(place, Some(Place::Taken(_))) {
-                self.dropped_at(address, limits).note_evicted(now, limits.slow_round_trip);
-            }
-            return permit;
+        let is_crowded = matches!(place, None | Some(Place::Passing(_)));
+        let comes_again = (is_crowded || floods != Floods::No) && self.hellos.note(now, path, hello);
+        let Some(place) = place else {
+            self.count_dropped(now, address, limits);
+            return Permit::No;
+        };
+        if floods == Floods::Address && !comes_again && !matches!(place, Place::Rejected(_)) {
+            self.count_dropped(now, address, limits);
+            return Permit::Again;
         }
-        self.count_dropped(now, address, limits);
-        if permit == Permit::No { Permit::No } else { Permit::Again }
+        let evicted = match place {
+            Place::Free => None,
+            Place::Rejected(held) => Some(held),
+            Place::Taken(held) => {
+                self.dropped_at(address, limits).note_evicted(now, limits.slow_round_trip);
+                Some(held)
+            }
+            Place::Passing(held) => {
+                // It had no more of a chance than a hello that is dropped.
+                self.count_dropped(now, address, limits);
+                Some(held)
+            }
+        };
+        let stay = self.stay(floods, comes_again, evicted, limits);
+        match evicted {
+            None => Permit::Yes(stay),
+            Some(Held { slot, .. }) => Permit::Evict { slot, stay },
+        }
+    }
+
+    /// Whether there is a place to keep, when this one has gone: passing places are no such.
+    fn stay(
+        &self,
+        floods: Floods,
+        comes_again: bool,
+        evicted: Option<Held>,
+        limits: &AdmissionLimits,
+    ) -> Stay {
+        let goes = evicted.is_some_and(|held| !self.passing.contains_key(&held.begun));
+        let kept = self.all.len() - self.passing.len() - usize::from(goes);
+        let (part, may_be_kept) = match floods {
+            Floods::All => (2, comes_again),
+            Floods::Address | Floods::No => (PASSING_PART, true),
+        };
+        let kept_max = limits.handshakes_max - limits.handshakes_max / part;
+        if may_be_kept && kept < kept_max { Stay::Kept } else { Stay::Passing }
     }
 
     fn find_place(
@@ -213,11 +291,17 @@ impl Admission {
         if self.all.len() < limits.handshakes_max {
             return Some(Place::Free);
         }
-        self.all.worst(stands_still).or_else(|| {
+        let waits = |held: &Held| !progress(held.slot).went_on;
+        let of_busiest = || {
             let busiest = self.by_address.get(&self.much_busier_than(address)?)?;
-            let mut newest = busiest.waiting.values().rev().take(LOOKED_AT);
-            newest.find(|slot| !progress(**slot).went_on).map(|&slot| Place::Taken(slot))
-        })
+            let mut newest = busiest.waiting.iter().rev().take(LOOKED_AT).map(Held::new);
+            newest.find(waits).map(Place::Taken)
+        };
+        let passing = || {
+            let mut oldest = self.passing.iter().take(LOOKED_AT).map(Held::new);
+            oldest.find(waits).map(Place::Passing)
+        };
+        self.all.worst(stands_still).or_else(of_busiest).or_else(passing)
     }
 
     /// The busiest address, if this one has less than half of what that one has.
@@ -228,10 +312,15 @@ impl Admission {
     }
 
     /// Whether this address floods, or all together do and this one has its share.
-    fn is_flood(&self, now: Instant, address: IpAddr, limits: &AdmissionLimits) -> bool {
+    fn floods(&self, now: Instant, address: IpAddr, limits: &AdmissionLimits) -> Floods {
         let own = self.by_address.get(&address);
-        own.is_some_and(|own| own.is_flood(now, limits.handshakes_per_address_max))
-            || self.all.is_flood(now, limits.handshakes_max) && self.much_busier_than(address).is_none()
+        if own.is_some_and(|own| own.is_flood(now, limits.handshakes_per_address_max)) {
+            Floods::Address
+        } else if self.all.is_flood(now, limits.handshakes_max) && self.much_busier_than(address).is_none() {
+            Floods::All
+        } else {
+            Floods::No
+        }
     }
 
     fn count_dropped(&mut self, now: Instant, address: IpAddr, limits: &AdmissionLimits) {
@@ -253,8 +342,11 @@ impl Admission {
     }
 
     /// Records that a handshake began in `slot`; returns the number for [`Self::end`].
-    pub(super) fn begin(&mut self, address: IpAddr, slot: u32) -> u64 {
+    pub(super) fn begin(&mut self, address: IpAddr, slot: u32, stay: Stay) -> u64 {
         self.begun += 1;
+        if stay == Stay::Passing {
+            self.passing.insert(self.begun, slot);
+        }
         let address = group(address);
         let own = self.by_address.entry(address).or_default();
         self.by_rank.remove(&(own.len(), address));
@@ -267,6 +359,7 @@ impl Admission {
     /// Records that the Finished of a handshake was rejected.
     pub(super) fn reject(&mut self, address: IpAddr, begun: u64) {
         let own = self.by_address.get_mut(&group(address));
+        self.passing.remove(&begun);
         for line in own.into_iter().chain([&mut self.all]) {
             if let Some(slot) = line.waiting.remove(&begun) {
                 line.rejected.insert(begun, slot);
@@ -277,6 +370,7 @@ impl Admission {
     /// Records that a handshake ended, for whatever reason.
     pub(super) fn end(&mut self, address: IpAddr, begun: u64) {
         let address = group(address);
+        self.passing.remove(&begun);
         self.all.remove(begun);
         let Some(own) = self.by_address.get_mut(&address) else { return };
         self.by_rank.remove(&(own.len(), address));
@@ -288,9 +382,6 @@ impl Admission {
         }
         if self.by_address.is_empty() {
             self.hellos.forget();
-            if self.by_address.capacity() > 1024 {
-                self.by_address.shrink_to(256);
-            }
         }
     }
 }
@@ -308,11 +399,11 @@ impl Line {
 
     /// The place of the one that is missed least, if any may be missed.
     fn worst(&self, stands_still: impl Fn(u32) -> bool) -> Option<Place> {
-        if let Some(&slot) = self.rejected.values().next() {
-            return Some(Place::Rejected(slot));
+        if let Some(rejected) = self.rejected.iter().next() {
+            return Some(Place::Rejected(Held::new(rejected)));
         }
-        let mut oldest = self.waiting.values().take(LOOKED_AT);
-        oldest.find(|slot| stands_still(**slot)).map(|&slot| Place::Taken(slot))
+        let mut oldest = self.waiting.iter().take(LOOKED_AT).map(Held::new);
+        oldest.find(|held| stands_still(held.slot)).map(Place::Taken)
     }
 
     /// Half of the places are for everybody, flood or not.

@@ -128,15 +128,16 @@ impl Shard {
         }
         let Self { admission, config, handshakes, .. } = self;
         let progress = |slot: u32| handshakes[slot as usize].progress;
-        match admission.permit(now, &path, &machine.hello_id(), &config.admission, progress) {
-            Permit::Yes => {}
-            Permit::Evict { slot } => {
+        let stay = match admission.permit(now, &path, &machine.hello_id(), &config.admission, progress) {
+            Permit::Yes(stay) => stay,
+            Permit::Evict { slot, stay } => {
                 self.stats.count(Counter::HandshakesEvicted);
                 self.end_handshake(slot);
+                stay
             }
             Permit::No => return self.stats.count(Counter::HandshakesDeferred),
             Permit::Again => return self.stats.count(Counter::HandshakesAgain),
-        }
+        };
         let generation = self.next_generation();
         let entry = self.handshakes.vacant_entry();
         let slot = entry.key() as u32;
@@ -145,12 +146,18 @@ impl Shard {
             hello,
             path,
             generation,
-            begun: self.admission.begin(path.peer.ip(), slot),
+            begun: self.admission.begin(path.peer.ip(), slot, stay),
             progress: Progress::begun(now),
             is_successor: false,
             asked: None,
             armed: u64::MAX,
         });
+        // With room for twice as many the map does not grow where they come and go: places of those that went
+        // are not always free at once.
+        let missing = (2 * self.handshakes.len()).saturating_sub(self.handshake_by_path.capacity());
+        if missing > 0 {
+            self.handshake_by_path.reserve(self.handshake_by_path.len() + missing);
+        }
         self.handshake_by_path.insert(path, slot);
         self.stats.count(Counter::HandshakesBegun);
         self.drive_handshake(now, slot);
