@@ -22,6 +22,7 @@ pub enum Role {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewUnit {
     /// What people call it; no other unit is called so.
+    #[schemars(length(min = 1, max = 128))]
     pub name: String,
 }
 
@@ -42,6 +43,7 @@ pub struct UnitView {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewToken {
     /// What people call it; no other token is called so.
+    #[schemars(length(min = 1, max = 128))]
     pub name: String,
     /// What its holder may do.
     pub role: Role,

@@ -88,12 +88,15 @@ pub struct NewCommand {
     pub hex: Option<String>,
     /// How long it may wait for the device, seconds, up to 172,800. 0: the device must be online, and fetch
     /// it within `timeout`.
+    #[schemars(range(max = 172_800))]
     #[serde(default)]
     pub pending_ttl: u32,
     /// How long the device has to answer once it has fetched it, seconds, 1 to 60.
+    #[schemars(range(min = 1, max = 60))]
     #[serde(default = "timeout_default")]
     pub timeout: u32,
     /// How long the answer to this request may wait for the device's, seconds, at most [`WAIT_S_MAX`].
+    #[schemars(range(max = WAIT_S_MAX))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<u32>,
 }

@@ -151,6 +151,7 @@ pub struct NewImage {
     /// What a device says that runs it: 1 to 64 bytes.
     pub version: String,
     /// Bytes of the file.
+    #[schemars(range(min = 1))]
     pub size: u64,
     /// SHA-256 of the file, 64 hexadecimal digits.
     pub sha256: String,
@@ -235,6 +236,7 @@ pub struct NewRollout {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// A share of the product's devices, 1 to 100 percent; those that were in a smaller one stay in.
+    #[schemars(range(min = 1, max = 100))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<u32>,
     /// `nextCursor` of the answer before, where an offer goes on.

@@ -34,6 +34,7 @@ pub enum DataFormat {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewProduct {
     /// What people call it; 1 to 128 characters.
+    #[schemars(length(min = 1, max = 128))]
     pub name: String,
     /// The organisation unit that owns it, by its key or its name; the caller's where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]

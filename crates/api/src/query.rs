@@ -13,6 +13,7 @@ pub const LIMIT_DEFAULT: u32 = 100;
 #[serde(deny_unknown_fields)]
 pub struct Paging {
     /// At most so many; [`LIMIT_DEFAULT`] where nothing is said.
+    #[schemars(range(min = 1, max = 10_000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// `nextCursor` of the page before.
@@ -58,6 +59,7 @@ pub struct DeviceList {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sort: Option<DeviceSort>,
     /// At most so many, 1 to 1000.
+    #[schemars(range(min = 1, max = 1000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// `nextCursor` of the page before.
@@ -103,6 +105,7 @@ pub struct LatestQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<String>,
     /// At most so many, 1 to 10,000.
+    #[schemars(range(min = 1, max = 10_000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// `nextCursor` of the page before.
@@ -126,6 +129,7 @@ pub struct ValuesQuery {
     #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub to: Option<UnixMillis>,
     /// At most so many, 1 to 10,000.
+    #[schemars(range(min = 1, max = 10_000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// `nextCursor` of the page before.
@@ -146,6 +150,7 @@ pub struct PointValuesQuery {
     #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub to: Option<UnixMillis>,
     /// At most so many, 1 to 10,000; of buckets 1 to 1000.
+    #[schemars(range(min = 1, max = 10_000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// `nextCursor` of the page before.
@@ -179,6 +184,7 @@ pub struct DeviceEventsQuery {
     #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub to: Option<UnixMillis>,
     /// At most so many, 1 to 10,000.
+    #[schemars(range(min = 1, max = 10_000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// `nextCursor` of the page before.

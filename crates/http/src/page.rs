@@ -24,7 +24,9 @@ impl About {
              <ul>\n\
              <li><a href=\"/health/live\">/health/live</a>: the process runs</li>\n\
              <li><a href=\"/health/ready\">/health/ready</a>: devices are served</li>\n\
-             <li><a href=\"/metrics\">/metrics</a>: numbers for Prometheus</li>\n</ul>\n\
+             <li><a href=\"/metrics\">/metrics</a>: numbers for Prometheus</li>\n\
+             <li><a href=\"/api/docs\">/api/docs</a>: the API for programs, also as \
+             <a href=\"/api/v1/openapi.json\">OpenAPI</a></li>\n</ul>\n\
              <p>Products and devices are managed on the command line: <code>narrowgate --help</code>; by \
              programs under <code>/api/v1</code>, with a token: <code>narrowgate token create</code>.</p>\n\
              </body>\n</html>\n"
@@ -32,7 +34,8 @@ impl About {
     }
 }
 
-fn escape(text: &str) -> String {
+/// Fit for the text of a page, and for an attribute in quotation marks.
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

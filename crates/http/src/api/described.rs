@@ -26,8 +26,8 @@ pub(crate) struct Sketch {
     pub(crate) query: Option<Shape>,
     /// Whether it reads `If-Match`.
     pub(crate) takes_condition: bool,
-    /// The media type of its body, and its form.
-    pub(crate) body: Option<(&'static str, Shape)>,
+    /// The media types of its body, each with its form.
+    pub(crate) bodies: Vec<(&'static str, Shape)>,
     /// What it answers where nothing is wrong, and where it says so by a status of its own.
     pub(crate) answers: Vec<Answer>,
 }
@@ -80,20 +80,20 @@ impl<T: JsonSchema> Takes for Query<T> {
 
 impl<T: JsonSchema> Takes for Body<T> {
     fn takes(sketch: &mut Sketch) {
-        sketch.body = Some((JSON, SchemaGenerator::subschema_for::<T>));
+        sketch.bodies.push((JSON, SchemaGenerator::subschema_for::<T>));
     }
 }
 
 impl Takes for Document {
     fn takes(sketch: &mut Sketch) {
-        sketch.body = Some((JSON, SchemaGenerator::subschema_for::<serde_json::Value>));
+        sketch.bodies.push((JSON, SchemaGenerator::subschema_for::<serde_json::Value>));
     }
 }
 
 impl Takes for Octets {
     fn takes(sketch: &mut Sketch) {
         // OpenAPI 3.1: bytes have no schema.
-        sketch.body = Some(("application/octet-stream", |_| Schema::default()));
+        sketch.bodies.push(("application/octet-stream", |_| Schema::default()));
     }
 }
 
@@ -195,6 +195,24 @@ impl<A: IntoResponse, B: IntoResponse> IntoResponse for Either<A, B> {
             Self::One(answer) => answer.into_response(),
             Self::Other(answer) => answer.into_response(),
         }
+    }
+}
+
+/// Lines of CSV or of JSON, as `Accept` asks for them.
+#[allow(dead_code, reason = "for lists that are read to their end")]
+pub(super) struct Lined(pub(super) Response);
+
+impl Answers for Lined {
+    fn answers(sketch: &mut Sketch) {
+        for media_type in ["text/csv", "application/x-ndjson"] {
+            sketch.answers.push(Answer { media_type, ..Answer::json::<String>() });
+        }
+    }
+}
+
+impl IntoResponse for Lined {
+    fn into_response(self) -> Response {
+        self.0
     }
 }
 

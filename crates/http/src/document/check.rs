@@ -27,6 +27,7 @@ fn fault(
     let wrong = |is_right: bool| {
         if is_right { Vec::new() } else { vec![format!("{place}: {value} is not {word} {says}")] }
     };
+    let count = || says.as_u64().expect("it is a number");
     let list = || says.as_array().expect("it is a list").iter();
     match &**word {
         note if NOTES.contains(&note) => Vec::new(),
@@ -44,6 +45,8 @@ fn fault(
         "enum" => wrong(list().any(|one| one == value)),
         "minimum" => wrong(value.as_f64() >= says.as_f64() || !value.is_number()),
         "maximum" => wrong(value.as_f64() <= says.as_f64() || !value.is_number()),
+        "minLength" => wrong(length(value).is_none_or(|length| length >= count())),
+        "maxLength" => wrong(length(value).is_none_or(|length| length <= count())),
         "allOf" => list().flat_map(|schema| faults(document, schema, value, place)).collect(),
         "anyOf" => wrong(list().any(|schema| faults(document, schema, value, place).is_empty())),
         "oneOf" => {
@@ -79,6 +82,11 @@ fn members(
     members.iter().flat_map(check).collect()
 }
 
+/// Characters of a text.
+fn length(value: &Value) -> Option<u64> {
+    u64::try_from(value.as_str()?.chars().count()).ok()
+}
+
 fn has_type(value: &Value, kind: &Value) -> bool {
     match kind.as_str() {
         Some("null") => value.is_null(),
@@ -107,6 +115,7 @@ mod tests {
             "properties": {
                 "a": {"type": ["integer", "null"], "minimum": 0},
                 "b": {"anyOf": [{"const": "x"}, {"enum": ["y", "z"]}]},
+                "e": {"minLength": 1, "maxLength": 2},
                 "c": {"type": "array", "items": {"$ref": "#/one"}},
             },
         });
@@ -121,6 +130,8 @@ mod tests {
             json!({"a": -1}),
             json!({"a": 1.5}),
             json!({"a": 1, "b": "w"}),
+            json!({"a": 1, "e": ""}),
+            json!({"a": 1, "e": "äöü"}),
             json!({"a": 1, "c": [1]}),
             json!({"a": 1, "d": 1}),
         ] {

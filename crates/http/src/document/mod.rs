@@ -20,8 +20,16 @@ use crate::{
     openapi::DOCUMENT,
 };
 
-/// What a server in memory answers, by the name of the operation and the status.
-pub(crate) type Examples = BTreeMap<String, (u16, Value)>;
+/// What a server in memory answers, by the name of the operation.
+pub(crate) type Examples = BTreeMap<String, Example>;
+
+/// An answer.
+pub(crate) struct Example {
+    status: u16,
+    media_type: String,
+    /// A string where it is no JSON.
+    body: Value,
+}
 
 /// Makes schemas: of what is said, and of what is heard.
 struct Schemas {
@@ -86,6 +94,7 @@ pub(crate) fn document(examples: &Examples) -> Value {
             "headers": {
                 "X-Request-Id": {
                     "description": "The name of the request, as in the log.",
+                    "required": true,
                     "schema": {"type": "string"},
                 },
             },
@@ -118,9 +127,9 @@ const PROBLEMS: &[(u16, &str)] = &[
 
 fn refusal(status: u16, why: &str, problem: &schemars::Schema) -> Value {
     let mut headers = json!({"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}});
-    let seconds = json!({"description": "Seconds.", "schema": {"type": "integer"}});
+    let seconds = json!({"description": "Seconds.", "required": true, "schema": {"type": "integer"}});
     match status {
-        401 => headers["WWW-Authenticate"] = json!({"schema": {"type": "string"}}),
+        401 => headers["WWW-Authenticate"] = json!({"required": true, "schema": {"type": "string"}}),
         429 | 503 => headers["Retry-After"] = seconds,
         _ => {}
     }

@@ -5,7 +5,7 @@ use narrowgate_platform::model::access::Needs;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::{Examples, Schemas, operation_id, told_of};
+use super::{Example, Examples, Schemas, operation_id, told_of};
 use crate::api::{Answer, Row, Shape};
 
 /// Parts of paths, each with what it is and an example.
@@ -57,8 +57,8 @@ pub(super) fn operation(schemas: &mut Schemas, row: &Row, examples: &Examples) -
         "parameters": parameters,
         "responses": responses(schemas, row, examples.get(&id)),
     });
-    if let Some((media_type, shape)) = row.sketch.body {
-        operation["requestBody"] = body(&mut schemas.heard, row, media_type, shape);
+    if !row.sketch.bodies.is_empty() {
+        operation["requestBody"] = body(&mut schemas.heard, row);
     }
     operation
 }
@@ -158,23 +158,24 @@ fn without_null(mut schema: Value) -> Value {
     schema
 }
 
-fn body(heard: &mut SchemaGenerator, row: &Row, media_type: &str, shape: Shape) -> Value {
-    let told = told_of(row);
-    let mut content = json!({"schema": shape(heard)});
-    if !told.body.is_empty() {
-        content["example"] = serde_json::from_str(told.body).expect("the example is JSON");
-    }
-    if shape(heard) == Schema::default() {
-        content = json!({});
-    }
-    let mut contents = Map::from_iter([(media_type.to_owned(), content.clone())]);
-    if row.method == Method::PATCH {
-        contents.insert("application/merge-patch+json".to_owned(), content);
+fn body(heard: &mut SchemaGenerator, row: &Row) -> Value {
+    let example = told_of(row).body;
+    let mut contents = Map::new();
+    for (media_type, shape) in &row.sketch.bodies {
+        let schema = shape(heard);
+        let mut content = if schema == Schema::default() { json!({}) } else { json!({"schema": schema}) };
+        if *media_type == "application/json" && !example.is_empty() {
+            content["example"] = serde_json::from_str(example).expect("the example is JSON");
+        }
+        if row.method == Method::PATCH {
+            contents.insert("application/merge-patch+json".to_owned(), content.clone());
+        }
+        contents.insert((*media_type).to_owned(), content);
     }
     json!({"required": true, "content": contents})
 }
 
-fn responses(schemas: &mut Schemas, row: &Row, example: Option<&(u16, Value)>) -> Value {
+fn responses(schemas: &mut Schemas, row: &Row, example: Option<&Example>) -> Value {
     let mut responses = Map::new();
     for answer in &row.sketch.answers {
         let schema = Value::from((answer.shape)(&mut schemas.said));
@@ -185,8 +186,10 @@ fn responses(schemas: &mut Schemas, row: &Row, example: Option<&(u16, Value)>) -
             other if other == schema => schema,
             other => json!({"anyOf": [other, schema]}),
         };
-        if let Some((_, example)) = example.filter(|(status, _)| *status == answer.status) {
-            response["content"][answer.media_type]["example"] = example.clone();
+        let is_of_it =
+            |example: &&Example| (example.status, &*example.media_type) == (answer.status, answer.media_type);
+        if let Some(example) = example.filter(is_of_it) {
+            response["content"][answer.media_type]["example"] = example.body.clone();
         }
     }
     for status in problems(row) {
@@ -205,7 +208,11 @@ fn empty(answer: &Answer) -> Value {
     };
     let mut headers = json!({"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}});
     if answer.is_tagged {
-        headers["ETag"] = json!({"description": "For `If-Match`.", "schema": {"type": "string"}});
+        headers["ETag"] = json!({
+            "description": "For `If-Match`.",
+            "required": true,
+            "schema": {"type": "string"},
+        });
     }
     json!({"description": what, "headers": headers, "content": {}})
 }
@@ -213,15 +220,17 @@ fn empty(answer: &Answer) -> Value {
 /// Statuses of the problems that it may answer.
 fn problems(row: &Row) -> Vec<u16> {
     let sketch = &row.sketch;
-    let names_something = row.path.contains('{') || sketch.query.is_some() || sketch.body.is_some();
+    let names_something = row.path.contains('{') || sketch.query.is_some() || !sketch.bodies.is_empty();
     let mut statuses = vec![401, 403, 429, 503];
     if names_something {
         statuses.extend([400, 404, 422]);
     }
-    if row.method != Method::GET {
+    // A device by one name may be one of several.
+    let is_by_name = row.path.contains("/devices/{device}") && !row.path.contains("{product}");
+    if row.method != Method::GET || is_by_name || row.path.ends_with("/api/v1/events") {
         statuses.push(409);
     }
-    if sketch.body.is_some() {
+    if !sketch.bodies.is_empty() {
         statuses.extend([408, 413, 415]);
     }
     if sketch.takes_condition {

@@ -1,10 +1,20 @@
 //! The document is that of the code, and its examples are what it says.
 
-use std::{collections::BTreeSet, env, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    path::Path,
+};
 
+use narrowgate_api::access::Role;
 use serde_json::Value;
 
-use super::{check::faults, document, name, told::TOLD, world::examples};
+use super::{
+    check::faults,
+    document, name, operation_id,
+    told::TOLD,
+    world::{Keys, examples, request, world},
+};
 use crate::{api::rows, openapi::DOCUMENT};
 
 /// Where it is checked in.
@@ -58,6 +68,38 @@ fn every_operation_has_an_example_that_is_what_its_schema_says() {
         }
         assert_eq!(answered, 1, "{name} has one example of an answer");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bounds_of_a_page_are_those_of_the_server() {
+    let world = world(None).await;
+    let (image, command) = world.furnish().await;
+    let token = world.token("administrator", Role::Administrator, None).await;
+    let keys = Keys { product: "pk-1", device: "dk-1", image: &image, command: &command };
+    let document: Value = serde_json::from_str(DOCUMENT).expect("it is JSON");
+    let operations: BTreeMap<_, _> =
+        operations(&document).map(|(_, operation)| (operation["operationId"].as_str(), operation)).collect();
+    let mut bounds = 0;
+    for row in rows() {
+        let id = operation_id(&row);
+        let parameters = operations[&Some(&*id)]["parameters"].as_array().expect("a list");
+        let Some(limit) = parameters.iter().find(|parameter| parameter["name"] == "limit") else { continue };
+        let bound =
+            |word: &str| limit["schema"][word].as_i64().unwrap_or_else(|| panic!("{id} has no {word}"));
+        for (limit, is_right) in [
+            (bound("minimum") - 1, false),
+            (bound("minimum"), true),
+            (bound("maximum"), true),
+            (bound("maximum") + 1, false),
+        ] {
+            let mut request = request(&row, keys, Some(&token));
+            *request.uri_mut() = format!("{}?limit={limit}", request.uri()).parse().expect("it is a path");
+            let (status, body) = world.ask(request).await;
+            assert_eq!(status.is_success(), is_right, "{id}?limit={limit}: {status} {body}");
+            bounds += 1;
+        }
+    }
+    assert!(bounds >= 60, "{bounds}");
 }
 
 /// Method and path of each operation, with what is said of it.

@@ -6,13 +6,13 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     http::{Method, Request, StatusCode, header},
-    response::Response,
 };
 use narrowgate_api::{
     access::{NewToken, NewUnit, Role},
     device::{NamedDevice, NewDeviceRequest},
     firmware::{ImagePieceQuery, NewImage, NewRollout},
     fleet::{Disk, Host},
+    problem::MEDIA_TYPE,
     product::NewProduct,
     script::PublishScript,
 };
@@ -33,7 +33,7 @@ use serde_json::{Value, value::RawValue};
 use tower::ServiceExt as _;
 
 use super::{
-    Examples,
+    Example, Examples,
     operation::QUERY,
     operation_id,
     told::{FIRMWARE, TOLD},
@@ -104,7 +104,7 @@ impl World {
 
     /// A device that has been online, reported and got a command; a model, a script, a rollout and a token.
     /// The ids of the image and of the command.
-    async fn furnish(&self) -> (String, String) {
+    pub(super) async fn furnish(&self) -> (String, String) {
         let image = self.fill().await;
         self.token("ci", Role::Viewer, None).await;
         let model = RawValue::from_string(MODEL.to_owned()).expect("it is JSON");
@@ -184,24 +184,30 @@ impl World {
         made.token.expose().to_owned()
     }
 
-    /// The answer, and its body where it is JSON.
+    /// The status of the answer, and its body.
     pub(crate) async fn ask(&self, request: Request<Body>) -> (StatusCode, Value) {
-        let response = self.respond(request).await;
-        let status = response.status();
-        let id = response.headers().get("x-request-id").expect("every answer has it").clone();
-        let kind = response.headers().get(header::CONTENT_TYPE).cloned();
-        let body = to_bytes(response.into_body(), 1 << 20).await.expect("it ends");
-        let mut body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        if kind.is_some_and(|kind| kind == "application/problem+json") {
-            let said = body.as_object_mut().expect("a problem is an object").remove("requestId");
-            assert_eq!(said.as_ref().and_then(Value::as_str), id.to_str().ok());
-            assert_eq!(body["status"], status.as_u16());
-        }
-        (status, body)
+        let Example { status, body, .. } = self.example(request).await;
+        (StatusCode::from_u16(status).expect("it is one"), body)
     }
 
-    async fn respond(&self, request: Request<Body>) -> Response {
-        self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {})
+    /// The answer, without the name of the request.
+    async fn example(&self, request: Request<Body>) -> Example {
+        let response = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+        let status = response.status().as_u16();
+        let id = response.headers().get("x-request-id").expect("every answer has it").clone();
+        let media_type = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let media_type = media_type.and_then(|kind| kind.split(';').next()).unwrap_or_default().to_owned();
+        let body = to_bytes(response.into_body(), 1 << 20).await.expect("it ends");
+        let mut body = match &*media_type {
+            "application/json" | MEDIA_TYPE => serde_json::from_slice(&body).expect("it is JSON"),
+            _ => Value::from(String::from_utf8_lossy(&body)),
+        };
+        if media_type == MEDIA_TYPE {
+            let said = body.as_object_mut().expect("a problem is an object").remove("requestId");
+            assert_eq!(said.as_ref().and_then(Value::as_str), id.to_str().ok());
+            assert_eq!(body["status"], status);
+        }
+        Example { status, media_type, body }
     }
 }
 
@@ -242,15 +248,15 @@ pub(crate) async fn examples() -> Examples {
         let token = world.token("administrator", Role::Administrator, None).await;
         let keys = Keys { product: "pk-1", device: "dk-1", image: &image, command: &command };
         world.make_way(&operation_id(&row), &image).await;
-        let answer = world.ask(request(&row, keys, Some(&token))).await;
-        let answer = match &*operation_id(&row) {
+        let fixed = |media_type: &str, body| Example { status: 200, media_type: media_type.into(), body };
+        let example = match &*operation_id(&row) {
             // Only for the owner, on the control socket.
-            "holdWrites" => (StatusCode::OK, serde_json::json!({"batch": 7})),
+            "holdWrites" => fixed("application/json", serde_json::json!({"batch": 7})),
             // Only of a server that has devices.
-            "listen" => (StatusCode::OK, Value::from(STREAM)),
-            _ => answer,
+            "listen" => fixed("text/event-stream", Value::from(STREAM)),
+            _ => world.example(request(&row, keys, Some(&token))).await,
         };
-        examples.insert(operation_id(&row), (answer.0.as_u16(), answer.1));
+        examples.insert(operation_id(&row), example);
     }
     assert_eq!(TOLD.len(), examples.keys().filter(|id| !id.ends_with("ByName")).count(), "one is not there");
     examples

@@ -1,5 +1,6 @@
 //! A table test of all verbs: the command line's call, its route, and the method of the operator's service.
 
+mod commands;
 mod models;
 mod scripts;
 mod units;
