@@ -6,8 +6,9 @@
 //! 1. a handshake whose Finished was rejected, the oldest first;
 //! 2. one that has stood still for longer than a slow round trip ([`AdmissionLimits::slow_round_trip`]), the
 //!    oldest first;
-//! 3. at the limit of all, for an address with less than half of what the busiest one has: the newest of the
-//!    busiest that has not gone on yet, so a few addresses cannot keep all others out;
+//! 3. at the limit of all, for an address with less than half of what the busiest one has, where that has one
+//!    in sixteen of all places or more: the newest of the busiest that has not gone on yet, so a few addresses
+//!    cannot keep all others out, and a few devices behind one address are not taken for such;
 //! 4. at the limit of all: the oldest that has a passing place and has not gone on yet.
 //!
 //! Else the hello is dropped, which costs nothing: its client sends it again. So a handshake that is young is
@@ -72,6 +73,9 @@ const WASTED_PART: usize = 16;
 /// others; what is near is through one before it is needed again: at 10,000 hellos a second 1,250 of them
 /// last for 125 ms, and 10,000 for a second.
 const PASSING_PART: usize = 16;
+
+/// An address that has one in so many of all places, or more, may be too busy for others.
+const BUSY_PART: usize = 16;
 
 /// How many of the oldest handshakes are looked at for one that has stood still. Younger ones may have stood
 /// still for longer, but not by more than the time until these are over.
@@ -293,7 +297,7 @@ impl Admission {
         }
         let waits = |held: &Held| !progress(held.slot).went_on;
         let of_busiest = || {
-            let busiest = self.by_address.get(&self.much_busier_than(address)?)?;
+            let busiest = self.by_address.get(&self.much_busier_than(address, limits)?)?;
             let mut newest = busiest.waiting.iter().rev().take(LOOKED_AT).map(Held::new);
             newest.find(waits).map(Place::Taken)
         };
@@ -304,11 +308,11 @@ impl Admission {
         self.all.worst(stands_still).or_else(of_busiest).or_else(passing)
     }
 
-    /// The busiest address, if this one has less than half of what that one has.
-    fn much_busier_than(&self, address: IpAddr) -> Option<IpAddr> {
+    /// The busiest address, if this one has less than half of what that one has, and that is much.
+    fn much_busier_than(&self, address: IpAddr, limits: &AdmissionLimits) -> Option<IpAddr> {
         let &(count, busiest) = self.by_rank.last()?;
         let own = self.by_address.get(&address).map_or(0, Line::len);
-        (2 * (own + 1) <= count).then_some(busiest)
+        (2 * (own + 1) <= count && count >= limits.handshakes_max / BUSY_PART).then_some(busiest)
     }
 
     /// Whether this address floods, or all together do and this one has its share.
@@ -316,7 +320,9 @@ impl Admission {
         let own = self.by_address.get(&address);
         if own.is_some_and(|own| own.is_flood(now, limits.handshakes_per_address_max)) {
             Floods::Address
-        } else if self.all.is_flood(now, limits.handshakes_max) && self.much_busier_than(address).is_none() {
+        } else if self.all.is_flood(now, limits.handshakes_max)
+            && self.much_busier_than(address, limits).is_none()
+        {
             Floods::All
         } else {
             Floods::No

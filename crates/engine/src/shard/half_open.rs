@@ -152,15 +152,22 @@ impl Shard {
             asked: None,
             armed: u64::MAX,
         });
-        // With room for twice as many the map does not grow where they come and go: places of those that went
-        // are not always free at once.
-        let missing = (2 * self.handshakes.len()).saturating_sub(self.handshake_by_path.capacity());
-        if missing > 0 {
-            self.handshake_by_path.reserve(self.handshake_by_path.len() + missing);
-        }
+        self.widen_paths();
         self.handshake_by_path.insert(path, slot);
         self.stats.count(Counter::HandshakesBegun);
         self.drive_handshake(now, slot);
+    }
+
+    /// Makes room for twice as many as there are, at most for twice as many as may be. Where they come and go,
+    /// places of those that went are not always free at once, and a map that is more than half full grows for
+    /// it.
+    fn widen_paths(&mut self) {
+        let room = self.path_room;
+        let wanted = (2 * room).max(64).min(2 * self.config.admission.handshakes_max);
+        if 2 * self.handshakes.len() > room && wanted > room {
+            self.path_room = wanted;
+            self.handshake_by_path.reserve(wanted.saturating_sub(self.handshake_by_path.len()));
+        }
     }
 
     /// The peer has begun anew: the new handshake has the place of the old one, and its age.
@@ -319,6 +326,7 @@ impl Shard {
             // After a flood: free the memory.
             self.handshakes.shrink_to_fit();
             self.handshake_by_path.shrink_to_fit();
+            self.path_room = 0;
         }
         half_open
     }

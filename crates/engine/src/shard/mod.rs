@@ -135,6 +135,8 @@ pub struct Shard {
     listener: Listener,
     handshakes: Slab<HalfOpen>,
     handshake_by_path: HashMap<Path, u32, foldhash::fast::RandomState>,
+    /// For how many paths that map was given room.
+    path_room: usize,
     handshakes_begun: u32,
     logins: Logins,
     leavings: Leavings,
@@ -185,6 +187,7 @@ impl Shard {
             listener,
             handshakes: Slab::new(),
             handshake_by_path: HashMap::default(),
+            path_room: 0,
             handshakes_begun: 0,
             logins: Logins::default(),
             leavings: Leavings::default(),

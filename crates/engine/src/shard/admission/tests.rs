@@ -231,6 +231,23 @@ fn while_all_others_are_held_the_passing_places_go_from_one_to_the_next() {
 }
 
 #[test]
+fn a_few_devices_behind_one_address_do_not_make_room_for_all_others() {
+    let mut door = Door::new();
+    door.limits.handshakes_max = 64;
+    let mut numbers = Vec::new();
+    let mut come = |door: &mut Door, n| door.come(n, &mut numbers);
+    for n in [1, 1, 1].into_iter().chain(2..63) {
+        come(&mut door, n);
+    }
+    let evicted: Vec<_> = (100..140).filter_map(|n| come(&mut door, n).1).collect();
+    assert_eq!(evicted.len(), 40);
+    assert!(evicted.iter().all(|slot| *slot >= 60), "three of 64 are not many: {evicted:?}");
+    door.limits.handshakes_per_address_max = 4;
+    assert_eq!(come(&mut door, 1), (Some(Stay::Passing), Some(100)));
+    assert_eq!(come(&mut door, 140).1, Some(104), "four are: the newest of theirs");
+}
+
+#[test]
 fn what_is_kept_is_not_touched_by_what_passes_and_gets_its_places_back() {
     let (mut door, mut numbers) = full();
     for round in 0..200_u16 {
