@@ -13,8 +13,8 @@ pub(super) static HANDSHAKES_MAX: Key<Number<usize>> = Key {
     name: "admission.handshakes_max",
     default: "20000",
     accepts: Number(1..=1_000_000),
-    help: "handshakes under way per shard; beyond it one that was rejected, stands still or has a passing place \
-           (one in sixteen) makes room, or the hello is dropped",
+    help: "handshakes under way per shard; beyond it one that was rejected, stands still or has a passing \
+           place (one in sixteen) makes room, or the hello is dropped",
 };
 
 pub(super) static HANDSHAKES_PER_ADDRESS_MAX: Key<Number<usize>> = Key {
