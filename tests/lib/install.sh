@@ -117,6 +117,20 @@ install_learning() {
         die "pip cannot install AALpy; the reason stands above" "$venv/bin/pip config debug"
 }
 
+# What makes requests of the API's document, and validators of schemas, in an environment of their own.
+install_schema() {
+    local venv=$tools/schema-venv
+    "$venv/bin/python" - 2>/dev/null <<'PYTHON' && return
+import importlib.metadata as installed, jsonschema_rs, schemathesis
+assert installed.version("schemathesis") == "4.32.5"
+PYTHON
+    echo "tests/run install: schemathesis"
+    rm -rf "$venv"
+    python3 -m venv "$venv" || die "no virtual environment for Python" "apt-get install python3-venv"
+    "$venv/bin/pip" install -q --disable-pip-version-check -r "$tests/schema/requirements.txt" ||
+        die "pip cannot install schemathesis; the reason stands above" "$venv/bin/pip config debug"
+}
+
 # Mbed TLS 3.6 as one shared library. Debian has 2.28, which lacks the Connection ID of RFC 9146.
 build_mbedtls() {
     local library=$tools/mbedtls/libmbedtls.so stamp=$tools/mbedtls/$mbedtls_crate-$mbedtls_crate_version
@@ -176,6 +190,7 @@ install_python_mbedtls
 install_cbor2
 install_node_dtls
 install_learning
+install_schema
 install_promtool
 build_mbedtls
 echo "tests/run install: all tools are there ($tools)"

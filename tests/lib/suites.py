@@ -56,6 +56,7 @@ SUITES = {
         "what a loss of power leaves of the disk, rebuilt from system calls", "power_cut", tools=True
     ),
     "learning": Package("the handshake's state machine, learnt from the wire", "learning", tools=True),
+    "schema": Package("the HTTP API with inputs that are made of its document", "schema", tools=True),
     "crash": Package(
         "kill -9, named points, failing system calls, a full disk, damaged files", "crash", tools=True
     ),
@@ -90,6 +91,7 @@ EVERYTHING = (
     ("interop",),
     ("power-cut", "--cuts", "100"),
     ("learning",),
+    ("schema", "--quick"),
     ("crash", "--quick"),
     ("interrupt",),
 )
