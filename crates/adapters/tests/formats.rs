@@ -54,7 +54,7 @@ use narrowgate_platform::{
                 append, at, history, issue, login, presence, product, refusal, report, report_arriving,
                 resumed, shown, write,
             },
-            properties,
+            properties, users,
         },
     },
 };
@@ -188,6 +188,7 @@ fn fill_second_day(store: &SqliteStore, devices: [DeviceId; 7], off: Product) {
     fill_scripts(store);
     firmware::fill(store, "meters", [online, offline]);
     access::fill(store);
+    users::fill(store);
 }
 
 /// Only from format 12 on: a draft, and two versions of a script, the second of which was rolled back.
@@ -297,6 +298,7 @@ fn reads(store: &SqliteStore) -> String {
         of_device(&mut out, store, id);
     }
     out += &access::lines(store);
+    out += &users::lines(store);
     out += &firmware::lines(store);
     log_lines(&mut out, "refusals", &block_on(store.refusals(Part::first(100))).unwrap());
     let mut recovered = block_on(store.recover()).unwrap();

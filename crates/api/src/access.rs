@@ -89,7 +89,7 @@ pub struct Me {
     /// The name of the token; left out of the owner, who asks on the control socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// `owner`; left out of a token.
+    /// The name of the user who has logged in, or `owner`; left out of a token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// What the caller may do.

@@ -36,4 +36,5 @@ pub mod query;
 pub mod script;
 pub mod secret;
 pub mod time;
+pub mod user;
 pub mod words;

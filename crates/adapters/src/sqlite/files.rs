@@ -49,8 +49,8 @@ pub(super) struct Format {
 pub(super) const REGISTRY: Format = Format {
     name: "registry",
     application_id: u32::from_be_bytes(*b"NGre"),
-    version: 14,
-    former: &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13],
+    version: 15,
+    former: &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14],
     schema: schema::registry::schema,
     tables: &["meta", "products", "devices", "latest", "marks"],
     later_tables: &[
@@ -64,6 +64,8 @@ pub(super) const REGISTRY: Format = Format {
         (13, "versions"),
         (14, "units"),
         (14, "tokens"),
+        (15, "users"),
+        (15, "user_sessions"),
     ],
     moved_out: &[(LOGS_SINCE, "log"), (LOGS_SINCE, "presence")],
     heals_indexes: true,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::model::Model;
+use super::{model::Model, users::Users};
 use crate::{
     ids::DEFAULT_OU,
     model::access::{Scope, Token, Unit},
@@ -16,12 +16,13 @@ pub(super) struct Access {
     /// All but the default one, in order of creation.
     units: Vec<Unit>,
     tokens: BTreeMap<String, Token>,
+    users: Users,
 }
 
 impl Model {
     /// Reads, as [`crate::ports::Registry::access`] does.
     pub fn access(&self, query: AccessQuery) -> AccessFound {
-        let Access { units, tokens } = &self.access;
+        let Access { units, tokens, users } = &self.access;
         match query {
             AccessQuery::Units => AccessFound::Units(Page { items: units.clone(), ..Page::empty() }),
             AccessQuery::Tokens => {
@@ -30,13 +31,13 @@ impl Model {
             AccessQuery::TokenOf(hash) => {
                 AccessFound::Token(tokens.values().find(|token| token.hash == hash).cloned())
             }
+            AccessQuery::User(query) => AccessFound::User(users.read(&query)),
         }
     }
 
     /// Passes where there is such a unit.
     pub(super) fn check_unit(&self, ou: &str) -> Result<(), StoreError> {
-        let is_known = ou == DEFAULT_OU || self.access.units.iter().any(|unit| unit.ou == ou);
-        is_known.then_some(()).ok_or_else(|| AccessChange::no_unit(ou))
+        check_unit(&self.access.units, ou)
     }
 
     pub(super) fn change_access(&mut self, change: &AccessChange) -> Result<(), StoreError> {
@@ -68,7 +69,16 @@ impl Model {
                 let removed = self.access.tokens.remove(name);
                 removed.ok_or_else(|| AccessChange::no_token(name))?;
             }
+            AccessChange::User(change) => {
+                let Access { units, users, .. } = &mut self.access;
+                users.change(change, |ou| check_unit(units, ou))?;
+            }
         }
         Ok(())
     }
+}
+
+fn check_unit(units: &[Unit], ou: &str) -> Result<(), StoreError> {
+    let is_known = ou == DEFAULT_OU || units.iter().any(|unit| unit.ou == ou);
+    is_known.then_some(()).ok_or_else(|| AccessChange::no_unit(ou))
 }

@@ -23,6 +23,7 @@ mod properties;
 mod purge;
 mod scripts;
 mod search;
+mod users;
 
 use std::sync::{Mutex, PoisonError};
 

@@ -85,6 +85,15 @@ pub enum Caller {
         /// Where.
         scope: Scope,
     },
+    /// A user who has logged in with a browser.
+    User {
+        /// What the user is called.
+        name: String,
+        /// What the user may do.
+        role: Role,
+        /// Where.
+        scope: Scope,
+    },
 }
 
 impl Caller {
@@ -92,7 +101,7 @@ impl Caller {
     pub fn role(&self) -> Role {
         match self {
             Self::Owner => Role::Administrator,
-            Self::Token { role, .. } => *role,
+            Self::Token { role, .. } | Self::User { role, .. } => *role,
         }
     }
 
@@ -100,7 +109,7 @@ impl Caller {
     pub fn unit(&self) -> Option<&str> {
         match self {
             Self::Owner => None,
-            Self::Token { scope, .. } => scope.unit(),
+            Self::Token { scope, .. } | Self::User { scope, .. } => scope.unit(),
         }
     }
 }
@@ -117,7 +126,7 @@ pub enum Needs {
     Administer,
     /// It reads what is about all units.
     ReadAll,
-    /// It makes units and tokens.
+    /// It makes units, tokens and users.
     AdministerAll,
     /// It holds up everybody: only for the owner on the control socket.
     Own,
@@ -158,6 +167,7 @@ mod tests {
     fn each_need_is_met_by_these_callers() {
         use Needs::{Administer, AdministerAll, Operate, Own, Read, ReadAll};
         let token = |role, scope| Caller::Token { name: "t".into(), role, scope };
+        let user = |role, scope| Caller::User { name: "u".into(), role, scope };
         let unit = || Scope::Unit("o1".into());
         for (caller, may) in [
             (Caller::Owner, vec![Read, Operate, Administer, ReadAll, AdministerAll, Own]),
@@ -167,6 +177,9 @@ mod tests {
             (token(Role::Operator, unit()), vec![Read, Operate]),
             (token(Role::Administrator, Scope::All), vec![Read, Operate, Administer, ReadAll, AdministerAll]),
             (token(Role::Administrator, unit()), vec![Read, Operate, Administer]),
+            (user(Role::Viewer, Scope::All), vec![Read, ReadAll]),
+            (user(Role::Operator, unit()), vec![Read, Operate]),
+            (user(Role::Administrator, Scope::All), vec![Read, Operate, Administer, ReadAll, AdministerAll]),
         ] {
             for needs in [Read, Operate, Administer, ReadAll, AdministerAll, Own] {
                 assert_eq!(needs.permits(&caller), may.contains(&needs), "{caller:?} {needs:?}");

@@ -14,3 +14,4 @@ pub mod product;
 pub mod property;
 pub mod retention;
 pub mod thing_model;
+pub mod user;

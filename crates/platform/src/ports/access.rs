@@ -1,6 +1,6 @@
-//! Organisation units and tokens in the registry.
+//! Organisation units and tokens in the registry; users stand in a module of their own.
 
-use super::{PortFuture, Registry, StoreError};
+use super::{PortFuture, Registry, StoreError, UserChange, UserFound, UserQuery};
 use crate::{
     firmware::Sha256Sum,
     model::access::{Token, Unit},
@@ -15,7 +15,7 @@ pub const UNITS_MAX: usize = 1000;
 pub const TOKENS_MAX: usize = 1000;
 
 /// What to read. By name: [`AccessReads`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessQuery {
     /// All organisation units but the default one, in order of creation.
     Units,
@@ -23,6 +23,8 @@ pub enum AccessQuery {
     Tokens,
     /// The token whose text has this SHA-256.
     TokenOf(Sha256Sum),
+    /// Users and their sessions.
+    User(UserQuery),
 }
 
 /// What was read.
@@ -34,6 +36,8 @@ pub enum AccessFound {
     Tokens(Page<Token>),
     /// One, where there is one.
     Token(Option<Token>),
+    /// Users or a session.
+    User(UserFound),
 }
 
 impl AccessFound {
@@ -55,6 +59,8 @@ pub enum AccessChange {
         /// What it is called.
         name: String,
     },
+    /// Changes users or their sessions.
+    User(UserChange),
 }
 
 /// The words of every store for what it refuses.
@@ -74,6 +80,8 @@ impl AccessChange {
         let (what, key) = match self {
             Self::AddUnit(unit) => ("organisation unit", &unit.name),
             Self::AddToken(Token { name, .. }) | Self::RevokeToken { name } => ("token", name),
+            Self::User(UserChange::Add(user)) => ("user", &user.name),
+            Self::User(_) => return UserChange::is_another(),
         };
         StoreError::Exists { what, key: key.clone() }
     }

@@ -15,6 +15,7 @@ mod registry;
 mod scripts;
 mod search;
 mod sessions;
+mod users;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -43,6 +44,10 @@ pub use self::{
     },
     search::{DeviceOrder, DeviceSearch, DevicesFound},
     sessions::{LiveSessions, NobodyConnected, RawBody},
+    users::{
+        NoPasswords, NotHashed, Passwords, SESSIONS_OF_USER_MAX, USERS_MAX, UserChange, UserFound, UserQuery,
+        UserReads,
+    },
 };
 use crate::{ids::UnixMillis, memory::MemoryImages};
 

@@ -10,8 +10,11 @@ use crate::{
     device_api::MessageLimit,
     firmware::{IMAGE_BYTES_MAX, ServerName},
     ids::{DEFAULT_OU, DeviceId, DeviceName},
-    model::{access::Caller, product::Product, retention::RetentionClass},
-    ports::{Clock, Entropy, History, Images, Journal, NoScripts, Registry, Scripts, StoreError, Stores},
+    model::{access::Caller, product::Product, retention::RetentionClass, user::SessionTimes},
+    ports::{
+        Clock, Entropy, History, Images, Journal, NoPasswords, NoScripts, Passwords, Registry, Scripts,
+        StoreError, Stores,
+    },
     rules::names,
     secret::Secret,
 };
@@ -29,6 +32,10 @@ pub(super) struct Registrar {
     pub(super) entropy: Arc<dyn Entropy>,
     /// What runs the scripts of products.
     pub(super) scripts: Arc<dyn Scripts>,
+    /// What hashes the passwords of users.
+    pub(super) passwords: Arc<dyn Passwords>,
+    /// How long sessions of users last.
+    pub(super) session_times: SessionTimes,
     /// The bytes of images of firmware.
     pub(super) images: Arc<dyn Images>,
     /// Bytes of the largest one.
@@ -58,6 +65,8 @@ impl Registrar {
             clock,
             entropy,
             scripts,
+            passwords: Arc::new(NoPasswords),
+            session_times: SessionTimes::default(),
             retention_classes,
             image_bytes_max,
             message_limit: MessageLimit::default(),
@@ -91,6 +100,7 @@ impl Registrar {
         match &*self.caller {
             Caller::Owner => "owner".to_owned(),
             Caller::Token { name, .. } => format!("token {name}"),
+            Caller::User { name, .. } => format!("user {name}"),
         }
     }
 

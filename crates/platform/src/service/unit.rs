@@ -26,7 +26,7 @@ use crate::{
     ports::{
         AccessChange, AccessFound, AccessQuery, Change, Changed, DeviceQuery, DeviceSearch, DevicesFound,
         FirmwareChange, FirmwareFound, FirmwareQuery, FirmwareReads as _, PortFuture, Registry, SimilarNames,
-        StoreError,
+        StoreError, UserChange, UserFound, UserQuery,
     },
     rules::{
         models::{ModelVersion, VersionedModel},
@@ -105,6 +105,7 @@ impl UnitRegistry {
             Change::Access(AccessChange::AddUnit(unit)) => Err(AccessChange::no_unit(&unit.ou)),
             Change::Access(AccessChange::AddToken(token)) => Err(AccessChange::no_token(&token.name)),
             Change::Access(AccessChange::RevokeToken { name }) => Err(AccessChange::no_token(name)),
+            Change::Access(AccessChange::User(change)) => Err(UserChange::no_user(change.whom())),
             Change::RenameDevice { .. }
             | Change::SetDeviceEnabled { .. }
             | Change::ResetDevice { .. }
@@ -308,12 +309,17 @@ impl Registry for UnitRegistry {
         Box::pin(self.own_firmware(query))
     }
 
-    /// Units and tokens are those of all: there are none.
+    /// Units, tokens and users are those of all: there are none.
     fn access(&self, query: AccessQuery) -> PortFuture<'_, Result<AccessFound, StoreError>> {
         Box::pin(ready(Ok(match query {
             AccessQuery::Units => AccessFound::Units(Page::empty()),
             AccessQuery::Tokens => AccessFound::Tokens(Page::empty()),
             AccessQuery::TokenOf(_) => AccessFound::Token(None),
+            AccessQuery::User(UserQuery::All) => AccessFound::User(UserFound::All(Page::empty())),
+            AccessQuery::User(UserQuery::Named(_) | UserQuery::OfLink(_)) => {
+                AccessFound::User(UserFound::One(None))
+            }
+            AccessQuery::User(UserQuery::OfSession(_)) => AccessFound::User(UserFound::Session(None)),
         })))
     }
 

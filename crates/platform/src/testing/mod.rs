@@ -3,6 +3,7 @@
 //!
 //! Nothing here is for production: [`SeededEntropy`] is predictable on purpose.
 
+mod passwords;
 pub mod store;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
+pub use self::passwords::PlainPasswords;
 use crate::{
     ids::UnixMillis,
     ports::{Clock, Entropy},

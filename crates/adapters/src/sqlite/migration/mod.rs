@@ -41,7 +41,7 @@ use super::{
 const ROOM_BYTES: u64 = 1 << 20;
 
 /// The steps: what makes a registry of this format one of the next.
-const STEPS: [(u32, Step); 11] = [
+const STEPS: [(u32, Step); 12] = [
     (3, to_4),
     (4, to_5),
     (5, to_6),
@@ -53,6 +53,7 @@ const STEPS: [(u32, Step); 11] = [
     (11, to_12),
     (12, to_13),
     (13, to_14),
+    (14, to_15),
 ];
 
 /// Pages of the registry that are not used, from which on it is made smaller: 4 MiB.
@@ -303,6 +304,20 @@ fn to_14(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
          name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, sum INTEGER NOT NULL); \
          CREATE TABLE tokens (name TEXT PRIMARY KEY, role TEXT NOT NULL, ou TEXT, created INTEGER NOT NULL, \
          expires INTEGER, hash BLOB NOT NULL UNIQUE, sum INTEGER NOT NULL) WITHOUT ROWID",
+    );
+    added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
+}
+
+/// Format 15: users and their sessions.
+fn to_15(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
+    let added = registry.execute_batch(
+        "CREATE TABLE users (name TEXT PRIMARY KEY, role TEXT NOT NULL, ou TEXT, created INTEGER NOT NULL, \
+         enabled INTEGER NOT NULL, password TEXT, link BLOB, link_expires INTEGER, sum INTEGER NOT NULL) \
+         WITHOUT ROWID; \
+         CREATE TABLE user_sessions (n INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB NOT NULL UNIQUE, \
+         user TEXT NOT NULL, begun INTEGER NOT NULL, seen INTEGER NOT NULL, sum INTEGER NOT NULL); \
+         CREATE INDEX users_link ON users (link) WHERE link IS NOT NULL; \
+         CREATE INDEX user_sessions_user ON user_sessions (user)",
     );
     added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
 }

@@ -1,4 +1,4 @@
-//! Organisation units and tokens.
+//! Organisation units and tokens; users stand in a module of their own.
 
 use narrowgate_platform::{
     firmware::Sha256Sum,
@@ -18,7 +18,7 @@ use super::{
             sql,
         },
     },
-    Change, Registry,
+    Change, Registry, users,
 };
 
 impl Registry {
@@ -36,6 +36,7 @@ impl Registry {
                 let deleted = self.connection.prepare_cached(delete)?.execute([name])?;
                 Ok(if deleted == 0 { Err(AccessChange::no_token(name)) } else { Ok(()) })
             }
+            AccessChange::User(change) => self.change_user(change),
         }
     }
 
@@ -76,11 +77,11 @@ impl Registry {
         Ok(Ok(()))
     }
 
-    fn exists(&self, sql: &str, key: &str) -> rusqlite::Result<bool> {
+    pub(super) fn exists(&self, sql: &str, key: &str) -> rusqlite::Result<bool> {
         self.connection.prepare_cached(sql)?.query_row([key], |row| row.get(0))
     }
 
-    fn has_at_least(&self, sql: &str, count: usize) -> rusqlite::Result<bool> {
+    pub(super) fn has_at_least(&self, sql: &str, count: usize) -> rusqlite::Result<bool> {
         self.connection.prepare_cached(sql)?.query_row([count as i64], |row| row.get(0))
     }
 }
@@ -97,6 +98,7 @@ pub(in crate::sqlite) fn read(connection: &Connection, query: AccessQuery) -> ru
             AccessFound::Tokens(page(connection, sql, read_token)?)
         }
         AccessQuery::TokenOf(hash) => AccessFound::Token(token_of(connection, hash)?),
+        AccessQuery::User(query) => AccessFound::User(users::read(connection, &query)?),
     })
 }
 
@@ -107,7 +109,7 @@ fn token_of(connection: &Connection, hash: Sha256Sum) -> rusqlite::Result<Option
 }
 
 /// All rows of a table, without those that are damaged.
-fn page<T>(
+pub(super) fn page<T>(
     connection: &Connection,
     sql: &str,
     read: fn(&Row<'_>) -> rusqlite::Result<T>,
@@ -136,7 +138,7 @@ fn read_token(row: &Row<'_>) -> rusqlite::Result<Token> {
     Ok(Token { name, role, scope: ou.map_or(Scope::All, Scope::Unit), created, expires, hash })
 }
 
-fn what(row: &Row<'_>, table: &Table, word: &str) -> String {
+pub(super) fn what(row: &Row<'_>, table: &Table, word: &str) -> String {
     let name = rows::as_read(row, table.position("name")).unwrap_or_default();
     format!("the row of {word} {name}")
 }

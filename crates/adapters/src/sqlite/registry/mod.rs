@@ -19,6 +19,7 @@ mod rebuild;
 mod removal;
 pub(super) mod scripts;
 mod secrets;
+mod users;
 
 use std::{
     collections::{HashMap, HashSet},

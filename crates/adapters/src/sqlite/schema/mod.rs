@@ -16,6 +16,7 @@ pub(super) mod log;
 pub(super) mod messages;
 mod messages_2;
 pub(super) mod registry;
+pub(super) mod users;
 
 use std::sync::LazyLock;
 

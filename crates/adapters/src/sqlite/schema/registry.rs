@@ -18,6 +18,7 @@ use super::{
     access::{TOKENS, UNITS},
     firmware::{self, IMAGES, UPGRADES, VERSIONS},
     table,
+    users::{self, USER_SESSIONS, USERS},
 };
 
 table! {
@@ -213,7 +214,7 @@ table! {
 }
 
 /// All of them.
-pub(in crate::sqlite) static TABLES: [&Table; 15] = [
+pub(in crate::sqlite) static TABLES: [&Table; 17] = [
     &META,
     &PRODUCTS,
     &DEVICES,
@@ -229,6 +230,8 @@ pub(in crate::sqlite) static TABLES: [&Table; 15] = [
     &VERSIONS,
     &UNITS,
     &TOKENS,
+    &USERS,
+    &USER_SESSIONS,
 ];
 
 /// The statements that make them, with their indexes.
@@ -239,6 +242,7 @@ pub(in crate::sqlite) fn schema() -> String {
            CREATE INDEX commands_device ON commands (device, n);\n\
            CREATE INDEX commands_open ON commands (device, n) WHERE ended IS NULL;\n"
         + firmware::INDEXES
+        + users::INDEXES
         + DEVICES_ONLINE
         + ";\n"
         + DEVICES_FOUND

@@ -1,14 +1,18 @@
-//! Damage to units and tokens.
+//! Damage to units, tokens and users.
 
 use narrowgate_platform::{
     ids::DeviceName,
     model::product::Product,
-    ports::{AccessChange, AccessReads as _, Registry as _, RegistryChanges as _, StoreError},
+    ports::{
+        AccessChange, AccessReads as _, Registry as _, RegistryChanges as _, StoreError, UserChange,
+        UserReads as _,
+    },
     testing::{
         block_on,
         store::{
             access::{change, token, unit},
             fixtures::{at, new_device, product},
+            users::{self, password, session, user},
         },
     },
 };
@@ -33,6 +37,30 @@ fn a_damaged_token_opens_nothing_is_counted_and_can_be_revoked() {
     assert_eq!((page.items, page.damaged.count), (vec![token("b", 2)], 1));
     block_on(store.change_access(AccessChange::RevokeToken { name: "a".to_owned() })).unwrap();
     assert_eq!(block_on(store.tokens()).unwrap().damaged.count, 0);
+}
+
+#[test]
+fn a_damaged_user_is_nobody_is_counted_and_can_be_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let store = open(&data);
+    for (name, number) in [("a", 1), ("b", 2)] {
+        users::change(&store, UserChange::Add(Box::new(user(name)))).unwrap();
+        let (session, password) = (session(number, name), password(name));
+        users::change(&store, UserChange::BeginSession { session, password }).unwrap();
+    }
+    drop(store);
+    hurt_registry(&data, "users", "role = 'administrator' WHERE name = 'a'");
+    let store = open(&data);
+    let found = block_on(store.user("a"));
+    assert!(matches!(&found, Err(StoreError::Damaged(what)) if what.contains("user a")), "{found:?}");
+    assert!(matches!(block_on(store.session_of(session(1, "a").hash)), Err(StoreError::Damaged(_))));
+    assert_eq!(block_on(store.session_of(session(2, "b").hash)).unwrap(), Some((session(2, "b"), user("b"))));
+    let page = block_on(store.users()).unwrap();
+    assert_eq!((page.items, page.damaged.count), (vec![user("b")], 1));
+    users::change(&store, UserChange::Delete { name: "a".to_owned() }).unwrap();
+    assert_eq!(block_on(store.users()).unwrap().damaged.count, 0);
+    assert_eq!(block_on(store.session_of(session(1, "a").hash)).unwrap(), None);
 }
 
 #[test]

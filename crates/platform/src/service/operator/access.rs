@@ -47,6 +47,7 @@ impl Operator {
         let (token, user) = match caller {
             Caller::Owner => (None, Some("owner".to_owned())),
             Caller::Token { name, .. } => (Some(name.clone()), None),
+            Caller::User { name, .. } => (None, Some(name.clone())),
         };
         Me { token, user, role: caller.role(), ou: caller.unit().map(str::to_owned) }
     }

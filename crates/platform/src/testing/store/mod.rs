@@ -36,6 +36,7 @@ pub mod random;
 pub mod registry;
 pub mod scripts;
 pub mod search;
+pub mod users;
 
 /// Declares one `#[test]` for each check; `$make` names a function in scope that returns an empty store and a
 /// guard.
@@ -129,6 +130,14 @@ macro_rules! store_conformance {
                 units_and_tokens_are_limited
                 a_token_is_found_by_its_hash_until_it_is_revoked
                 a_product_belongs_to_a_unit_that_exists
+            }
+            users {
+                a_user_is_found_by_name_and_by_link
+                users_are_limited_and_belong_to_units_that_exist
+                a_link_sets_a_password_once
+                a_session_begins_with_the_password_that_was_given_and_is_seen
+                a_change_of_a_user_ends_the_sessions_of_that_user_alone
+                one_session_too_many_ends_the_oldest_of_its_user
             }
             presence {
                 the_first_login_activates_and_the_second_does_not

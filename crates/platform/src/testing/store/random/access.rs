@@ -1,6 +1,9 @@
 //! Units and tokens that are made and revoked, one after the other, and what can be read of them.
 
-use super::super::access::{token, unit};
+use super::{
+    super::access::{token, unit},
+    users,
+};
 use crate::{
     model::access::{Scope, Token},
     ports::{AccessChange, AccessReads as _, Change, Store},
@@ -8,7 +11,7 @@ use crate::{
 };
 
 /// How many forms of changes there are.
-pub(super) const FORMS: u64 = 16;
+pub(super) const FORMS: u64 = 16 + users::FORMS as u64;
 
 /// A change of the given form.
 pub(super) fn change(form: u8) -> Change {
@@ -21,7 +24,8 @@ pub(super) fn change(form: u8) -> Change {
             let scope = Scope::Unit(unit(number).ou);
             AccessChange::AddToken(Token { scope, ..token(&name, 8 + number) })
         }
-        _ => AccessChange::RevokeToken { name },
+        12..16 => AccessChange::RevokeToken { name },
+        _ => AccessChange::User(users::change(form - 16)),
     })
 }
 
@@ -34,4 +38,5 @@ pub(super) fn read(store: &dyn Store, lines: &mut Vec<String>) {
         assert_eq!(found.as_ref(), Some(token), "a token is listed as it is found by its hash");
     }
     lines.push(format!("tokens {tokens:?}"));
+    users::read(store, lines);
 }

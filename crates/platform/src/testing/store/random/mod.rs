@@ -13,6 +13,7 @@ mod operation;
 mod readout;
 mod run;
 mod scripts;
+mod users;
 mod values;
 
 pub use self::{

@@ -1,0 +1,242 @@
+//! Users and their sessions in the registry, and what hashes passwords.
+
+use super::{AccessChange, AccessFound, AccessQuery, PortFuture, Registry, RegistryChanges as _, StoreError};
+use crate::{
+    firmware::Sha256Sum,
+    model::{
+        access::{Role, Scope},
+        user::{OneTimeLink, PasswordHash, User, UserSession},
+    },
+    paging::Page,
+    secret::Secret,
+};
+
+/// Users, for the largest installation that one process serves; a list of them is one page.
+pub const USERS_MAX: usize = 1000;
+
+/// Sessions of one user; one more ends that which began first.
+pub const SESSIONS_OF_USER_MAX: usize = 16;
+
+/// What to read. By name: [`UserReads`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserQuery {
+    /// All users, by name.
+    All,
+    /// One.
+    Named(String),
+    /// The one whose one-time link has a secret with this SHA-256, whether it is valid or not any more.
+    OfLink(Sha256Sum),
+    /// The session whose secret has this SHA-256, and its user.
+    OfSession(Sha256Sum),
+}
+
+/// What was read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum UserFound {
+    /// Users, all in one page.
+    All(Page<User>),
+    /// One, where there is one.
+    One(Option<Box<User>>),
+    /// A session with its user, where there is one.
+    Session(Option<Box<(UserSession, User)>>),
+}
+
+/// A change of users or of their sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserChange {
+    /// Adds a user. `Exists` where the name is taken, `Missing` where there is no such unit, `Conflict` where
+    /// there are [`USERS_MAX`].
+    Add(Box<User>),
+    /// Changes what is said of a user, and ends the user's sessions. `Missing` where there is none, or no
+    /// such unit.
+    Update {
+        /// Whom.
+        name: String,
+        /// What the user may do.
+        role: Option<Role>,
+        /// Where.
+        scope: Option<Scope>,
+        /// Whether the user may log in.
+        is_enabled: Option<bool>,
+    },
+    /// Puts a one-time link in the place of the password and of any other link, and ends the user's sessions.
+    /// `Missing` where there is none.
+    Reset {
+        /// Whom.
+        name: String,
+        /// The new link.
+        link: OneTimeLink,
+    },
+    /// Sets the password by a one-time link, which is used up by that, and ends the user's sessions.
+    /// `Missing` where the link is none (any more). Whether it has expired is for the caller to say.
+    SetPassword {
+        /// The SHA-256 of the link's secret.
+        link: Sha256Sum,
+        /// The new password.
+        password: PasswordHash,
+    },
+    /// Removes a user, even a damaged one, with all sessions; `Missing` where there is none.
+    Delete {
+        /// Whom.
+        name: String,
+    },
+    /// Begins a session. `Missing` where there is no such user; `Conflict` where the user may not log in, or
+    /// has another password than the one that was given.
+    BeginSession {
+        /// The session.
+        session: UserSession,
+        /// What the given password was compared with.
+        password: PasswordHash,
+    },
+    /// Writes down when a session was used last; nothing where it has ended.
+    SeeSession(UserSession),
+    /// Ends a session; nothing where it has ended.
+    EndSession {
+        /// The SHA-256 of its secret.
+        hash: Sha256Sum,
+    },
+}
+
+/// The words of every store for what it refuses.
+impl UserChange {
+    /// There is no such user.
+    pub fn no_user(name: &str) -> StoreError {
+        StoreError::Missing { what: "user", key: name.to_owned() }
+    }
+
+    /// Whom it concerns, where that is said.
+    pub fn whom(&self) -> &str {
+        match self {
+            Self::Add(user) => &user.name,
+            Self::Update { name, .. } | Self::Reset { name, .. } | Self::Delete { name } => name,
+            Self::BeginSession { session, .. } | Self::SeeSession(session) => &session.user,
+            Self::SetPassword { .. } | Self::EndSession { .. } => "",
+        }
+    }
+
+    /// There is no such link.
+    pub fn no_link() -> StoreError {
+        StoreError::Missing { what: "one-time link", key: "of this text".to_owned() }
+    }
+
+    /// There is one already.
+    pub fn exists(name: &str) -> StoreError {
+        StoreError::Exists { what: "user", key: name.to_owned() }
+    }
+
+    /// There are as many as are kept.
+    pub fn is_one_too_many() -> StoreError {
+        StoreError::Conflict(format!("there are {USERS_MAX} users, and more are not kept; delete one"))
+    }
+
+    /// The user stands otherwise than the one who logs in knew.
+    pub fn is_another() -> StoreError {
+        StoreError::Conflict("the user was changed meanwhile".to_owned())
+    }
+}
+
+impl UserFound {
+    fn is_wrong(&self) -> ! {
+        panic!("the store answers another query of users than it was asked: {self:?}")
+    }
+
+    fn one(self) -> Option<User> {
+        match self {
+            Self::One(user) => user.map(|user| *user),
+            other => other.is_wrong(),
+        }
+    }
+}
+
+/// The queries of a registry by name.
+pub trait UserReads: Registry {
+    /// See [`UserQuery::All`].
+    fn users(&self) -> PortFuture<'_, Result<Page<User>, StoreError>> {
+        read(self, UserQuery::All, |found| match found {
+            UserFound::All(users) => users,
+            other => other.is_wrong(),
+        })
+    }
+
+    /// See [`UserQuery::Named`].
+    fn user<'a>(&'a self, name: &str) -> PortFuture<'a, Result<Option<User>, StoreError>> {
+        read(self, UserQuery::Named(name.to_owned()), UserFound::one)
+    }
+
+    /// See [`UserQuery::OfLink`].
+    fn user_of_link(&self, hash: Sha256Sum) -> PortFuture<'_, Result<Option<User>, StoreError>> {
+        read(self, UserQuery::OfLink(hash), UserFound::one)
+    }
+
+    /// See [`UserQuery::OfSession`].
+    fn session_of(&self, hash: Sha256Sum) -> PortFuture<'_, Result<Option<(UserSession, User)>, StoreError>> {
+        read(self, UserQuery::OfSession(hash), |found| match found {
+            UserFound::Session(found) => found.map(|found| *found),
+            other => other.is_wrong(),
+        })
+    }
+
+    /// Makes a change.
+    fn change_user(&self, change: UserChange) -> PortFuture<'static, Result<(), StoreError>> {
+        self.change_access(AccessChange::User(change))
+    }
+}
+
+impl<R: Registry + ?Sized> UserReads for R {}
+
+fn read<'a, T: 'a>(
+    registry: &'a (impl Registry + ?Sized),
+    query: UserQuery,
+    found: fn(UserFound) -> T,
+) -> PortFuture<'a, Result<T, StoreError>> {
+    let read = registry.access(AccessQuery::User(query));
+    Box::pin(async move {
+        match read.await? {
+            AccessFound::User(answer) => Ok(found(answer)),
+            other => panic!("the store answers another query of access than it was asked: {other:?}"),
+        }
+    })
+}
+
+/// Hashes passwords, slowly and away from all other work. A few at a time: more are refused.
+pub trait Passwords: Send + Sync + 'static {
+    /// What to keep of a password; `salt` is random.
+    ///
+    /// # Errors
+    /// See [`NotHashed`].
+    fn hash(&self, password: Secret, salt: [u8; 16]) -> PortFuture<'static, Result<PasswordHash, NotHashed>>;
+
+    /// Whether a password is the one that was hashed. Where there is none (`None`), it is not, and to find
+    /// out takes as long.
+    ///
+    /// # Errors
+    /// See [`NotHashed`].
+    fn is_same(
+        &self,
+        password: Secret,
+        as_in: Option<PasswordHash>,
+    ) -> PortFuture<'static, Result<bool, NotHashed>>;
+}
+
+/// Why a password was not hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotHashed {
+    /// As many wait as may.
+    Busy,
+    /// This process hashes none, or has no memory for it.
+    Unavailable,
+}
+
+/// Where no password can be hashed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoPasswords;
+
+impl Passwords for NoPasswords {
+    fn hash(&self, _: Secret, _: [u8; 16]) -> PortFuture<'static, Result<PasswordHash, NotHashed>> {
+        Box::pin(std::future::ready(Err(NotHashed::Unavailable)))
+    }
+
+    fn is_same(&self, _: Secret, _: Option<PasswordHash>) -> PortFuture<'static, Result<bool, NotHashed>> {
+        Box::pin(std::future::ready(Err(NotHashed::Unavailable)))
+    }
+}

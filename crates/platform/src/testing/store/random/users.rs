@@ -1,0 +1,61 @@
+//! Users and sessions that come and go, one after the other, and what can be read of them.
+
+use super::super::{
+    access::unit,
+    users::{link, of_session, password, session, user},
+};
+use crate::{
+    model::{
+        access::{Role, Scope},
+        user::{User, UserSession},
+    },
+    ports::{Store, UserChange, UserReads as _},
+    testing::{block_on, store::fixtures::at},
+};
+
+/// How many forms of changes there are.
+pub(super) const FORMS: u8 = 40;
+
+/// A change of the given form.
+pub(super) fn change(form: u8) -> UserChange {
+    let number = u16::from(form % 4);
+    let name = format!("user {}", number / 2);
+    match form {
+        0..4 => UserChange::Add(Box::new(User { link: Some(link(number)), ..user(&name) })),
+        4..8 => {
+            let scope = Scope::Unit(unit(number).ou);
+            UserChange::Add(Box::new(User { scope, is_enabled: number != 0, ..user(&name) }))
+        }
+        8..12 => {
+            let role = (number % 2 == 0).then_some(Role::Viewer);
+            UserChange::Update { name, role, scope: Some(Scope::Unit(unit(number).ou)), is_enabled: None }
+        }
+        12..14 => UserChange::Update { name, role: None, scope: None, is_enabled: Some(form == 12) },
+        14..16 => UserChange::Delete { name },
+        16..20 => UserChange::Reset { name, link: link(number) },
+        20..24 => UserChange::SetPassword { link: link(number).hash, password: password(&name) },
+        24..32 => {
+            let session = session(u16::from(form - 24), &name);
+            UserChange::BeginSession { session, password: password(&name) }
+        }
+        32..36 => UserChange::SeeSession(UserSession { seen: at(50), ..session(number, &name) }),
+        _ => UserChange::EndSession { hash: session(number, &name).hash },
+    }
+}
+
+/// What can be read.
+pub(super) fn read(store: &dyn Store, lines: &mut Vec<String>) {
+    let users = block_on(store.users()).expect("the store reads");
+    for user in &users.items {
+        let found = block_on(store.user(&user.name)).expect("the store reads");
+        assert_eq!(found.as_ref(), Some(user), "a user is listed as it is found by name");
+    }
+    lines.push(format!("users {users:?}"));
+    for number in 0..8 {
+        lines.push(format!("session {:?}", of_session(store, number)));
+    }
+    for number in 0..4 {
+        let found = block_on(store.user_of_link(link(number).hash)).expect("the store reads");
+        lines.push(format!("link {:?}", found.map(|user| user.name)));
+    }
+}

@@ -1,0 +1,245 @@
+//! Checks of users and their sessions.
+
+use super::{
+    access::{change as change_access, unit},
+    fixtures::at,
+};
+use crate::{
+    firmware::Sha256Sum,
+    model::{
+        access::{Role, Scope},
+        user::{OneTimeLink, PasswordHash, User, UserSession},
+    },
+    ports::{AccessChange, SESSIONS_OF_USER_MAX, Store, StoreError, USERS_MAX, UserChange, UserReads as _},
+    testing::block_on,
+};
+
+/// The hash of something.
+pub fn hash(number: u16) -> Sha256Sum {
+    let [high, low] = number.to_be_bytes();
+    Sha256Sum(std::array::from_fn(|place| if place == 0 { high } else { low }))
+}
+
+/// A user of all units with a password.
+pub fn user(name: &str) -> User {
+    User {
+        name: name.to_owned(),
+        role: Role::Operator,
+        scope: Scope::All,
+        created: at(7),
+        is_enabled: true,
+        password: Some(password(name)),
+        link: None,
+    }
+}
+
+/// What is kept of a user's password.
+pub fn password(name: &str) -> PasswordHash {
+    PasswordHash(format!("hash of {name}"))
+}
+
+/// A link.
+pub fn link(number: u16) -> OneTimeLink {
+    OneTimeLink { hash: hash(number), expires: at(100) }
+}
+
+/// A session.
+pub fn session(number: u16, name: &str) -> UserSession {
+    UserSession { hash: hash(number), user: name.to_owned(), begun: at(9), seen: at(9) }
+}
+
+/// Makes a change.
+///
+/// # Errors
+/// Those of the store.
+pub fn change(store: &dyn Store, change: UserChange) -> Result<(), StoreError> {
+    block_on(store.change_user(change))
+}
+
+fn add(store: &dyn Store, user: User) -> Result<(), StoreError> {
+    change(store, UserChange::Add(Box::new(user)))
+}
+
+fn begin(store: &dyn Store, number: u16, name: &str) -> Result<(), StoreError> {
+    change(store, UserChange::BeginSession { session: session(number, name), password: password(name) })
+}
+
+fn users(store: &dyn Store) -> Vec<User> {
+    let page = block_on(store.users()).expect("the store reads");
+    assert_eq!((page.next, page.damaged.count), (None, 0));
+    page.items
+}
+
+fn named(store: &dyn Store, name: &str) -> Option<User> {
+    block_on(store.user(name)).expect("the store reads")
+}
+
+fn of_link(store: &dyn Store, number: u16) -> Option<User> {
+    block_on(store.user_of_link(hash(number))).expect("the store reads")
+}
+
+/// A session with its user.
+pub fn of_session(store: &dyn Store, number: u16) -> Option<(UserSession, User)> {
+    block_on(store.session_of(hash(number))).expect("the store reads")
+}
+
+fn is_missing(refused: &Result<(), StoreError>, kind: &str) -> bool {
+    matches!(refused, Err(StoreError::Missing { what, .. }) if *what == kind)
+}
+
+/// Three users and two sessions, for a directory of the present format. There is a unit 3.
+///
+/// # Panics
+/// Where the store refuses one of them.
+pub fn fill(store: &dyn Store) {
+    let part = User { role: Role::Viewer, scope: Scope::Unit(unit(3).ou), ..user("Zählerin") };
+    let invited = User { password: None, link: Some(link(5)), ..user("invited") };
+    for user in [user("whole"), part, User { is_enabled: false, ..invited }] {
+        add(store, user).expect("it is new");
+    }
+    for (number, name) in [(1, "whole"), (2, "Zählerin")] {
+        begin(store, number, name).expect("the password is right");
+    }
+}
+
+/// All users and the sessions of [`fill`], one in a line; of a hash only whether there is one.
+///
+/// # Panics
+/// Where the store cannot read.
+pub fn lines(store: &dyn Store) -> String {
+    let users = users(store).into_iter().map(|user| format!("{user:?}\n"));
+    let sessions = (1..=2).filter_map(|number| of_session(store, number));
+    users.chain(sessions.map(|(session, _)| format!("{session:?}\n"))).collect()
+}
+
+/// A user comes back as it was added.
+pub fn a_user_is_found_by_name_and_by_link(store: &dyn Store) {
+    assert_eq!((users(store), named(store, "ann"), of_link(store, 1)), (vec![], None, None));
+    let ann = user("ann");
+    let bob = User { role: Role::Viewer, password: None, link: Some(link(1)), ..user("'Bób\"") };
+    let eve = User { is_enabled: false, role: Role::Administrator, link: Some(link(2)), ..user("eve") };
+    for user in [&eve, &ann, &bob] {
+        add(store, user.clone()).expect("it is new");
+    }
+    assert_eq!(users(store), [bob.clone(), ann.clone(), eve.clone()]);
+    assert_eq!((named(store, "ann"), named(store, "Ann")), (Some(ann.clone()), None));
+    assert_eq!((of_link(store, 1), of_link(store, 2), of_link(store, 3)), (Some(bob), Some(eve), None));
+    let again = add(store, User { role: Role::Viewer, ..ann });
+    assert!(matches!(&again, Err(StoreError::Exists { what: "user", .. })), "{again:?}");
+    change(store, UserChange::Delete { name: "eve".to_owned() }).expect("it is there");
+    assert_eq!((named(store, "eve"), of_link(store, 2)), (None, None));
+    assert!(is_missing(&change(store, UserChange::Delete { name: "eve".to_owned() }), "user"));
+}
+
+/// There are so many and no more.
+pub fn users_are_limited_and_belong_to_units_that_exist(store: &dyn Store) {
+    let of = |ou: &str, name: &str| User { scope: Scope::Unit(ou.to_owned()), ..user(name) };
+    assert!(is_missing(&add(store, of(&unit(3).ou, "ann")), "organisation unit"));
+    change_access(store, AccessChange::AddUnit(unit(3))).expect("it is new");
+    add(store, of(&unit(3).ou, "ann")).expect("its unit exists");
+    let update = |scope| UserChange::Update {
+        name: "ann".to_owned(),
+        role: None,
+        scope: Some(scope),
+        is_enabled: None,
+    };
+    let refused = change(store, update(Scope::Unit(unit(4).ou)));
+    assert!(is_missing(&refused, "organisation unit"), "{refused:?}");
+    change(store, update(Scope::All)).expect("it is there");
+    assert_eq!(named(store, "ann").map(|ann| ann.scope), Some(Scope::All));
+    for number in 1..USERS_MAX {
+        add(store, user(&format!("user {number}"))).expect("there is room");
+    }
+    let one_more = || add(store, user("one more"));
+    assert!(matches!(one_more(), Err(StoreError::Conflict(_))));
+    change(store, UserChange::Delete { name: "user 7".to_owned() }).expect("it is there");
+    one_more().expect("there is room again");
+}
+
+/// A password is set by the present link alone, which is used up.
+pub fn a_link_sets_a_password_once(store: &dyn Store) {
+    let reset = |number| UserChange::Reset { name: "ann".to_owned(), link: link(number) };
+    assert!(is_missing(&change(store, reset(1)), "user"));
+    add(store, user("ann")).expect("it is new");
+    begin(store, 1, "ann").expect("the password is right");
+    for number in [1, 2] {
+        change(store, reset(number)).expect("it is there");
+    }
+    let ann = named(store, "ann").expect("it is there");
+    assert_eq!((ann.password, ann.link, of_session(store, 1)), (None, Some(link(2)), None));
+    let set =
+        |number| change(store, UserChange::SetPassword { link: hash(number), password: password("another") });
+    assert!(is_missing(&set(1), "one-time link"), "another took its place");
+    set(2).expect("it is the present one");
+    let ann = named(store, "ann").expect("it is there");
+    assert_eq!((ann.password, ann.link), (Some(password("another")), None));
+    assert!(is_missing(&set(2), "one-time link"), "it was used");
+    assert_eq!(of_link(store, 2), None);
+}
+
+/// A session is found by its hash with its user as that stands now.
+pub fn a_session_begins_with_the_password_that_was_given_and_is_seen(store: &dyn Store) {
+    assert!(is_missing(&begin(store, 1, "ann"), "user"));
+    for user in [user("ann"), User { is_enabled: false, ..user("off") }] {
+        add(store, user).expect("it is new");
+    }
+    let session = session(1, "ann");
+    let with = |password| UserChange::BeginSession { session: session.clone(), password };
+    assert!(matches!(change(store, with(password("other"))), Err(StoreError::Conflict(_))));
+    assert!(matches!(begin(store, 2, "off"), Err(StoreError::Conflict(_))));
+    assert_eq!((of_session(store, 1), of_session(store, 2)), (None, None));
+    change(store, with(password("ann"))).expect("the password is right");
+    assert_eq!(of_session(store, 1), Some((session.clone(), user("ann"))));
+    let seen = UserSession { seen: at(70), ..session.clone() };
+    change(store, UserChange::SeeSession(seen.clone())).expect("the store works");
+    assert_eq!(of_session(store, 1), Some((seen.clone(), user("ann"))));
+    for _ in 0..2 {
+        change(store, UserChange::EndSession { hash: hash(1) }).expect("it is there, or was");
+        change(store, UserChange::SeeSession(seen.clone())).expect("nothing is there to be seen");
+        assert_eq!(of_session(store, 1), None);
+    }
+}
+
+/// Whoever has logged in as somebody else goes on.
+pub fn a_change_of_a_user_ends_the_sessions_of_that_user_alone(store: &dyn Store) {
+    for name in ["ann", "bob"] {
+        add(store, user(name)).expect("it is new");
+    }
+    begin(store, 9, "bob").expect("the password is right");
+    let update =
+        |role, is_enabled| UserChange::Update { name: "ann".to_owned(), role, scope: None, is_enabled };
+    let after = |is_enabled| User { role: Role::Viewer, is_enabled, ..user("ann") };
+    for (number, change_it, left) in [
+        (1, update(Some(Role::Viewer), None), Some(after(true))),
+        (2, update(None, Some(false)), Some(after(false))),
+        (3, update(None, Some(true)), Some(after(true))),
+        (4, UserChange::Delete { name: "ann".to_owned() }, None),
+    ] {
+        if number != 3 {
+            begin(store, number, "ann").expect("the password is right");
+            begin(store, 10 + number, "ann").expect("the password is right");
+        }
+        change(store, change_it).expect("it is there");
+        assert_eq!((of_session(store, number), of_session(store, 10 + number)), (None, None));
+        assert_eq!(named(store, "ann"), left);
+    }
+    assert!(is_missing(&change(store, update(None, None)), "user"));
+    assert_eq!(of_session(store, 9), Some((session(9, "bob"), user("bob"))));
+    add(store, user("ann")).expect("the name is free");
+    assert_eq!(of_session(store, 1), None, "it is another one of the same name");
+}
+
+/// A thief who logs in again and again ends sessions of this user, and none of others.
+pub fn one_session_too_many_ends_the_oldest_of_its_user(store: &dyn Store) {
+    for name in ["ann", "bob"] {
+        add(store, user(name)).expect("it is new");
+    }
+    begin(store, 500, "bob").expect("the password is right");
+    let count = u16::try_from(SESSIONS_OF_USER_MAX).expect("it is small");
+    for number in 0..count + 2 {
+        begin(store, number, "ann").expect("the password is right");
+    }
+    let left: Vec<_> = (0..count + 2).filter(|number| of_session(store, *number).is_some()).collect();
+    assert_eq!(left, (2..count + 2).collect::<Vec<_>>());
+    assert!(of_session(store, 500).is_some());
+}
