@@ -18,6 +18,7 @@ pub mod life;
 pub mod mistakes;
 pub mod models;
 pub mod names;
+pub mod passwords;
 pub mod presence;
 pub mod properties;
 pub mod psk;

@@ -194,6 +194,16 @@ impl<K: Hash + Eq + Copy> Buckets<K> {
         }
     }
 
+    /// Gives a token back that was not used; nothing where the bucket is full, or is not kept.
+    pub fn give_back(&mut self, key: K) {
+        // At most a day.
+        let every_ns = u64::try_from(self.rate.every.as_nanos()).unwrap_or(u64::MAX);
+        if let Some(place) = self.place_of(self.hasher.hash_one(key), key) {
+            let kept = self.at_mut(place);
+            kept.full = kept.full_ns().saturating_sub(every_ns) << 1;
+        }
+    }
+
     /// Whether a wish for a token would be refused.
     pub fn holds_back(&self, key: K, now: Instant) -> bool {
         self.full_at(key).is_some_and(|full_at| self.rate.take(Some(full_at), now).is_err())
@@ -324,6 +334,19 @@ mod tests {
         assert_eq!(taken(&mut buckets, 1, start + 10 * SECOND, 5), 1);
         assert_eq!(taken(&mut buckets, 1, start + 40 * SECOND, 5), 3);
         assert_eq!(taken(&mut buckets, 1, start + 10_000 * SECOND, 100), 20, "and no more than a burst");
+    }
+
+    #[test]
+    fn a_token_that_is_given_back_can_be_taken_again() {
+        let (start, mut buckets) = (start(), Buckets::new(RATE, 100));
+        buckets.give_back(1);
+        assert_eq!(taken(&mut buckets, 1, start, 100), 20);
+        for _ in 0..3 {
+            buckets.give_back(1);
+        }
+        assert_eq!(taken(&mut buckets, 1, start, 100), 3);
+        buckets.give_back(2);
+        assert_eq!(taken(&mut buckets, 2, start, 100), 20, "no more than a burst");
     }
 
     #[test]

@@ -3,52 +3,26 @@
 use narrowgate_api::{
     access::{NewToken, NewUnit, TokenCreated, TokenView, UnitView},
     page::Page as ShownPage,
-    secret::SecretText,
 };
-use sha2::{Digest as _, Sha256};
-use zeroize::Zeroizing;
 
 use super::{
     error::ServiceError,
     registrar::{Registrar, check},
+    secret_text::{Opens, hash_of},
     view,
 };
 use crate::{
     firmware::Sha256Sum,
-    hex,
     ids::{DEFAULT_OU, UnixMillis},
     model::access::{Caller, DEFAULT_UNIT_NAME, Scope, Token, Unit},
-    ports::{AccessChange, AccessReads as _, Entropy, RegistryChanges as _},
+    ports::{AccessChange, AccessReads as _, RegistryChanges as _},
     rules::names,
 };
 
-/// What the text of a token begins with, so that people and scanners recognise one.
-const TOKEN_PREFIX: &str = "ngt_";
-/// Random bytes of a token.
-const TOKEN_BYTES: usize = 32;
 /// Longest life of a token that ends, in days: what is written in another unit of time shows.
 const LIFE_DAYS_MAX: i64 = 3651;
 /// A day, in milliseconds.
 const DAY_MS: i64 = 86_400_000;
-
-/// The SHA-256 of the text of a token; `None`: the text is none.
-pub fn token_hash(text: &str) -> Option<Sha256Sum> {
-    let digits = text.strip_prefix(TOKEN_PREFIX)?;
-    let is_one = digits.len() == 2 * TOKEN_BYTES
-        && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    is_one.then(|| hash_of(text))
-}
-
-fn hash_of(text: &str) -> Sha256Sum {
-    Sha256Sum(Sha256::digest(text).into())
-}
-
-fn draw_text(entropy: &dyn Entropy) -> SecretText {
-    let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
-    entropy.fill(&mut *bytes);
-    let digits = Zeroizing::new(hex::write(&*bytes));
-    SecretText::new([TOKEN_PREFIX, &digits].concat())
-}
 
 impl Registrar {
     /// Who holds the token of this hash now; `None`: nobody, or it is not valid any more.
@@ -98,7 +72,7 @@ impl Registrar {
     /// # Errors
     /// `Invalid`; `Exists`; `Conflict` where there are too many.
     pub(super) async fn create_unit(&self, new: NewUnit) -> Result<UnitView, ServiceError> {
-        check_name(&new.name)?;
+        check_name("name", &new.name)?;
         if names::is_ou(&new.name) {
             // It could be taken for another unit.
             let message = "has the form of a unit's key".to_owned();
@@ -125,14 +99,14 @@ impl Registrar {
     /// `Invalid`; `Exists`; `Missing` where there is no such unit; `Conflict` where there are too many.
     pub(super) async fn create_token(&self, new: NewToken) -> Result<TokenCreated, ServiceError> {
         let NewToken { name, role, ou, expires_at: expires } = new;
-        check_name(&name)?;
+        check_name("name", &name)?;
         let scope = match ou {
             Some(ou) => Scope::Unit(self.unit_key(&ou).await?),
             None => Scope::All,
         };
         let created = self.clock.now();
         expires.map_or(Ok(()), |expires| check_end(created, expires))?;
-        let text = draw_text(&*self.entropy);
+        let text = Opens::Token.draw(&*self.entropy);
         let token = Token { name, role, scope, created, expires, hash: hash_of(text.expose()) };
         self.registry.change_access(AccessChange::AddToken(token.clone())).await?;
         Ok(TokenCreated { token: text, view: token_view(token) })
@@ -154,14 +128,14 @@ fn no_unit(named: &str) -> ServiceError {
 }
 
 /// A name on the command line: it begins with no dash, and has nothing that a terminal would not show.
-fn check_name(name: &str) -> Result<(), ServiceError> {
-    check("name", names::check_display_name(name))?;
+pub(super) fn check_name(field: &'static str, name: &str) -> Result<(), ServiceError> {
+    check(field, names::check_display_name(name))?;
     let message = match name.chars().next() {
         None => "is empty",
         Some('-') => "begins with a dash",
         Some(_) => return Ok(()),
     };
-    Err(ServiceError::Invalid { field: "name", message: message.to_owned() })
+    Err(ServiceError::Invalid { field, message: message.to_owned() })
 }
 
 fn check_end(created: UnixMillis, expires: UnixMillis) -> Result<(), ServiceError> {
@@ -191,7 +165,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        service::fixtures::{NOW, registrar, registrar_and_clock},
+        service::{
+            fixtures::{NOW, registrar, registrar_and_clock},
+            token_hash,
+        },
         testing::block_on,
     };
 
@@ -222,15 +199,6 @@ mod tests {
         assert_eq!(block_on(registrar.holder(hash)).expect("it reads"), None);
         let names: Vec<_> = block_on(registrar.tokens()).expect("it reads").items;
         assert_eq!(names, [made.view], "one that has expired is still listed");
-    }
-
-    #[test]
-    fn what_has_not_the_form_of_a_token_is_none() {
-        let digits = "0".repeat(64);
-        assert!(token_hash(&format!("ngt_{digits}")).is_some());
-        for text in ["", "ngt_", &digits, &format!("ngt_{}", "F".repeat(64)), &format!("ngt_{digits}0")] {
-            assert_eq!(token_hash(text), None, "{text}");
-        }
     }
 
     #[test]

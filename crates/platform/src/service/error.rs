@@ -3,7 +3,7 @@
 use crate::{
     device_api::commands::not_encoded,
     model::{command::CommandState, thing_model::Fault},
-    ports::{Fault as ScriptFault, StoreError},
+    ports::{Fault as ScriptFault, NotHashed, StoreError},
     rules::commands::NotSent,
 };
 
@@ -127,6 +127,9 @@ pub(super) enum ServiceError {
     /// The file of an image cannot be read now, which says nothing of its bytes.
     #[error("{0}")]
     Unreadable(String),
+    /// A password was not hashed, by no fault of its own.
+    #[error("{}", not_hashed(*.0))]
+    NotHashed(NotHashed),
     /// What is there does not permit it.
     #[error("{0}")]
     Conflict(String),
@@ -152,19 +155,20 @@ impl ServiceError {
             Self::Missing { what: "firmware image", .. } => Some("narrowgate firmware list"),
             Self::Missing { what: "organisation unit", .. } => Some("narrowgate ou list"),
             Self::Missing { what: "token", .. } => Some("narrowgate token list"),
+            Self::Missing { what: "user", .. } => Some("narrowgate user list"),
             Self::Missing { what: MODEL, .. } => Some("without one a product takes everything"),
             Self::Missing { what: SCRIPT | "draft", .. } => {
                 Some("script publish PK FILE publishes one; docs/scripts.md says what it must have")
             }
             Self::Script { .. } => Some("docs/scripts.md says what a script must have; script try tries one"),
-            Self::NotRun { .. } => Some("try again in some seconds"),
+            Self::NotRun { .. } | Self::NotHashed(_) => Some("try again in some seconds"),
             Self::NotEncoded { .. } => {
                 Some("script try PK --json FILE shows what the script makes of a message")
             }
             Self::Missing { .. } | Self::Invalid { .. } | Self::Property { .. } | Self::Model { .. } => None,
             Self::ModelMoved { .. } => Some("read it again, and change that one"),
             Self::Exists { what: "firmware", .. } => Some("give the new file a version of its own"),
-            Self::Exists { what: "organisation unit" | "token", .. } => Some("choose another name"),
+            Self::Exists { what: "organisation unit" | "token" | "user", .. } => Some("choose another name"),
             Self::Exists { what: "product", .. } => Some("leave out the key to have a new one generated"),
             Self::Exists { .. } => {
                 Some("a device key is unique in all products: choose another, or show the device that has it")
@@ -201,6 +205,13 @@ impl ServiceError {
                 None
             }
         }
+    }
+}
+
+fn not_hashed(why: NotHashed) -> &'static str {
+    match why {
+        NotHashed::Busy => "many log in at this moment",
+        NotHashed::Unavailable => "passwords cannot be checked now",
     }
 }
 

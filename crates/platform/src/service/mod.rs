@@ -31,15 +31,18 @@ mod registrar;
 mod removal;
 mod scripts;
 mod search;
+mod secret_text;
 mod unit;
+mod users;
 mod view;
 
 pub use self::{
-    access::token_hash,
     find::Found,
     import::IMPORT_CHUNK,
     operator::{EventFilter, Operator, UpgradesAdvanced},
     properties::{IfMatch, Others, PropertiesEdit, entity_tag},
     registrar::LIMIT_MAX,
     removal::DELETE_CHUNK,
+    secret_text::{form_token, is_form_token, session_hash, token_hash},
+    users::{LINK_PATH, LoggedIn},
 };

@@ -18,6 +18,7 @@ mod problem;
 mod products;
 mod properties;
 mod scripts;
+mod users;
 
 use std::{fmt, sync::Arc};
 

@@ -3,7 +3,7 @@
 use narrowgate_api::problem::{Code, Problem};
 
 use crate::{
-    ports::{FaultKind, StoreError},
+    ports::{FaultKind, NotHashed, StoreError},
     rules::commands::NotSent,
     service::error::ServiceError,
 };
@@ -21,6 +21,8 @@ pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
         ServiceError::Script { .. } => (422, Code::ScriptInvalid),
         ServiceError::NotRun { fault } if fault.kind == FaultKind::Busy => (503, Code::Busy),
         ServiceError::NotRun { .. } => (503, Code::Unavailable),
+        ServiceError::NotHashed(NotHashed::Busy) => (429, Code::Busy),
+        ServiceError::NotHashed(NotHashed::Unavailable) => (503, Code::Unavailable),
         ServiceError::NotEncoded { .. } => (422, Code::NotEncoded),
         ServiceError::NotSent { why: NotSent::OtherId(_), .. } => (503, Code::Busy),
         ServiceError::NotSent { why: NotSent::NotActivated, .. } => (409, Code::NotActivated),
@@ -115,6 +117,8 @@ mod tests {
             (ServiceError::Store(StoreError::Unavailable("full".into())), 503, Code::Unavailable, None),
             (ServiceError::Store(StoreError::Damaged("a page".into())), 500, Code::StoreDamaged, None),
             (ServiceError::Unreadable("a file".into()), 503, Code::Unavailable, None),
+            (ServiceError::NotHashed(NotHashed::Busy), 429, Code::Busy, None),
+            (ServiceError::NotHashed(NotHashed::Unavailable), 503, Code::Unavailable, None),
             (ServiceError::Conflict("c".into()), 409, Code::Conflict, None),
             (ServiceError::Store(StoreError::Fenced("f".into())), 500, Code::Internal, None),
         ];

@@ -1,0 +1,308 @@
+//! Users: who they are, their one-time links and passwords, and their sessions.
+
+use narrowgate_api::{
+    page::Page as ShownPage,
+    secret::SecretText,
+    user::{NewUser, UserInvited, UserState, UserUpdate, UserView},
+};
+
+use super::{
+    access::check_name,
+    error::ServiceError,
+    registrar::Registrar,
+    secret_text::{Opens, is_browser_of, name_browser},
+    view,
+};
+use crate::{
+    firmware::Sha256Sum,
+    ids::UnixMillis,
+    model::{
+        access::{Caller, Role, Scope},
+        user::{OneTimeLink, PasswordHash, User, UserSession},
+    },
+    ports::{StoreError, UserChange, UserReads as _},
+    rules::passwords,
+    secret::Secret,
+};
+
+/// How long a one-time link is valid: a day, in milliseconds.
+const LINK_LIFE_MS: i64 = 86_400_000;
+/// The path of the page that sets a password; the text of a link follows.
+pub const LINK_PATH: &str = "/password/";
+/// The user that the first start makes.
+const FIRST_USER: &str = "admin";
+/// What the owner is called, who asks on the control socket.
+const OWNER: &str = "owner";
+
+/// What a browser gets by a login.
+#[derive(Debug)]
+pub struct LoggedIn {
+    /// The session's text.
+    pub session: SecretText,
+    /// The browser's name, by which it is known at the next login.
+    pub browser: SecretText,
+    /// How long the session lasts at most, in seconds.
+    pub lasts_s: i64,
+}
+
+impl Registrar {
+    /// All users, by name.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub(super) async fn users(&self) -> Result<ShownPage<UserView>, ServiceError> {
+        let page = self.registry.users().await?;
+        let items = page.items.into_iter().map(user_view).collect();
+        Ok(ShownPage { items, next_cursor: None, damaged: view::left_out(page.damaged) })
+    }
+
+    /// One user.
+    ///
+    /// # Errors
+    /// `Missing`.
+    pub(super) async fn user(&self, name: &str) -> Result<UserView, ServiceError> {
+        let found = self.registry.user(name).await?;
+        found.map(user_view).ok_or_else(|| UserChange::no_user(name).into())
+    }
+
+    /// Creates a user, who sets a password by a link: it is in the answer, and nowhere else.
+    ///
+    /// # Errors
+    /// `Invalid`; `Exists`; `Missing` where there is no such unit; `Conflict` where there are too many.
+    pub(super) async fn create_user(&self, new: NewUser) -> Result<UserInvited, ServiceError> {
+        let NewUser { user: name, role, ou } = new;
+        check_name("user", &name)?;
+        if name == OWNER {
+            let message = "is who asks on the control socket; choose another name".to_owned();
+            return Err(ServiceError::Invalid { field: "user", message });
+        }
+        let scope = match ou {
+            Some(ou) => Scope::Unit(self.unit_key(&ou).await?),
+            None => Scope::All,
+        };
+        let (created, (text, link)) = (self.clock.now(), self.draw_link());
+        let link = Some(link);
+        let user = User { name, role, scope, created, is_enabled: true, password: None, link };
+        self.registry.change_user(UserChange::Add(Box::new(user.clone()))).await?;
+        Ok(UserInvited { link: text, view: user_view(user) })
+    }
+
+    /// Changes a user, whose sessions end.
+    ///
+    /// # Errors
+    /// `Missing`, of the user or the unit.
+    pub(super) async fn update_user(&self, name: &str, update: UserUpdate) -> Result<UserView, ServiceError> {
+        let UserUpdate { role, ou, enabled: is_enabled } = update;
+        let scope = match ou {
+            Some(Some(ou)) => Some(Scope::Unit(self.unit_key(&ou).await?)),
+            Some(None) => Some(Scope::All),
+            None => None,
+        };
+        if role.is_some() || scope.is_some() || is_enabled.is_some() {
+            let name = name.to_owned();
+            self.registry.change_user(UserChange::Update { name, role, scope, is_enabled }).await?;
+        }
+        self.user(name).await
+    }
+
+    /// Gives a user a new link in the place of the password; the user's sessions end.
+    ///
+    /// # Errors
+    /// `Missing`.
+    pub(super) async fn reset_user(&self, name: &str) -> Result<UserInvited, ServiceError> {
+        let (text, link) = self.draw_link();
+        self.registry.change_user(UserChange::Reset { name: name.to_owned(), link }).await?;
+        Ok(UserInvited { link: text, view: self.user(name).await? })
+    }
+
+    /// Deletes a user, whose sessions end. Returns it as it was, where it was intact.
+    ///
+    /// # Errors
+    /// `Missing`.
+    pub(super) async fn delete_user(&self, name: &str) -> Result<Option<UserView>, ServiceError> {
+        let found = match self.registry.user(name).await {
+            Err(StoreError::Damaged(_)) => None,
+            found => found?,
+        };
+        self.registry.change_user(UserChange::Delete { name: name.to_owned() }).await?;
+        Ok(found.map(user_view))
+    }
+
+    /// A link for an administrator, where nobody can administer by a password: at the first start, and at
+    /// each further one until the link was used. The administrator is made where there is no user at all.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub(super) async fn invite_first(&self) -> Result<Option<UserInvited>, ServiceError> {
+        let page = self.registry.users().await?;
+        if page.items.is_empty() && page.damaged.count == 0 {
+            let role = Role::Administrator;
+            return self.create_user(NewUser { user: FIRST_USER.to_owned(), role, ou: None }).await.map(Some);
+        }
+        let mut waiting = None;
+        for user in page.items.into_iter().filter(administers_all) {
+            match user.password {
+                Some(_) => return Ok(None),
+                None => waiting = waiting.or(Some(user.name)),
+            }
+        }
+        match waiting {
+            Some(name) => self.reset_user(&name).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn draw_link(&self) -> (SecretText, OneTimeLink) {
+        let text = Opens::Link.draw(&*self.entropy);
+        let expires = UnixMillis(self.clock.now().0 + LINK_LIFE_MS);
+        let hash = super::secret_text::hash_of(text.expose());
+        (SecretText::new([LINK_PATH, text.expose()].concat()), OneTimeLink { hash, expires })
+    }
+
+    /// Whose password this link sets; `None`: nobody's, or not any more.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub(super) async fn link_holder(&self, text: &str) -> Result<Option<String>, ServiceError> {
+        let Some(hash) = Opens::Link.hash(text) else { return Ok(None) };
+        let (found, now) = (self.registry.user_of_link(hash).await?, self.clock.now());
+        let is_valid = |user: &User| user.is_enabled && user.link.is_some_and(|link| now < link.expires);
+        Ok(found.filter(is_valid).map(|user| user.name))
+    }
+
+    /// Sets a password by a link, which is used up, and logs the user in.
+    ///
+    /// # Errors
+    /// `Invalid`; `Missing` where the link is not valid (any more); `NotHashed`.
+    pub(super) async fn set_password(&self, text: &str, password: Secret) -> Result<LoggedIn, ServiceError> {
+        let missing = || ServiceError::from(UserChange::no_link());
+        let name = self.link_holder(text).await?.ok_or_else(missing)?;
+        let link = Opens::Link.hash(text).ok_or_else(missing)?;
+        check_password(&password)?;
+        let mut salt = [0; 16];
+        self.entropy.fill(&mut salt);
+        let hash = self.passwords.hash(password, salt).await.map_err(ServiceError::NotHashed)?;
+        self.registry.change_user(UserChange::SetPassword { link, password: hash.clone() }).await?;
+        self.begin_session(name, hash).await
+    }
+
+    /// Logs a user in; `None`: there is none, or the password is not the user's, which nobody can tell apart,
+    /// by time neither.
+    ///
+    /// # Errors
+    /// `NotHashed`; else only the store's.
+    pub(super) async fn log_in(
+        &self,
+        name: &str,
+        password: Secret,
+    ) -> Result<Option<LoggedIn>, ServiceError> {
+        let found = match self.registry.user(name).await {
+            // It may be of another password than it was.
+            Err(StoreError::Damaged(_)) => None,
+            found => found?,
+        };
+        // Nobody has a password that is too long; it takes its time all the same.
+        let is_possible = |user: &User| user.is_enabled && !passwords::is_too_long(&password);
+        let hash = found.filter(is_possible).and_then(|user| user.password);
+        let is_same = self.passwords.is_same(password, hash.clone()).await;
+        let (true, Some(hash)) = (is_same.map_err(ServiceError::NotHashed)?, hash) else { return Ok(None) };
+        match self.begin_session(name.to_owned(), hash).await {
+            // The user was deleted or changed meanwhile.
+            Err(ServiceError::Missing { .. } | ServiceError::Conflict(_)) => Ok(None),
+            begun => begun.map(Some),
+        }
+    }
+
+    async fn begin_session(&self, user: String, password: PasswordHash) -> Result<LoggedIn, ServiceError> {
+        let session = Opens::Session.draw(&*self.entropy);
+        let browser = name_browser(&*self.entropy, &user, &password);
+        let (hash, now) = (super::secret_text::hash_of(session.expose()), self.clock.now());
+        let begun = UserSession { hash, user, begun: now, seen: now };
+        self.registry.change_user(UserChange::BeginSession { session: begun, password }).await?;
+        let lasts_s = self.session_times.whole_ms / 1000;
+        Ok(LoggedIn { session, browser, lasts_s })
+    }
+
+    /// Whether this user has logged in with the browser of this name, by the present password.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub(super) async fn knows_browser(&self, name: &str, browser: &str) -> Result<bool, ServiceError> {
+        match self.registry.user(name).await {
+            Err(StoreError::Damaged(_)) => Ok(false),
+            found => Ok(found?.is_some_and(|user| is_browser_of(browser, &user))),
+        }
+    }
+
+    /// Whose session this is now, and the session; `None`: nobody's, or it is over.
+    async fn session(&self, hash: Sha256Sum) -> Result<Option<(UserSession, Caller)>, ServiceError> {
+        let (found, now) = (self.registry.session_of(hash).await?, self.clock.now());
+        let valid =
+            found.filter(|(session, user)| user.is_enabled && self.session_times.permit(session, now));
+        Ok(valid.map(|(session, user)| {
+            let User { name, role, scope, .. } = user;
+            (session, Caller::User { name, role, scope })
+        }))
+    }
+
+    /// Whose session this is now; `None`: nobody's, or it is over.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub(super) async fn session_holder(&self, hash: Sha256Sum) -> Result<Option<Caller>, ServiceError> {
+        Ok(self.session(hash).await?.map(|(_, caller)| caller))
+    }
+
+    /// The same for a request, by which the session is used.
+    ///
+    /// # Errors
+    /// Only the store's, and not that it cannot write.
+    pub(super) async fn use_session(&self, hash: Sha256Sum) -> Result<Option<Caller>, ServiceError> {
+        let Some((session, caller)) = self.session(hash).await? else { return Ok(None) };
+        let now = self.clock.now();
+        if self.session_times.is_to_be_seen(&session, now) {
+            let seen = UserSession { seen: now, ..session };
+            // Ignored: a store that is full can be read, and the session ends sooner.
+            let _ = self.registry.change_user(UserChange::SeeSession(seen)).await;
+        }
+        Ok(Some(caller))
+    }
+
+    /// Ends a session; nothing where there is none.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub(super) async fn end_session(&self, hash: Sha256Sum) -> Result<(), ServiceError> {
+        Ok(self.registry.change_user(UserChange::EndSession { hash }).await?)
+    }
+}
+
+fn administers_all(user: &User) -> bool {
+    user.is_enabled && user.role == Role::Administrator && user.scope == Scope::All
+}
+
+fn check_password(password: &Secret) -> Result<(), ServiceError> {
+    let message = |fault: passwords::PasswordFault| fault.to_string();
+    passwords::check(password)
+        .map_err(|fault| ServiceError::Invalid { field: "password", message: message(fault) })
+}
+
+fn user_view(user: User) -> UserView {
+    let User { name, role, scope, created, is_enabled, password, link } = user;
+    let state = match (is_enabled, password) {
+        (false, _) => UserState::Disabled,
+        (true, None) => UserState::Invited,
+        (true, Some(_)) => UserState::Active,
+    };
+    UserView {
+        user: name,
+        role,
+        ou: scope.unit().map(str::to_owned),
+        state,
+        created_at: created,
+        link_expires_at: link.map(|link| link.expires),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! Users from the invitation to the end of their sessions.
+
+use std::sync::Arc;
+
+use narrowgate_api::access::NewUnit;
+
+use super::*;
+use crate::{
+    model::user::SessionTimes,
+    service::{
+        fixtures::{NOW, registrar_and_clock},
+        session_hash,
+    },
+    testing::{ManualClock, PlainPasswords, block_on},
+};
+
+const PASSWORD: &str = "correct horse battery";
+
+fn registrar() -> (Registrar, Arc<ManualClock>, Arc<PlainPasswords>) {
+    let ((registrar, clock), passwords) = (registrar_and_clock(), Arc::new(PlainPasswords::default()));
+    (Registrar { passwords: passwords.clone(), ..registrar }, clock, passwords)
+}
+
+fn secret(text: &str) -> Secret {
+    Secret::new(text.to_owned())
+}
+
+fn new(name: &str) -> NewUser {
+    NewUser { user: name.to_owned(), role: Role::Operator, ou: None }
+}
+
+/// The text of a link, without its path.
+fn text_of(invited: &UserInvited) -> &str {
+    invited.link.expose().strip_prefix(LINK_PATH).expect("it is the path of the page")
+}
+
+/// A user with a password.
+fn active(registrar: &Registrar, name: &str) -> LoggedIn {
+    let invited = block_on(registrar.create_user(new(name))).expect("it is new");
+    block_on(registrar.set_password(text_of(&invited), secret(PASSWORD))).expect("it is valid")
+}
+
+fn log_in(registrar: &Registrar, name: &str, password: &str) -> Option<LoggedIn> {
+    block_on(registrar.log_in(name, secret(password))).expect("the store works")
+}
+
+fn holder(registrar: &Registrar, logged_in: &LoggedIn) -> Option<Caller> {
+    let hash = session_hash(logged_in.session.expose()).expect("it has the form of one");
+    block_on(registrar.session_holder(hash)).expect("the store reads")
+}
+
+#[test]
+fn a_link_sets_the_password_once_within_a_day() {
+    let (registrar, clock, _) = registrar();
+    let invited = block_on(registrar.create_user(new("ann"))).expect("it is new");
+    assert_eq!(invited.view.state, UserState::Invited);
+    assert_eq!(invited.view.link_expires_at, Some(UnixMillis(NOW.0 + LINK_LIFE_MS)));
+    let text = text_of(&invited);
+    assert_eq!(text.len(), 68);
+    let link_holder = |text: &str| block_on(registrar.link_holder(text)).expect("the store reads");
+    assert_eq!((link_holder(text), link_holder("ngl_x")), (Some("ann".to_owned()), None));
+    for (password, said) in
+        [("elf Zeichen", "password has fewer than 12 characters"), (&"é".repeat(513), "more than 1024 bytes")]
+    {
+        let refused = block_on(registrar.set_password(text, secret(password))).expect_err("it is not taken");
+        assert!(refused.to_string().contains(said), "{refused}");
+    }
+    clock.advance_ms(LINK_LIFE_MS);
+    assert_eq!(link_holder(text), None);
+    let set = |text: &str| block_on(registrar.set_password(text, secret(PASSWORD)));
+    assert!(matches!(set(text), Err(ServiceError::Missing { what: "one-time link", .. })));
+    clock.advance_ms(-1);
+    let logged_in = set(text).expect("it is valid");
+    let ann = Caller::User { name: "ann".into(), role: Role::Operator, scope: Scope::All };
+    assert_eq!(holder(&registrar, &logged_in), Some(ann));
+    assert!(matches!(set(text), Err(ServiceError::Missing { .. })));
+    let shown = block_on(registrar.user("ann")).expect("it is there");
+    assert_eq!((shown.state, shown.link_expires_at), (UserState::Active, None));
+}
+
+#[test]
+fn a_password_logs_in_and_nothing_else_does() {
+    let (registrar, _, passwords) = registrar();
+    active(&registrar, "ann");
+    block_on(registrar.create_user(new("invited"))).expect("it is new");
+    let first = log_in(&registrar, "ann", PASSWORD).expect("it is right");
+    let second = log_in(&registrar, "ann", PASSWORD).expect("it is right");
+    assert_ne!(first.session.expose(), second.session.expose());
+    assert!(holder(&registrar, &first).is_some() && holder(&registrar, &second).is_some());
+    let asked = passwords.asked();
+    for (name, password) in [
+        ("ann", "incorrect horse"),
+        ("Ann", PASSWORD),
+        ("invited", PASSWORD),
+        ("nobody", PASSWORD),
+        ("ann", ""),
+    ] {
+        assert!(log_in(&registrar, name, password).is_none(), "{name} {password}");
+    }
+    assert!(log_in(&registrar, "ann", &"a".repeat(1025)).is_none());
+    assert_eq!(passwords.asked() - asked, 6, "each was compared with something");
+}
+
+#[test]
+fn a_session_ends_by_itself_and_by_each_change_of_its_user() {
+    let (registrar, clock, _) = registrar();
+    active(&registrar, "ann");
+    let begin = || log_in(&registrar, "ann", PASSWORD).expect("it is right");
+    let update = |update| block_on(registrar.update_user("ann", update)).expect("it is there");
+    let session = begin();
+    update(UserUpdate::default());
+    assert!(holder(&registrar, &session).is_some(), "nothing was changed");
+    update(UserUpdate { role: Some(Role::Viewer), ..UserUpdate::default() });
+    assert_eq!(holder(&registrar, &session), None);
+    let session = begin();
+    let off = update(UserUpdate { enabled: Some(false), ..UserUpdate::default() });
+    assert_eq!((holder(&registrar, &session), off.state), (None, UserState::Disabled));
+    assert!(log_in(&registrar, "ann", PASSWORD).is_none());
+    update(UserUpdate { enabled: Some(true), ..UserUpdate::default() });
+    let session = begin();
+    let hash = session_hash(session.session.expose()).expect("it has the form of one");
+    block_on(registrar.end_session(hash)).expect("the store works");
+    assert_eq!(holder(&registrar, &session), None);
+    let session = begin();
+    let invited = block_on(registrar.reset_user("ann")).expect("it is there");
+    assert_eq!((holder(&registrar, &session), invited.view.state), (None, UserState::Invited));
+    assert!(log_in(&registrar, "ann", PASSWORD).is_none());
+    let session = block_on(registrar.set_password(text_of(&invited), secret(PASSWORD))).expect("it is valid");
+    // It is used all the time, and ends in any case.
+    let hash = session_hash(session.session.expose()).expect("it has the form of one");
+    let uses = || block_on(registrar.use_session(hash)).expect("the store reads").is_some();
+    let times = SessionTimes::default();
+    let steps = times.whole_ms / (times.idle_ms - 1);
+    for _ in 0..steps {
+        clock.advance_ms(times.idle_ms - 1);
+        assert!(uses());
+    }
+    clock.advance_ms(times.whole_ms - steps * (times.idle_ms - 1));
+    assert!(!uses());
+    let session = begin();
+    clock.advance_ms(times.idle_ms);
+    assert_eq!(holder(&registrar, &session), None, "nobody used it");
+    let session = begin();
+    block_on(registrar.delete_user("ann")).expect("it is there");
+    assert_eq!(holder(&registrar, &session), None);
+}
+
+#[test]
+fn a_user_belongs_to_a_unit_or_to_all() {
+    let (registrar, ..) = registrar();
+    let unit = block_on(registrar.create_unit(NewUnit { name: "north".into() })).expect("it is new");
+    let north = || Some("north".to_owned());
+    let ann = block_on(registrar.create_user(NewUser { ou: north(), ..new("ann") })).expect("it is new");
+    assert_eq!(ann.view.ou, Some(unit.ou.clone()));
+    let to =
+        |ou| block_on(registrar.update_user("ann", UserUpdate { ou: Some(ou), ..UserUpdate::default() }));
+    assert_eq!(to(None).expect("it is there").ou, None);
+    assert_eq!(to(north()).expect("it is there").ou, Some(unit.ou));
+    assert!(matches!(to(Some("south".into())), Err(ServiceError::Missing { what: "organisation unit", .. })));
+    for name in ["", "-x", "a\u{7}", "owner"] {
+        let refused = block_on(registrar.create_user(new(name)));
+        assert!(matches!(refused, Err(ServiceError::Invalid { field: "user", .. })), "{name}");
+    }
+}
+
+#[test]
+fn somebody_is_invited_until_an_administrator_has_a_password() {
+    let (registrar, ..) = registrar();
+    let invite = || block_on(registrar.invite_first()).expect("the store works");
+    let first = invite().expect("there is nobody");
+    assert_eq!((&*first.view.user, first.view.role, &first.view.ou), ("admin", Role::Administrator, &None));
+    let second = invite().expect("the link was not used");
+    assert_ne!(first.link.expose(), second.link.expose());
+    let set = |invited| block_on(registrar.set_password(text_of(invited), secret(PASSWORD)));
+    assert!(set(&first).is_err(), "another took its place");
+    active(&registrar, "operator");
+    let third = invite().expect("an operator is no administrator");
+    set(&third).expect("it is valid");
+    assert!(invite().is_none());
+    block_on(registrar.reset_user("admin")).expect("it is there");
+    assert!(invite().is_some());
+    block_on(registrar.delete_user("admin")).expect("it is there");
+    assert!(invite().is_none(), "users were made otherwise");
+}
+
+#[test]
+fn a_browser_is_known_by_the_name_that_it_got() {
+    let (registrar, ..) = registrar();
+    let logged_in = active(&registrar, "ann");
+    let knows = |name| block_on(registrar.knows_browser(name, logged_in.browser.expose())).expect("it reads");
+    assert!(knows("ann") && !knows("bob"));
+    block_on(registrar.reset_user("ann")).expect("it is there");
+    assert!(!knows("ann"));
+}
