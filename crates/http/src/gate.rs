@@ -1,15 +1,19 @@
-//! Who may in on TCP: requests for the API need a token (RFC 6750), and each token may ask only so often.
+//! Who may in on TCP: requests for the API need a token (RFC 6750) or the cookie of a user's session, and
+//! each token and each user may ask only so often.
 //!
-//! * A token is looked up by its SHA-256. It has 256 random bits, so neither guesses nor the time of a
-//!   look-up tell anything about it.
-//! * Wrong tokens are counted by source (IPv6: by /64). A source that sends too many gets 429, and nothing is
-//!   looked up for it any more but tokens that were valid before: others behind the same proxy go on.
+//! * Both are looked up by their SHA-256. They have 256 random bits, so neither guesses nor the time of a
+//!   look-up tell anything about them.
+//! * Wrong ones are counted by source (IPv6: by /64). A source that sends too many gets 429, and nothing is
+//!   looked up for it any more but what was valid before: others behind the same proxy go on.
+//! * A change with a cookie must come from a page of this server (module `browser`). A request with a token
+//!   comes from nobody who does not know it.
 //! * Neither is written into the log: it is counted ([`Gate::samples`]).
 //!
-//! Limits: [`WRONG`] and [`SOURCES_MAX`]; the rate of a token is a setting.
+//! Limits: [`WRONG`] and [`SOURCES_MAX`]; the rate of a token or a user is a setting.
 
 use std::{
     collections::BTreeSet,
+    hash::{BuildHasher as _, RandomState},
     net::IpAddr,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -19,19 +23,21 @@ use std::{
 };
 
 use axum::{
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use narrowgate_api::problem::{Code, Problem};
 use narrowgate_platform::{
     firmware::Sha256Sum,
-    ports::TOKENS_MAX,
+    model::access::Caller,
+    ports::{SESSIONS_OF_USER_MAX, TOKENS_MAX, USERS_MAX},
     rules::rate::{Buckets, Rate, Taken},
-    service::{Operator, token_hash},
+    service::{Operator, session_hash, token_hash},
 };
 
 use crate::{
-    api::Asker,
+    api::{Asker, Credential},
+    browser::{self, SESSION},
     metrics::{Metric, Samples},
     problem::Refused,
 };
@@ -43,14 +49,17 @@ const WRONG: Rate = Rate { every: Duration::from_secs(1), burst: 20 };
 /// held back.
 const SOURCES_MAX: usize = 4096;
 
+/// Tokens and sessions that were valid when they were seen last: some were revoked since.
+const KNOWN_MAX: usize = 2 * (TOKENS_MAX + USERS_MAX * SESSIONS_OF_USER_MAX);
+
 const WRONG_TOKENS: Metric = Metric::counter(
     "narrowgate_http_unauthorized_total",
-    "Requests for the API without a token that is valid.",
+    "Requests for the API without a token or a session that is valid.",
 );
 
 const HELD_BACK: Metric = Metric::counter(
     "narrowgate_http_held_back_total",
-    "Requests for the API that came too often, of a token or of a source of wrong ones.",
+    "Requests for the API that came too often, of a token, of a user or of a source of wrong ones.",
 );
 
 /// The address that a request came from.
@@ -64,20 +73,22 @@ pub(crate) struct Gate {
     /// `None`: any number.
     rate: Option<Mutex<Buckets<[u8; 32]>>>,
     wrong: Mutex<Buckets<u128>>,
-    /// Tokens that were valid when they were seen last; at most [`TOKENS_MAX`] at once are.
+    /// Tokens and sessions that were valid when they were seen last.
     known: Mutex<BTreeSet<[u8; 32]>>,
+    hasher: RandomState,
     unauthorized: AtomicU64,
     held_back: AtomicU64,
 }
 
 impl Gate {
-    /// A gate to the verbs of this operator; `rate`: of the requests of one token.
+    /// A gate to the verbs of this operator; `rate`: of the requests of one token or one user.
     pub(crate) fn new(operator: Operator, rate: Option<Rate>) -> Self {
         Self {
             operator,
-            rate: rate.map(|rate| Mutex::new(Buckets::new(rate, 2 * TOKENS_MAX))),
+            rate: rate.map(|rate| Mutex::new(Buckets::new(rate, 2 * (TOKENS_MAX + USERS_MAX)))),
             wrong: Mutex::new(Buckets::new(WRONG, SOURCES_MAX)),
             known: Mutex::default(),
+            hasher: RandomState::new(),
             unauthorized: AtomicU64::new(0),
             held_back: AtomicU64::new(0),
         }
@@ -89,19 +100,30 @@ impl Gate {
         [WRONG_TOKENS.is(count(&self.unauthorized)), HELD_BACK.is(count(&self.held_back))]
     }
 
-    /// Who asks, by the token in the headers.
+    /// Who asks, by the token or the cookie in the headers.
     ///
     /// # Errors
     /// The answer to somebody who may not in, or not now.
-    pub(crate) async fn admit(&self, headers: &HeaderMap, peer: Option<Peer>) -> Result<Asker, Response> {
+    pub(crate) async fn admit(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        peer: Option<Peer>,
+    ) -> Result<Asker, Response> {
         let now = Instant::now();
-        let Some(text) = bearer(headers) else {
+        let session = session(headers);
+        let Some(text) = bearer(headers).or(session) else {
             let detail = "a request needs a token: the header Authorization: Bearer TOKEN";
             return Err(self.unauthorized(None, detail));
         };
-        let Some(hash) = token_hash(text) else {
+        let credential = match session {
+            Some(session) => session_hash(session).map(Credential::Session),
+            None => token_hash(text).map(Credential::Token),
+        };
+        let Some(credential) = credential else {
             return Err(self.refuse_wrong(peer, now));
         };
+        let hash = credential.hash();
         let is_known = lock(&self.known).contains(&hash.0);
         if !is_known
             && let Some(peer) = peer
@@ -111,13 +133,22 @@ impl Gate {
                 self.hold_back(Duration::from_secs(1), "too many wrong tokens come from this address")
             );
         }
-        match self.operator.holder(hash).await {
+        let holder = match credential {
+            Credential::Token(hash) => self.operator.holder(hash).await,
+            Credential::Session(hash) => self.operator.use_session(hash).await,
+        };
+        match holder {
             Ok(Some(caller)) => {
                 self.remember(hash);
-                match self.asks_too_often(hash, now) {
-                    Some(refused) => Err(refused),
-                    None => Ok(Asker { caller, token: Some(hash) }),
+                if let Some(refused) = self.asks_too_often(&caller, hash, now) {
+                    return Err(refused);
                 }
+                if let Some(session) = session
+                    && !method.is_safe()
+                {
+                    browser::check_change(headers, session).map_err(forbidden)?;
+                }
+                Ok(Asker { caller, credential: Some(credential) })
             }
             Ok(None) => {
                 lock(&self.known).remove(&hash.0);
@@ -129,19 +160,28 @@ impl Gate {
 
     fn remember(&self, hash: Sha256Sum) {
         let mut known = lock(&self.known);
-        if known.len() >= 2 * TOKENS_MAX {
+        if known.len() >= KNOWN_MAX {
             // Most of them were revoked since.
             known.clear();
         }
         known.insert(hash.0);
     }
 
-    /// Counts one request of the token's; the answer where there are too many.
-    fn asks_too_often(&self, hash: Sha256Sum, now: Instant) -> Option<Response> {
-        match lock(self.rate.as_ref()?).take(hash.0, now) {
+    /// Counts one request of the token's or of the user's; the answer where there are too many.
+    fn asks_too_often(&self, caller: &Caller, hash: Sha256Sum, now: Instant) -> Option<Response> {
+        let key = match caller {
+            // All sessions of a user together.
+            Caller::User { name, .. } => {
+                let mut key = [0; 32];
+                key[..8].copy_from_slice(&self.hasher.hash_one(name).to_be_bytes());
+                key
+            }
+            Caller::Token { .. } | Caller::Owner => hash.0,
+        };
+        match lock(self.rate.as_ref()?).take(key, now) {
             Taken::Yes => None,
             Taken::No { wait, .. } => {
-                Some(self.hold_back(wait, "this token asks too often (http.token_requests)"))
+                Some(self.hold_back(wait, "this token or user asks too often (http.token_requests)"))
             }
         }
     }
@@ -152,13 +192,13 @@ impl Gate {
         {
             return self.hold_back(wait, "too many wrong tokens come from this address");
         }
-        self.unauthorized(Some("invalid_token"), "the token is not valid, or not any more")
+        self.unauthorized(Some("invalid_token"), "the token or the session is not valid, or not any more")
     }
 
     fn unauthorized(&self, error: Option<&str>, detail: &str) -> Response {
         self.unauthorized.fetch_add(1, Ordering::Relaxed);
         let status = StatusCode::UNAUTHORIZED;
-        let hint = "narrowgate token create NAME --role viewer makes one";
+        let hint = "narrowgate token create NAME --role viewer makes one; people log in at /login";
         let mut response = Refused(Problem {
             detail: Some(detail.to_owned()),
             hint: Some(hint.to_owned()),
@@ -186,6 +226,17 @@ impl Gate {
     }
 }
 
+/// A change that may be caused by a page of somebody else.
+fn forbidden(detail: &str) -> Response {
+    let status = StatusCode::FORBIDDEN;
+    Refused::new(status, Code::Forbidden, detail).into_response()
+}
+
+/// The cookie of a session, where no token is sent.
+pub(crate) fn session(headers: &HeaderMap) -> Option<&str> {
+    if headers.contains_key(header::AUTHORIZATION) { None } else { browser::cookie(headers, SESSION) }
+}
+
 /// The token of `Authorization: Bearer …`; the scheme's case does not matter (RFC 9110, section 11.1). Where
 /// there are two headers, there is none.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -196,14 +247,14 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// An address as the key of its source: IPv6 by its /64, as one customer has at least.
-fn source(Peer(address): Peer) -> u128 {
+pub(crate) fn source(Peer(address): Peer) -> u128 {
     match address.to_canonical() {
         IpAddr::V4(address) => u128::from(address.to_bits()),
         IpAddr::V6(address) => address.to_bits() >> 64 << 64,
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -1,8 +1,9 @@
 //! The HTTP side, on the control-plane runtime beside the data plane: one router over the operator's service.
 //!
 //! * On TCP ([`router`]): health, metrics and a start page, open to everyone, which name no device and no
-//!   secret; and the operator's verbs under `/api/v1` for holders of tokens (module `gate`), as far as their
-//!   role goes (module `api::asked`) and in their organisation unit. It is bound to loopback unless
+//!   secret; the pages by which users log in (module `pages`); and the operator's verbs under `/api/v1` for
+//!   holders of tokens and for users (module `gate`), as far as their role goes (module `api::asked`) and in
+//!   their organisation unit. It is bound to loopback unless
 //!   configured otherwise. What is open ends within [`REQUEST_TIME_MAX`].
 //! * On a socket whose peers are known ([`control_router`]): the same without tokens, for peers that the
 //!   [`Listener`] accepts: each is the owner.
@@ -15,9 +16,11 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod browser;
 mod connection;
 #[cfg(test)]
 mod document;
+mod form;
 mod gate;
 pub mod health;
 #[cfg(test)]
@@ -25,12 +28,14 @@ mod matrix;
 pub mod metrics;
 mod openapi;
 mod page;
+mod pages;
 mod places;
 mod problem;
 mod request_id;
 mod routes;
 mod secret;
 mod serve;
+mod throttle;
 
 pub use api::{
     Api,

@@ -27,6 +27,7 @@ impl About {
              <li><a href=\"/metrics\">/metrics</a>: numbers for Prometheus</li>\n\
              <li><a href=\"/api/docs\">/api/docs</a>: the API for programs, also as \
              <a href=\"/api/v1/openapi.json\">OpenAPI</a></li>\n</ul>\n\
+             <p><a href=\"/login\">Log in</a></p>\n\
              <p>Products and devices are managed on the command line: <code>narrowgate --help</code>; by \
              programs under <code>/api/v1</code>, with a token: <code>narrowgate token create</code>.</p>\n\
              </body>\n</html>\n"
@@ -34,9 +35,10 @@ impl About {
     }
 }
 
-/// Fit for the text of a page, and for an attribute in quotation marks.
+/// Text that stands as it is in an element or in an attribute within quotation marks.
 pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    text.replace('"', "&quot;").replace('\'', "&#39;")
 }
 
 #[cfg(test)]

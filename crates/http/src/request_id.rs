@@ -41,22 +41,23 @@ pub(crate) async fn identify(request: Request, next: Next) -> Response {
         response.headers_mut().insert(NAME, value);
     }
     if let Some(Done { who, what }) = response.extensions_mut().remove() {
-        tracing::debug!(request = id, token = who, what, status = response.status().as_u16(), "asked");
+        tracing::debug!(request = id, who, what, status = response.status().as_u16(), "asked");
     }
     response
 }
 
-/// What a holder of a token asked for.
+/// What a holder of a token or a user asked for.
 #[derive(Clone)]
 struct Done {
     who: String,
     what: String,
 }
 
-/// Notes what a holder of a token asks for, for the log.
+/// Notes what a holder of a token or a user asks for, for the log.
 pub(crate) async fn note(request: Request, next: Next) -> Response {
     let who = match request.extensions().get::<Asker>() {
-        Some(Asker { caller: Caller::Token { name, .. }, .. }) => name.clone(),
+        Some(Asker { caller: Caller::Token { name, .. }, .. }) => format!("token {name}"),
+        Some(Asker { caller: Caller::User { name, .. }, .. }) => format!("user {name}"),
         _ => return next.run(request).await,
     };
     let what = format!("{} {}", request.method(), request.uri().path());

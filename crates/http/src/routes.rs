@@ -18,16 +18,19 @@ use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
     api::{self, Api},
+    browser,
     connection::SILENCE_MAX,
-    gate::{Gate, Peer},
+    gate::{self, Gate, Peer},
     health::{Findings, Health, Phase},
     metrics::{MetricsSource, prometheus_text},
     openapi,
     page::About,
+    pages,
     places::Seat,
     problem::Refused,
     request_id, secret,
     serve::REQUEST_TIME_MAX,
+    throttle::Throttle,
 };
 
 /// Longest body of a request: 500 rows of an import with the longest keys, secrets and names fit.
@@ -47,14 +50,18 @@ const SECURITY_HEADERS: [(header::HeaderName, HeaderValue); 5] = [
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
 ];
 
-/// The routes on TCP: what is open to everyone, and the operator's verbs for holders of tokens, each of which
-/// asks at this rate at most (`None`: as often as it likes). It needs a multi-threaded runtime.
+/// The routes on TCP: what is open to everyone, and the operator's verbs for holders of tokens and users who
+/// have logged in, each of whom asks at this rate at most (`None`: any number of times). It needs a
+/// multi-threaded runtime.
 pub fn router(about: About, health: Health, metrics: MetricsSource, api: Api, rate: Option<Rate>) -> Router {
     let gate = Arc::new(Gate::new(api.operator.clone(), rate));
+    let throttle = Arc::new(Throttle::default());
+    let pages = pages::routes(api.operator.clone(), Arc::clone(&throttle));
     let counted = Arc::clone(&gate);
     let metrics: MetricsSource = Arc::new(move || {
         let mut samples = metrics();
         samples.extend(counted.samples());
+        samples.extend(throttle.samples());
         samples
     });
     // The last layer is the first to see a request: nothing is read of a body before it is known whose it is.
@@ -63,6 +70,7 @@ pub fn router(about: About, health: Health, metrics: MetricsSource, api: Api, ra
         .layer(middleware::from_fn(request_id::note))
         .route_layer(middleware::from_fn_with_state(gate, let_in));
     open_routes(about, health, metrics)
+        .merge(pages)
         .layer(middleware::from_fn(answer_in_time))
         .merge(verbs)
         .fallback(not_found)
@@ -82,14 +90,21 @@ pub fn control_router(about: About, health: Health, metrics: MetricsSource, api:
         .layer(middleware::from_fn(request_id::identify))
 }
 
-/// Lets a request in whose token is valid.
+/// Lets a request in whose token or session is valid. The answer to a session has the token that changes
+/// take.
 async fn let_in(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
-    match gate.admit(request.headers(), peer).await {
+    let form_token = gate::session(request.headers()).and_then(browser::form_token_header);
+    match gate.admit(request.method(), request.headers(), peer).await {
         Ok(asker) => {
             request.headers_mut().remove(header::AUTHORIZATION);
+            request.headers_mut().remove(header::COOKIE);
             request.extensions_mut().insert(asker);
-            next.run(request).await
+            let mut response = next.run(request).await;
+            if let Some(form_token) = form_token {
+                response.headers_mut().insert(browser::FORM_TOKEN, form_token);
+            }
+            response
         }
         Err(refused) => refused,
     }
@@ -168,6 +183,11 @@ async fn harden(request: Request, next: Next) -> Response {
     for (name, value) in SECURITY_HEADERS {
         // A page that loads its own style says so.
         response.headers_mut().entry(name).or_insert(value);
+    }
+    if response.extensions_mut().remove::<pages::SendsForms>().is_some() {
+        for (name, value) in pages::SECURITY_HEADERS {
+            response.headers_mut().insert(name, value);
+        }
     }
     response
 }

@@ -14,6 +14,7 @@ mod feed;
 mod gateway;
 mod host;
 mod output;
+mod passwords;
 mod scripts;
 mod serve;
 mod socket;

@@ -32,14 +32,32 @@ use crate::problem::Refused;
 pub(crate) struct Asker {
     /// Who it is.
     pub(crate) caller: Caller,
-    /// The hash of the token that says so, if one does.
-    pub(crate) token: Option<Sha256Sum>,
+    /// What says so; `None` of the owner.
+    pub(crate) credential: Option<Credential>,
+}
+
+/// What says who asks, by its SHA-256.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Credential {
+    /// A token.
+    Token(Sha256Sum),
+    /// The session of a user.
+    Session(Sha256Sum),
+}
+
+impl Credential {
+    /// The SHA-256.
+    pub(crate) fn hash(self) -> Sha256Sum {
+        match self {
+            Self::Token(hash) | Self::Session(hash) => hash,
+        }
+    }
 }
 
 impl Asker {
     /// The owner of the data directory.
     pub(crate) fn owner() -> Self {
-        Self { caller: Caller::Owner, token: None }
+        Self { caller: Caller::Owner, credential: None }
     }
 }
 
@@ -60,7 +78,7 @@ impl FromRequestParts<Door> for Asked {
     }
 }
 
-/// Whether the caller's token is still what it was, for answers that go on for long.
+/// Whether the caller's token or session is still what it was, for answers that go on for long.
 pub(super) struct Standing {
     operator: Operator,
     asker: Asker,
@@ -69,8 +87,12 @@ pub(super) struct Standing {
 impl Standing {
     /// Whether it is. Where the store cannot say, it is not.
     pub(super) async fn holds(&self) -> bool {
-        let Some(token) = self.asker.token else { return true };
-        matches!(self.operator.holder(token).await, Ok(Some(caller)) if caller == self.asker.caller)
+        let holder = match self.asker.credential {
+            None => return true,
+            Some(Credential::Token(hash)) => self.operator.holder(hash).await,
+            Some(Credential::Session(hash)) => self.operator.session_holder(hash).await,
+        };
+        matches!(holder, Ok(Some(caller)) if caller == self.asker.caller)
     }
 }
 
@@ -247,8 +269,16 @@ fn forbidden(needs: Needs, caller: &Caller) -> Refused {
         narrowgate_api::access::Role::Administrator => "an administrator",
     };
     let whose = if caller.unit().is_some() { " of one organisation unit" } else { "" };
-    let detail = format!("it takes {}; the token is that of {role}{whose}", needs.whose());
-    let hint = "narrowgate token create makes a token of another role".to_owned();
+    let (what, hint) = match caller {
+        Caller::User { .. } => {
+            ("user is", "an administrator gives users other roles: PATCH /api/v1/users/{user}")
+        }
+        Caller::Token { .. } | Caller::Owner => {
+            ("token is that of", "narrowgate token create makes a token of another role")
+        }
+    };
+    let detail = format!("it takes {}; the {what} {role}{whose}", needs.whose());
+    let hint = hint.to_owned();
     let title = status.canonical_reason().unwrap_or("Forbidden");
     Refused(Problem {
         detail: Some(detail),

@@ -3,7 +3,7 @@
 //! `event:` is `report` (of points, attributes or tags), `presence`, `refusal` or `event`; `data:` is the
 //! happening as one line of JSON; `id:` is its position if it has one. Two more concern the stream itself:
 //! `missed`, with the number of events that a slow reader did not get, and `ended` when the server stops or
-//! the reader's token is not valid any more, which is looked up every [`LOOK_EVERY`].
+//! the reader's token or session is not valid any more, which is looked up every [`LOOK_EVERY`].
 
 use std::{collections::BTreeMap, convert::Infallible, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -37,7 +37,7 @@ use crate::{
     problem::Refused,
 };
 
-/// How often it is looked up whether the reader's token is valid, and whose the products are.
+/// How often it is looked up whether the reader's token or session is valid, and whose the products are.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Products whose unit is remembered between two look-ups; a further one is looked up each time.

@@ -20,6 +20,7 @@ mod models;
 mod products;
 mod properties;
 mod scripts;
+mod users;
 
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ use axum::{
 use narrowgate_api::fleet::Host;
 use narrowgate_platform::service::Operator;
 
-pub(crate) use self::asked::Asker;
+pub(crate) use self::asked::{Asker, Credential};
 use self::{asked::Routes, events::EventsSource};
 #[cfg(test)]
 pub(crate) use self::{
@@ -77,6 +78,7 @@ pub(crate) async fn as_owner(mut request: Request, next: Next) -> Response {
 fn groups() -> Routes {
     Routes::default()
         .merge(access::routes())
+        .merge(users::routes())
         .merge(products::routes())
         .merge(models::routes())
         .merge(scripts::routes())

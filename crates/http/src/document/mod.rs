@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use self::told::{TOLD, Told};
 use crate::{
     api::{Row, rows},
+    browser::SESSION,
     openapi::DOCUMENT,
 };
 
@@ -86,7 +87,7 @@ pub(crate) fn document(examples: &Examples) -> Value {
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "security": [{"bearer": []}],
+        "security": [{"bearer": []}, {"session": []}],
         "paths": paths,
         "components": {
             "schemas": schemas.named(),
@@ -103,6 +104,13 @@ pub(crate) fn document(examples: &Examples) -> Value {
                     "type": "http",
                     "scheme": "bearer",
                     "description": "narrowgate token create NAME --role ROLE makes a token.",
+                },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": SESSION,
+                    "description": "A user who has logged in at /login. A change also needs the header \
+                        X-CSRF-Token, as each answer to the session has it, and this server as its Origin.",
                 },
             },
         },

@@ -14,6 +14,7 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("device", "Key of the device.", "dk-1"),
     ("image", "Id of the image.", "Ab3dEf7h"),
     ("token", "Name of the token.", "ci"),
+    ("user", "Name of the user.", "ann"),
     ("id", "Id of the command.", "1"),
     ("point", "Identifier of the point.", "temp"),
     ("version", "Which version, from 1 on.", "1"),
@@ -87,7 +88,7 @@ fn group(row: &Row) -> &'static str {
         Some("devices" | "refusals") => "devices",
         Some("firmware" | "rollouts") => "firmware",
         Some("events") => "events",
-        Some("me" | "ous" | "tokens") => "access",
+        Some("me" | "ous" | "tokens" | "users") => "access",
         _ => "system",
     }
 }

@@ -40,6 +40,17 @@ pub(crate) const TOLD: &[Told] = &[
     told("POST /tokens", "createToken", "Makes a token. Its text is shown this once.")
         .with(r#"{"name":"new token","role":"viewer"}"#),
     told("DELETE /tokens/{token}", "revokeToken", "Ends a token at once."),
+    told("GET /users", "listUsers", "Users."),
+    told("POST /users", "createUser",
+        "Makes a user. The path of the page that sets the password, once, is shown this once.")
+        .with(r#"{"user":"new user","role":"viewer"}"#),
+    told("GET /users/{user}", "showUser", "A user."),
+    told("PATCH /users/{user}", "updateUser",
+        "Changes a user: what is left out stays. The user's sessions end.")
+        .with(r#"{"role":"operator"}"#),
+    told("DELETE /users/{user}", "deleteUser", "Deletes a user, whose sessions end."),
+    told("POST /users/{user}:reset", "resetUser",
+        "Puts a new one-time link, shown this once, in the place of a password. The user's sessions end."),
 
     told("GET /products", "listProducts", "Products, without their thing models."),
     told("POST /products", "createProduct", "Makes a product. Its secret is shown this once.")

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     body::{Body, to_bytes},
-    http::{Method, Request, StatusCode, header},
+    http::{Method, Request, StatusCode, header, request::Builder},
 };
 use narrowgate_api::{
     access::{NewToken, NewUnit, Role},
@@ -15,6 +15,7 @@ use narrowgate_api::{
     problem::MEDIA_TYPE,
     product::NewProduct,
     script::PublishScript,
+    user::NewUser,
 };
 use narrowgate_platform::{
     ids::{DeviceName, LoginNumber, UnixMillis},
@@ -23,11 +24,13 @@ use narrowgate_platform::{
         log::{LogEntry, LogEvent, Reason},
         message::{Message, MessageKind, event_json},
         retention::RetentionClass,
+        user::SessionTimes,
     },
     ports::{Batch, Clock as _, Journal as _, NobodyConnected, Registry as _, Write},
     rules::rate::Rate,
-    service::Operator,
-    testing::{ManualClock, SeededEntropy},
+    secret::Secret,
+    service::{LINK_PATH, Operator, form_token},
+    testing::{ManualClock, PlainPasswords, SeededEntropy},
 };
 use serde_json::{Value, value::RawValue};
 use tower::ServiceExt as _;
@@ -42,6 +45,7 @@ use super::{
 use crate::{
     About, Api, Health, MetricsSource,
     api::{Row, rows},
+    browser::{FORM_TOKEN, SESSION},
     router,
 };
 
@@ -50,6 +54,7 @@ pub(crate) struct World {
     pub(crate) router: Router,
     pub(crate) operator: Operator,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) passwords: Arc<PlainPasswords>,
     store: Arc<MemoryStore>,
 }
 
@@ -72,14 +77,16 @@ pub(crate) async fn world(rate: Option<Rate>) -> World {
     let entropy = Arc::new(SeededEntropy::new(1));
     let store = Arc::new(MemoryStore::default());
     let operator = Operator::new(store.clone(), clock.clone(), entropy, Arc::new(NobodyConnected));
+    let passwords = Arc::new(PlainPasswords::default());
     let operator = operator.with_scripts(Arc::new(PlainScripts));
+    let operator = operator.with_logins(passwords.clone(), SessionTimes::default());
     let metrics: MetricsSource = Arc::new(Vec::new);
     let about = About { version: "0", dtls: "127.0.0.1:5684".into() };
     let disk = Disk { registry_bytes: 1, logs_bytes: 5, messages_bytes: 2, other_bytes: 3, free_bytes: None };
     let host = move || Host { version: "0".into(), since: None, refused_by_store: None, disk };
     let api = Api { operator: operator.clone(), host: Arc::new(host), events: None };
-    let world =
-        World { router: router(about, Health::default(), metrics, api, rate), operator, clock, store };
+    let router = router(about, Health::default(), metrics, api, rate);
+    let world = World { router, operator, clock, passwords, store };
     world.operator.create_unit(NewUnit { name: "north".into() }).await.expect("it is new");
     world.fill().await;
     world
@@ -102,11 +109,13 @@ impl World {
         upload.image.expect("it is complete").image_id
     }
 
-    /// A device that has been online, reported and got a command; a model, a script, a rollout and a token.
+    /// A device that has been online, reported and got a command; a model, a script, a rollout, a token and a
+    /// user.
     /// The ids of the image and of the command.
     pub(super) async fn furnish(&self) -> (String, String) {
         let image = self.fill().await;
         self.token("ci", Role::Viewer, None).await;
+        self.session("ann", Role::Viewer, None).await;
         let model = RawValue::from_string(MODEL.to_owned()).expect("it is JSON");
         self.operator.put_model("pk-1", &model, None).await.expect("it is a model");
         let script = PublishScript { source: Some("copy".into()) };
@@ -184,6 +193,16 @@ impl World {
         made.token.expose().to_owned()
     }
 
+    /// The text of the session of a new user.
+    pub(crate) async fn session(&self, name: &str, role: Role, ou: Option<&str>) -> String {
+        let new = NewUser { user: name.into(), role, ou: ou.map(str::to_owned) };
+        let invited = self.operator.create_user(new).await.expect("it is new");
+        let link = invited.link.expose().strip_prefix(LINK_PATH).expect("it is the path of the page");
+        let password = Secret::new("correct horse battery".into());
+        let logged_in = self.operator.set_password(link, password).await.expect("it is valid");
+        logged_in.session.into_text()
+    }
+
     /// The status of the answer, and its body.
     pub(crate) async fn ask(&self, request: Request<Body>) -> (StatusCode, Value) {
         let Example { status, body, .. } = self.example(request).await;
@@ -211,12 +230,16 @@ impl World {
     }
 }
 
-/// A request to a route for what stands under these keys.
+/// A request to a route for what stands under these keys; `token`: or the text of a session.
 pub(crate) fn request(row: &Row, keys: Keys<'_>, token: Option<&str>) -> Request<Body> {
     let Keys { product, device, image, command } = keys;
     let act = row.act.map(|act| format!(":{act}")).unwrap_or_default();
     let path = row.path.replace("{product}", product).replace("{device}", device) + &act;
-    let path = path.replace("{image}", image).replace("{token}", "ci").replace("{id}", command);
+    let path = path
+        .replace("{image}", image)
+        .replace("{token}", "ci")
+        .replace("{user}", "ann")
+        .replace("{id}", command);
     let path = path.replace("{point}", "temp").replace("{version}", "1");
     let is_piece = path.ends_with(":content");
     let path = if is_piece { path + &piece().replace("pk-1", product) } else { path };
@@ -229,9 +252,21 @@ pub(crate) fn request(row: &Row, keys: Keys<'_>, token: Option<&str>) -> Request
     let mut request =
         Request::builder().method(row.method.clone()).uri(path).header(header::CONTENT_TYPE, media_type);
     if let Some(token) = token {
-        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        request = shown(request, token);
     }
     request.body(Body::from(body)).expect("it is a request")
+}
+
+/// The same with a token, or with the session of a user and what a page of this server sends with a change.
+fn shown(request: Builder, text: &str) -> Builder {
+    if !text.starts_with("ngs_") {
+        return request.header(header::AUTHORIZATION, format!("Bearer {text}"));
+    }
+    request
+        .header(header::HOST, "gate")
+        .header(header::ORIGIN, "http://gate")
+        .header(header::COOKIE, format!("{SESSION}={text}"))
+        .header(FORM_TOKEN, form_token(text).expose())
 }
 
 fn piece() -> String {

@@ -1,4 +1,4 @@
-//! `narrowgate token …` and `narrowgate ou …`.
+//! `narrowgate token …`, `narrowgate user …` and `narrowgate ou …`.
 
 use clap::{Args, Subcommand, ValueEnum};
 use narrowgate_api::access::Role;
@@ -44,6 +44,50 @@ pub(crate) struct NewTokenArgs {
         allow_negative_numbers = true
     )]
     pub(crate) expires: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Create a user; prints a one-time link, by which the user sets a password
+    #[command(
+        after_help = "The link is valid once, for 24 hours. Users log in with a browser at /login.\n\n\
+                            Examples:\n  narrowgate user create ann --role operator\n  \
+                            narrowgate user create bob --role viewer --ou north"
+    )]
+    Create(NewUserArgs),
+    /// List all users
+    List,
+    /// Put a new one-time link in the place of a user's password; the user's sessions end
+    #[command(after_help = "Example:\n  narrowgate user reset ann")]
+    Reset {
+        /// Name of the user
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Delete a user, whose sessions end within a second
+    #[command(after_help = "Example:\n  narrowgate user delete ann --yes")]
+    Delete {
+        /// Name of the user
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Do not ask; needed where there is no terminal
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewUserArgs {
+    /// What the user logs in as
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// viewer reads; operator also changes devices and sends commands; administrator also makes products,
+    /// models, scripts and firmware, registers devices and reads secrets
+    #[arg(long, value_enum, value_name = "ROLE")]
+    pub(crate) role: RoleArg,
+    /// Only in this organisation unit, by its key or its name [default: all]
+    #[arg(long, value_name = "OU")]
+    pub(crate) ou: Option<String>,
 }
 
 /// As [`Role`].

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use access::{NewTokenArgs, TokenCommand, UnitCommand};
+pub(crate) use access::{NewTokenArgs, NewUserArgs, TokenCommand, UnitCommand, UserCommand};
 use backup::{ADOPT_HELP, BACKUP_HELP, RESTORE_HELP};
 pub(crate) use backup::{AdoptArgs, BackupArgs, RestoreArgs};
 pub(crate) use device::{
@@ -120,6 +120,9 @@ pub(crate) enum Command {
     /// Create, list and revoke tokens for programs that use the HTTP API
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Create, list, reset and delete users, who log in with a browser
+    #[command(subcommand)]
+    User(UserCommand),
     /// Create and list organisation units, which own products
     #[command(subcommand, name = "ou")]
     Unit(UnitCommand),

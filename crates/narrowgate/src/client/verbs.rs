@@ -232,6 +232,10 @@ const VERBS: &[&str] = &[
     "list_tokens | GET /api/v1/tokens | cannot list the tokens",
     "create_token | POST /api/v1/tokens | cannot create the token",
     "revoke_token | DELETE /api/v1/tokens/a%2Fb | cannot revoke the token",
+    "list_users | GET /api/v1/users | cannot list the users",
+    "create_user | POST /api/v1/users | cannot create the user",
+    "reset_user | POST /api/v1/users/a%2Fb:reset | cannot reset the user",
+    "delete_user | DELETE /api/v1/users/a%2Fb | cannot delete the user",
 ];
 
 /// Those of devices; `*` stands for each path of a device.

@@ -84,7 +84,7 @@ pub(super) fn units(command: UnitCommand, config: &Config, output: Output) -> Re
     }
 }
 
-fn list<T: Row + Serialize>(
+pub(super) fn list<T: Row + Serialize>(
     page: &Page<T>,
     columns: &'static [Column],
     output: Output,

@@ -26,6 +26,7 @@ mod secret_argument;
 mod serve;
 mod simulate;
 mod status;
+pub(crate) mod users;
 
 use crate::{
     cli::{Cli, Command, Output, ServerArgs},
@@ -68,6 +69,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Downlink(command) => downlink::run(command, &load(&offline)?, form),
         Command::Firmware(command) => firmware::run(command, &load(&offline)?, form),
         Command::Token(command) => access::tokens(command, &load(&offline)?, form),
+        Command::User(command) => users::run(command, &load(&offline)?, form),
         Command::Unit(command) => access::units(command, &load(&offline)?, form),
         Command::Device(command) => device::run(command, &load(&offline)?, form),
         Command::Refused(arguments) => refused::run(arguments, &load(&offline)?, form),

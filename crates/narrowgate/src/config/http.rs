@@ -1,11 +1,11 @@
 //! Section `[http]`: the API, health and metrics.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
-use narrowgate_platform::rules::rate::Rate;
+use narrowgate_platform::{model::user::SessionTimes, rules::rate::Rate};
 
 use super::{
-    accept::{Address, OrOff, Times},
+    accept::{Address, OrOff, Time, Times},
     key::{Key, Setting},
     values::Values,
 };
@@ -22,23 +22,48 @@ static TOKEN_REQUESTS: Key<OrOff<Times>> = Key {
     name: "http.token_requests",
     default: "100/s burst 200",
     accepts: OrOff(Times),
-    help: "requests of one token; more get 429; off: any number",
+    help: "requests of one token or one user; more get 429; off: any number",
+};
+
+const DAY_SECONDS: u64 = 24 * 3600;
+
+static SESSION_IDLE: Key<Time> = Key {
+    name: "http.session_idle",
+    default: "12h",
+    accepts: Time(Duration::from_secs(60)..=Duration::from_secs(30 * DAY_SECONDS)),
+    help: "a user's session that was not used for this long ends, {accepted}",
+};
+
+static SESSION_LIFETIME: Key<Time> = Key {
+    name: "http.session_lifetime",
+    default: "7d",
+    accepts: Time(Duration::from_secs(60)..=Duration::from_secs(365 * DAY_SECONDS)),
+    help: "a user's session ends this long after the login in any case, {accepted}",
 };
 
 /// In the order in which they are shown.
-pub(super) static KEYS: &[&dyn Setting] = &[&LISTEN, &TOKEN_REQUESTS];
+pub(super) static KEYS: &[&dyn Setting] = &[&LISTEN, &TOKEN_REQUESTS, &SESSION_IDLE, &SESSION_LIFETIME];
 
 /// Section `[http]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
     /// `None`: nothing is served.
     pub(crate) listen: Option<SocketAddr>,
-    /// Of one token; `None`: any number.
+    /// Of one token or one user; `None`: any number.
     pub(crate) token_requests: Option<Rate>,
+    /// How long sessions of users last.
+    pub(crate) session_times: SessionTimes,
 }
 
 impl Http {
     pub(super) fn read(values: &Values) -> Result<Self, Failure> {
-        Ok(Self { listen: values.read(&LISTEN)?, token_requests: values.read(&TOKEN_REQUESTS)? })
+        // At most a year.
+        let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        let session_times = SessionTimes {
+            idle_ms: ms(values.read(&SESSION_IDLE)?),
+            whole_ms: ms(values.read(&SESSION_LIFETIME)?),
+        };
+        let (listen, token_requests) = (values.read(&LISTEN)?, values.read(&TOKEN_REQUESTS)?);
+        Ok(Self { listen, token_requests, session_times })
     }
 }

@@ -1,5 +1,7 @@
 //! What the server prints at its start: where it listens, and what it serves.
 
+use std::net::SocketAddr;
+
 use narrowgate_api::{
     problem::{Code, Problem},
     query::DeviceList,
@@ -8,9 +10,10 @@ use narrowgate_platform::service::Operator;
 
 use super::{Server, keeps_nothing};
 use crate::{
+    command::users::address_of,
     config::Config,
     failure::Failure,
-    output::{self, counted},
+    output::{self, counted, printable},
 };
 
 /// What plain CoAP gives up.
@@ -23,7 +26,7 @@ pub(super) async fn print(config: &Config, server: &Server) -> Result<(), Failur
         None => "off".to_owned(),
         Some(http) if http.ip().is_loopback() => format!("http://{http}   (this machine only)"),
         Some(http) => {
-            format!("http://{http}   (reachable from outside, without TLS: tokens can be read on the way)")
+            format!("http://{http}   (reachable from outside, without TLS: tokens and passwords can be read)")
         }
     };
     let plain = server.coap.map_or_else(String::new, |coap| {
@@ -31,14 +34,35 @@ pub(super) async fn print(config: &Config, server: &Server) -> Result<(), Failur
     });
     let kept = if keeps_nothing(config) { "   (store.kind is memory: nothing is kept)" } else { "" };
     let registry = summary(&server.operator).await?;
+    let invited = match server.http {
+        Some(http) => invite(&server.operator, http).await,
+        None => String::new(),
+    };
     output::note(format_args!(
         "narrowgate {}\n  devices   coaps://{dtls}   ({}){plain}\n  http      {http}\n  \
-         control   {control}\n  data      {}{kept}\n  registry  {registry}",
+         control   {control}\n  data      {}{kept}\n  registry  {registry}{invited}",
         env!("CARGO_PKG_VERSION"),
         output::counted(config.dtls.shards, "shard"),
         config.data.display(),
     ));
     Ok(())
+}
+
+/// A line with the one-time link of an administrator, where nobody can administer by a password yet.
+async fn invite(operator: &Operator, http: SocketAddr) -> String {
+    match operator.invite_first().await {
+        Ok(Some(invited)) => {
+            let (link, user) = (address_of(&invited.link, Some(http)), printable(&invited.view.user));
+            let link = link.expose();
+            format!("\n  password  {link}\n            (sets the password of {user}: once, within a day)")
+        }
+        Ok(None) => String::new(),
+        Err(problem) => {
+            // Devices are served all the same.
+            tracing::warn!(%problem, "there is no one-time link: narrowgate user create makes one later");
+            String::new()
+        }
+    }
 }
 
 /// Devices are counted up to this number.

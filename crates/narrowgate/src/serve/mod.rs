@@ -41,7 +41,7 @@ use crate::{
     feed::Feed,
     gateway::{Gateway, StartError},
     host::Host,
-    scripts,
+    passwords, scripts,
     socket::{self, ControlSocket},
     store::OpenedStore,
     system::{SystemClock, SystemEntropy},
@@ -125,9 +125,8 @@ impl Server {
     ) -> Result<Self, Failure> {
         let stores = opened.stores;
         let control = ControlSocket::bind(&config.data)?;
-        let feed = Feed::new();
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
-        let scripts = scripts::of_server();
+        let (feed, scripts) = (Feed::new(), scripts::of_server());
         let options = options::gateway_options(config, opened.decoy);
         let shown = (feed.clone(), Arc::clone(&scripts));
         let gateway = Gateway::start(options, stores.clone(), clock.clone(), entropy.clone(), shown).await;
@@ -140,6 +139,7 @@ impl Server {
         let operator = Operator::new(stores.clone(), arrivals, entropy, sessions)
             .with_retention_classes(config.store.classes())
             .with_scripts(scripts)
+            .with_logins(passwords::of_server(), config.http.session_times)
             .with_image_bytes_max(config.store.firmware_bytes)
             .with_message_limit(config.limits.message)
             .with_server_name(config.dtls.server_name(dtls));

@@ -29,3 +29,4 @@ mod simulate;
 mod system;
 mod terminal;
 mod tokens;
+mod users;

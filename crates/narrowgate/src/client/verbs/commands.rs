@@ -61,6 +61,10 @@ const ROUTES: &[(&str, &[&str])] = &[
     ("token create", &["createToken"]),
     ("token list", &["listTokens"]),
     ("token revoke", &["revokeToken"]),
+    ("user create", &["createUser"]),
+    ("user list", &["listUsers"]),
+    ("user reset", &["resetUser"]),
+    ("user delete", &["deleteUser"]),
     ("ou create", &["createUnit"]),
     ("ou list", &["listUnits"]),
     ("refused", &["listRefusals"]),
@@ -87,6 +91,8 @@ const WITHOUT_COMMAND: &[(&str, &str)] = &[
     ("putModel", "`product update --model`"),
     ("draftScript", "`script try --file`, which keeps nothing"),
     ("putTags", "`device tags`"),
+    ("showUser", "`user list`"),
+    ("updateUser", "`user delete` and `user create`, with another role"),
 ];
 
 #[test]

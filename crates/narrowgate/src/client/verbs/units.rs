@@ -1,10 +1,14 @@
-//! The verbs of organisation units and tokens.
+//! The verbs of organisation units, tokens and users.
 
-use narrowgate_api::access::{NewToken, NewUnit, Role};
+use narrowgate_api::{
+    access::{NewToken, NewUnit, Role},
+    user::NewUser,
+};
 
 use super::{Call, Verb, verb};
 
-pub(super) fn verbs() -> [Verb; 5] {
+pub(super) fn verbs() -> [Verb; 9] {
+    let user = NewUser { user: "ann".into(), role: Role::Viewer, ou: None };
     let token = NewToken { name: "ci".into(), role: Role::Viewer, ou: None, expires_at: None };
     [
         verb("list_units", Call::list_units()),
@@ -12,5 +16,9 @@ pub(super) fn verbs() -> [Verb; 5] {
         verb("list_tokens", Call::list_tokens()),
         verb("create_token", Call::create_token(&token)),
         verb("revoke_token", Call::revoke_token("a/b")),
+        verb("list_users", Call::list_users()),
+        verb("create_user", Call::create_user(&user)),
+        verb("reset_user", Call::reset_user("a/b")),
+        verb("delete_user", Call::delete_user("a/b")),
     ]
 }

@@ -1,0 +1,60 @@
+//! `/api/v1/users`: people who use the product.
+
+use axum::Json;
+use narrowgate_api::{
+    page::Page,
+    user::{NewUser, UserInvited, UserUpdate, UserView},
+};
+use narrowgate_platform::model::access::Needs;
+
+use super::{
+    asked::{Acts, Asked, Routes},
+    described::{Answers as _, Created, Status},
+    extract::{Body, Part, given},
+};
+use crate::{problem::Refused, secret::Secretive};
+
+const ACTS: Acts = &[("reset", Needs::AdministerAll, <Secretive<UserInvited>>::answers)];
+
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .get("/api/v1/users", Needs::AdministerAll, list)
+        .post("/api/v1/users", Needs::AdministerAll, create)
+        .get("/api/v1/users/{user}", Needs::AdministerAll, show)
+        .patch("/api/v1/users/{user}", Needs::AdministerAll, update)
+        .delete("/api/v1/users/{user}", Needs::AdministerAll, delete)
+        .acts("/api/v1/users/{user}", ACTS, act)
+}
+
+async fn list(Asked(api): Asked) -> Result<Json<Page<UserView>>, Refused> {
+    Ok(Json(api.operator.list_users().await?))
+}
+
+async fn create(
+    Asked(api): Asked,
+    Body(new): Body<NewUser>,
+) -> Result<Created<Secretive<UserInvited>>, Refused> {
+    Ok(Status(Secretive(api.operator.create_user(new).await?)))
+}
+
+async fn show(Asked(api): Asked, Part(name): Part) -> Result<Json<UserView>, Refused> {
+    Ok(Json(api.operator.show_user(&name).await?))
+}
+
+async fn update(
+    Asked(api): Asked,
+    Part(name): Part,
+    Body(update): Body<UserUpdate>,
+) -> Result<Json<UserView>, Refused> {
+    Ok(Json(api.operator.update_user(&name, update).await?))
+}
+
+async fn delete(Asked(api): Asked, Part(name): Part) -> Result<Json<Option<UserView>>, Refused> {
+    Ok(Json(api.operator.delete_user(&name).await?))
+}
+
+async fn act(Asked(api): Asked, Part(last): Part) -> Result<Secretive<UserInvited>, Refused> {
+    // Only the one act gets here; a name may have colons.
+    let name = last.rsplit_once(':').map_or(&*last, |(name, _)| name);
+    Ok(Secretive(api.operator.reset_user(&given(name.to_owned())).await?))
+}

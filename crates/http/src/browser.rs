@@ -1,0 +1,200 @@
+//! What a browser sends and is sent beside a request: cookies, where the request comes from, and the token
+//! that a change takes.
+//!
+//! A cookie goes with every request to this server, whichever page causes it. `SameSite=Lax` keeps it from
+//! most changes that other sites cause; here a change also has to name this server as its `Origin`, which no
+//! page can forge, and to send a token that only pages of this server can read.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use narrowgate_platform::service::{form_token, is_form_token};
+
+/// The cookie that is a user's session.
+pub(crate) const SESSION: &str = "narrowgate_session";
+/// The cookie by which a browser is known in which a user has logged in.
+pub(crate) const BROWSER: &str = "narrowgate_browser";
+/// How long a browser is known, in seconds: half a year.
+pub(crate) const BROWSER_LASTS_S: i64 = 180 * 86_400;
+
+/// What a change is sent with, and what each answer to a session says.
+pub(crate) const FORM_TOKEN: HeaderName = HeaderName::from_static("x-csrf-token");
+
+/// The value of a cookie. Where there are two of the name, there is none: one of them is not ours.
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let values = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let mut found = pairs.filter(|(known, _)| *known == name).map(|(_, value)| value);
+    let (value, None) = (found.next()?, found.next()) else { return None };
+    Some(value)
+}
+
+/// Sets a cookie that no script can read, for so many seconds; 0 removes it.
+pub(crate) fn set_cookie(name: &str, value: &str, seconds: i64, came_by: CameBy) -> Option<HeaderValue> {
+    let secure = if came_by == CameBy::Tls { "; Secure" } else { "" };
+    let text = format!("{name}={value}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Lax{secure}");
+    let mut value = HeaderValue::from_str(&text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// The token of a session, for the header of an answer.
+pub(crate) fn form_token_header(session: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(form_token(session).expose()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// How a browser reaches this server, as the origin of its pages says: what ends TLS may be a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CameBy {
+    /// `http://`, or unknown.
+    Plain,
+    /// `https://`
+    Tls,
+}
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It does not say so: no browser of these days.
+    Unsaid,
+    /// A page of this server.
+    Own(CameBy),
+    /// Another page, or one that hides where it is from.
+    Foreign,
+}
+
+/// Where a request comes from, by its `Origin` and the host that it asks.
+pub(crate) fn origin(headers: &HeaderMap) -> Origin {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let Some(origin) = origins.next() else { return Origin::Unsaid };
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None, None) = (hosts.next(), hosts.next(), origins.next()) else {
+        return Origin::Foreign;
+    };
+    let (Ok(origin), Ok(host)) = (origin.to_str(), host.to_str()) else { return Origin::Foreign };
+    let came_by = match origin.split_once("://") {
+        Some(("http", from)) if from.eq_ignore_ascii_case(host) => CameBy::Plain,
+        Some(("https", from)) if from.eq_ignore_ascii_case(host) => CameBy::Tls,
+        _ => return Origin::Foreign,
+    };
+    Origin::Own(came_by)
+}
+
+/// Passes a change with a session.
+///
+/// # Errors
+/// What is missing, for people.
+pub(crate) fn check_change(headers: &HeaderMap, session: &str) -> Result<(), &'static str> {
+    if !matches!(origin(headers), Origin::Own(_)) {
+        return Err(
+            "a change with a cookie must come from a page of this server: its Origin must be the Host",
+        );
+    }
+    let mut tokens = headers.get_all(FORM_TOKEN).iter();
+    let (Some(token), None) = (tokens.next(), tokens.next()) else {
+        return Err(
+            "a change with a cookie needs the header X-CSRF-Token, as the answer of GET /api/v1/me has it",
+        );
+    };
+    match token.to_str() {
+        Ok(token) if is_form_token(token, session) => Ok(()),
+        _ => Err("the header X-CSRF-Token is not that of this session; GET /api/v1/me has it"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), value.parse().expect("it is a value"))).collect()
+    }
+
+    #[test]
+    fn a_cookie_is_read_by_its_whole_name_where_there_is_one() {
+        let read = |values: &[&str]| {
+            let pairs: Vec<_> = values.iter().map(|value| (header::COOKIE, *value)).collect();
+            let mut all = HeaderMap::new();
+            for (name, value) in pairs {
+                all.append(name, value.parse().expect("it is a value"));
+            }
+            cookie(&all, SESSION).map(str::to_owned)
+        };
+        assert_eq!(read(&["narrowgate_session=a"]).as_deref(), Some("a"));
+        assert_eq!(read(&["x=1; narrowgate_session=a=b; y=2"]).as_deref(), Some("a=b"));
+        assert_eq!(read(&["x=1", "narrowgate_session=a"]).as_deref(), Some("a"));
+        for none in [
+            &[][..],
+            &["xnarrowgate_session=a"],
+            &["narrowgate_session"],
+            &["narrowgate_session=a; narrowgate_session=a"],
+            &["narrowgate_session=a", "narrowgate_session=b"],
+        ] {
+            assert_eq!(read(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_for_this_server_and_for_no_script() {
+        let set = |came_by| {
+            let value = set_cookie(SESSION, "a", 60, came_by).expect("it is a value");
+            value.to_str().expect("it is ASCII").to_owned()
+        };
+        let plain = "narrowgate_session=a; Max-Age=60; Path=/; HttpOnly; SameSite=Lax";
+        assert_eq!((set(CameBy::Plain), set(CameBy::Tls)), (plain.to_owned(), format!("{plain}; Secure")));
+    }
+
+    #[test]
+    fn an_origin_is_own_where_it_is_the_host_that_was_asked() {
+        let of = |origin_text: &str, host: &str| {
+            origin(&headers(&[(header::ORIGIN, origin_text), (header::HOST, host)]))
+        };
+        assert_eq!(of("http://127.0.0.1:8080", "127.0.0.1:8080"), Origin::Own(CameBy::Plain));
+        assert_eq!(of("https://Gate.example", "gate.example"), Origin::Own(CameBy::Tls));
+        assert_eq!(of("http://[::1]:8080", "[::1]:8080"), Origin::Own(CameBy::Plain));
+        for foreign in [
+            "null",
+            "",
+            "http://127.0.0.1",
+            "http://127.0.0.1:8081",
+            "http://127.0.0.1:8080.evil.example",
+            "http://evil.example:8080",
+            "ftp://127.0.0.1:8080",
+            "127.0.0.1:8080",
+        ] {
+            assert_eq!(of(foreign, "127.0.0.1:8080"), Origin::Foreign, "{foreign}");
+        }
+        assert_eq!(origin(&headers(&[(header::HOST, "h")])), Origin::Unsaid);
+        assert_eq!(origin(&headers(&[(header::ORIGIN, "http://h")])), Origin::Foreign);
+        let mut two = headers(&[(header::ORIGIN, "http://h"), (header::HOST, "h")]);
+        two.append(header::ORIGIN, HeaderValue::from_static("http://h"));
+        assert_eq!(origin(&two), Origin::Foreign);
+    }
+
+    #[test]
+    fn attack_178_a_change_needs_the_origin_and_the_token_of_its_session() {
+        let (own, token) = ("http://h", form_token("ngs_1"));
+        let token = token.expose();
+        let check = |origin: Option<&str>, token: Option<&str>| {
+            let mut all = headers(&[(header::HOST, "h")]);
+            for (name, value) in [(header::ORIGIN, origin), (FORM_TOKEN, token)] {
+                if let Some(value) = value {
+                    all.insert(name, value.parse().expect("it is a value"));
+                }
+            }
+            check_change(&all, "ngs_1").is_ok()
+        };
+        assert!(check(Some(own), Some(token)));
+        let other = form_token("ngs_2");
+        for (origin, token) in [
+            (None, Some(token)),
+            (Some("null"), Some(token)),
+            (Some("http://evil.example"), Some(token)),
+            (Some(own), None),
+            (Some(own), Some("")),
+            (Some(own), Some(other.expose())),
+        ] {
+            assert!(!check(origin, token), "{origin:?} {token:?}");
+        }
+    }
+}
