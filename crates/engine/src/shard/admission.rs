@@ -6,9 +6,9 @@
 //! 1. a handshake whose Finished was rejected, the oldest first;
 //! 2. one that has stood still for longer than a slow round trip ([`AdmissionLimits::slow_round_trip`]), the
 //!    oldest first;
-//! 3. at the limit of all, for an address with less than half of what the busiest one has, where that has one
-//!    in sixteen of all places or more: the newest of the busiest that has not gone on yet, so a few addresses
-//!    cannot keep all others out, and a few devices behind one address are not taken for such;
+//! 3. at the limit of all, for an address with less than half of what the busiest one has, where that has
+//!    one in sixteen of all places or more: the newest of the busiest that has not gone on yet, so a few
+//!    addresses cannot keep all others out, and a few devices behind one address are not taken for such;
 //! 4. at the limit of all: the oldest that has a passing place and has not gone on yet.
 //!
 //! Else the hello is dropped, which costs nothing: its client sends it again. So a handshake that is young is

@@ -158,9 +158,9 @@ impl Shard {
         self.drive_handshake(now, slot);
     }
 
-    /// Makes room for twice as many as there are, at most for twice as many as may be. Where they come and go,
-    /// places of those that went are not always free at once, and a map that is more than half full grows for
-    /// it.
+    /// Makes room for twice as many as there are, at most for twice as many as may be. Where they come and
+    /// go, places of those that went are not always free at once, and a map that is more than half full grows
+    /// for it.
     fn widen_paths(&mut self) {
         let room = self.path_room;
         let wanted = (2 * room).max(64).min(2 * self.config.admission.handshakes_max);
