@@ -81,6 +81,8 @@ pub struct Refused {
     pub time: UnixMillis,
     /// Whose, if the names are known.
     pub device: Option<DeviceName>,
+    /// Whether the names are only those that the peer gave: it is not known to be this device. Not told.
+    pub is_claimed: bool,
     /// The identity as the peer gave it, for handshakes.
     pub identity: Option<String>,
     /// Why; `None` for breaches of the protocol that have no stable name.
@@ -269,6 +271,14 @@ impl Happening {
         }
     }
 
+    /// Whether it is of somebody who only claims to be the device that it names, or names none.
+    pub fn is_of_stranger(&self) -> bool {
+        match self {
+            Self::Refused(refused) | Self::Warning(refused) => refused.is_claimed,
+            _ => false,
+        }
+    }
+
     /// The key of the product, if it is known.
     pub fn product_key(&self) -> Option<&str> {
         match self {
@@ -350,6 +360,7 @@ mod tests {
         let refused = Refused {
             time: UnixMillis(1),
             device: None,
+            is_claimed: true,
             identity: Some("nonsense".into()),
             reason: Some(Reason::IdentityMalformed),
             code: None,

@@ -208,38 +208,72 @@ async fn credentials(registry: &dyn Registry, name: &DeviceName) -> Option<Box<C
     }
 }
 
-/// What was probably meant by a name that is unknown for this reason.
+/// What was probably meant by a name that is unknown for this reason. Of a product that exists, only what
+/// belongs to its organisation unit is named.
 async fn of_unknown_name(registry: &dyn Registry, reason: Reason, name: &DeviceName) -> Option<String> {
+    let ou = match reason {
+        Reason::DeviceUnknown => Some(registry.product(&name.product_key).await.ok()??.ou),
+        _ => None,
+    };
     for tried in [Some(name.clone()), similar::trimmed(name)].into_iter().flatten() {
-        let similar = registry.similar_names(&tried).await.ok()?;
+        let mut similar = registry.similar_names(&tried).await.ok()?;
+        if let Some(ou) = &ou
+            && let Some(found) = similar.device.take()
+        {
+            similar.device = of_unit(registry, ou, found.device_key).await;
+        }
         if let Some(detail) = similar::explain(reason, name, &similar) {
             return Some(detail);
         }
     }
-    if reason == Reason::DeviceUnknown {
-        return of_unknown_device(registry, name).await;
+    if let Some(ou) = ou {
+        return of_unknown_device(registry, &ou, name).await;
     }
     let exchanged = registry.similar_names(&similar::exchanged(name)).await.ok()?;
     similar::explain_exchanged(name, &exchanged).filter(|_| reason == Reason::ProductUnknown)
 }
 
-/// An IMEI in another spelling, or an asset id. A few look-ups, each by an index.
-async fn of_unknown_device(registry: &dyn Registry, name: &DeviceName) -> Option<String> {
+/// The device of this key in the unit: another one may have a device of the same key.
+async fn of_unit(registry: &dyn Registry, ou: &str, device_key: String) -> Option<DeviceName> {
+    first(registry, DeviceQuery { device_key: Some(device_key), ..of_one(ou) }).await
+}
+
+/// One device of a unit.
+fn of_one(ou: &str) -> DeviceQuery {
+    DeviceQuery { ou: Some(ou.to_owned()), limit: 1, ..DeviceQuery::default() }
+}
+
+async fn first(registry: &dyn Registry, query: DeviceQuery) -> Option<DeviceName> {
+    let found = registry.devices(query).await.ok()?.into_iter().flatten().next()?;
+    Some(DeviceName { product_key: found.product_key, device_key: found.device_key })
+}
+
+/// An IMEI in another spelling, or an asset id, of a device of the unit. A few look-ups, each by an index.
+async fn of_unknown_device(registry: &dyn Registry, ou: &str, name: &DeviceName) -> Option<String> {
     for device_key in similar::imei_spellings(&name.device_key) {
         let tried = DeviceName { product_key: name.product_key.clone(), device_key };
-        if let Some(found) = registry.similar_names(&tried).await.ok()?.device {
+        if let Some(found) = registry.similar_names(&tried).await.ok()?.device
+            && let Some(found) = of_unit(registry, ou, found.device_key).await
+        {
             return Some(similar::explain_imei(name, &found));
         }
     }
-    let query = DeviceQuery { asset_id: Some(name.device_key.clone()), limit: 1, ..DeviceQuery::default() };
-    let found = registry.devices(query).await.ok()?.into_iter().flatten().next()?;
-    let found = DeviceName { product_key: found.product_key, device_key: found.device_key };
-    Some(similar::explain_asset_id(name, &found))
+    let query = DeviceQuery { asset_id: Some(name.device_key.clone()), ..of_one(ou) };
+    Some(similar::explain_asset_id(name, &first(registry, query).await?))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
+    use std::{net::IpAddr, sync::Arc};
+
+    use narrowgate_api::{access::NewUnit, device::NewDeviceRequest, product::NewProduct};
+    use narrowgate_platform::{
+        ids::UnixMillis,
+        memory::MemoryStore,
+        ports::NobodyConnected,
+        service::Operator,
+        testing::{ManualClock, SeededEntropy, block_on},
+    };
 
     use super::*;
 
@@ -258,6 +292,40 @@ mod tests {
         );
         let product = said(SecureMode::ProductSecret);
         assert!(product.ends_with("the secret that `narrowgate product create` printed"), "{product}");
+    }
+
+    #[test]
+    fn what_was_meant_is_looked_for_in_the_organisation_unit_of_the_product() {
+        let store = Arc::new(MemoryStore::default());
+        let (clock, entropy) = (ManualClock::new(UnixMillis(1)), SeededEntropy::new(1));
+        let operator =
+            Operator::new(store.clone(), Arc::new(clock), Arc::new(entropy), Arc::new(NobodyConnected));
+        block_on(operator.create_unit(NewUnit { name: "north".into() })).expect("it is new");
+        for (key, ou) in [("pa", "default"), ("p2", "default"), ("pb", "north")] {
+            let (product_key, ou) = (Some(key.to_owned()), Some(ou.to_owned()));
+            let new = NewProduct { name: "n".into(), product_key, ou, ..NewProduct::default() };
+            block_on(operator.create_product(new)).expect("it is new");
+        }
+        let create = |product: &str, key: &str| {
+            let new = NewDeviceRequest { device_key: Some(key.into()), ..NewDeviceRequest::default() };
+            block_on(operator.create_device(product, new)).expect("it is new").asset_id
+        };
+        create("pa", "METER-7");
+        let asset_id = create("pa", "867725030096436");
+        let said = |product: &str, key: &str| {
+            let name = DeviceName { product_key: product.into(), device_key: key.into() };
+            let diagnosis = Diagnosis::UnknownName { reason: Reason::DeviceUnknown, name };
+            block_on(diagnosis.run(&*store)).unwrap_or_default()
+        };
+        let keys = ["METER-7", "meter-7", "\"METER-7\"", "86772503009643", &asset_id];
+        for key in keys {
+            assert_eq!(said("pb", key), "", "{key} belongs to another unit");
+            let found = said("p2", key);
+            assert!(found.contains("METER-7") || found.contains("867725030096436"), "{key}: {found}");
+        }
+        // The same key in the other unit hides none of its own.
+        create("pb", "METER-7");
+        assert!(said("pb", "meter-7").contains("but METER-7: keys are case-sensitive"));
     }
 
     #[test]

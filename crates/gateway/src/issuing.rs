@@ -284,6 +284,7 @@ fn happening_of(grant: &Grant, answer: &SecretAnswer, peer: String, time: UnixMi
         Some(refusal) => Happening::Refused(happening::Refused {
             time,
             device,
+            is_claimed: false,
             identity: None,
             reason: refusal.reason,
             code: refusal.code(),

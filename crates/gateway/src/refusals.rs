@@ -336,6 +336,7 @@ fn happening_of(now: Now, event: LogEvent, refused: &Refused, peer: &str) -> Hap
     let told = happening::Refused {
         time: now.wall,
         device: refused.name.clone(),
+        is_claimed: refused.device.is_none(),
         identity: refused.identity.clone(),
         reason: refused.refusal.reason,
         code: refused.refusal.code(),

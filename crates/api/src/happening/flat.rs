@@ -139,13 +139,16 @@ impl From<Happening> for Flat {
         };
         let presence =
             |event, Presence { time, device, detail }| Self { detail, ..Self::new(time, event, device) };
-        let refused = |event, Refused { time, device, identity, reason, code, peer, detail }| Self {
-            identity,
-            reason: reason.and_then(word),
-            code: code.map(i64::from),
-            peer,
-            detail,
-            ..Self::new(time, event, device)
+        let refused = |event, it: Refused| {
+            let Refused { time, device, is_claimed: _, identity, reason, code, peer, detail } = it;
+            Self {
+                identity,
+                reason: reason.and_then(word),
+                code: code.map(i64::from),
+                peer,
+                detail,
+                ..Self::new(time, event, device)
+            }
         };
         let edit = |event, Edit { time, device, set, deleted }| Self {
             set,
@@ -207,7 +210,9 @@ impl TryFrom<Flat> for Happening {
             Name::Offline => Self::Offline(Presence { time, device, detail }),
             Name::Refused | Name::Warning => {
                 let (reason, code) = (read(reason)?, short_code);
-                let refused = Refused { time, device, identity, reason, code, peer, detail };
+                // Whoever is told does not know.
+                let is_claimed = false;
+                let refused = Refused { time, device, is_claimed, identity, reason, code, peer, detail };
                 if event == Name::Warning { Self::Warning(refused) } else { Self::Refused(refused) }
             }
             Name::Report => Self::Report(Report { time, received_at, device, points }),
