@@ -53,6 +53,51 @@ pub struct ImportReport {
     /// Secrets that may be guessed; left out when there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weak_secrets: Option<WeakSecrets>,
+    /// Keys of skipped devices that have never logged in and whose rows have no secret: an import that was
+    /// cut off may have made them, and nobody has seen their secrets.
+    #[serde(skip)]
+    pub unseen: Vec<String>,
+}
+
+/// Which rows of a file are imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ImportMode {
+    /// All of them, or none where one is not valid.
+    All,
+    /// Those that are valid.
+    #[default]
+    Valid,
+}
+
+impl ImportMode {
+    /// Whether it is what holds where nothing is said.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What became of a file of devices.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportAnswer {
+    /// Devices that were created, or would be in a dry run.
+    pub created: u64,
+    /// Devices that exist already, with the row's secret or where the row has none. They are as they were.
+    pub skipped: u64,
+    /// Rows that were not imported, or why none was; the first ones of many.
+    pub failed: Vec<ImportFault>,
+    /// How many more were not; left out when there are none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_failed: u64,
+    /// How many of the skipped rows have a secret, which is the device's; left out when there are none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub same_secret: u64,
+    /// Secrets that may be guessed; left out when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weak_secrets: Option<WeakSecrets>,
+    /// Where the secrets that were generated can be fetched, once and within an hour; null: there are none.
+    pub secrets: Option<String>,
 }
 
 fn is_zero(count: &u64) -> bool {

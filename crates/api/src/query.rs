@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use crate::{device::ShownState, names::UnixMillis, time};
+use crate::{device::ShownState, import::ImportMode, names::UnixMillis, time};
 
 /// Entries of a page where nothing is said.
 pub const LIMIT_DEFAULT: u32 = 100;
@@ -137,6 +137,23 @@ pub struct ValuesQuery {
     pub cursor: Option<String>,
 }
 
+/// Which values of all devices of a product to give out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProductValuesQuery {
+    /// Only of this point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<String>,
+    /// From this time on (inclusive).
+    #[schemars(with = "Option<TimeText>")]
+    #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
+    pub from: Option<UnixMillis>,
+    /// Up to this time (exclusive).
+    #[schemars(with = "Option<TimeText>")]
+    #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
+    pub to: Option<UnixMillis>,
+}
+
 /// Which values of one point by time to list, or what they come to.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -208,6 +225,9 @@ pub struct ImportQuery {
     /// Change nothing, and report the same.
     #[serde(default)]
     pub dry_run: bool,
+    /// Which rows.
+    #[serde(default, skip_serializing_if = "ImportMode::is_default")]
+    pub mode: ImportMode,
 }
 
 /// What to listen to.

@@ -18,8 +18,11 @@
 mod api;
 mod browser;
 mod connection;
+pub mod device_file;
 #[cfg(test)]
 mod document;
+#[cfg(test)]
+mod files;
 mod form;
 mod gate;
 pub mod health;
@@ -35,6 +38,7 @@ mod request_id;
 mod routes;
 mod secret;
 mod serve;
+pub mod table;
 mod throttle;
 
 pub use api::{

@@ -120,8 +120,13 @@ fn open_routes(about: About, health: Health, metrics: MetricsSource) -> Router {
 }
 
 /// Reads the complete request, whose body may hold secrets, then completes it even if its peer leaves. A
-/// store may read a lot at once on this thread; other tasks move to another one meanwhile.
+/// store may read a lot at once on this thread; other tasks move to another one meanwhile. But the file of an
+/// import is read as it comes.
 async fn run_whole(request: Request, next: Next) -> Response {
+    if api::reads_its_body(&request) {
+        let _answering = request.extensions().get::<Seat>().map(Seat::answer);
+        return next.run(request).await;
+    }
     let (parts, body) = request.into_parts();
     let body = match timeout(SILENCE_MAX, secret::collect(body, BODY_BYTES_MAX)).await {
         Ok(Some(body)) => body,

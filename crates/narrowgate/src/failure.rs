@@ -2,6 +2,8 @@
 
 use std::{fmt::Display, io, path::Path, process::ExitCode};
 
+use narrowgate_http::device_file::Unusable;
+
 use crate::output::{self, printable};
 
 /// How the program ends when it did not succeed.
@@ -108,6 +110,16 @@ impl Failure {
     /// Prints to standard error.
     pub(crate) fn print(&self) {
         output::notice(&self.to_string());
+    }
+}
+
+impl From<Unusable> for Failure {
+    fn from(Unusable { headline, reason, hint }: Unusable) -> Self {
+        let failure = Self::failed(headline).reason(reason);
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
     }
 }
 

@@ -24,6 +24,7 @@ use super::{
     Api,
     described::{Answering, Sketch, Taking},
     extract::malformed,
+    shares::Holder,
 };
 use crate::problem::Refused;
 
@@ -85,6 +86,17 @@ pub(super) struct Standing {
 }
 
 impl Standing {
+    /// That of the owner.
+    #[cfg(test)]
+    pub(super) fn of_owner(operator: Operator) -> Self {
+        Self { operator, asker: Asker::owner() }
+    }
+
+    /// Whose it is; `None`: the owner's.
+    pub(super) fn holder(&self) -> Holder {
+        self.asker.credential.map(|credential| credential.hash().0)
+    }
+
     /// Whether it is. Where the store cannot say, it is not.
     pub(super) async fn holds(&self) -> bool {
         let holder = match self.asker.credential {

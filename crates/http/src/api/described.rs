@@ -3,10 +3,11 @@
 
 use axum::{
     Extension, Json,
-    http::{HeaderName, StatusCode, Uri},
+    http::{HeaderName, Method, StatusCode, Uri},
     response::{IntoResponse, Response, Sse},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
 
 use super::{
     asked::{Asked, Standing},
@@ -50,6 +51,10 @@ impl Answer {
     fn json<T: JsonSchema>() -> Self {
         Self { status: 200, media_type: JSON, is_tagged: false, shape: SchemaGenerator::subschema_for::<T> }
     }
+
+    fn text(media_type: &'static str) -> Self {
+        Self { media_type, ..Self::json::<String>() }
+    }
 }
 
 /// What a handler can take.
@@ -60,6 +65,7 @@ pub(super) trait Takes {
 
 impl Takes for Asked {}
 impl Takes for Standing {}
+impl Takes for Method {}
 impl Takes for Uri {}
 impl Takes for Option<Extension<Seat>> {}
 impl Takes for Named {}
@@ -136,7 +142,7 @@ impl<T: JsonSchema> Answers for ([(HeaderName, String); 1], Json<T>) {
 /// An event stream.
 impl<S> Answers for ([(HeaderName, &'static str); 1], Sse<S>) {
     fn answers(sketch: &mut Sketch) {
-        sketch.answers.push(Answer { media_type: "text/event-stream", ..Answer::json::<String>() });
+        sketch.answers.push(Answer::text("text/event-stream"));
     }
 }
 
@@ -199,13 +205,13 @@ impl<A: IntoResponse, B: IntoResponse> IntoResponse for Either<A, B> {
 }
 
 /// Lines of CSV or of JSON, as `Accept` asks for them.
-#[allow(dead_code, reason = "for lists that are read to their end")]
+#[derive(Debug)]
 pub(super) struct Lined(pub(super) Response);
 
 impl Answers for Lined {
     fn answers(sketch: &mut Sketch) {
         for media_type in ["text/csv", "application/x-ndjson"] {
-            sketch.answers.push(Answer { media_type, ..Answer::json::<String>() });
+            sketch.answers.push(Answer::text(media_type));
         }
     }
 }
@@ -226,6 +232,45 @@ impl<T: JsonSchema> Answers for Streamed<T> {
 }
 
 impl<T> IntoResponse for Streamed<T> {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+/// A list: a page of it, or all of it as lines, by `Accept`.
+pub(super) enum Listed<T> {
+    /// A page.
+    Page(Json<T>),
+    /// Lines.
+    Lines(Lined),
+}
+
+impl<T: JsonSchema> Answers for Listed<T> {
+    fn answers(sketch: &mut Sketch) {
+        sketch.answers.push(Answer::json::<T>());
+        Lined::answers(sketch);
+    }
+}
+
+impl<T: Serialize> IntoResponse for Listed<T> {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Page(page) => page.into_response(),
+            Self::Lines(lines) => lines.into_response(),
+        }
+    }
+}
+
+/// A file of CSV.
+pub(super) struct CsvFile(pub(super) Response);
+
+impl Answers for CsvFile {
+    fn answers(sketch: &mut Sketch) {
+        sketch.answers.push(Answer::text("text/csv"));
+    }
+}
+
+impl IntoResponse for CsvFile {
     fn into_response(self) -> Response {
         self.0
     }

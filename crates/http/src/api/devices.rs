@@ -18,7 +18,8 @@ use narrowgate_platform::model::access::Needs;
 
 use super::{
     asked::{Acts, Asked, Routes},
-    described::{Answers as _, Either, Status},
+    described::{Answers as _, Either, Listed, Status},
+    export::{Accepted, DEVICES, Pages, stream_lines},
     extract::{Body, Named, Query, given},
 };
 use crate::{problem::Refused, secret::Secretive};
@@ -43,8 +44,22 @@ pub(super) fn routes() -> Routes {
     routes
 }
 
-async fn list(Asked(api): Asked, Query(list): Query<DeviceList>) -> Result<Json<Page<DeviceRow>>, Refused> {
-    Ok(Json(api.operator.list_devices(&list).await?))
+async fn list(
+    Asked(api): Asked,
+    Query(list): Query<DeviceList>,
+    Accepted { lines, standing }: Accepted,
+) -> Result<Listed<Page<DeviceRow>>, Refused> {
+    let Some(lines) = lines else {
+        return Ok(Listed::Page(Json(api.operator.list_devices(&list).await?)));
+    };
+    let limit = list.limit;
+    let first = list.cursor.clone();
+    let read = move |cursor| {
+        let (operator, list) = (api.operator.clone(), list.clone());
+        let list = DeviceList { limit: Some(DEVICES), cursor, ..list };
+        async move { operator.list_devices(&list).await }
+    };
+    stream_lines(lines, standing, limit, Pages::new(first, read)).await.map(Listed::Lines)
 }
 
 async fn show(

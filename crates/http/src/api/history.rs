@@ -4,12 +4,15 @@ use axum::Json;
 use narrowgate_api::{
     history::{EventView, LogView, PointValues, PointView, RefusalView},
     page::Page,
+    problem::Problem,
     query::{DeviceEventsQuery, LatestQuery, Paging, PointValuesQuery, ValuesQuery},
 };
 use narrowgate_platform::model::access::Needs;
 
 use super::{
     asked::{Asked, Routes},
+    described::Listed,
+    export::{Accepted, Pages, VALUES, stream_lines},
     extract::{Named, Part, Query},
 };
 use crate::problem::Refused;
@@ -39,8 +42,19 @@ async fn values(
     Asked(api): Asked,
     Named(name): Named,
     Query(query): Query<ValuesQuery>,
-) -> Result<Json<Page<PointView>>, Refused> {
-    Ok(Json(api.operator.list_values(&name, query).await?))
+    Accepted { lines, standing }: Accepted,
+) -> Result<Listed<Page<PointView>>, Refused> {
+    let Some(lines) = lines else {
+        return Ok(Listed::Page(Json(api.operator.list_values(&name, query).await?)));
+    };
+    let limit = query.limit;
+    let first = query.cursor.clone();
+    let read = move |cursor| {
+        let (operator, name) = (api.operator.clone(), name.clone());
+        let query = ValuesQuery { limit: Some(VALUES), cursor, ..query.clone() };
+        async move { operator.list_values(&name, query).await }
+    };
+    stream_lines(lines, standing, limit, Pages::new(first, read)).await.map(Listed::Lines)
 }
 
 async fn point_values(
@@ -48,16 +62,43 @@ async fn point_values(
     Named(name): Named,
     Part(point): Part,
     Query(query): Query<PointValuesQuery>,
-) -> Result<Json<PointValues>, Refused> {
-    Ok(Json(api.operator.list_point_values(&name, point, query).await?))
+    Accepted { lines, standing }: Accepted,
+) -> Result<Listed<PointValues>, Refused> {
+    let Some(lines) = lines.filter(|_| query.bucket.is_none()) else {
+        return Ok(Listed::Page(Json(api.operator.list_point_values(&name, point, query).await?)));
+    };
+    let limit = query.limit;
+    let first = query.cursor.clone();
+    let read = move |cursor| {
+        let (operator, name, point) = (api.operator.clone(), name.clone(), point.clone());
+        let query = PointValuesQuery { limit: Some(VALUES), cursor, ..query.clone() };
+        async move {
+            match operator.list_point_values(&name, point, query).await? {
+                PointValues::Values(page) => Ok::<_, Problem>(page),
+                PointValues::Buckets(_) => Ok(Page::last(Vec::new())),
+            }
+        }
+    };
+    stream_lines(lines, standing, limit, Pages::new(first, read)).await.map(Listed::Lines)
 }
 
 async fn events(
     Asked(api): Asked,
     Named(name): Named,
     Query(query): Query<DeviceEventsQuery>,
-) -> Result<Json<Page<EventView>>, Refused> {
-    Ok(Json(api.operator.list_device_events(&name, query).await?))
+    Accepted { lines, standing }: Accepted,
+) -> Result<Listed<Page<EventView>>, Refused> {
+    let Some(lines) = lines else {
+        return Ok(Listed::Page(Json(api.operator.list_device_events(&name, query).await?)));
+    };
+    let limit = query.limit;
+    let first = query.cursor.clone();
+    let read = move |cursor| {
+        let (operator, name) = (api.operator.clone(), name.clone());
+        let query = DeviceEventsQuery { limit: Some(VALUES), cursor, ..query.clone() };
+        async move { operator.list_device_events(&name, query).await }
+    };
+    stream_lines(lines, standing, limit, Pages::new(first, read)).await.map(Listed::Lines)
 }
 
 async fn log(

@@ -12,14 +12,17 @@ mod commands;
 mod described;
 mod devices;
 pub(crate) mod events;
+mod export;
 mod extract;
 mod firmware;
 mod fleet;
 mod history;
+mod imports;
 mod models;
 mod products;
 mod properties;
 mod scripts;
+mod shares;
 mod users;
 
 use std::sync::Arc;
@@ -33,12 +36,15 @@ use axum::{
 use narrowgate_api::fleet::Host;
 use narrowgate_platform::service::Operator;
 
-pub(crate) use self::asked::{Asker, Credential};
 use self::{asked::Routes, events::EventsSource};
 #[cfg(test)]
 pub(crate) use self::{
     asked::Row,
     described::{Answer, Shape},
+};
+pub(crate) use self::{
+    asked::{Asker, Credential},
+    imports::reads_its_body,
 };
 use crate::routes::{BODY_BYTES_MAX, method_not_allowed, not_found};
 
@@ -85,6 +91,8 @@ fn groups() -> Routes {
         .merge(devices::routes())
         .merge(commands::routes())
         .merge(history::routes())
+        .merge(export::routes())
+        .merge(imports::routes())
         .merge(properties::routes())
         .merge(firmware::routes())
         .merge(fleet::routes())

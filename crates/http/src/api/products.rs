@@ -3,13 +3,12 @@
 use axum::Json;
 use narrowgate_api::{
     device::{DeviceCreated, NewDeviceRequest},
-    import::{ImportReport, ImportRows},
     page::Page,
     product::{
         ModelDraft, NewProduct, ProductCreated, ProductDeleted, ProductPatch, ProductRow,
         ProductSecretRotated, ProductView,
     },
-    query::{DeleteProduct, ImportQuery},
+    query::DeleteProduct,
 };
 use narrowgate_platform::model::access::Needs;
 
@@ -30,7 +29,6 @@ pub(super) fn routes() -> Routes {
         .post("/api/v1/products/{product}/secret:rotate", Needs::Administer, rotate_secret)
         .post("/api/v1/products/{product}/model:infer", Needs::Read, infer_model)
         .post("/api/v1/products/{product}/devices", Needs::Administer, create_device)
-        .post("/api/v1/products/{product}/devices:import", Needs::Administer, import)
 }
 
 async fn list(Asked(api): Asked) -> Result<Json<Page<ProductRow>>, Refused> {
@@ -81,13 +79,4 @@ async fn create_device(
     Body(new): Body<NewDeviceRequest>,
 ) -> Result<Created<Secretive<DeviceCreated>>, Refused> {
     Ok(Status(Secretive(api.operator.create_device(&product_key, new).await?)))
-}
-
-async fn import(
-    Asked(api): Asked,
-    Product(product_key): Product,
-    Query(ImportQuery { dry_run }): Query<ImportQuery>,
-    Body(ImportRows { rows }): Body<ImportRows>,
-) -> Result<Secretive<ImportReport>, Refused> {
-    Ok(Secretive(api.operator.import_devices(&product_key, rows, dry_run).await?))
 }

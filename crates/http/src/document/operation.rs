@@ -18,6 +18,7 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("id", "Id of the command.", "1"),
     ("point", "Identifier of the point.", "temp"),
     ("version", "Which version, from 1 on.", "1"),
+    ("import", "Name of the import.", "3f0a7c51d2b84e69a1c5"),
 ];
 
 const DEVICE_BY_NAME: &str =
@@ -85,7 +86,7 @@ fn group(row: &Row) -> &'static str {
         Some("products") if path.contains("/model") => "thing models",
         Some("products") if path.contains("/script") => "scripts",
         Some("products") => "products",
-        Some("devices" | "refusals") => "devices",
+        Some("devices" | "imports" | "refusals") => "devices",
         Some("firmware" | "rollouts") => "firmware",
         Some("events") => "events",
         Some("me" | "ous" | "tokens" | "users") => "access",

@@ -67,8 +67,13 @@ pub(crate) const TOLD: &[Told] = &[
     told("POST /products/{product}/devices", "createDevice",
         "Registers a device. Its secret is shown this once.")
         .with("{}"),
-    told("POST /products/{product}/devices:import", "importDevices", "Registers many devices.")
+    told("POST /products/{product}/devices:import", "importDevices",
+        "Registers many devices: rows, or a file of CSV or JSON lines, which is read as it comes.")
         .with(r#"{"rows":[]}"#),
+    told("GET /imports/{import}/secrets", "fetchImportSecrets",
+        "Secrets that were generated for an import: once, and within an hour."),
+    told("GET /products/{product}/values", "exportProductValues",
+        "Values of all devices of a product, device by device, all of them."),
 
     told("GET /products/{product}/model", "showModel", "The thing model; its version is the entity tag."),
     told("PUT /products/{product}/model", "putModel", "Replaces the thing model.").with(r#"{"modelId":"m"}"#),
@@ -90,7 +95,8 @@ pub(crate) const TOLD: &[Told] = &[
     told("GET /products/{product}/script/versions/{version}", "showScriptVersion",
         "A version of the script."),
 
-    told("GET /devices", "listDevices", "Devices."),
+    told("GET /devices", "listDevices",
+        "Devices for which all that is asked holds; as lines, all of them."),
     told("GET {device}", "showDevice", "A device."),
     told("PATCH {device}", "renameDevice", "Gives a device another name.").with(r#"{"name":"n"}"#),
     told("DELETE {device}", "deleteDevice",

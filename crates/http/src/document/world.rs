@@ -240,7 +240,7 @@ pub(crate) fn request(row: &Row, keys: Keys<'_>, token: Option<&str>) -> Request
         .replace("{token}", "ci")
         .replace("{user}", "ann")
         .replace("{id}", command);
-    let path = path.replace("{point}", "temp").replace("{version}", "1");
+    let path = path.replace("{point}", "temp").replace("{version}", "1").replace("{import}", "none");
     let is_piece = path.ends_with(":content");
     let path = if is_piece { path + &piece().replace("pk-1", product) } else { path };
     let body = match row.method {
@@ -289,6 +289,8 @@ pub(crate) async fn examples() -> Examples {
             "holdWrites" => fixed("application/json", serde_json::json!({"batch": 7})),
             // Only of a server that has devices.
             "listen" => fixed("text/event-stream", Value::from(STREAM)),
+            // A file that is there once.
+            "fetchImportSecrets" => fixed("text/csv", Value::from(SECRETS)),
             _ => world.example(request(&row, keys, Some(&token))).await,
         };
         examples.insert(operation_id(&row), example);
@@ -302,6 +304,8 @@ const MODEL: &str = concat!(
     r#""attributes":[{"identifier":"room","dataType":"STRING"}],"#,
     r#""events":[{"identifier":"tilted","outputData":[{"identifier":"angle","dataType":"FLOAT"}]}]}"#
 );
+
+const SECRETS: &str = "assetId,productKey,deviceKey,deviceSecret\nAb3dEf6h,pk-1,dk-1,Z5YtZaQpK5IWocakV7zQ\n";
 
 const STREAM: &str = concat!(
     "event: report\nid: 1-7\n",

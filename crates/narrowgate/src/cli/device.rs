@@ -8,6 +8,7 @@ use narrowgate_api::{
     names::UnixMillis,
     query::{DeviceList, DeviceSort},
 };
+use narrowgate_http::{device_file::Format, table::Lines};
 
 use super::{PagingArgs, SimulateArgs};
 
@@ -18,14 +19,17 @@ pub(crate) enum DeviceCommand {
                             narrowgate device create --product MuGsF6W4 --device-key 867725030096431 \
                             --name 'cellar 3'")]
     Create(CreateArgs),
-    /// Register many devices from CSV or JSON lines
+    /// Register many devices from a file
     #[command(
         after_help = "CSV has a header: deviceKey,deviceSecret,name (any order, the last two optional).\n\
                             Spaces around a field are ignored; those inside its quotes are kept.\n\
                             What --secrets-out writes can be imported. If an import was interrupted, run\n\
                             the same command again: it continues this file.\n\
                             JSON lines have the same names: {\"deviceKey\":\"867725030096431\"}\n\
-                            A device that exists is skipped; its secret is never changed.\n\n\
+                            A device that exists is skipped; its secret is never changed.\n\
+                            --format psk reads identity=KEY lines and stores of devices with .psk=\n\
+                            lines: the identity is the device's key; a key that is text is its secret,\n\
+                            of others the hexadecimal digits are.\n\n\
                             Example:\n  narrowgate device import meters.csv --product MuGsF6W4 \
                             --secrets-out secrets.csv"
     )]
@@ -36,6 +40,11 @@ pub(crate) enum DeviceCommand {
                             narrowgate device list --seen-before 2026-11-01\n  \
                             narrowgate device list --all -o json")]
     List(ListArgs),
+    /// Write devices, or what they reported, to standard output, all of them
+    #[command(after_help = "Examples:\n  narrowgate device export --product MuGsF6W4 > devices.csv\n  \
+                            narrowgate device export --product MuGsF6W4 --values --from 2026-11-01 \
+                            --format ndjson")]
+    Export(ExportArgs),
     /// Show one device: its state and its times
     #[command(after_help = "Examples:\n  narrowgate device show MuGsF6W4 15bBZlRknc\n  \
                             narrowgate device show MuGsF6W4/15bBZlRknc\n  narrowgate device show 15bBZlRknc")]
@@ -149,13 +158,100 @@ pub(crate) struct ImportArgs {
     /// Check everything, change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Import the rows that are valid, or nothing where one is not
+    #[arg(long, value_enum, default_value_t = ImportMode::Valid)]
+    pub(crate) mode: ImportMode,
+    /// What the file is [default: CSV with a header or JSON lines, by its first line]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<ImportFormat>,
     /// New file (mode 0600) for the secrets of devices that had none
     #[arg(long, value_name = "FILE")]
     pub(crate) secrets_out: Option<PathBuf>,
 }
 
+/// Which rows are imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImportMode {
+    /// All, or none where one is not valid
+    All,
+    /// Those that are valid
+    Valid,
+}
+
+/// What a file of devices is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImportFormat {
+    /// CSV with a header
+    Csv,
+    /// JSON lines
+    Ndjson,
+    /// Identities and keys, as Californium's programs read them
+    Psk,
+    /// A sheet that EnOS exports: Product Key, Device Key, Device Secret, Device Name
+    Enos,
+}
+
+impl From<ImportFormat> for Format {
+    fn from(format: ImportFormat) -> Self {
+        match format {
+            ImportFormat::Csv => Self::Csv,
+            ImportFormat::Ndjson => Self::Ndjson,
+            ImportFormat::Psk => Self::KeyList,
+            ImportFormat::Enos => Self::Sheet,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    #[command(flatten)]
+    pub(crate) paging: PagingArgs<100, 1000>,
+}
+
+/// What an export writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// CSV with a header; what a spreadsheet would execute has an apostrophe before it
+    Csv,
+    /// A JSON object on each line
+    Ndjson,
+}
+
+impl From<ExportFormat> for Lines {
+    fn from(format: ExportFormat) -> Self {
+        match format {
+            ExportFormat::Csv => Self::Csv,
+            ExportFormat::Ndjson => Self::Ndjson,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// What to write
+    #[arg(long, value_enum, default_value_t = ExportFormat::Csv)]
+    pub(crate) format: ExportFormat,
+    /// Write what the devices reported, of each the newest first, instead of the devices
+    #[arg(long)]
+    pub(crate) values: bool,
+    /// Only values of this point
+    #[arg(long, value_name = "ID", requires = "values")]
+    pub(crate) point: Option<String>,
+    /// Values from this time on (RFC 3339, a date, or Unix ms)
+    #[arg(long, value_name = "TIME", value_parser = crate::time::parse, requires = "values")]
+    pub(crate) from: Option<i64>,
+    /// Values before this time (RFC 3339, a date, or Unix ms)
+    #[arg(long, value_name = "TIME", value_parser = crate::time::parse, requires = "values")]
+    pub(crate) to: Option<i64>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+}
+
+/// Which devices.
+#[derive(Debug, Args)]
+pub(crate) struct FilterArgs {
     /// Only of this product
     #[arg(long, value_name = "PK")]
     pub(crate) product: Option<String>,
@@ -180,11 +276,9 @@ pub(crate) struct ListArgs {
     /// The newest first
     #[arg(long)]
     pub(crate) newest: bool,
-    #[command(flatten)]
-    pub(crate) paging: PagingArgs<100, 1000>,
 }
 
-impl ListArgs {
+impl FilterArgs {
     /// The question, from its first page on.
     pub(crate) fn question(&self) -> DeviceList {
         DeviceList {

@@ -22,8 +22,8 @@ pub(crate) use access::{NewTokenArgs, NewUserArgs, TokenCommand, UnitCommand, Us
 use backup::{ADOPT_HELP, BACKUP_HELP, RESTORE_HELP};
 pub(crate) use backup::{AdoptArgs, BackupArgs, RestoreArgs};
 pub(crate) use device::{
-    CreateArgs as DeviceCreateArgs, DeleteArgs, DeviceCommand, EventsArgs, ImportArgs, ListArgs, LogArgs,
-    PointsArgs, PropertiesArgs, ResetArgs,
+    CreateArgs as DeviceCreateArgs, DeleteArgs, DeviceCommand, EventsArgs, ExportArgs, ImportArgs,
+    ImportMode, ListArgs, LogArgs, PointsArgs, PropertiesArgs, ResetArgs,
 };
 pub(crate) use downlink::{Cancel, CancelArgs, CommandArgs, CommandListArgs, DownlinkCommand, SendArgs};
 pub(crate) use firmware::{FirmwareCommand, OfferArgs, StatusArgs, UploadArgs};

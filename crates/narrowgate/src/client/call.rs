@@ -248,8 +248,9 @@ impl Call<DeviceCreated> {
 impl Call<ImportReport> {
     pub(crate) fn import_devices(product_key: &str, rows: Vec<ImportRow>, dry_run: bool) -> Self {
         let path = format!("{}/devices:import", product(product_key));
-        let call =
-            Self::change(Method::POST, path).query(&ImportQuery { dry_run }).body(&ImportRows { rows });
+        let call = Self::change(Method::POST, path)
+            .query(&ImportQuery { dry_run, ..ImportQuery::default() })
+            .body(&ImportRows { rows });
         Self { reads_only: dry_run, ..call }
     }
 }

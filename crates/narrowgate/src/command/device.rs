@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::{
     buckets,
     confirm::confirmed,
-    import,
+    export, import,
     pages::{self, Frame, List},
     properties, purge,
     secret_argument::secret,
@@ -64,6 +64,7 @@ pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Re
     match command {
         DeviceCommand::Import(arguments) => import::run(&arguments, config, output),
         DeviceCommand::List(arguments) => list(arguments, config, output),
+        DeviceCommand::Export(arguments) => export::run(&arguments, config),
         DeviceCommand::Delete(arguments) => delete(&arguments, config, output),
         DeviceCommand::Reset(arguments) => reset(&arguments, config, output),
         DeviceCommand::Log(arguments) => log(arguments, config, output),
@@ -150,7 +151,7 @@ fn events(arguments: EventsArgs, config: &Config, output: Output) -> Result<(), 
 }
 
 /// A span has to begin before it ends.
-fn check_span(from: Option<i64>, to: Option<i64>) -> Result<(), Failure> {
+pub(super) fn check_span(from: Option<i64>, to: Option<i64>) -> Result<(), Failure> {
     match from.zip(to) {
         Some((from, to)) if from >= to => Err(Failure::usage("--from is not before --to")
             .hint("the history starts at --from and ends before --to")),
@@ -210,7 +211,7 @@ fn note_other_points(device: &NamedDevice, only: &str, config: &Config) -> Resul
 }
 
 fn list(arguments: ListArgs, config: &Config, output: Output) -> Result<(), Failure> {
-    let question = arguments.question();
+    let question = arguments.filter.question();
     let list = List { layout: Layout::Rows(DEVICES), frame: Frame::Devices };
     pages::run(&list, arguments.paging.into(), config, output, |limit, cursor| {
         Call::list_devices(&DeviceList { limit: Some(limit), cursor, ..question.clone() })

@@ -11,6 +11,7 @@ mod demo;
 mod demo_text;
 mod device;
 mod downlink;
+mod export;
 mod firmware;
 mod import;
 mod listen;

@@ -81,6 +81,7 @@ const MODULES: &[&str] = &[
     "narrowgate_gateway::raw",
     "narrowgate_gateway::refusals",
     "narrowgate_gateway::residence::presence",
+    "narrowgate_http::api::export",
     "narrowgate_http::request_id",
 ];
 

@@ -5,6 +5,7 @@ mod cancel;
 mod commands;
 mod confirm;
 mod damage;
+mod files;
 mod firmware;
 mod fleet;
 mod hangup;

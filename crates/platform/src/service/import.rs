@@ -147,9 +147,15 @@ impl Registrar {
                         "the device exists with another secret, which was not changed",
                     ));
                 }
-                brought => {
+                Some(_) => {
                     report.skipped += 1;
-                    report.same_secret += u64::from(brought.is_some());
+                    report.same_secret += 1;
+                }
+                None => {
+                    report.skipped += 1;
+                    if !credentials.activated {
+                        report.unseen.push(row.device_key.clone());
+                    }
                 }
             },
             CredentialLookup::ProductUnknown | CredentialLookup::DeviceUnknown => {

@@ -21,6 +21,7 @@ mod firmware;
 mod fixtures;
 mod history;
 mod import;
+mod import_secrets;
 mod inference;
 mod models;
 mod operator;
@@ -39,6 +40,7 @@ mod view;
 pub use self::{
     find::Found,
     import::IMPORT_CHUNK,
+    import_secrets::{ImportSecrets, Imported},
     operator::{EventFilter, Operator, UpgradesAdvanced},
     properties::{IfMatch, Others, PropertiesEdit, entity_tag},
     registrar::LIMIT_MAX,

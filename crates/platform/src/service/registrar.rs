@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 
 use narrowgate_api::{query::LIMIT_DEFAULT, secret::SecretText};
 
-use super::{error::ServiceError, unit::UnitRegistry};
+use super::{error::ServiceError, import_secrets::Unfetched, unit::UnitRegistry};
 use crate::{
     device_api::MessageLimit,
     firmware::{IMAGE_BYTES_MAX, ServerName},
@@ -46,6 +46,8 @@ pub(super) struct Registrar {
     pub(super) server: ServerName,
     /// Those that products may name.
     pub(super) retention_classes: Arc<[RetentionClass]>,
+    /// Of imports, whose secrets were not fetched yet.
+    pub(super) unfetched: Arc<Unfetched>,
     /// Who asks; the registry shows what this one may see.
     pub(super) caller: Arc<Caller>,
 }
@@ -71,6 +73,7 @@ impl Registrar {
             image_bytes_max,
             message_limit: MessageLimit::default(),
             server: ServerName::default(),
+            unfetched: Arc::default(),
             caller: Arc::new(Caller::Owner),
         }
     }

@@ -35,6 +35,7 @@ const ROUTES: &[(&str, &[&str])] = &[
     ("device create", &["createDevice"]),
     ("device import", &["importDevices"]),
     ("device list", &["listDevices"]),
+    ("device export", &["listDevices", "listValues"]),
     ("device show", &["showDevice"]),
     ("device log", &["listDeviceLog"]),
     ("device rename", &["renameDevice"]),
@@ -93,6 +94,8 @@ const WITHOUT_COMMAND: &[(&str, &str)] = &[
     ("putTags", "`device tags`"),
     ("showUser", "`user list`"),
     ("updateUser", "`user delete` and `user create`, with another role"),
+    ("fetchImportSecrets", "`device import --secrets-out`"),
+    ("exportProductValues", "`device export --values`"),
 ];
 
 #[test]

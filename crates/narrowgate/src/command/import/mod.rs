@@ -2,17 +2,11 @@
 //!
 //! The file is read as a stream: only one piece and a hash of each key are held in memory. A regular file is
 //! read twice, first to check whether it can be imported at all; a pipe is read once. Each piece is durable
-//! on its own. An interrupted import is simply run again: devices that exist are skipped.
+//! on its own. An interrupted import is simply run again: devices that exist are skipped. Where all rows are
+//! wanted or none, the file is read once more before, and every row is tried.
 
-mod columns;
-mod csv;
-mod csv_row;
-mod damage;
 mod gateway;
-mod json_row;
-mod lines;
 mod report;
-mod rows;
 mod secrets;
 
 use std::{
@@ -22,16 +16,16 @@ use std::{
 };
 
 use narrowgate_api::{import::ImportRow, names::UnixMillis, product::DynamicActivation};
+use narrowgate_http::device_file::{Entry, Rows, Unusable};
 use narrowgate_platform::ports::Clock as _;
 
 use self::{
     gateway::Gateway,
     report::{Summary, report},
-    rows::{Entry, Rows},
     secrets::SecretsFile,
 };
 use crate::{
-    cli::{ImportArgs, Output},
+    cli::{ImportArgs, ImportMode, Output},
     client::{Call, IMPORT_ROWS_MAX},
     config::Config,
     failure::{Exit, Failure},
@@ -69,9 +63,12 @@ enum Generated {
 pub(super) fn run(arguments: &ImportArgs, config: &Config, output: Output) -> Result<(), Failure> {
     let named = |failure: Failure| failure.file(arguments.file.display());
     let mut source = open(&arguments.file)?;
-    let expected = count(&mut source, &arguments.product).map_err(named)?;
+    let expected = count(&mut source, arguments).map_err(named)?;
     let mut gateway = Gateway::new(config, expected.is_some());
     let activation = activation(&arguments.product, &mut gateway)?;
+    if arguments.mode == ImportMode::All {
+        try_all(arguments, &mut source, &mut gateway, output)?;
+    }
     let mut generated = prepare(arguments, expected, &activation)?;
 
     let input: &mut dyn Read = match &mut source {
@@ -79,8 +76,8 @@ pub(super) fn run(arguments: &ImportArgs, config: &Config, output: Output) -> Re
         Source::Stream(stream) => stream,
     };
     let mut summary = Summary::default();
-    let imported = Rows::open(input, &arguments.product)
-        .map_err(named)
+    let imported = rows_of(input, arguments)
+        .map_err(|unusable| named(unusable.into()))
         .and_then(|rows| import(arguments, rows, expected, &mut generated, &mut gateway, &mut summary));
     let closed = gateway.close();
     let finished = match generated {
@@ -132,18 +129,64 @@ fn is_workbook(file: &File) -> bool {
     file.read_exact_at(&mut first, 0).is_ok() && first == *b"PK\x03\x04"
 }
 
+fn rows_of<R: Read>(input: R, arguments: &ImportArgs) -> Result<Rows<R>, Unusable> {
+    Rows::open_as(input, &arguments.product, arguments.format.map(Into::into))
+}
+
+/// Tries every row of a file, so that all of them can be imported, or none.
+fn try_all(
+    arguments: &ImportArgs,
+    source: &mut Source,
+    gateway: &mut Gateway<'_>,
+    output: Output,
+) -> Result<(), Failure> {
+    let Source::File(file) = source else {
+        return Err(Failure::usage("--mode all reads its rows twice")
+            .reason("they come from a pipe, which can be read once")
+            .hint("save them to a file, or give --mode valid"));
+    };
+    let named = |failure: Failure| failure.file(arguments.file.display());
+    let mut rows = rows_of(&mut *file, arguments).map_err(|unusable| named(unusable.into()))?;
+    let mut summary = Summary::default();
+    loop {
+        let piece = piece(&mut rows, &mut summary).map_err(named)?;
+        if piece.is_empty() {
+            break;
+        }
+        summary.add(gateway.call(Call::import_devices(&arguments.product, piece, true))?);
+    }
+    drop(rows);
+    rewind(file)?;
+    if summary.failed.is_empty() {
+        return Ok(());
+    }
+    (summary.created, summary.skipped, summary.same_secret) = (0, 0, 0);
+    summary.weak_secrets = None;
+    summary.failed.sort_by_key(|fault| fault.line);
+    report(&summary, arguments.dry_run, output)?;
+    Err(Failure::failed("nothing was imported")
+        .file(arguments.file.display())
+        .reason(format_args!("{} of its rows cannot be imported", summary.failed.len()))
+        .hint("correct these lines, or import the others with --mode valid"))
+}
+
+fn rewind(file: &mut File) -> Result<(), Failure> {
+    file.rewind().map_err(|error| Failure::failed("cannot read the devices").reason(error))
+}
+
 /// Reads a file once and counts its rows; `None` for a stream.
-fn count(source: &mut Source, product_key: &str) -> Result<Option<Expected>, Failure> {
+fn count(source: &mut Source, arguments: &ImportArgs) -> Result<Option<Expected>, Failure> {
     let Source::File(file) = source else { return Ok(None) };
     let mut expected = Expected::default();
-    let mut rows = Rows::open(&mut *file, product_key)?;
+    let mut rows = rows_of(&mut *file, arguments)?;
     while let Some(entry) = rows.next()? {
         if let Entry::Row(row) = entry {
             expected.rows += 1;
             expected.without_secret += u64::from(row.device_secret.is_none());
         }
     }
-    file.rewind().map_err(|error| Failure::failed("cannot read the devices").reason(error))?;
+    drop(rows);
+    rewind(file)?;
     Ok(Some(expected))
 }
 

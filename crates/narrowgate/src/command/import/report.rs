@@ -1,9 +1,9 @@
 //! The summary of an import.
 
 use narrowgate_api::import::{ImportFault, ImportReport, WeakSecrets};
+use narrowgate_http::device_file::Similar;
 use serde::Serialize;
 
-use super::rows::Similar;
 use crate::{
     cli::Output,
     failure::Failure,

@@ -28,11 +28,11 @@ use std::{
 };
 
 use narrowgate_api::{device::DeviceCreated, import::ImportRow, secret::SecretText};
+use narrowgate_http::device_file::csv;
 use narrowgate_platform::rules::names;
 use zeroize::Zeroizing;
 
 use self::earlier::{Earlier, Kept};
-use super::csv;
 use crate::{failure::Failure, system::SystemEntropy};
 
 const HEADER: &str = "assetId,productKey,deviceKey,deviceSecret\n";

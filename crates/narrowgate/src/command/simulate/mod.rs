@@ -77,7 +77,7 @@ fn prepare(arguments: &SimulateArgs) -> Result<(Plan, DeviceConfig), Failure> {
                 .reason("an ID is 1 to 128 of letters, digits, _ . and -")
                 .hint("for example --event 'alarm={\"level\":3}'")
         })?;
-        Ok((id, object(json, "--event")?))
+        Ok::<_, Failure>((id, object(json, "--event")?))
     });
     let given = secret(Some(arguments.secret.clone()), "--secret")?;
     let given = given.map(narrowgate_api::secret::SecretText::into_text).unwrap_or_default();

@@ -11,6 +11,7 @@ mod events;
 mod firmware;
 mod fleet;
 mod history;
+mod imports;
 mod meant;
 mod models;
 mod over;

@@ -60,7 +60,7 @@ pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
 /// Where a field stands: in the query by its name, in the body by a JSON pointer.
 fn place(field: &str) -> String {
     match field {
-        "limit" | "cursor" | "from" | "to" | "device" | "bucket" | "fn" | "tz" => field.to_owned(),
+        "limit" | "cursor" | "from" | "to" | "device" | "bucket" | "fn" | "tz" | "tag" => field.to_owned(),
         "endsAt" => "/dynamicActivation/endsAt".to_owned(),
         field => format!("/{field}"),
     }

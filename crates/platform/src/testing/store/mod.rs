@@ -108,6 +108,7 @@ macro_rules! store_conformance {
                 a_search_finds_what_all_of_its_filters_want
                 a_search_knows_when_a_device_was_last_heard
                 a_search_finds_tags_by_key_and_value
+                attack_175_what_is_searched_for_is_only_text
                 a_search_in_a_unit_finds_nothing_of_others
                 a_search_goes_on_while_devices_come_and_go
             }

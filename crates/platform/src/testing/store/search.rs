@@ -156,6 +156,30 @@ pub fn a_search_finds_tags_by_key_and_value(store: &dyn Store) {
     check(store, "deleted", &tagged("site", "north"), &[]);
 }
 
+/// What is looked for is text, and never SQL.
+pub fn attack_175_what_is_searched_for_is_only_text(store: &dyn Store) {
+    let id = one_device(store, "dk-1");
+    let odd = ["' OR '1'='1", "'; DROP TABLE devices; --", "\"", "%", "_", "*", "?1", ":low", "\\", "名前"];
+    for (n, odd) in odd.iter().enumerate() {
+        let none = |search: DeviceSearch| check(store, odd, &search, &[]);
+        let text = || Some((*odd).to_owned());
+        none(DeviceSearch { prefix: text(), ..all() });
+        none(DeviceSearch { product_key: text(), ..all() });
+        none(DeviceSearch { firmware: text(), ..all() });
+        none(DeviceSearch { ou: text(), ..all() });
+        none(DeviceSearch { tag: Some(("site".to_owned(), (*odd).to_owned())), ..all() });
+        let named = add_device(store, "pk", &format!("odd-{n}")).id;
+        block_on(store.rename_device(named, format!("{odd}{n}"), at(1))).expect("it is there");
+        let value = serde_json::json!(odd).to_string();
+        append(store, vec![change(named, edit(Tag, &[("odd", &value)], &[]))]);
+        check(store, odd, &DeviceSearch { prefix: text(), ..all() }, &[named]);
+        let tag = Some(("odd".to_owned(), (*odd).to_owned()));
+        check(store, odd, &DeviceSearch { tag, ..all() }, &[named]);
+    }
+    let before = found(store, &all()).len();
+    assert_eq!((before, found(store, &all())[0]), (odd.len() + 1, id), "nothing is gone");
+}
+
 /// What belongs to another unit is not found, whatever else holds.
 pub fn a_search_in_a_unit_finds_nothing_of_others(store: &dyn Store) {
     block_on(store.change_access(AccessChange::AddUnit(unit(3)))).expect("it is new");

@@ -7,9 +7,9 @@ use std::{
 };
 
 use narrowgate_api::secret::SecretText;
+use narrowgate_http::device_file::csv;
 
 use super::{HEADER, NO_ASSET_ID};
-use crate::command::import::csv;
 
 /// Bytes of the longest line: two keys of 128 characters, all of them quotes, and the rest.
 const LINE_BYTES_MAX: usize = 1024;

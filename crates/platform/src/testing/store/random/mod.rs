@@ -13,6 +13,7 @@ mod operation;
 mod readout;
 mod run;
 mod scripts;
+mod search;
 mod users;
 mod values;
 

@@ -43,6 +43,7 @@ pub(super) fn read(store: &dyn Store, now: UnixMillis, turn: usize) -> Vec<Strin
         lines.push(format!("listed {device:?}"));
         of_device(store, &device, now, turn, &mut lines);
     }
+    super::search::read(store, now, turn, &mut lines);
     super::access::read(store, &mut lines);
     super::firmware::read(store, now, turn, &mut lines);
     lines.extend(refusals(store, 1 + turn % 5));

@@ -9,11 +9,7 @@ use serde::{
 
 use narrowgate_api::import::ImportFault;
 
-use super::{
-    columns,
-    lines::Line,
-    rows::{RawRow, fault},
-};
+use super::{RawRow, columns, fault, lines::Line};
 
 const NUMBER: &str = "a number";
 

@@ -3,25 +3,35 @@
 
 /// A field of a line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Field {
-    pub(super) text: String,
+pub struct Field {
+    /// What it says.
+    pub text: String,
     /// Whether it is in quotes.
-    pub(super) is_quoted: bool,
+    pub is_quoted: bool,
     /// Whether spaces around it were dropped.
-    pub(super) is_trimmed: bool,
+    pub is_trimmed: bool,
 }
 
 /// What is wrong with a line. Fields are counted from 0.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Broken {
+pub enum Broken {
     /// The line ends inside quotes.
-    Unclosed { field: usize },
+    Unclosed {
+        /// Which field.
+        field: usize,
+    },
     /// Something follows the closing quote.
-    AfterQuote { field: usize },
+    AfterQuote {
+        /// Which field.
+        field: usize,
+    },
 }
 
 /// Cuts a line into its fields.
-pub(super) fn split(line: &str) -> Result<Vec<Field>, Broken> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn split(line: &str) -> Result<Vec<Field>, Broken> {
     let mut fields = Vec::new();
     let mut rest = line;
     loop {
@@ -68,7 +78,7 @@ fn unquote(quoted: &str) -> Option<(String, &str)> {
 }
 
 /// Writes a line that [`split`] reads back unchanged.
-pub(super) fn write_line(fields: &[&str], out: &mut String) {
+pub fn write_line(fields: &[&str], out: &mut String) {
     for (index, field) in fields.iter().enumerate() {
         if index > 0 {
             out.push(',');

@@ -1,10 +1,9 @@
 //! The header of a CSV file: which field of a line is which.
 
 use super::{
+    Unusable,
     csv::{self, Broken, Field},
-    rows::malformed,
 };
-use crate::failure::Failure;
 
 /// Names of columns. The last two occur in a file of generated secrets.
 pub(super) const DEVICE_KEY: &str = "deviceKey";
@@ -15,6 +14,9 @@ pub(super) const PRODUCT_KEY: &str = "productKey";
 
 const KNOWN: [&str; 5] = [DEVICE_KEY, DEVICE_SECRET, NAME, ASSET_ID, PRODUCT_KEY];
 
+/// Stands for a column of a sheet that is not imported.
+const OTHER: &str = "";
+
 const HINT: &str = "the first line names the fields: deviceKey,deviceSecret,name (the last two are optional)";
 
 /// The columns in their order; `None` for one without a name, which must be empty in every row.
@@ -23,20 +25,20 @@ pub(super) struct Columns(Vec<Option<&'static str>>);
 
 impl Columns {
     /// Reads the header.
-    pub(super) fn parse(line: u64, header: &str) -> Result<Self, Failure> {
+    pub(super) fn parse(line: u64, header: &str) -> Result<Self, Unusable> {
         let at = |column: usize| format!("line {line}, column {}", column + 1);
         let fields = csv::split(header).map_err(|broken| match broken {
             Broken::Unclosed { field } => {
-                malformed(format!("{}: a quote is opened but not closed", at(field)))
+                Unusable::new(format!("{}: a quote is opened but not closed", at(field)))
             }
             Broken::AfterQuote { field } => {
-                malformed(format!("{}: something follows the closing quote", at(field)))
+                Unusable::new(format!("{}: something follows the closing quote", at(field)))
             }
         })?;
         if let [field] = &fields[..]
             && let Some(separator) = other_separator(&field.text)
         {
-            return Err(malformed(format!("line {line} has {separator} between the fields"))
+            return Err(Unusable::new(format!("line {line} has {separator} between the fields"))
                 .hint("save the file with commas between the fields"));
         }
         let mut columns = Vec::new();
@@ -46,15 +48,41 @@ impl Columns {
                 continue;
             }
             let Some(known) = KNOWN.into_iter().find(|known| known == text) else {
-                return Err(malformed(format!("{}: {}", at(column), unknown(text))).hint(HINT));
+                return Err(Unusable::new(format!("{}: {}", at(column), unknown(text))).hint(HINT));
             };
             if columns.contains(&Some(known)) {
-                return Err(malformed(format!("{}: {known} is named twice", at(column))));
+                return Err(Unusable::new(format!("{}: {known} is named twice", at(column))));
             }
             columns.push(Some(known));
         }
         if !columns.contains(&Some(DEVICE_KEY)) {
-            return Err(malformed(format!("line {line} does not name deviceKey")).hint(HINT));
+            return Err(Unusable::new(format!("line {line} does not name deviceKey")).hint(HINT));
+        }
+        Ok(Self(columns))
+    }
+
+    /// Reads the header of a sheet that EnOS exports: `Device Key` is `deviceKey`, `Device Name` is `name`,
+    /// and columns of other names are not imported.
+    pub(super) fn parse_sheet(line: u64, header: &str) -> Result<Self, Unusable> {
+        let fields = csv::split(header)
+            .map_err(|_| Unusable::new(format!("line {line} is no header: a quote is not closed")))?;
+        let known = |text: &str| match &*letters(text) {
+            "" => None,
+            "devicename" => Some(NAME),
+            letters_of => {
+                let known = KNOWN.into_iter().find(|known| letters(known) == letters_of);
+                Some(known.unwrap_or(OTHER))
+            }
+        };
+        let columns: Vec<_> = fields.iter().map(|Field { text, .. }| known(text)).collect();
+        for name in KNOWN {
+            if columns.iter().filter(|column| **column == Some(name)).count() > 1 {
+                return Err(Unusable::new(format!("line {line}: {name} is named twice")));
+            }
+        }
+        if !columns.contains(&Some(DEVICE_KEY)) {
+            let hint = "the first line names the fields: productKey,deviceKey,deviceSecret,name";
+            return Err(Unusable::new(format!("line {line} does not name deviceKey")).hint(hint));
         }
         Ok(Self(columns))
     }
@@ -97,9 +125,6 @@ pub(super) fn other_separator(text: &str) -> Option<&'static str> {
 
 /// Why a name is unknown. The name is shown unless it may be a secret, as when the header is missing.
 fn unknown(text: &str) -> String {
-    let letters = |text: &str| -> String {
-        text.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-    };
     if let Some(meant) = KNOWN.into_iter().find(|known| letters(known) == letters(text)) {
         format!("unknown field {text:?}; did you mean {meant}?")
     } else if may_be_secret(text) {
@@ -107,6 +132,11 @@ fn unknown(text: &str) -> String {
     } else {
         format!("unknown field {text:?}")
     }
+}
+
+/// The letters and digits of a name, in lower case.
+fn letters(text: &str) -> String {
+    text.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// Whether a text in the place of a name may be a key or a secret.
@@ -126,6 +156,24 @@ mod tests {
         assert_eq!(columns, Columns(expected.to_vec()));
         assert_eq!((columns.count(), columns.named(), columns.contains(ASSET_ID)), (5, 3, false));
         assert!(Columns::parse(1, "assetId,productKey,deviceKey,deviceSecret").is_ok());
+    }
+
+    #[test]
+    fn a_sheet_names_its_columns_for_people_and_has_more_of_them() {
+        let sheet = "Product Key,device_key,DEVICE SECRET,Device Name,Time Zone,";
+        let columns = Columns::parse_sheet(1, sheet).unwrap();
+        let named = [PRODUCT_KEY, DEVICE_KEY, DEVICE_SECRET, NAME, OTHER].map(Some);
+        assert_eq!(columns.0[..5], named);
+        assert_eq!(columns.0[5], None);
+        for (header, reason) in [
+            ("productKey,name", "line 1 does not name deviceKey"),
+            ("Device Key,deviceKey", "deviceKey is named twice"),
+            ("name,Device Name,deviceKey", "name is named twice"),
+            ("\"deviceKey", "a quote is not closed"),
+        ] {
+            let refused = Columns::parse_sheet(1, header).unwrap_err().to_string();
+            assert!(refused.contains(reason), "{header}: {refused}");
+        }
     }
 
     #[test]

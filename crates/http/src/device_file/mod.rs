@@ -1,5 +1,5 @@
-//! The file of `device import`: CSV with a header, or JSON lines, read as a stream, with the place of every
-//! fault.
+//! Files of devices for an import: CSV with a header, JSON lines, a sheet that EnOS exports, or a list of
+//! keys as Californium has them; read as a stream, with the place of every fault.
 //!
 //! A row is one line. A row with a fault is reported and skipped. So every line that is not empty is counted
 //! exactly once: as a row or as a fault. A quoted field that spans several lines is a fault of each of these
@@ -9,8 +9,17 @@
 //! Limits: [`ROWS_MAX`] rows, [`FIELD_BYTES_MAX`] bytes in a key or a secret, [`QUOTED_LINES_MAX`] lines read
 //! ahead. Of each row only its line and two hashes of its key are kept, to find duplicates.
 
+mod columns;
+pub mod csv;
+mod csv_row;
+mod damage;
+mod json_row;
+mod key_list;
+mod lines;
+
 use std::{
     collections::{HashMap, VecDeque},
+    fmt::{self, Display},
     hash::{BuildHasher as _, RandomState},
     io::Read,
 };
@@ -21,21 +30,21 @@ use narrowgate_api::{
 };
 use narrowgate_platform::rules::names::DISPLAY_NAME_CHARACTERS_MAX;
 
-use super::{
-    columns::{self, Columns},
-    csv::{self, Broken},
+use self::{
+    columns::Columns,
+    csv::Broken,
     csv_row::{Refused, read_csv},
     damage::{Kind, damage},
     json_row::read_json,
+    key_list::KeyList,
     lines::{LINE_BYTES_MAX, Line, Lines},
 };
-use crate::failure::Failure;
 
 /// Rows in one file; a longer file must be split.
-pub(super) const ROWS_MAX: usize = 1_000_000;
+pub const ROWS_MAX: usize = 1_000_000;
 
 /// Bytes of a key or a secret.
-pub(super) const FIELD_BYTES_MAX: usize = 256;
+pub const FIELD_BYTES_MAX: usize = 256;
 
 /// How many rows with similar keys are named.
 const SIMILAR_SHOWN_MAX: usize = 3;
@@ -45,16 +54,65 @@ const QUOTED_LINES_MAX: usize = 16;
 
 /// What a line is.
 #[derive(Debug)]
-pub(super) enum Entry {
+pub enum Entry {
+    /// A row.
     Row(ImportRow),
+    /// What cannot be read as one.
     Fault(ImportFault),
 }
 
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// CSV with a header: `deviceKey,deviceSecret,name`.
+    Csv,
+    /// JSON lines with the same names.
+    Ndjson,
+    /// A list of pre-shared keys: `identity=key` on each line, or a store of devices with `.psk=` lines.
+    KeyList,
+    /// CSV with a header for people, as EnOS exports it.
+    Sheet,
+}
+
+/// Why a file cannot be imported at all, or no further.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unusable {
+    /// What failed.
+    pub headline: &'static str,
+    /// Why.
+    pub reason: String,
+    /// What to try.
+    pub hint: Option<String>,
+}
+
+impl Unusable {
+    fn new(reason: String) -> Self {
+        Self { headline: "cannot import the devices", reason, hint: None }
+    }
+
+    fn hint(self, hint: impl Display) -> Self {
+        Self { hint: Some(hint.to_string()), ..self }
+    }
+}
+
+impl Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.headline, self.reason)?;
+        self.hint.iter().try_for_each(|hint| write!(f, "; {hint}"))
+    }
+}
+
+/// How lines are read.
+enum Reading {
+    Json,
+    Csv(Columns),
+    KeyList(KeyList),
+}
+
 /// Reads the rows of a file.
-pub(super) struct Rows<R> {
+pub struct Rows<R> {
     lines: Lines<R>,
-    /// `None`: JSON lines.
-    columns: Option<Columns>,
+    reading: Reading,
     /// Rows for another product are refused.
     product_key: String,
     seen: Seen,
@@ -66,75 +124,106 @@ pub(super) struct Rows<R> {
 
 /// A row as both formats give it.
 #[derive(Default)]
-pub(super) struct RawRow {
-    pub(super) device_key: String,
-    pub(super) device_secret: Option<String>,
-    pub(super) name: Option<String>,
-    pub(super) product_key: Option<String>,
+struct RawRow {
+    device_key: String,
+    device_secret: Option<String>,
+    name: Option<String>,
+    product_key: Option<String>,
 }
 
 impl<R: Read> Rows<R> {
-    /// Detects the format and reads the header.
+    /// Detects whether it is CSV or JSON lines, and reads the header.
     ///
     /// # Errors
     /// The file as a whole cannot be imported.
-    pub(super) fn open(input: R, product_key: &str) -> Result<Self, Failure> {
+    pub fn open(input: R, product_key: &str) -> Result<Self, Unusable> {
+        Self::open_as(input, product_key, None)
+    }
+
+    /// Reads a file of this format. `None`: CSV or JSON lines.
+    ///
+    /// # Errors
+    /// The file as a whole cannot be imported.
+    pub fn open_as(input: R, product_key: &str, format: Option<Format>) -> Result<Self, Unusable> {
         let mut lines = Lines::open(input).map_err(unreadable)?;
+        let reading = match format {
+            Some(Format::KeyList) => Reading::KeyList(KeyList::default()),
+            Some(Format::Ndjson) => Reading::Json,
+            Some(Format::Csv | Format::Sheet) | None => Self::begin(&mut lines, format)?,
+        };
+        let product_key = product_key.to_owned();
+        let (seen, similar, queued) = (Seen::default(), Similar::default(), VecDeque::new());
+        Ok(Self { lines, reading, product_key, seen, count: 0, similar, queued })
+    }
+
+    /// Reads the header, where there is one.
+    fn begin(lines: &mut Lines<R>, format: Option<Format>) -> Result<Reading, Unusable> {
         let first = loop {
             match lines.next().map_err(unreadable)? {
                 Some(line) if line.is_blank() => {}
                 first => break first,
             }
         };
-        let columns = match first {
-            Some(line) if line.bytes.trim_ascii_start().starts_with(b"{") => {
+        Ok(match first {
+            Some(line) if format.is_none() && line.bytes.trim_ascii_start().starts_with(b"{") => {
                 lines.unread(vec![line]);
-                None
+                Reading::Json
             }
-            Some(line) => Some(header(&line)?),
-            None => Some(Columns::parse(1, "")?),
-        };
-        let product_key = product_key.to_owned();
-        let (seen, similar, queued) = (Seen::default(), Similar::default(), VecDeque::new());
-        Ok(Self { lines, columns, product_key, seen, count: 0, similar, queued })
+            Some(line) => Reading::Csv(header(&line, format == Some(Format::Sheet))?),
+            None => Reading::Csv(Columns::parse(1, "")?),
+        })
     }
 
     /// Rows so far whose keys differ from another row's only in upper and lower case.
-    pub(super) fn similar(&self) -> &Similar {
+    pub fn similar(&self) -> &Similar {
         &self.similar
     }
 
     /// Whether the file names asset ids, which are not imported.
-    pub(super) fn names_assets(&self) -> bool {
-        self.columns.as_ref().is_some_and(|columns| columns.contains(columns::ASSET_ID))
+    pub fn names_assets(&self) -> bool {
+        matches!(&self.reading, Reading::Csv(columns) if columns.contains(columns::ASSET_ID))
     }
 
     /// The next row or fault; `None` at the end.
     ///
     /// # Errors
     /// The rest of the file cannot be read.
-    pub(super) fn next(&mut self) -> Result<Option<Entry>, Failure> {
+    // Not an iterator: after an error there is nothing more.
+    #[expect(clippy::should_implement_trait, reason = "an iterator of results goes on after an error")]
+    pub fn next(&mut self) -> Result<Option<Entry>, Unusable> {
         if let Some(fault) = self.queued.pop_front() {
             return Ok(Some(Entry::Fault(fault)));
         }
         loop {
-            let Some(line) = self.lines.next().map_err(unreadable)? else { return Ok(None) };
-            let number = line.number;
-            let read = match self.read(&line)? {
-                Ok(None) => continue,
-                Ok(Some(row)) => self.check(number, row),
-                Err(fault) => Err(fault),
+            let line = self.lines.next().map_err(unreadable)?;
+            let read = match (&mut self.reading, line) {
+                (Reading::KeyList(keys), line) => {
+                    let is_last = line.is_none();
+                    match keys.read(line.as_ref()) {
+                        Some(read) => read,
+                        None if is_last => return Ok(None),
+                        None => continue,
+                    }
+                }
+                (_, None) => return Ok(None),
+                (_, Some(line)) => match self.read(&line)? {
+                    Ok(None) => continue,
+                    Ok(Some(row)) => Ok((line.number, row)),
+                    Err(fault) => Err(fault),
+                },
             };
+            let read = read.and_then(|(number, row)| self.check(number, row));
             self.count += 1;
             if self.count > ROWS_MAX {
-                return Err(malformed(format!("it has more than {ROWS_MAX} rows")).hint("split the file"));
+                let reason = format!("it has more than {ROWS_MAX} rows");
+                return Err(Unusable::new(reason).hint("split the file"));
             }
             return Ok(Some(read.map_or_else(Entry::Fault, Entry::Row)));
         }
     }
 
     /// Reads a line; `None` where it is empty.
-    fn read(&mut self, line: &Line) -> Result<Result<Option<RawRow>, ImportFault>, Failure> {
+    fn read(&mut self, line: &Line) -> Result<Result<Option<RawRow>, ImportFault>, Unusable> {
         if line.is_cut {
             let message = format!("it is longer than {LINE_BYTES_MAX} bytes");
             return Ok(Err(fault(line.number, None, message)));
@@ -142,9 +231,10 @@ impl<R: Read> Rows<R> {
         if line.is_blank() {
             return Ok(Ok(None));
         }
-        match &self.columns {
-            None => Ok(read_json(line).map(Some)),
-            Some(columns) => match read_csv(columns, line) {
+        match &self.reading {
+            // Lists of keys are read by themselves.
+            Reading::Json | Reading::KeyList(_) => Ok(read_json(line).map(Some)),
+            Reading::Csv(columns) => match read_csv(columns, line) {
                 Err(Refused::Unclosed(column)) => self.unclosed(line, column).map(Err),
                 Err(Refused::Fault(fault)) => Ok(Err(fault)),
                 Ok(row) => Ok(Ok(row)),
@@ -154,7 +244,7 @@ impl<R: Read> Rows<R> {
 
     /// Handles a line that ends inside quotes. If they close within the next few lines, none of these lines
     /// is a row of its own; otherwise the quote was forgotten, and the next line is a row again.
-    fn unclosed(&mut self, opening: &Line, column: Option<&str>) -> Result<ImportFault, Failure> {
+    fn unclosed(&mut self, opening: &Line, column: Option<&str>) -> Result<ImportFault, Unusable> {
         let number = opening.number;
         let mut joined = String::from_utf8_lossy(&opening.bytes).into_owned();
         let mut ahead = Vec::new();
@@ -238,18 +328,21 @@ impl<R: Read> Rows<R> {
     }
 }
 
-fn header(line: &Line) -> Result<Columns, Failure> {
+fn header(line: &Line, is_sheet: bool) -> Result<Columns, Unusable> {
     let number = line.number;
     if line.bytes.contains(&b'\r') {
-        return Err(malformed(format!("line {number} contains a carriage return"))
+        return Err(Unusable::new(format!("line {number} contains a carriage return"))
             .hint("save the file with line feeds at the ends of its lines"));
     }
     match std::str::from_utf8(&line.bytes) {
-        Ok(text) if text.trim_start().starts_with('[') => Err(malformed("it is a JSON array".into()).hint(
-            "use JSON lines: one object on each line, without brackets around them or commas between them",
-        )),
+        Ok(text) if text.trim_start().starts_with('[') => Err(Unusable::new("it is a JSON array".into())
+            .hint(
+                "use JSON lines: one object on each line, without brackets around them or commas between \
+                 them",
+            )),
+        Ok(text) if is_sheet => Columns::parse_sheet(number, text),
         Ok(text) => Columns::parse(number, text),
-        Err(_) => Err(malformed(format!("line {number} is not UTF-8")).hint("save the file as UTF-8")),
+        Err(_) => Err(Unusable::new(format!("line {number} is not UTF-8")).hint("save the file as UTF-8")),
     }
 }
 
@@ -283,22 +376,19 @@ impl Seen {
 /// Rows whose keys differ from another row's only in upper and lower case: both are imported, one perhaps by
 /// mistake.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Similar {
-    pub(super) count: u64,
+pub struct Similar {
+    /// How many.
+    pub count: u64,
     /// The first few, each with the line of the other.
-    pub(super) lines: Vec<(u64, u64)>,
+    pub lines: Vec<(u64, u64)>,
 }
 
-pub(super) fn fault(line: u64, column: Option<&str>, message: impl Into<String>) -> ImportFault {
+fn fault(line: u64, column: Option<&str>, message: impl Into<String>) -> ImportFault {
     ImportFault { line, column: column.map(str::to_owned), message: message.into() }
 }
 
-pub(super) fn malformed(reason: String) -> Failure {
-    Failure::failed("cannot import the devices").reason(reason)
-}
-
-fn unreadable(error: impl std::fmt::Display) -> Failure {
-    Failure::failed("cannot read the devices").reason(error)
+fn unreadable(error: impl Display) -> Unusable {
+    Unusable { headline: "cannot read the devices", reason: error.to_string(), hint: None }
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 use narrowgate_api::import::ImportFault;
 
 use super::{
+    RawRow,
     columns::{self, Columns, other_separator},
     csv::{self, Broken, Field},
+    fault,
     lines::Line,
-    rows::{RawRow, fault},
 };
 
 /// Why a line is not a row.

@@ -1,0 +1,426 @@
+//! Lists as CSV or JSON lines, where `Accept` asks for them: streamed to the end, one page in memory.
+//!
+//! * The first page is read before the answer begins, so what is wrong with the question is a problem as
+//!   ever.
+//! * Each further page is one short read of the store, made when the reader has taken what is before it. No
+//!   lock and no connection of the store is held in between, and a slow reader costs a page of memory. It may
+//!   take [`EXPORT_TIME_MAX`] in all, and the connection has its limit of silence as every other one.
+//! * Of the store's readers exports take [`READS`] at a time, in turn, so that others are not kept waiting.
+//! * Where a page cannot be read any more, or the reader's token is not valid any more, the connection is cut
+//!   off in the middle of the body: a chunked body that has no end is an error for every client.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    io,
+    marker::PhantomData,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    response::IntoResponse as _,
+};
+use futures_util::stream;
+use narrowgate_api::{
+    device::NamedDevice,
+    page::Page,
+    problem::{Code, Problem},
+    query::{DeviceList, ProductValuesQuery, ValuesQuery},
+};
+use narrowgate_platform::{model::access::Needs, service::Operator};
+use tokio::{runtime::Handle, sync::Semaphore, task::spawn_blocking};
+
+use super::{
+    asked::{Asked, Door, Routes, Standing},
+    described::{Lined, Takes},
+    extract::{Product, Query},
+    shares::{Share, Shares},
+};
+use crate::{
+    problem::Refused,
+    table::{DevicePoint, Lines, Row},
+};
+
+const TITLE: &str = "cannot export this";
+
+/// How long an export may take.
+pub(super) const EXPORT_TIME_MAX: Duration = Duration::from_secs(3600);
+/// Eight exports of a token at a time, and 64 of all.
+static EXPORTS: Shares = Shares::new(8, 64);
+/// Pages that are read at a time.
+static READS: Semaphore = Semaphore::const_new(2);
+/// Devices of a page.
+pub(super) const DEVICES: u32 = 500;
+/// Values of a page, or events.
+pub(super) const VALUES: u32 = 5000;
+
+pub(super) fn routes() -> Routes {
+    Routes::default().get("/api/v1/products/{product}/values", Needs::Read, product_values)
+}
+
+/// What a reader asks for, and whether it may go on.
+pub(super) struct Accepted {
+    /// Lines; `None`: pages of JSON.
+    pub(super) lines: Option<Lines>,
+    pub(super) standing: Standing,
+}
+
+impl FromRequestParts<Door> for Accepted {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Refused> {
+        let standing = Standing::from_request_parts(parts, door).await?;
+        Ok(Self { lines: accepted(&parts.headers), standing })
+    }
+}
+
+impl Takes for Accepted {}
+
+/// The kind of lines that `Accept` prefers to JSON (RFC 9110, section 12.5.1); of equal ones the first.
+fn accepted(headers: &HeaderMap) -> Option<Lines> {
+    let mut best: (Option<Lines>, u16) = (None, 0);
+    for value in headers.get_all(header::ACCEPT) {
+        for range in value.to_str().unwrap_or_default().split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let kind = match parts.next() {
+                Some("text/csv") => Some(Lines::Csv),
+                Some("application/x-ndjson") => Some(Lines::Ndjson),
+                Some("application/json" | "application/*" | "*/*") => None,
+                _ => continue,
+            };
+            let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(1000, thousandths);
+            if weight > best.1 {
+                best = (kind, weight);
+            }
+        }
+    }
+    best.0
+}
+
+/// A weight from 0 to 1 in thousandths; what is none is 0.
+fn thousandths(text: &str) -> u16 {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = format!("{fraction:0<3}");
+    match (whole, digits.get(..3).and_then(|digits| digits.parse::<u16>().ok())) {
+        ("0", Some(fraction)) => fraction,
+        ("1", Some(0)) => 1000,
+        _ => 0,
+    }
+}
+
+fn invalid(field: &str, message: &str) -> Refused {
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    Refused(Problem {
+        detail: Some(format!("{field} {message}")),
+        place: Some(field.to_owned()),
+        ..Problem::new(status.as_u16(), Code::Invalid, TITLE)
+    })
+}
+
+/// Where rows come from, page by page.
+pub(super) trait Source: Send + 'static {
+    type Row: Row + Send;
+
+    /// The next rows, perhaps none now; `None` at the end.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Vec<Self::Row>>, Problem>> + Send;
+}
+
+/// A list whose pages follow one another by their cursors.
+pub(super) struct Pages<T, F> {
+    /// Reads a page: the first one without a cursor.
+    read: F,
+    /// `None`: the last page was read.
+    cursor: Option<Option<String>>,
+    rows: PhantomData<fn() -> T>,
+}
+
+impl<T, F> Pages<T, F> {
+    pub(super) fn new<R: Future<Output = Result<Page<T>, Problem>> + Send>(
+        cursor: Option<String>,
+        read: F,
+    ) -> Self
+    where
+        F: Fn(Option<String>) -> R,
+    {
+        Self { read, cursor: Some(cursor), rows: PhantomData }
+    }
+}
+
+impl<T, F, R> Source for Pages<T, F>
+where
+    T: Row + Send + 'static,
+    F: Fn(Option<String>) -> R + Send + 'static,
+    R: Future<Output = Result<Page<T>, Problem>> + Send,
+{
+    type Row = T;
+
+    async fn next(&mut self) -> Result<Option<Vec<T>>, Problem> {
+        let Some(cursor) = self.cursor.take() else { return Ok(None) };
+        let page = (self.read)(cursor);
+        let page = page.await?;
+        self.cursor = page.next_cursor.map(Some);
+        if let Some(damaged) = page.damaged {
+            tracing::warn!(count = damaged.count, first = damaged.first, "damaged rows are not exported");
+        }
+        Ok(Some(page.items))
+    }
+}
+
+/// Values of all devices of a product.
+struct ProductValues {
+    operator: Operator,
+    product_key: String,
+    query: ValuesQuery,
+    /// Devices of the last page that are left.
+    devices: VecDeque<String>,
+    /// `None`: there is no further page of them.
+    cursor: Option<Option<String>>,
+    /// The device under way, with the page of its values that comes next.
+    device: Option<(String, Option<String>)>,
+}
+
+impl ProductValues {
+    fn new(operator: Operator, product_key: String, query: ValuesQuery) -> Self {
+        let (devices, cursor, device) = (VecDeque::new(), Some(None), None);
+        Self { operator, product_key, query, devices, cursor, device }
+    }
+
+    async fn read_devices(&mut self, cursor: Option<String>) -> Result<(), Problem> {
+        let product = Some(self.product_key.clone());
+        let list = DeviceList { product, limit: Some(DEVICES), cursor, ..DeviceList::default() };
+        let page = self.operator.list_devices(&list).await?;
+        self.cursor = page.next_cursor.map(Some);
+        // One that is damaged cannot be named: its values are not known.
+        let intact = page.items.iter().filter(|row| row.damage().is_none());
+        self.devices = intact.map(|row| row.device_key().to_owned()).collect();
+        Ok(())
+    }
+
+    async fn read_values(
+        &mut self,
+        device_key: String,
+        cursor: Option<String>,
+    ) -> Result<Vec<DevicePoint>, Problem> {
+        let name = NamedDevice::by_keys(self.product_key.clone(), device_key.clone());
+        let query = ValuesQuery { limit: Some(VALUES), cursor, ..self.query.clone() };
+        let page = match self.operator.list_values(&name, query).await {
+            Ok(page) => page,
+            // It was deleted meanwhile.
+            Err(problem) if problem.code == Code::Missing => return Ok(Vec::new()),
+            Err(problem) => return Err(problem),
+        };
+        self.device = page.next_cursor.map(|cursor| (device_key.clone(), Some(cursor)));
+        let product_key = &self.product_key;
+        let row = |point| {
+            let (product_key, device_key) = (product_key.clone(), device_key.clone());
+            DevicePoint { product_key, device_key, point }
+        };
+        Ok(page.items.into_iter().map(row).collect())
+    }
+}
+
+impl Source for ProductValues {
+    type Row = DevicePoint;
+
+    async fn next(&mut self) -> Result<Option<Vec<DevicePoint>>, Problem> {
+        if let Some((device_key, cursor)) = self.device.take() {
+            return self.read_values(device_key, cursor).await.map(Some);
+        }
+        if let Some(device_key) = self.devices.pop_front() {
+            return self.read_values(device_key, None).await.map(Some);
+        }
+        match self.cursor.take() {
+            Some(cursor) => self.read_devices(cursor).await.map(|()| Some(Vec::new())),
+            None => Ok(None),
+        }
+    }
+}
+
+async fn product_values(
+    Asked(api): Asked,
+    Product(product_key): Product,
+    Query(ProductValuesQuery { point, from, to }): Query<ProductValuesQuery>,
+    Accepted { lines, standing }: Accepted,
+) -> Result<Lined, Refused> {
+    let query = ValuesQuery { point, from, to, ..ValuesQuery::default() };
+    let source = ProductValues::new(api.operator, product_key, query);
+    stream_lines(lines.unwrap_or(Lines::Ndjson), standing, None, source).await
+}
+
+/// An export that is under way.
+struct Export<S> {
+    source: S,
+    lines: Lines,
+    standing: Standing,
+    share: Share,
+    until: Instant,
+}
+
+/// The answer with all rows of a source.
+///
+/// # Errors
+/// The first page cannot be read.
+pub(super) async fn stream_lines<S: Source>(
+    lines: Lines,
+    standing: Standing,
+    limit: Option<u32>,
+    mut source: S,
+) -> Result<Lined, Refused> {
+    if limit.is_some() {
+        return Err(invalid("limit", "goes with pages of JSON: lines go on to the end"));
+    }
+    let share = EXPORTS.take(standing.holder()).map_err(|why| {
+        let status = StatusCode::TOO_MANY_REQUESTS.as_u16();
+        let detail = Some(format!("exports: {why}"));
+        Refused(Problem { detail, ..Problem::new(status, Code::Busy, TITLE) })
+    })?;
+    let mut first = String::new();
+    lines.begin::<S::Row>(&mut first);
+    let has_more = match source.next().await? {
+        Some(rows) => {
+            write_rows(lines, &rows, &mut first).map_err(|error| unwritten(&error))?;
+            true
+        }
+        None => false,
+    };
+    let until = Instant::now() + EXPORT_TIME_MAX;
+    let export = Export { source, lines, standing, share, until };
+    let parts = stream::try_unfold((Some(first), has_more.then_some(export)), next_part);
+    let media_type = HeaderValue::from_static(lines.media_type());
+    Ok(Lined(([(header::CONTENT_TYPE, media_type)], Body::from_stream(parts)).into_response()))
+}
+
+fn unwritten(error: &serde_json::Error) -> Refused {
+    Refused::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, error.to_string())
+}
+
+/// A text that is ready, and the rest.
+type State<S> = (Option<String>, Option<Export<S>>);
+
+async fn next_part<S: Source>((ready, export): State<S>) -> io::Result<Option<(Bytes, State<S>)>> {
+    if let Some(ready) = ready.filter(|ready| !ready.is_empty()) {
+        return Ok(Some((Bytes::from(ready), (None, export))));
+    }
+    let Some(mut export) = export else { return Ok(None) };
+    loop {
+        if Instant::now() >= export.until || !export.standing.holds().await {
+            return Err(io::Error::other("the export may not go on"));
+        }
+        let Export { mut source, lines, standing, share, until } = export;
+        let turn = READS.acquire().await.map_err(io::Error::other)?;
+        // A store reads on the thread that asks.
+        let read = spawn_blocking(move || {
+            let rows = Handle::current().block_on(source.next());
+            drop(turn);
+            (rows, source)
+        });
+        let (rows, source) = read.await.map_err(io::Error::other)?;
+        let rows = rows.map_err(|problem| {
+            tracing::warn!(title = problem.title, detail = problem.detail, "an export was cut off");
+            io::Error::other("a page cannot be read")
+        })?;
+        let Some(rows) = rows else { return Ok(None) };
+        export = Export { source, lines, standing, share, until };
+        let mut text = String::new();
+        write_rows(lines, &rows, &mut text).map_err(io::Error::other)?;
+        if !text.is_empty() {
+            return Ok(Some((Bytes::from(text), (None, Some(export)))));
+        }
+    }
+}
+
+fn write_rows<T: Row>(lines: Lines, rows: &[T], out: &mut String) -> serde_json::Result<()> {
+    rows.iter().try_for_each(|row| lines.write(row, out))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use futures_util::StreamExt as _;
+    use narrowgate_api::{history::PointView, names::UnixMillis};
+    use narrowgate_platform::{
+        memory::MemoryStore,
+        ports::NobodyConnected,
+        testing::{ManualClock, SeededEntropy},
+    };
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    /// So many pages of a row each, behind which nothing can be read any more.
+    struct Failing {
+        pages: usize,
+        read: Arc<AtomicUsize>,
+    }
+
+    impl Source for Failing {
+        type Row = DevicePoint;
+
+        async fn next(&mut self) -> Result<Option<Vec<DevicePoint>>, Problem> {
+            if self.read.fetch_add(1, Ordering::Relaxed) == self.pages {
+                return Err(Problem::new(503, Code::Unavailable, "cannot read"));
+            }
+            let value = RawValue::from_string("1".into()).expect("it is JSON");
+            let point = PointView { point: "a".into(), value, time: UnixMillis(1), quality: None };
+            Ok(Some(vec![DevicePoint { product_key: "pk".into(), device_key: "dk".into(), point }]))
+        }
+    }
+
+    fn standing() -> Standing {
+        let clock = Arc::new(ManualClock::new(UnixMillis(0)));
+        let (store, entropy) = (Arc::new(MemoryStore::default()), Arc::new(SeededEntropy::new(1)));
+        Standing::of_owner(Operator::new(store, clock, entropy, Arc::new(NobodyConnected)))
+    }
+
+    #[tokio::test]
+    async fn an_export_that_cannot_go_on_is_cut_off_and_one_that_cannot_begin_is_a_problem() {
+        let source = Failing { pages: 3, read: Arc::default() };
+        let Lined(answer) = stream_lines(Lines::Csv, standing(), None, source).await.expect("it begins");
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert!(axum::body::to_bytes(answer.into_body(), 1 << 20).await.is_err(), "its end is missing");
+        let source = Failing { pages: 0, read: Arc::default() };
+        let refused =
+            stream_lines(Lines::Csv, standing(), None, source).await.err().expect("nothing is read");
+        assert_eq!(refused.0.status, 503);
+    }
+
+    #[tokio::test]
+    async fn no_page_is_read_before_its_reader_has_taken_the_one_before() {
+        let read = Arc::new(AtomicUsize::new(0));
+        let source = Failing { pages: 1000, read: read.clone() };
+        let Lined(answer) = stream_lines(Lines::Ndjson, standing(), None, source).await.expect("it begins");
+        let mut body = answer.into_body().into_data_stream();
+        for taken in 1..10 {
+            body.next().await.expect("there is more").expect("it can be read");
+            assert!(read.load(Ordering::Relaxed) <= taken, "{taken}");
+        }
+    }
+
+    #[test]
+    fn lines_are_what_accept_prefers_to_json() {
+        for (accept, lines) in [
+            ("text/csv", Some(Lines::Csv)),
+            ("application/x-ndjson", Some(Lines::Ndjson)),
+            ("text/csv;q=0.5, application/x-ndjson", Some(Lines::Ndjson)),
+            ("application/json, text/csv", None),
+            ("application/json;q=0.9, text/csv; header=present", Some(Lines::Csv)),
+            ("text/csv;q=0", None),
+            ("text/csv;q=x", None),
+            ("text/html, */*;q=0.1", None),
+            ("*/*", None),
+            ("", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, accept.parse().expect("it is a value of a header"));
+            assert_eq!(accepted(&headers), lines, "{accept}");
+        }
+        assert_eq!(accepted(&HeaderMap::new()), None);
+    }
+}

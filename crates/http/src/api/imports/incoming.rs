@@ -1,0 +1,131 @@
+//! The body of an import: taken by the server's own task, and read by a thread.
+
+use std::io::{self, Read};
+
+use axum::{
+    body::{Body, Bytes},
+    http::StatusCode,
+};
+use futures_util::StreamExt as _;
+use narrowgate_api::problem::{Code, Problem};
+use tokio::{sync::mpsc, time::timeout};
+
+use crate::{connection::SILENCE_MAX, problem::Refused};
+
+/// Bytes of a file: 100,000 rows with the longest keys, secrets and names.
+pub(super) const FILE_BYTES_MAX: usize = 96 << 20;
+
+const CUT_OFF: &str = "the rest of the file did not arrive";
+
+/// Why a body did not come to its end.
+pub(super) enum Unfed {
+    /// Its sender has gone.
+    CutOff,
+    /// It takes too long.
+    Late,
+    /// It has too many bytes.
+    TooLong,
+}
+
+impl Unfed {
+    /// What an import comes to that ended because of that.
+    pub(super) fn tell(self, problem: Problem) -> Refused {
+        let (status, code) = match self {
+            Self::CutOff => (StatusCode::BAD_REQUEST, Code::Malformed),
+            Self::Late => (StatusCode::REQUEST_TIMEOUT, Code::Malformed),
+            Self::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge),
+        };
+        let too_long = format!("the file is longer than {FILE_BYTES_MAX} bytes: split it");
+        let detail = problem.detail.map(|detail| match self {
+            Self::TooLong => detail.replace(CUT_OFF, &too_long),
+            Self::CutOff | Self::Late => detail,
+        });
+        Refused(Problem { status: status.as_u16(), code, detail, ..problem })
+    }
+}
+
+/// A part of a body.
+pub(super) enum Piece {
+    /// Some of it.
+    Bytes(Bytes),
+    /// There is no more.
+    End,
+}
+
+/// Sends a body on until it ends, or nobody takes it any more.
+pub(super) async fn feed(body: Body, parts: mpsc::Sender<Piece>) -> Result<(), Unfed> {
+    let (mut body, mut bytes) = (body.into_data_stream(), 0);
+    loop {
+        let part = match timeout(SILENCE_MAX, body.next()).await {
+            Err(_) => return Err(Unfed::Late),
+            Ok(Some(Err(_))) => return Err(Unfed::CutOff),
+            Ok(Some(Ok(part))) => part,
+            Ok(None) => {
+                // Ignored: the import may have ended, with a fault.
+                let _ = parts.send(Piece::End).await;
+                return Ok(());
+            }
+        };
+        bytes += part.len();
+        if bytes > FILE_BYTES_MAX {
+            return Err(Unfed::TooLong);
+        }
+        if parts.send(Piece::Bytes(part)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// A body as a thread reads it. What was read of it is wiped.
+pub(super) struct Incoming {
+    parts: mpsc::Receiver<Piece>,
+    part: Bytes,
+    /// Bytes of the part that were read.
+    read: usize,
+    has_ended: bool,
+}
+
+impl Read for Incoming {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.read == self.part.len() {
+            self.wipe();
+            if self.has_ended {
+                return Ok(0);
+            }
+            match self.parts.blocking_recv() {
+                Some(Piece::Bytes(part)) => (self.part, self.read) = (part, 0),
+                Some(Piece::End) => {
+                    self.has_ended = true;
+                    return Ok(0);
+                }
+                None => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, CUT_OFF)),
+            }
+        }
+        let left = &self.part[self.read..];
+        let length = left.len().min(out.len());
+        out[..length].copy_from_slice(&left[..length]);
+        self.read += length;
+        Ok(length)
+    }
+}
+
+impl Incoming {
+    /// A body whose parts come here.
+    pub(super) fn new(parts: mpsc::Receiver<Piece>) -> Self {
+        Self { parts, part: Bytes::new(), read: 0, has_ended: false }
+    }
+
+    /// Where nobody else reads from the same memory.
+    fn wipe(&mut self) {
+        if let Ok(mut part) = std::mem::take(&mut self.part).try_into_mut() {
+            part.fill(0);
+        }
+        self.read = 0;
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}

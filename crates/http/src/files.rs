@@ -1,0 +1,276 @@
+//! Files of devices that come and go: imports, their secrets, and exports.
+
+use std::{io, sync::Arc};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Request, StatusCode, header},
+};
+use futures_util::stream;
+use narrowgate_api::{
+    device::{NamedDevice, NewDeviceRequest},
+    product::NewProduct,
+};
+use narrowgate_platform::{
+    ids::{DeviceId, UnixMillis},
+    memory::MemoryStore,
+    ports::NobodyConnected,
+    service::Operator,
+    testing::{
+        ManualClock, SeededEntropy,
+        store::fixtures::{append, at, login, report},
+    },
+};
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use crate::{About, Api, BODY_BYTES_MAX, Health, MetricsSource, control_router};
+
+struct World {
+    router: Router,
+    operator: Operator,
+    store: Arc<MemoryStore>,
+}
+
+/// Product `pk`, as the owner sees it.
+async fn world() -> World {
+    let clock = Arc::new(ManualClock::new(UnixMillis(1_700_000_000_000)));
+    let store = Arc::new(MemoryStore::default());
+    let entropy = Arc::new(SeededEntropy::new(1));
+    let operator = Operator::new(store.clone(), clock, entropy, Arc::new(NobodyConnected));
+    let api = Api {
+        operator: operator.clone(),
+        host: Arc::new(|| unreachable!("nobody asks for it")),
+        events: None,
+    };
+    let about = About { version: "0", dtls: "127.0.0.1:5684".into() };
+    let metrics: MetricsSource = Arc::new(Vec::new);
+    let router = control_router(about, Health::default(), metrics, api);
+    let product = NewProduct { name: "n".into(), product_key: Some("pk".into()), ..NewProduct::default() };
+    operator.create_product(product).await.expect("it is valid");
+    World { router, operator, store }
+}
+
+impl World {
+    async fn ask(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Result<String, axum::Error>) {
+        let response = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = to_bytes(response.into_body(), 64 << 20).await;
+        (status, headers, body.map(|body| String::from_utf8(body.to_vec()).expect("it is text")))
+    }
+
+    async fn get(&self, path: &str, accept: &str) -> (HeaderMap, String) {
+        let request = Request::get(path).header(header::ACCEPT, accept).body(Body::empty()).unwrap();
+        let (status, headers, body) = self.ask(request).await;
+        let body = body.expect("it comes to its end");
+        assert_eq!(status, StatusCode::OK, "{path}: {body}");
+        (headers, body)
+    }
+
+    /// Sends a file in parts of 1,000 bytes.
+    async fn import(&self, query: &str, media_type: &str, file: &str) -> (StatusCode, Value) {
+        let parts: Vec<_> = file.as_bytes().chunks(1000).map(|part| io::Result::Ok(part.to_vec())).collect();
+        self.import_parts(query, media_type, parts).await
+    }
+
+    async fn import_parts(
+        &self,
+        query: &str,
+        media_type: &str,
+        parts: Vec<io::Result<Vec<u8>>>,
+    ) -> (StatusCode, Value) {
+        let request = Request::post(format!("/api/v1/products/pk/devices:import{query}"))
+            .header(header::CONTENT_TYPE, media_type)
+            .body(Body::from_stream(stream::iter(parts)))
+            .unwrap();
+        let (status, _, body) = self.ask(request).await;
+        (status, serde_json::from_str(&body.expect("it comes to its end")).expect("it is JSON"))
+    }
+
+    async fn count(&self) -> usize {
+        self.get("/api/v1/devices", "application/x-ndjson").await.1.lines().count()
+    }
+}
+
+/// So many rows without secrets.
+fn rows(count: usize) -> String {
+    (0..count).fold("deviceKey,name\n".to_owned(), |text, n| text + &format!("d{n:05},meter {n}\n"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_imported_as_it_comes_and_its_secrets_are_fetched_once() {
+    let world = world().await;
+    let file = rows(1200) + "a b,\nd00007,again\n\"x,\n";
+    let (status, answer) = world.import("", "text/csv", &file).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!((&answer["created"], &answer["skipped"]), (&1200.into(), &0.into()), "{answer}");
+    let faults: Vec<_> = answer["failed"]
+        .as_array()
+        .expect("they are a list")
+        .iter()
+        .map(|fault| (fault["line"].as_u64().unwrap(), fault["column"].as_str()))
+        .collect();
+    let column = Some("deviceKey");
+    assert_eq!(faults, [(1202, column), (1203, column), (1204, column)], "{answer}");
+
+    let secrets = answer["secrets"].as_str().expect("there are some").to_owned();
+    let head = Request::head(&secrets).body(Body::empty()).unwrap();
+    assert_eq!(world.ask(head).await.0, StatusCode::METHOD_NOT_ALLOWED, "it would be taken unseen");
+    let (headers, text) = world.get(&secrets, "*/*").await;
+    assert_eq!(headers[header::CONTENT_TYPE], "text/csv; charset=utf-8; header=present");
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (1201, "assetId,productKey,deviceKey,deviceSecret"));
+    let shown = world.operator.show_device_secret(&NamedDevice::by_name("d00007")).await.unwrap();
+    let line = lines.iter().find(|line| line.contains(",d00007,")).expect("it is one of them");
+    assert!(line.ends_with(&format!("pk,d00007,{}", shown.device_secret.expose())), "{line}");
+    let again = Request::get(&secrets).body(Body::empty()).unwrap();
+    assert_eq!(world.ask(again).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_cut_off_is_sent_again_and_gives_all_secrets() {
+    let world = world().await;
+    let file = rows(1200);
+    let mut parts: Vec<_> =
+        file.as_bytes().chunks(1000).take(15).map(|part| io::Result::Ok(part.to_vec())).collect();
+    parts.push(Err(io::ErrorKind::ConnectionReset.into()));
+    let (status, problem) = world.import_parts("", "text/csv", parts).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{problem}");
+    let detail = problem["detail"].as_str().unwrap();
+    assert_eq!(detail, "the rest of the file did not arrive; rows up to line 501 were processed");
+    assert_eq!(world.count().await, 500);
+
+    let (_, answer) = world.import("", "text/csv", &file).await;
+    assert_eq!((&answer["created"], &answer["skipped"]), (&700.into(), &500.into()), "{answer}");
+    let secrets = answer["secrets"].as_str().expect("there are some");
+    assert_eq!(world.get(secrets, "*/*").await.1.lines().count(), 1201);
+
+    // One that logs in has its secret.
+    append(&*world.store, vec![login(DeviceId(1), at(1))]);
+    let (_, answer) = world.import("", "text/csv", &file).await;
+    assert_eq!((&answer["created"], &answer["skipped"]), (&0.into(), &1200.into()), "{answer}");
+    let secrets = answer["secrets"].as_str().expect("there are some");
+    assert_eq!(world.get(secrets, "*/*").await.1.lines().count(), 1200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_may_be_longer_than_any_other_body() {
+    let world = world().await;
+    let name = "水".repeat(128);
+    let row = |n| format!("d{n:05},{name}\n");
+    let file = (0..12_000).fold("deviceKey,name\n".to_owned(), |text, n| text + &row(n));
+    assert!(file.len() > BODY_BYTES_MAX);
+    let (status, answer) = world.import("?dryRun=true", "text/csv", &file).await;
+    assert_eq!((status, &answer["created"]), (StatusCode::OK, &12_000.into()), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_rows_are_imported_or_none_and_a_trial_changes_nothing() {
+    let world = world().await;
+    let wrong = rows(600) + "a b,\n";
+    for query in ["?mode=all", "?mode=all&dryRun=true"] {
+        let (status, answer) = world.import(query, "text/csv", &wrong).await;
+        assert_eq!((status, &answer["created"]), (StatusCode::OK, &0.into()), "{query}: {answer}");
+        assert_eq!(answer["failed"][0]["line"], 602);
+    }
+    let lines = "{\"deviceKey\":\"j1\",\"deviceSecret\":\"Z5YtZaQpK5IWocakV7zQ\"}\n{\"deviceKey\":\"j2\"}\n";
+    for query in ["?dryRun=true", "?mode=all&dryRun=true"] {
+        let (_, answer) = world.import(query, "application/x-ndjson", lines).await;
+        assert_eq!((&answer["created"], &answer["secrets"]), (&2.into(), &Value::Null), "{query}: {answer}");
+    }
+    assert_eq!(world.count().await, 0);
+    let (_, answer) = world.import("?mode=all", "application/x-ndjson; charset=utf-8", lines).await;
+    assert_eq!(answer["created"], 2, "{answer}");
+    // The one that came with its secret is none of those that were generated.
+    let secrets = answer["secrets"].as_str().expect("there is one");
+    let text = world.get(secrets, "*/*").await.1;
+    assert_eq!((text.lines().count(), text.contains(",j2,")), (2, true), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_file_of_devices_is_refused_as_a_whole() {
+    let world = world().await;
+    for (media_type, file, status, said) in [
+        ("text/csv", "name\nn\n", 422, "does not name deviceKey"),
+        ("text/csv", "", 422, "does not name deviceKey"),
+        ("application/x-ndjson", "[]", 422, "JSON array"),
+        ("text/plain", "deviceKey\nd\n", 415, "must be JSON"),
+    ] {
+        let (answered, problem) = world.import("", media_type, file).await;
+        assert_eq!(answered.as_u16(), status, "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(said), "{problem}");
+    }
+    let request = Request::post("/api/v1/products/none/devices:import")
+        .header(header::CONTENT_TYPE, "text/csv")
+        .body(Body::from("deviceKey\nd\n"))
+        .unwrap();
+    assert_eq!(world.ask(request).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(world.count().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attack_174_names_and_values_that_a_spreadsheet_would_execute_are_text_in_an_export() {
+    let world = world().await;
+    for (key, name) in [("=cmd()", "<script>alert(1)</script>"), ("d2", "@SUM(A1)"), ("-d3", "a,\"b\"")] {
+        let new = NewDeviceRequest {
+            device_key: Some(key.into()),
+            name: Some(name.into()),
+            ..NewDeviceRequest::default()
+        };
+        world.operator.create_device("pk", new).await.expect("it is valid");
+    }
+    let points = r#"{"=p":"=1+1","t":-3.50,"u":"+1"}"#;
+    append(&*world.store, vec![login(DeviceId(1), at(1)), report(DeviceId(1), at(2), points)]);
+    let (headers, text) = world.get("/api/v1/devices", "text/csv").await;
+    assert_eq!(headers[header::CONTENT_TYPE], "text/csv; charset=utf-8; header=present");
+    let lines: Vec<_> = text.split("\r\n").collect();
+    assert!(lines[0].starts_with("assetId,productKey,deviceKey,name,state"), "{text}");
+    assert!(lines[1].contains(",pk,'=cmd(),<script>alert(1)</script>,online,true,"), "{text}");
+    assert!(lines[2].contains(",pk,d2,'@SUM(A1),inactive,true,"), "{text}");
+    assert!(lines[3].contains(",pk,'-d3,\"a,\"\"b\"\"\",inactive,true,"), "{text}");
+    let time = at(2).0;
+    let device = "/api/v1/products/pk/devices/%3Dcmd()/values";
+    let (_, text) = world.get(device, "text/csv").await;
+    let mut lines: Vec<_> = text.trim_end().split("\r\n").skip(1).collect();
+    lines.sort_unstable();
+    let expected = [format!("{time},'=p,'=1+1,"), format!("{time},t,-3.50,"), format!("{time},u,'+1,")];
+    assert_eq!(lines, expected);
+    // As JSON every text is what it is, and no browser takes it for a page.
+    let (headers, text) = world.get("/api/v1/devices", "application/json").await;
+    assert_eq!(headers[header::CONTENT_TYPE], "application/json");
+    assert!(text.contains("\"=cmd()\"") && text.contains("<script>alert(1)</script>"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_and_ranges_are_exported_over_all_their_pages() {
+    let world = world().await;
+    world.import("", "text/csv", &rows(1200)).await;
+    let (_, csv) = world.get("/api/v1/devices?product=pk", "text/csv").await;
+    assert_eq!(csv.lines().count(), 1201);
+    let (headers, lines) = world.get("/api/v1/devices?q=d0010", "application/x-ndjson").await;
+    assert_eq!(headers[header::CONTENT_TYPE], "application/x-ndjson");
+    let keys: Vec<_> = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("it is JSON")["deviceKey"].clone())
+        .collect();
+    assert_eq!((keys.len(), &keys[0], &keys[9]), (10, &"d00100".into(), &"d00109".into()));
+
+    for device in [DeviceId(1), DeviceId(700), DeviceId(1200)] {
+        append(&*world.store, vec![login(device, at(1))]);
+        let many = |second| report(device, at(second), r#"{"a":1,"b":{"value":2,"quality":1}}"#);
+        append(&*world.store, (2..502).map(many).collect());
+    }
+    let (_, csv) = world.get("/api/v1/products/pk/values", "text/csv").await;
+    assert_eq!(csv.lines().count(), 1 + 3 * 500 * 2);
+    assert!(csv.contains(&format!("\r\npk,d00699,{},a,1,\r\n", at(2).0)), "{}", &csv[..200]);
+    let path = format!("/api/v1/products/pk/values?point=b&from={}&to={}", at(10).0, at(20).0);
+    let (_, lines) = world.get(&path, "application/json").await;
+    assert_eq!(lines.lines().count(), 3 * 10, "{lines}");
+    let path = "/api/v1/products/pk/devices/d00000/points/a/values";
+    assert_eq!(world.get(path, "text/csv").await.1.lines().count(), 501);
+    for path in ["/api/v1/devices?limit=7", "/api/v1/products/pk/devices/d00000/values?limit=7"] {
+        let request = Request::get(path).header(header::ACCEPT, "text/csv").body(Body::empty()).unwrap();
+        assert_eq!(world.ask(request).await.0, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
+    }
+}

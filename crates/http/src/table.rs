@@ -1,0 +1,293 @@
+//! Rows as lines of CSV (RFC 4180, UTF-8) or of JSON.
+//!
+//! A cell of CSV that a spreadsheet would take for a formula has an apostrophe before it: one that begins
+//! with `=`, `+`, `-`, `@`, a tab or a carriage return, unless it is a number of a device. JSON has every
+//! text as it is.
+
+use narrowgate_api::{
+    device::{DeviceRow, DeviceView},
+    history::{EventView, PointView, ValueView},
+    names::UnixMillis,
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// What lines are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lines {
+    /// CSV with a header.
+    Csv,
+    /// A JSON object each.
+    Ndjson,
+}
+
+/// A row of a list.
+pub trait Row: Serialize {
+    /// The columns as CSV.
+    const COLUMNS: &'static [&'static str];
+
+    /// Writes a cell for each of them.
+    fn cells(&self, cells: &mut Cells<'_>);
+}
+
+impl Lines {
+    /// Their media type.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Csv => "text/csv; charset=utf-8; header=present",
+            Self::Ndjson => "application/x-ndjson",
+        }
+    }
+
+    /// Writes what comes before the first row.
+    pub fn begin<T: Row>(self, out: &mut String) {
+        if self == Self::Csv {
+            out.push_str(&T::COLUMNS.join(","));
+            out.push_str("\r\n");
+        }
+    }
+
+    /// Writes a row.
+    ///
+    /// # Errors
+    /// It cannot be written as JSON, which no row of ours is.
+    pub fn write<T: Row>(self, row: &T, out: &mut String) -> serde_json::Result<()> {
+        match self {
+            Self::Csv => {
+                row.cells(&mut Cells::new(out));
+                out.push_str("\r\n");
+            }
+            Self::Ndjson => {
+                out.push_str(&serde_json::to_string(row)?);
+                out.push('\n');
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The cells of a row of CSV, one after another.
+pub struct Cells<'a> {
+    out: &'a mut String,
+    is_first: bool,
+}
+
+impl<'a> Cells<'a> {
+    /// Writes the cells of a row behind this text.
+    pub fn new(out: &'a mut String) -> Self {
+        Self { out, is_first: true }
+    }
+
+    /// A text.
+    pub fn text(&mut self, text: &str) -> &mut Self {
+        let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+        self.next();
+        let is_quoted = text.contains(['"', ',', '\r', '\n']) || text.starts_with(' ') || text.ends_with(' ');
+        if is_quoted {
+            self.out.push('"');
+        }
+        if is_formula {
+            self.out.push('\'');
+        }
+        match is_quoted {
+            true => {
+                self.out.push_str(&text.replace('"', "\"\""));
+                self.out.push('"');
+            }
+            false => self.out.push_str(text),
+        }
+        self
+    }
+
+    /// A number, or nothing.
+    pub fn number(&mut self, number: Option<i64>) -> &mut Self {
+        self.next();
+        if let Some(number) = number {
+            self.out.push_str(&number.to_string());
+        }
+        self
+    }
+
+    /// A time in Unix milliseconds, or nothing.
+    pub fn time(&mut self, time: Option<UnixMillis>) -> &mut Self {
+        self.number(time.map(|time| time.0))
+    }
+
+    /// A value: a number as the device sent it, a text without its quotes, anything else as JSON.
+    pub fn value(&mut self, value: &RawValue) -> &mut Self {
+        let json = value.get();
+        if json.starts_with('"') {
+            return match serde_json::from_str::<String>(json) {
+                Ok(text) => self.text(&text),
+                Err(_) => self.text(json),
+            };
+        }
+        let is_number = json.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+        if !is_number {
+            return self.text(json);
+        }
+        self.next();
+        self.out.push_str(json);
+        self
+    }
+
+    fn next(&mut self) {
+        if !std::mem::replace(&mut self.is_first, false) {
+            self.out.push(',');
+        }
+    }
+}
+
+impl Row for DeviceRow {
+    const COLUMNS: &'static [&'static str] = &[
+        "assetId",
+        "productKey",
+        "deviceKey",
+        "name",
+        "state",
+        "enabled",
+        "createdTime",
+        "activeTime",
+        "lastOnlineTime",
+        "lastOfflineTime",
+        "lastSeenTime",
+        "lifetime",
+    ];
+
+    fn cells(&self, cells: &mut Cells<'_>) {
+        match self {
+            Self::Intact(device) => device_cells(device, cells),
+            Self::Damaged(device) => {
+                let product_key = device.product_key.as_deref().unwrap_or_default();
+                cells.text(&device.asset_id).text(product_key).text(&device.device_key).text("");
+                cells.text("damaged").text("");
+                (0..6).for_each(|_| {
+                    cells.number(None);
+                });
+            }
+        }
+    }
+}
+
+fn device_cells(device: &DeviceView, cells: &mut Cells<'_>) {
+    let state = serde_json::to_string(&device.state).unwrap_or_default();
+    cells.text(&device.asset_id).text(&device.product_key).text(&device.device_key).text(&device.name);
+    cells.text(state.trim_matches('"')).text(if device.enabled { "true" } else { "false" });
+    cells.time(Some(device.created_time)).time(device.active_time).time(device.last_online_time);
+    cells.time(device.last_offline_time).time(device.last_seen_time);
+    cells.number(device.lifetime.map(i64::from));
+}
+
+impl Row for PointView {
+    const COLUMNS: &'static [&'static str] = &["time", "point", "value", "quality"];
+
+    fn cells(&self, cells: &mut Cells<'_>) {
+        cells.time(Some(self.time)).text(&self.point).value(&self.value);
+        cells.number(self.quality.map(i64::from));
+    }
+}
+
+impl Row for ValueView {
+    const COLUMNS: &'static [&'static str] = &["time", "value", "quality"];
+
+    fn cells(&self, cells: &mut Cells<'_>) {
+        cells.time(Some(self.time)).value(&self.value).number(self.quality.map(i64::from));
+    }
+}
+
+impl Row for EventView {
+    const COLUMNS: &'static [&'static str] = &["time", "event", "output"];
+
+    fn cells(&self, cells: &mut Cells<'_>) {
+        cells.time(Some(self.time)).text(&self.event).value(&self.output);
+    }
+}
+
+/// A value of a point of one of many devices.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DevicePoint {
+    /// Key of the product.
+    pub product_key: String,
+    /// Key of the device.
+    pub device_key: String,
+    /// The value.
+    #[serde(flatten)]
+    pub point: PointView,
+}
+
+impl Row for DevicePoint {
+    const COLUMNS: &'static [&'static str] =
+        &["productKey", "deviceKey", "time", "point", "value", "quality"];
+
+    fn cells(&self, cells: &mut Cells<'_>) {
+        cells.text(&self.product_key).text(&self.device_key);
+        self.point.cells(cells);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line<T: Row>(lines: Lines, row: &T) -> String {
+        let mut out = String::new();
+        lines.begin::<T>(&mut out);
+        lines.write(row, &mut out).expect("it can be written");
+        out
+    }
+
+    fn point(point: &str, json: &str) -> PointView {
+        let value = RawValue::from_string(json.to_owned()).expect("it is JSON");
+        PointView { point: point.to_owned(), value, time: UnixMillis(7), quality: None }
+    }
+
+    #[test]
+    fn attack_174_a_cell_that_a_spreadsheet_would_execute_is_text() {
+        let cell = |text: &str| {
+            let mut out = String::new();
+            Cells::new(&mut out).text(text);
+            out
+        };
+        for formula in ["=cmd()", "=cmd|' /C calc'!A0", "+1", "-1+2", "@SUM(A1)", "\tx"] {
+            assert_eq!(cell(formula), format!("'{formula}"));
+        }
+        assert_eq!(cell("\r=1"), "\"'\r=1\"");
+        assert_eq!(cell("=HYPERLINK(\"http://x\",1)"), "\"'=HYPERLINK(\"\"http://x\"\",1)\"");
+        // One that is cut off from its cell by what is in it.
+        assert_eq!(cell("a\n=1"), "\"a\n=1\"");
+        assert_eq!(cell("a\",=1"), "\"a\"\",=1\"");
+        for text in ["", "a=1", "<script>alert(1)</script>", "1-2", "d-1"] {
+            assert_eq!(cell(text), text);
+        }
+        let formula = point("=a", "\"=1+1\"");
+        assert_eq!(line(Lines::Csv, &formula), "time,point,value,quality\r\n7,'=a,'=1+1,\r\n");
+        let json = "{\"point\":\"=a\",\"value\":\"=1+1\",\"time\":7}\n";
+        assert_eq!(line(Lines::Ndjson, &formula), json);
+    }
+
+    #[test]
+    fn values_are_written_to_the_last_digit() {
+        for (json, cell) in [
+            ("-12.50", "-12.50"),
+            ("12345678901234567890.10", "12345678901234567890.10"),
+            ("1e-7", "1e-7"),
+            ("true", "true"),
+            ("null", "null"),
+            ("\"a b\"", "a b"),
+            ("{\"x\":1}", "\"{\"\"x\"\":1}\""),
+        ] {
+            let written = line(Lines::Csv, &point("a", json));
+            assert_eq!(written, format!("time,point,value,quality\r\n7,a,{cell},\r\n"));
+        }
+        let of = DevicePoint {
+            product_key: "pk".into(),
+            device_key: "dk".into(),
+            point: PointView { quality: Some(9), ..point("a", "12345678901234567890.10") },
+        };
+        let json = "{\"productKey\":\"pk\",\"deviceKey\":\"dk\",\"point\":\"a\",\
+                    \"value\":12345678901234567890.10,\"time\":7,\"quality\":9}\n";
+        assert_eq!(line(Lines::Ndjson, &of), json);
+        assert!(line(Lines::Csv, &of).ends_with("\r\npk,dk,7,a,12345678901234567890.10,9\r\n"));
+    }
+}

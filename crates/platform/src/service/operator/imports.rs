@@ -1,0 +1,31 @@
+//! What follows an import: its secrets are fetched.
+
+use narrowgate_api::{device::DeviceCreated, problem::Problem};
+
+use super::Operator;
+use crate::service::import_secrets::{ImportSecrets, Imported};
+
+const FETCH: &str = "cannot give out the secrets of the import";
+
+impl Operator {
+    /// Keeps the secrets of an import to be fetched once, within an hour, under the name that is returned.
+    pub fn keep_import(&self, product_key: &str, imported: Imported) -> String {
+        self.registrar.keep_import(product_key, imported)
+    }
+
+    /// Takes them: they cannot be fetched again.
+    ///
+    /// # Errors
+    /// They were fetched, their hour is over, or they belong to another organisation unit.
+    pub async fn take_import(&self, name: &str) -> Result<ImportSecrets, Problem> {
+        self.tell(FETCH, None, self.registrar.take_import(name).await).await
+    }
+
+    /// The next of them; none at the end.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub async fn next_secrets(&self, secrets: &mut ImportSecrets) -> Result<Vec<DeviceCreated>, Problem> {
+        self.tell(FETCH, None, self.registrar.next_secrets(secrets).await).await
+    }
+}
