@@ -99,8 +99,8 @@
 //! | 4.5.2 advanced | what is queued is replaced by newer; what is on its way is not |
 //!
 //! RFC 7967 (No-Response) holds for the answers of the application; those of this layer are always sent.
-//! Echo (RFC 9175, section 2) is elective and ignored: it tells a fresh request from a replayed one, and the
-//! records of DTLS cannot be replayed.
+//! Echo (RFC 9175, section 2) is elective and handed on as it is: it tells a fresh request from a replayed
+//! one. The records of DTLS cannot be replayed; who serves CoAP without DTLS may ask for it.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::iter_over_hash_type)]

@@ -69,6 +69,8 @@ impl OptionNumber {
     pub const PROXY_SCHEME: Self = Self(39);
     /// Size1.
     pub const SIZE1: Self = Self(60);
+    /// Echo (RFC 9175).
+    pub const ECHO: Self = Self(252);
     /// No-Response (RFC 7967).
     pub const NO_RESPONSE: Self = Self(258);
     /// Request-Tag (RFC 9175).

@@ -21,7 +21,7 @@ from lib.ports import free_port
 
 from .story import live
 
-_COMMAND_WAITING, _OLD_SIGNATURE, _COMMAND = 2100, 2101, 2102
+_ECHO, _COMMAND_WAITING, _OLD_SIGNATURE, _COMMAND = 252, 2100, 2101, 2102
 _LIFETIME = 3600
 
 
@@ -37,9 +37,10 @@ def _target(port):
     return Target(port, "", b"\1" * 16, CCM8)
 
 
-def _sign(device, lifetime, secret=None):
+def _sign(device, lifetime, secret=None, echo=None):
     product_key, device_key = device.names
-    text = f"deviceKey{device_key}lifetime{lifetime}productKey{product_key}secureMode2"
+    covered = "" if echo is None else f"echo{echo.hex().upper()}"
+    text = f"deviceKey{device_key}{covered}lifetime{lifetime}productKey{product_key}secureMode2"
     return hashlib.sha256((text + (secret or device.device_secret)).encode()).hexdigest().upper()
 
 
@@ -221,6 +222,46 @@ def _restart(world):
         check(session.ask(report).code == "4.01", "the login outlives the process")
         check(session.ask(_login(device)).code == "2.04", "the login after the restart")
         check(session.ask(report).code == "2.04", "the report after the restart")
+
+
+@case("plain CoAP: where logins have to be fresh, they need an Echo, and a recorded one is void (aiocoap)")
+def _fresh_logins(world):
+    port = free_port(socket.SOCK_DGRAM)
+    settings = {"NARROWGATE_COAP_LISTEN": f"127.0.0.1:{port}", "NARROWGATE_COAP_FRESH_LOGINS": "true"}
+    with world.fresh() as gateway, Session(_target(port), scheme="coap") as session:
+        gateway.start(settings=settings)
+        device = create_device(gateway)
+        report, login = device.report({"temp": 21.5}), _login(device)
+
+        def ask(session, echo=None, login=login):
+            options = () if echo is None else ((_ECHO, echo),)
+            response = session.ask(login, options, blockwise=False)
+            return response.code, dict(response.options).get(_ECHO)
+
+        code, echo = ask(session)
+        check(code == "4.01" and 1 <= len(echo or b"") <= 40, f"a login without Echo: {code}, {echo}")
+        check(session.ask(report).code == "4.01", "a report is served without a login")
+        for wrong in (b"", b"x", bytes(len(echo)), echo[:-1], echo + b"x", bytes(41)):
+            code, other = ask(session, wrong)
+            check(code == "4.01" and other, f"the Echo {wrong} was answered {code}, {other}")
+        check(ask(session, echo)[0] == "2.04", "a login with its Echo")
+        check(session.ask(report).code == "2.04", "the report after it")
+        with Session(_target(port), scheme="coap") as elsewhere:
+            code, own = ask(elsewhere, echo)
+            check(code == "4.01" and own not in (None, echo), f"the same login from elsewhere: {code}, {own}")
+            check(session.ask(report).code == "2.04", "that ended the device's own login")
+        gateway.kill()
+        gateway.start(settings=settings)
+        code, other = ask(session, echo)
+        check(code == "4.01" and other, f"the same login after a restart: {code}, {other}")
+        check(ask(session, other)[0] == "2.04", "a login with the new Echo")
+        # A sign that covers the Echo is of no use to who has seen it, whatever Echo he asks for.
+        fresh = _login(device, sign=_sign(device, _LIFETIME, echo=other))
+        check(ask(session, other, fresh)[0] == "2.04", "a login whose sign covers its Echo")
+        with Session(_target(port), scheme="coap") as elsewhere:
+            _, own = ask(elsewhere)
+            check(ask(elsewhere, own, fresh)[0] == "4.03", "that sign is good with another Echo")
+            check(session.ask(report).code == "2.04", "that ended the device's own login")
 
 
 @case("plain CoAP: without a login no answer is longer than its question (by hand)")

@@ -137,6 +137,8 @@ counters! {
     LoginsAccepted, "logins_accepted" => LOGINS, "accepted";
     /// Logins by plain CoAP that were refused.
     LoginsRefused, "logins_refused" => LOGINS, "refused";
+    /// Logins by plain CoAP answered 4.01 because they had no fresh Echo: `coap.fresh_logins`.
+    LoginsChallenged, "logins_challenged" => LOGINS, "challenged";
     /// Logins by plain CoAP answered 4.29 because an identity began too many from one address:
     /// `limits.device_handshakes`.
     LoginsLimited, "logins_rate_limited" => LOGINS, "rate_limited";

@@ -1,6 +1,7 @@
 //! A shard of plain CoAP: strangers, logins, what stands and what is kept.
 
 mod again;
+mod fresh;
 mod world;
 
 use std::{net::SocketAddr, time::Duration};

@@ -42,7 +42,7 @@ impl World {
     pub(crate) fn with(change: impl FnOnce(&mut ShardConfig)) -> Self {
         let now = Instant::now();
         let mut config = ShardConfig::new(Arc::new(ServerConfig::new(DecoySecret::new([7; 32]))));
-        config.plain = Some(PlainConfig { login_path: "auth", logins_waiting_max: 8 });
+        config.plain = Some(PlainConfig { login_path: "auth", logins_waiting_max: 8, fresh_logins: false });
         change(&mut config);
         Self {
             now,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{
-    accept::{Address, Number, OrOff},
+    accept::{Address, Number, OrOff, Switch},
     key::{Key, Setting},
     values::Values,
 };
@@ -23,19 +23,33 @@ pub(super) static LOGINS_MAX: Key<Number<usize>> = Key {
     help: "logins by plain CoAP at a time, {accepted}; a further one is answered 5.03",
 };
 
+pub(super) static FRESH_LOGINS: Key<Switch> = Key {
+    name: "coap.fresh_logins",
+    default: "false",
+    accepts: Switch,
+    help: "true: a login by plain CoAP without a fresh Echo (RFC 9175) is answered 4.01 with one, and with \
+           it goes on; devices for EnOS do not know that",
+};
+
 /// In the order in which they are shown.
-pub(super) static KEYS: &[&dyn Setting] = &[&LISTEN, &LOGINS_MAX];
+pub(super) static KEYS: &[&dyn Setting] = &[&LISTEN, &LOGINS_MAX, &FRESH_LOGINS];
 
 /// Section `[coap]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Coap {
     /// `None`: plain CoAP is not served.
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) logins_max: usize,
+    /// A login has to bring back a fresh Echo.
+    pub(crate) fresh_logins: bool,
 }
 
 impl Coap {
     pub(super) fn read(values: &Values) -> Result<Self, Failure> {
-        Ok(Self { listen: values.read(&LISTEN)?, logins_max: values.read(&LOGINS_MAX)? })
+        Ok(Self {
+            listen: values.read(&LISTEN)?,
+            logins_max: values.read(&LOGINS_MAX)?,
+            fresh_logins: values.read(&FRESH_LOGINS)?,
+        })
     }
 }

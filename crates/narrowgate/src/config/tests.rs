@@ -264,6 +264,12 @@ fn what_depends_on_the_flags_of_a_server_is_refused_only_where_one_starts() {
         (small.to_owned(), &none, None),
         ("[coap]\nlogins_max = 5\n".to_owned(), &none, Some(("coap.logins_max", "coap.listen is off"))),
         ("[coap]\nlogins_max = 5\n".to_owned(), &plain, None),
+        (
+            "[coap]\nfresh_logins = true\n".to_owned(),
+            &none,
+            Some(("coap.fresh_logins", "coap.listen is off")),
+        ),
+        ("[coap]\nfresh_logins = true\n".to_owned(), &plain, None),
         (same.to_owned(), &none, Some(("coap.listen", "is where DTLS listens"))),
         (same.to_owned(), &other, None),
     ] {

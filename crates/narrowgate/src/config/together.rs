@@ -57,9 +57,12 @@ pub(super) fn check(config: &Config) -> Result<(), Failure> {
 /// # Errors
 /// The value, where it was set, and beside which other it does nothing.
 pub(super) fn check_server(config: &Config) -> Result<(), Failure> {
-    if config.coap.listen.is_none() && is_set(config, &coap::LOGINS_MAX) {
+    let of_plain: [&dyn Setting; 2] = [&coap::LOGINS_MAX, &coap::FRESH_LOGINS];
+    if config.coap.listen.is_none()
+        && let Some(key) = of_plain.into_iter().find(|key| is_set(config, *key))
+    {
         let reason = format_args!("has no effect: coap.listen is off");
-        return Err(refuse(config, &coap::LOGINS_MAX, reason));
+        return Err(refuse(config, key, reason));
     }
     if config.coap.listen.is_some_and(|listen| listen == config.dtls.listen && listen.port() != 0) {
         let reason = format_args!("is where DTLS listens (dtls.listen): choose another port");

@@ -87,6 +87,8 @@ pub(crate) struct PlainOptions {
     pub(crate) listen: SocketAddr,
     /// Logins that stand at the same time.
     pub(crate) logins_max: usize,
+    /// A login has to bring back a fresh Echo.
+    pub(crate) fresh_logins: bool,
 }
 
 /// Logins by plain CoAP that wait for their look-up, in a shard. One waits for some milliseconds; while the
@@ -299,8 +301,11 @@ fn start_shards(
             dtls: Arc::clone(&options.dtls),
             sessions_max: share(sessions_max),
             coap_budget_bytes: options.shard.coap_budget_bytes.div_ceil(all),
-            plain: plain
-                .map(|_| PlainConfig { login_path: LOGIN_PATH, logins_waiting_max: LOGINS_WAITING_MAX }),
+            plain: plain.map(|plain| PlainConfig {
+                login_path: LOGIN_PATH,
+                logins_waiting_max: LOGINS_WAITING_MAX,
+                fresh_logins: plain.fresh_logins,
+            }),
             ..options.shard.clone()
         };
         let (sink, receiver) = Sink::new();

@@ -9,7 +9,7 @@ use narrowgate_gateway::Limits;
 use narrowgate_platform::device_api::{BODY_BYTES_MAX, carried::COMMAND, envelope::SUCCESS};
 
 use crate::{
-    config::Config,
+    config::{Config, coap::Coap},
     gateway::{GatewayOptions, PlainOptions},
 };
 
@@ -49,8 +49,8 @@ pub(super) fn gateway_options(config: &Config, decoy: [u8; 32]) -> GatewayOption
         device_bytes: config.limits.device_bytes,
         message: config.limits.message,
     };
-    let logins_max = config.coap.logins_max;
-    let plain = config.coap.listen.map(|listen| PlainOptions { listen, logins_max });
+    let Coap { listen, logins_max, fresh_logins } = config.coap;
+    let plain = listen.map(|listen| PlainOptions { listen, logins_max, fresh_logins });
     let (dtls_listen, shards) = (config.dtls.listen, config.dtls.shards);
     let public_address = config.dtls.public_address.clone();
     GatewayOptions { dtls_listen, public_address, plain, shards, dtls, shard, limits }

@@ -8,7 +8,8 @@
 //! What can be said of it without knowing the device is said here: a body that is too long 4.13, another
 //! path 4.04, another content format 4.15, a body that is no such object 4.00. Everything else is decided as
 //! for a handshake ([`decide`]), and refused alike, 4.03. Numbers may be written as texts; other keys are
-//! ignored.
+//! ignored. Where the login brings back an Echo, the sign may cover that; whether it has to bring one, and
+//! whether it is fresh, is the engine's business.
 
 use std::borrow::Cow;
 
@@ -32,6 +33,8 @@ pub const LOGIN_PATH: &str = "auth";
 
 /// The option of an older scheme, in which every request was signed (critical).
 const OLD_SIGNATURE: OptionNumber = OptionNumber(2101);
+/// The longest Echo (RFC 9175, section 2.2.1); a longer one is none.
+const ECHO_BYTES_MAX: usize = 40;
 /// Bytes of a sign that are kept: more than any sign has.
 const SIGN_BYTES_MAX: usize = 2 * sign::SIGN_CHARACTERS;
 
@@ -44,6 +47,8 @@ pub struct LoginRequest {
     pub identity: Result<Identity, IdentityFault>,
     /// What proves it.
     pub sign: Box<str>,
+    /// The Echo that it brings back (RFC 9175), which the sign may cover.
+    pub echo: Option<Box<[u8]>>,
 }
 
 /// What becomes of a login.
@@ -105,7 +110,9 @@ pub fn read(request: &Request, limit: MessageLimit) -> Result<LoginRequest, Answ
     let DeviceName { product_key, device_key } = &name;
     let shown = format!("{product_key},{device_key},{mode},{lifetime}");
     let identity = Identity::parse(shown.as_bytes()).and_then(only_mode_2);
-    Ok(LoginRequest { shown, identity, sign: sign.into() })
+    let echo = request.options.find(OptionNumber::ECHO).filter(|echo| echo.len() <= ECHO_BYTES_MAX);
+    let echo = echo.map(Into::into);
+    Ok(LoginRequest { shown, identity, sign: sign.into(), echo })
 }
 
 fn only_mode_2(identity: Identity) -> Result<Identity, IdentityFault> {
@@ -121,7 +128,7 @@ fn only_mode_2(identity: Identity) -> Result<Identity, IdentityFault> {
 pub fn decide(login: LoginRequest, lookup: &CredentialLookup) -> LoginDecision {
     match (admission::decide(&login.identity, Some(lookup)), login.identity) {
         (Decision::Admit { secret, grant }, Ok(identity)) => {
-            if sign::is_right(&identity, &secret, &login.sign) {
+            if sign::is_right(&identity, &secret, (&login.sign, login.echo.as_deref())) {
                 LoginDecision::Admit(identity, grant)
             } else {
                 LoginDecision::WrongSign(identity, grant.device)
@@ -131,7 +138,8 @@ pub fn decide(login: LoginRequest, lookup: &CredentialLookup) -> LoginDecision {
             if let Ok(identity) = identity {
                 // As long as for a device that is known: what is registered must not be told by the time.
                 let decoy = Secret::new("aSecretOfTwentyChars".to_owned());
-                std::hint::black_box(sign::is_right(&identity, &decoy, &login.sign));
+                let given = (&*login.sign, login.echo.as_deref());
+                std::hint::black_box(sign::is_right(&identity, &decoy, given));
             }
             LoginDecision::Refuse { refusal, device }
         }

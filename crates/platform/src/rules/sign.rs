@@ -1,6 +1,8 @@
 //! The sign of a login by plain CoAP (device protocol, section 8): uppercase hex of SHA-256 of
 //! `deviceKey{dk}lifetime{n}productKey{pk}secureMode2{deviceSecret}`. It proves the device's secret; whoever
-//! sees it can send it again.
+//! sees it can send it again. One that covers the Echo of its login (RFC 9175), of
+//! `deviceKey{dk}echo{ECHO}lifetime{n}productKey{pk}secureMode2{deviceSecret}` with the Echo in upper-case
+//! hex, is of no use with another one.
 //!
 //! For a wrong one, the likely mistakes are tried, off the data path, each with words that help to correct
 //! it.
@@ -27,9 +29,18 @@ pub fn sign(identity: &Identity, secret: &Secret) -> String {
     hex::encode_upper(Sha256::digest(text(identity, secret.expose())))
 }
 
-/// Whether a sign is the one of this secret. Takes the same time for every sign of the same length.
-pub fn is_right(identity: &Identity, secret: &Secret, given: &str) -> bool {
-    sign(identity, secret).as_bytes().ct_eq(given.as_bytes()).into()
+/// The sign of a login that covers its Echo: 64 characters.
+pub fn sign_with_echo(identity: &Identity, echo: &[u8], secret: &Secret) -> String {
+    hex::encode_upper(Sha256::digest(text_with(identity, Some(echo), secret.expose())))
+}
+
+/// Whether a sign is the one of this secret, be it without the Echo of its login or with it. Takes the same
+/// time for every sign of the same length.
+pub fn is_right(identity: &Identity, secret: &Secret, (given, echo): (&str, Option<&[u8]>)) -> bool {
+    let is_given = |right: String| right.as_bytes().ct_eq(given.as_bytes());
+    let without = is_given(sign(identity, secret));
+    let with = echo.map(|echo| is_given(sign_with_echo(identity, echo, secret)));
+    with.map_or(without, |with| with | without).into()
 }
 
 /// What a sign that is wrong was probably meant to be; `None`: nothing usual.
@@ -83,10 +94,16 @@ fn is_right_in_any_case(identity: &Identity, secret: &Secret, given: &str) -> bo
 
 /// What is hashed.
 fn text(identity: &Identity, secret: &str) -> Zeroizing<String> {
+    text_with(identity, None, secret)
+}
+
+/// The same, with an Echo.
+fn text_with(identity: &Identity, echo: Option<&[u8]>, secret: &str) -> Zeroizing<String> {
     let Identity { name: DeviceName { product_key, device_key }, mode, lifetime_s } = identity;
     let digit = mode.digit();
+    let echo = echo.map_or_else(String::new, |echo| format!("echo{}", hex::encode_upper(echo)));
     Zeroizing::new(format!(
-        "deviceKey{device_key}lifetime{lifetime_s}productKey{product_key}secureMode{digit}{secret}"
+        "deviceKey{device_key}{echo}lifetime{lifetime_s}productKey{product_key}secureMode{digit}{secret}"
     ))
 }
 
@@ -169,7 +186,7 @@ mod tests {
             };
             let identity = identity(product_key, device_key, lifetime.parse().expect("seconds"));
             assert_eq!(sign(&identity, &secret(device_secret)), right);
-            assert!(is_right(&identity, &secret(device_secret), right));
+            assert!(is_right(&identity, &secret(device_secret), (right, None)));
             assert_eq!(right.len(), SIGN_CHARACTERS);
             count += 1;
         }
@@ -183,13 +200,27 @@ mod tests {
         for at in 0..right.len() {
             let mut wrong = right.clone().into_bytes();
             wrong[at] ^= 1;
-            assert!(!is_right(&identity, &secret, &String::from_utf8(wrong).expect("ASCII")));
+            assert!(!is_right(&identity, &secret, (&String::from_utf8(wrong).expect("ASCII"), None)));
         }
         for wrong in ["", &right[1..], &format!("{right} "), &right.to_ascii_lowercase()] {
-            assert!(!is_right(&identity, &secret, wrong), "{wrong}");
+            assert!(!is_right(&identity, &secret, (wrong, None)), "{wrong}");
         }
-        assert!(!is_right(&Identity { lifetime_s: 3601, ..identity.clone() }, &secret, &right));
-        assert!(!is_right(&identity, &self::secret("Z5YtZaQpK5IWocakV7zR"), &right));
+        assert!(!is_right(&Identity { lifetime_s: 3601, ..identity.clone() }, &secret, (&right, None)));
+        assert!(!is_right(&identity, &self::secret("Z5YtZaQpK5IWocakV7zR"), (&right, None)));
+    }
+
+    /// Made by Python's `hashlib`.
+    #[test]
+    fn a_sign_may_cover_the_echo_of_its_login_and_is_then_right_with_that_alone() {
+        let (identity, secret) = (identity("MuGsF6W4", "15bBZlRknc", 3600), secret("Z5YtZaQpK5IWocakV7zQ"));
+        let echo = hex::decode("0011223344556677889900aa").expect("it is hex");
+        let given = "1A53FFAEC0F91673D97A5F8D87A452D3892B3078DD248E83FF9E1143CFF18F88";
+        assert_eq!(sign_with_echo(&identity, &echo, &secret), given);
+        let is_right = |given: &str, echo: Option<&[u8]>| is_right(&identity, &secret, (given, echo));
+        assert!(is_right(given, Some(&echo)));
+        assert!(!is_right(given, None) && !is_right(given, Some(b"another")) && !is_right(given, Some(b"")));
+        // One that covers none goes with any.
+        assert!(is_right(&sign(&identity, &secret), Some(&echo)));
     }
 
     #[test]

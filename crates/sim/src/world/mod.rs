@@ -118,7 +118,8 @@ pub fn shard_config() -> ShardConfig {
 
 /// The settings of a shard of plain CoAP with this number, otherwise as those of a shard of DTLS.
 pub(crate) fn plain_config(number: u16, config: ShardConfig) -> ShardConfig {
-    let plain = PlainConfig { login_path: LOGIN_PATH, logins_waiting_max: LOGINS_WAITING_MAX };
+    let plain =
+        PlainConfig { login_path: LOGIN_PATH, logins_waiting_max: LOGINS_WAITING_MAX, fresh_logins: false };
     ShardConfig { shard: number, plain: Some(plain), ..config }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   POST /{login path} --> Logins --> LoginWanted --> AdmitLogin ---> a session
-//!                             |                   \-> RefuseLogin --> an answer, and nothing is kept
+//!                |            |                   \-> RefuseLogin --> an answer, and nothing is kept
+//!                \-> 4.01 with Echo, where a login has to bring a fresh one, and nothing is kept
 //!   any other message --> the session of its path, or an answer to a stranger, and nothing is kept
 //! ```
 //!
@@ -20,6 +21,7 @@
 //! At the limit of sessions, or of requests that wait, a login is answered 5.03: none that stands is ended
 //! for it.
 
+pub mod echo;
 mod leavings;
 mod logins;
 
@@ -30,7 +32,7 @@ use narrowgate_coap::{
     Request, Response,
 };
 
-pub(super) use self::{leavings::Leavings, logins::Logins};
+pub(super) use self::{echo::EchoKeys, leavings::Leavings, logins::Logins};
 use super::{Shard, channel::Channel, requests::BUSY_MAX_AGE_S, stats::Counter, table::Row};
 use crate::{
     event::{CloseCause, HandshakeId, SessionId, ShardEvent, Ticket},
@@ -48,6 +50,8 @@ pub struct PlainConfig {
     pub login_path: &'static str,
     /// Logins that wait for the platform; further ones are dropped, and their clients send them again.
     pub logins_waiting_max: usize,
+    /// A login without a fresh Echo is answered 4.01 with one (module [`echo`]).
+    pub fresh_logins: bool,
 }
 
 /// What a message of a stranger came to.
@@ -116,11 +120,19 @@ impl Shard {
             // has logged in from elsewhere since.
             return self.stats.count(Counter::LoginsRepeated);
         }
+        let is_stale = self.is_stale(now, path, datagram);
         let limit = self.config.plain.as_ref().map_or(0, |plain| plain.logins_waiting_max);
-        if self.logins.len() >= limit {
+        if !is_stale && self.logins.len() >= limit {
             return self.stats.count(Counter::LoginsDeferred);
         }
         match self.greet(now, path, datagram) {
+            Greeted::Request(endpoint, exchange, _) if is_stale => {
+                self.stats.count(Counter::LoginsChallenged);
+                let whose = (self.seconds(now), path.peer);
+                let echo = self.echo_keys.make(whose, &mut self.random);
+                let answer = Response::new(Code::UNAUTHORIZED).option(OptionNumber::ECHO, echo);
+                self.answer_and_forget(now, (path, datagram.len()), (endpoint, exchange), answer);
+            }
             Greeted::Request(endpoint, exchange, request) => {
                 let generation = self.next_generation();
                 let slot =
@@ -140,18 +152,42 @@ impl Shard {
         }
     }
 
+    /// Whether a login lacks the fresh Echo that it has to bring.
+    fn is_stale(&mut self, now: Instant, path: Path, datagram: &[u8]) -> bool {
+        if !self.config.plain.as_ref().is_some_and(|plain| plain.fresh_logins) {
+            return false;
+        }
+        let message = Message::parse(datagram).ok();
+        let echo =
+            message.and_then(|message| message.options().find(|(number, _)| *number == OptionNumber::ECHO));
+        let whose = (self.seconds(now), path.peer);
+        !echo.is_some_and(|(_, echo)| self.echo_keys.verify(echo, whose, &mut self.random))
+    }
+
     /// Answers a message of a peer that is not logged in.
     fn answer_stranger(&mut self, now: Instant, path: Path, datagram: &[u8]) {
-        if let Greeted::Request(mut endpoint, exchange, request) = self.greet(now, path, datagram) {
+        if let Greeted::Request(endpoint, exchange, request) = self.greet(now, path, datagram) {
             self.stats.count(Counter::Unauthorized);
             let login_path = self.config.plain.as_ref().map(|plain| plain.login_path);
             let is_login_path = request.path.segments().next().as_deref() == login_path;
             let code = if is_login_path { Code::METHOD_NOT_ALLOWED } else { Code::UNAUTHORIZED };
-            let mut context = Context { now, params: &self.config.coap, budget: &mut self.budget };
-            // Ignored: a client that wants no answer gets none.
-            let _ = endpoint.respond(&mut context, exchange, Response::new(code));
-            self.dismiss(path, endpoint, datagram.len());
+            let answer = Response::new(code);
+            self.answer_and_forget(now, (path, datagram.len()), (endpoint, exchange), answer);
         }
+    }
+
+    /// Answers the request of a stranger, who sent so many bytes, and ends its endpoint.
+    fn answer_and_forget(
+        &mut self,
+        now: Instant,
+        (path, question_bytes): (Path, usize),
+        (mut endpoint, exchange): (Endpoint, ExchangeId),
+        response: Response,
+    ) {
+        let mut context = Context { now, params: &self.config.coap, budget: &mut self.budget };
+        // Ignored: a client that wants no answer gets none.
+        let _ = endpoint.respond(&mut context, exchange, response);
+        self.dismiss(path, endpoint, question_bytes);
     }
 
     /// Has a message of a stranger handled by an endpoint of its own, which answers what is no request that
@@ -229,11 +265,8 @@ impl Shard {
 
     /// Answers a login and forgets it. An answer to one is shorter than any login.
     fn turn_away(&mut self, now: Instant, login: logins::Login, response: Response) {
-        let logins::Login { path, mut endpoint, exchange, .. } = login;
-        let mut context = Context { now, params: &self.config.coap, budget: &mut self.budget };
-        // Ignored: a client that wants no answer gets none.
-        let _ = endpoint.respond(&mut context, exchange, response);
-        self.dismiss(path, endpoint, login.bytes);
+        let logins::Login { path, endpoint, exchange, bytes, .. } = login;
+        self.answer_and_forget(now, (path, bytes), (endpoint, exchange), response);
     }
 
     /// One of the two timers that are no session's has fired.

@@ -51,6 +51,24 @@ fn the_login_of_the_protocol_is_admitted_with_what_it_says() {
 }
 
 #[test]
+fn a_sign_may_cover_the_echo_that_the_login_brings_back() {
+    let echo = [0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0, 0xaa];
+    let covers = "1A53FFAEC0F91673D97A5F8D87A452D3892B3078DD248E83FF9E1143CFF18F88";
+    for (sign, echo, is_admitted) in [
+        (covers, Some(&echo[..]), true),
+        (covers, Some(&[1; 12][..]), false),
+        (covers, None, false),
+        (SIGN, Some(&echo[..]), true),
+    ] {
+        let request = Request::post(PATH, 50, body("2", "3600", sign));
+        let request = echo.iter().fold(request, |request, echo| request.option(OptionNumber::ECHO, echo));
+        let login = read(&request, MessageLimit::default()).expect("it is read");
+        let decision = decide(login, &found(credentials()));
+        assert_eq!(matches!(decision, LoginDecision::Admit(..)), is_admitted, "{sign} {echo:?}");
+    }
+}
+
+#[test]
 fn what_is_refused_has_the_reason_that_a_handshake_would_have() {
     let right = body("2", "3600", SIGN);
     let off = found(Credentials { device_enabled: false, ..credentials() });
