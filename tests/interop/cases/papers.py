@@ -78,6 +78,8 @@ def _rows(_world):
     kinds = ("topic ", "code ", "option ")
     cases = [name for name in harness.names() if name.startswith(kinds)]
     check(len(named) > 60, f"the guide names {len(named)} cases")
+    lacking = served.rows_without_test()
+    check(not lacking, f"rows without a case, or with an empty cell: {lacking}")
     difference = set(named) ^ set(cases)
     check(not difference and len(named) == len(cases), f"in one place only, or twice: {sorted(difference)}")
 

@@ -2,13 +2,17 @@
 
 import json
 import resource
+import socket
 
 from interop.harness import case, check, eventually
+from interop.peers import Target, openssl
+from interop.peers.aiocoap_tinydtls import Session
 from interop.peers.libcoap import OPENSSL
 from interop.served import Bench, check_success, message, row
 from lib.coap import Request, Silence
-from lib.devices import create_device, create_product, psk
+from lib.devices import Device, Product, create_device, create_product, new_secret, psk, random_name
 from lib.dtls import CCM8
+from lib.ports import free_port
 
 from .steps import check_reply, wait_for_refusal
 
@@ -81,6 +85,40 @@ def _too_large(bench):
     response = bench.ask(_post(b"{" + b" " * 10_240)(bench))
     check((SIZE1, (10_240).to_bytes(2, "big")) in response.options, f"Size1 is not there: {response}")
     return response
+
+
+@case("code 4.01")
+def _no_login(world):
+    row("code 4.01")
+    port = free_port(socket.SOCK_DGRAM)
+    with world.fresh() as gateway:
+        gateway.start("--coap", f"127.0.0.1:{port}")
+        device = create_device(gateway)
+        with Session(Target(port, "", b"\1" * 16, CCM8), scheme="coap") as session:
+            response = session.ask(device.report({"temp": 1}))
+            check((response.code, response.payload) == ("4.01", b""), f"it was answered {response}")
+            check(gateway.json("device", "points", *device.names) == [], "the report is stored")
+
+
+@case("code 5.00")
+def _does_not_fit(world):
+    """Option 2100, with keys of many signs that are escaped in it, is longer than the client takes."""
+    row("code 5.00")
+    gateway, secret = world.gateway, new_secret(11)
+    product = Product(random_name(8) + "%" * 60, secret)
+    device = Device(product, random_name(8) + "%" * 58, new_secret(20))
+    names = ["--product-key", product.product_key, "--product-secret", secret]
+    gateway.json("product", "create", "long keys", *names)
+    names = ["--product", product.product_key, "--device-key", device.device_key]
+    gateway.json("device", "create", *names, "--device-secret", device.device_secret)
+    target = gateway.target(device.identity(), device.key, CCM8)
+    session = openssl.Session(target, more=("-maxfraglen", "512"))
+    check_reply(session.ask(device.report({"temp": 1})))
+    gateway.json("command", "send", *device.names, "--service", "s" * 128, "--pending-ttl", "600")
+    response = session.ask(device.report({"temp": 2}))
+    check((response.code, response.payload) == ("5.00", b""), f"it was answered {response}")
+    session.close()
+    wait_for_refusal(gateway, device, "too_large")
 
 
 @case("code 4.29")
