@@ -6,11 +6,10 @@ import subprocess
 import time
 
 from interop.harness import case, check, eventually
-from lib.devices import new_secret
 from lib.paths import ROOT
 from lib.program import environment
 
-PRODUCT, DEVICE = "MuGsF6W4", "867725030096431"
+PRODUCT, DEVICE = "MuGsF6W4", "867725030096431"  # As the lines name them.
 PASTE_SECONDS = 20
 
 
@@ -61,34 +60,25 @@ class Terminal:
         return output + noise
 
 
-def _product(gateway):
-    """The product that the lines name."""
-    options = ["--product-key", PRODUCT, "--product-secret", new_secret(11)]
-    gateway.json("product", "create", "water-meter", *options)
-
-
-@case("README: the lines of every day work when pasted")
+@case("README: the lines of every day work when pasted into a directory with nothing in it")
 def _every_day(world):
     with world.fresh() as gateway:
         gateway.start()
-        _product(gateway)
-        (gateway.folder / "meters.csv").write_text("deviceKey\n867725030096432\n867725030096433\n")
-        terminal, seen = Terminal(gateway), []
-        for line in _blocks("Every day")[0]:
-            verb = line.split()[1]
-            seen.append(verb)
-            if verb == "serve":
-                continue  # It is what runs here, on ports of its own.
-            if verb == "listen":
-                listening = terminal.start([f"exec {line}"])
-                time.sleep(1)
-                is_listening = listening.poll() is None
-                listening.kill()
-                check(is_listening, f"it has ended: {listening.communicate()}")
-            else:
-                terminal.paste(line)
-        check({"serve", "product", "device", "status", "listen"} <= set(seen), f"the lines are {seen}")
-        said = terminal.paste(*_blocks("Every day")[1])
+        serve, lines, program = _blocks("Every day")
+        # It is what runs here, on ports of its own.
+        check([line.split()[1] for line in serve] == ["serve"], f"the first lines are {serve}")
+        terminal, (*lines, last) = Terminal(gateway), lines
+        verbs = {line.split()[1] for line in lines}
+        check({"product", "device", "model", "refused", "status"} <= verbs, f"the lines are {lines}")
+        terminal.paste(*lines)
+        # The last one goes on for ever.
+        check(last == "narrowgate listen", f"the last line is {last}")
+        listening = terminal.start([f"exec {last}"])
+        time.sleep(1)
+        is_listening = listening.poll() is None
+        listening.kill()
+        check(is_listening, f"it has ended: {listening.communicate()}")
+        said = terminal.paste(*program)
         check('"items":[' in said and DEVICE in said, f"a program with a token is told {said}")
         check(len(gateway.json("device", "list")["devices"]) == 3, "the devices of the lines are not there")
         check((gateway.folder / "model.json").read_text().startswith("{"), "no model was inferred")
@@ -98,8 +88,9 @@ def _every_day(world):
 def _command(world):
     with world.fresh() as gateway:
         gateway.start()
-        _product(gateway)
-        gateway.json("device", "create", "--product", PRODUCT, "--device-key", DEVICE)
+        # The product and the device of every day.
+        made = ("narrowgate product create", "narrowgate device create")
+        Terminal(gateway).paste(*(line for line in _blocks("Every day")[1] if line.startswith(made)))
         device, operator, answer = _blocks("A command, in two terminals")
         said = Terminal(gateway).paste(*device)
         check('"code":200' in said, f"the report was answered {said}")
