@@ -184,6 +184,9 @@ pub struct CommandView {
     pub created_at: UnixMillis,
     /// When the device fetched it, the last time that it was offered.
     pub sent_at: Option<UnixMillis>,
+    /// When the device fetched it first. A server of before says nothing.
+    #[serde(default)]
+    pub fetched_at: Option<UnixMillis>,
     /// When it ended.
     pub ended_at: Option<UnixMillis>,
     /// When it was sent: when the device will probably fetch it; null where nothing was known of that.
@@ -218,10 +221,14 @@ impl From<CommandView> for CommandAnswer {
 }
 
 /// Commands that were taken back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct CommandsCancelled {
     /// Their ids, in the order in which they were sent.
     pub cancelled: Vec<String>,
+    /// The commands, in that order. One with `sentAt` was fetched: the device may do it all the same. A
+    /// server of before says nothing.
+    #[serde(default)]
+    pub items: Vec<CommandView>,
 }
 
 #[cfg(test)]

@@ -36,9 +36,9 @@ pub enum Happening {
     Report(Report),
     /// An event of a device was stored.
     Event(Event),
-    /// A device changed attributes of its own.
+    /// Attributes of a device changed, by itself or by an operator.
     Attributes(Edit),
-    /// A device changed tags of its own.
+    /// Tags of a device changed, by itself or by an operator.
     Tags(Edit),
     /// A command was sent, taken back, fetched or answered, or is over.
     Command(CommandMoved),
@@ -124,7 +124,7 @@ pub struct Event {
 }
 
 /// A command in its present state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct CommandMoved {
     /// When.
     pub time: UnixMillis,
@@ -136,8 +136,12 @@ pub struct CommandMoved {
     pub kind: CommandKind,
     /// Its state.
     pub state: CommandState,
-    /// The device's code.
+    /// The device's code; 11904 where it did not fetch it in time, 11915 where it did not answer in time.
     pub code: Option<i64>,
+    /// The device's answer.
+    pub data: Option<Box<RawValue>>,
+    /// What the device says of it, for people.
+    pub message: Option<String>,
 }
 
 /// A change of attributes or tags.
@@ -317,6 +321,20 @@ mod tests {
             let happening: Happening = serde_json::from_str(json).expect("it can be read");
             assert_eq!(serde_json::to_string(&happening).expect("it can be written"), json);
             assert!(json.contains(&format!("\"event\":\"{}\"", happening.name())));
+        }
+    }
+
+    #[test]
+    fn a_command_says_how_it_ended_and_comes_back() {
+        for json in [
+            r#"{"time":7,"event":"command","id":"20","kind":"set","state":"expired","code":11904}"#,
+            concat!(
+                r#"{"time":7,"event":"command","productKey":"p","deviceKey":"d","id":"20","kind":"get","#,
+                r#""state":"failed","code":1102,"data":{"temp":1.50},"message":"I cannot"}"#
+            ),
+        ] {
+            let happening: Happening = serde_json::from_str(json).expect("it can be read");
+            assert_eq!(serde_json::to_string(&happening).expect("it can be written"), json);
         }
     }
 

@@ -13,7 +13,7 @@ pub const LIMIT_DEFAULT: u32 = 100;
 #[serde(deny_unknown_fields)]
 pub struct Paging {
     /// At most so many; [`LIMIT_DEFAULT`] where nothing is said.
-    #[schemars(range(min = 1, max = 10_000))]
+    #[schemars(range(min = 1, max = 1000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// `nextCursor` of the page before.
@@ -104,8 +104,8 @@ pub struct LatestQuery {
     /// Only of this point.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<String>,
-    /// At most so many, 1 to 10,000.
-    #[schemars(range(min = 1, max = 10_000))]
+    /// At most so many, 1 to 1000.
+    #[schemars(range(min = 1, max = 1000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// `nextCursor` of the page before.
@@ -128,8 +128,8 @@ pub struct ValuesQuery {
     #[schemars(with = "Option<TimeText>")]
     #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub to: Option<UnixMillis>,
-    /// At most so many, 1 to 10,000.
-    #[schemars(range(min = 1, max = 10_000))]
+    /// At most so many, 1 to 1000.
+    #[schemars(range(min = 1, max = 1000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// `nextCursor` of the page before.
@@ -166,8 +166,8 @@ pub struct PointValuesQuery {
     #[schemars(with = "Option<TimeText>")]
     #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub to: Option<UnixMillis>,
-    /// At most so many, 1 to 10,000; of buckets 1 to 1000.
-    #[schemars(range(min = 1, max = 10_000))]
+    /// At most so many, 1 to 1000.
+    #[schemars(range(min = 1, max = 1000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// `nextCursor` of the page before.
@@ -200,8 +200,8 @@ pub struct DeviceEventsQuery {
     #[schemars(with = "Option<TimeText>")]
     #[serde(default, deserialize_with = "time", skip_serializing_if = "Option::is_none")]
     pub to: Option<UnixMillis>,
-    /// At most so many, 1 to 10,000.
-    #[schemars(range(min = 1, max = 10_000))]
+    /// At most so many, 1 to 1000.
+    #[schemars(range(min = 1, max = 1000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// `nextCursor` of the page before.

@@ -10,7 +10,7 @@ use narrowgate_platform::{
         command::Command,
         credential::CredentialLookup,
         product::{DataFormat, Product},
-        property::{Properties, PropertyKind},
+        property::{Properties, PropertyEdit, PropertyKind},
     },
     ports::{
         Fault, ImagePiece, ImagePieceWanted, OfferedUpgrade, Registry, StoreError, UpgradeMoved, Write,
@@ -142,8 +142,8 @@ pub struct Outcomes<'a> {
     pub written: &'a [Written],
 }
 
-/// A change by an operator that affects sessions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A change by an operator that affects sessions, or of which listeners hear.
+#[derive(Debug, Clone, PartialEq)]
 pub enum LiveChange {
     /// A device was disabled, reset or deleted: its sessions end.
     CloseDevice {
@@ -156,6 +156,13 @@ pub enum LiveChange {
     CommandsChanged {
         /// Whose.
         device: DeviceId,
+    },
+    /// Attributes or tags of a device were changed: listeners hear of it.
+    PropertiesEdited {
+        /// Whose.
+        name: DeviceName,
+        /// What was set, and what was taken away.
+        edit: PropertyEdit,
     },
     /// Time has moved the upgrade of a device to an image of firmware: listeners and counters hear of it.
     UpgradeMoved {

@@ -340,6 +340,11 @@ impl Gateway {
         self.shared.commands.are_known(device)
     }
 
+    /// Whether a device observes its commands, in a session over which it can be told of one.
+    pub fn observes_commands(&self, device: DeviceId) -> bool {
+        self.shared.observers.observes(device)
+    }
+
     /// An operator changed something that affects sessions.
     pub fn handle_change(&mut self, now: Now, change: &LiveChange) {
         let now = self.shared.clock.stamp(now);
@@ -351,6 +356,7 @@ impl Gateway {
                 self.shared.change_commands_of_known(now, *device);
             }
             LiveChange::CommandsChanged { device } => self.shared.change_commands(now, *device),
+            LiveChange::PropertiesEdited { name, edit } => self.shared.tell_edit(now, name, edit),
             LiveChange::UpgradeMoved { device, name, moved } => {
                 self.shared.note_upgrade(now, None, (*device, || name.clone()), moved, Said::default());
             }

@@ -86,6 +86,11 @@ impl Observers {
         self.timers.first().map(|(at, _)| *at)
     }
 
+    /// Whether a device observes.
+    pub(crate) fn observes(&self, device: DeviceId) -> bool {
+        self.devices.contains_key(&device)
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.devices.len()

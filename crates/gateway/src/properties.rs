@@ -8,7 +8,7 @@ use narrowgate_api::happening::{self, Happening};
 use narrowgate_engine::event::Ticket;
 use narrowgate_platform::{
     device_api::{self, EditWanted, QueryWanted, short},
-    ids::{Position, UnixMillis},
+    ids::{DeviceName, Position, UnixMillis},
     model::property::{Properties, PropertyEdit, PropertyKind, PropertyWrite},
     ports::{StoreError, Write, Written},
     rules::{clock::Arrival, rate::Seldom},
@@ -70,7 +70,7 @@ impl Shared {
     /// Has a change written; the answer, and the event for listeners, follow when it is durable.
     pub(crate) fn edit(&mut self, ticket: Ticket, asker: Asker, wanted: EditWanted, arrived: Arrival) {
         let at = arrived.time;
-        let happening = self.out.has_followers.then(|| happening_of(&wanted.edit, &asker, at));
+        let happening = self.out.has_followers.then(|| happening_of(&wanted.edit, name_of(&asker.grant), at));
         let write = Write::Properties(Box::new(PropertyWrite {
             device: asker.grant.device,
             login: asker.login(),
@@ -79,6 +79,13 @@ impl Shared {
             edit: wanted.edit.clone(),
         }));
         self.out.write(vec![write], Pending::Edit(Box::new(Edited { ticket, asker, wanted, happening })));
+    }
+
+    /// An operator has made a change.
+    pub(crate) fn tell_edit(&mut self, now: Now, name: &DeviceName, edit: &PropertyEdit) {
+        if self.out.has_followers {
+            self.out.tell(None, happening_of(edit, name.clone(), now.wall), None);
+        }
     }
 
     /// A change is durable, or the store has refused it.
@@ -152,11 +159,10 @@ impl Shared {
     }
 }
 
-fn happening_of(edit: &PropertyEdit, asker: &Asker, time: UnixMillis) -> Happening {
+fn happening_of(edit: &PropertyEdit, name: DeviceName, time: UnixMillis) -> Happening {
     let set = Properties::default().or(edit.set.iter().cloned());
     let set = (!edit.set.is_empty()).then(|| RawValue::from_string(set.to_json()).ok()).flatten();
-    let device = Some(name_of(&asker.grant));
-    let edited = happening::Edit { time, device, set, deleted: edit.unset.clone() };
+    let edited = happening::Edit { time, device: Some(name), set, deleted: edit.unset.clone() };
     match edit.kind {
         PropertyKind::Attribute => Happening::Attributes(edited),
         PropertyKind::Tag => Happening::Tags(edited),

@@ -59,6 +59,10 @@ pub(super) struct Flat {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     code: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    data: Option<Box<RawValue>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     peer: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
@@ -99,6 +103,8 @@ impl Flat {
             kind: None,
             state: None,
             code: None,
+            data: None,
+            message: None,
             peer: None,
             detail: None,
             points: None,
@@ -171,11 +177,13 @@ impl From<Happening> for Flat {
             }
             Happening::Attributes(it) => edit(Name::Attributes, it),
             Happening::Tags(it) => edit(Name::Tags, it),
-            Happening::Command(CommandMoved { time, device, id, kind, state, code }) => Self {
+            Happening::Command(CommandMoved { time, device, id, kind, state, code, data, message }) => Self {
                 id: Some(id),
                 kind: Some(kind),
                 state: word(state),
                 code,
+                data,
+                message,
                 ..Self::new(time, Name::Command, device)
             },
             Happening::SecretIssued(Issue { time, device, peer }) => {
@@ -229,6 +237,8 @@ impl TryFrom<Flat> for Happening {
                 kind: flat.kind.unwrap_or(CommandKind::Set),
                 state: read(flat.state)?.unwrap_or(CommandState::Created),
                 code,
+                data: flat.data,
+                message: flat.message,
             }),
             Name::SecretIssued => Self::SecretIssued(Issue { time, device, peer }),
             Name::Rollout => Self::Rollout(RolloutMoved {

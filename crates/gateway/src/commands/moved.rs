@@ -14,8 +14,9 @@ use narrowgate_platform::{
     ids::{DeviceId, Position, UnixMillis},
     model::command::{Command, CommandId, CommandStep},
     ports::{StoreError, Written},
-    rules::commands::{Queue, Way},
+    rules::commands::{Queue, Way, code_of_end},
 };
+use serde_json::value::RawValue;
 
 use super::{Ask, Moving, Next, TRY_AGAIN, Unsure, without};
 use crate::{
@@ -331,14 +332,16 @@ impl Shared {
         if !self.out.has_followers {
             return;
         }
-        let Command { id, order, state, code, .. } = command;
+        let Command { id, order, state, code, data_json, message, .. } = command;
         let happening = Happening::Command(CommandMoved {
             time: now.wall,
             device: asker.map(|asker| name_of(&asker.grant)),
             id: id.to_string(),
             kind: order.topic.kind(),
             state: *state,
-            code: *code,
+            code: code.or_else(|| code_of_end(*state).map(i64::from)),
+            data: data_json.as_ref().and_then(|json| RawValue::from_string(json.to_string()).ok()),
+            message: message.as_ref().map(ToString::to_string),
         });
         self.out.tell(place, happening, asker.is_none().then_some(device));
     }

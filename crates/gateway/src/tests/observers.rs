@@ -1,7 +1,7 @@
 //! Devices that observe their commands.
 
 use super::{
-    stage::{Kind, Stage},
+    stage::{Kind, Stage, device_id},
     stories::served,
 };
 
@@ -101,7 +101,9 @@ fn a_registration_ends_with_its_session_and_the_newest_login_wins() {
     assert_eq!(stage.play("send get; commands"), "read commands, tell command, s2 told 2 (set)");
     assert_eq!(stage.play("done; s1 ends"), "tell login, s1 superseded");
     assert_eq!(stage.play("send get; commands"), "read commands, tell command, s2 told 3 (set)");
+    assert!(stage.gateway.observes_commands(device_id("d")));
     stage.play("s2 leaves; done");
+    assert!(!stage.gateway.observes_commands(device_id("d")));
     assert_eq!(stage.play("send get; commands"), "read commands, tell command");
 }
 

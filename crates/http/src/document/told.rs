@@ -111,7 +111,8 @@ pub(crate) const TOLD: &[Told] = &[
     told("POST {device}/commands", "sendCommand",
         "Sends a command; with `wait` the answer is the device's, or 504 with the command, which goes on.")
         .with(r#"{"kind":"get","ids":["temp"],"pendingTtl":60}"#),
-    told("POST {device}/commands:cancel", "cancelCommands", "Takes back what the device has not fetched."),
+    told("POST {device}/commands:cancel", "cancelCommands",
+        "Takes back all that has not ended; what was fetched may be done all the same."),
     told("GET {device}/commands/{id}", "showCommand", "A command."),
     told("POST {device}/commands/{id}:cancel", "cancelCommand", "Takes a command back."),
 

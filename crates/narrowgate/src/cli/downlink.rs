@@ -2,7 +2,6 @@
 
 use clap::{ArgGroup, Args, Subcommand};
 use narrowgate_api::device::NamedDevice;
-use narrowgate_platform::model::command::CommandId;
 
 use super::{
     device::DeviceArgs,
@@ -119,8 +118,8 @@ pub(crate) enum Cancel<'a> {
     One(NamedDevice, &'a str),
     /// All commands of the device.
     All(NamedDevice),
-    /// Two names of which the second one may be the id of a command of the first one, or the key of a device
-    /// whose product is the first one.
+    /// Two names of which the second one may be meant as the id of a command of the first one, or as the key
+    /// of a device whose product is the first one.
     Either(&'a str, &'a str),
 }
 
@@ -131,8 +130,7 @@ impl CancelArgs {
             [device, id] if device.contains('/') || id.is_empty() => {
                 Cancel::One(NamedDevice::by_name(device), id)
             }
-            [first, second] if second.parse::<CommandId>().is_ok() => Cancel::Either(first, second),
-            [product, device] => Cancel::All(NamedDevice::by_keys(product, device)),
+            [first, second] => Cancel::Either(first, second),
             [device] => Cancel::All(NamedDevice::by_name(device)),
             _ => Cancel::All(NamedDevice::by_name("")),
         }
@@ -189,8 +187,8 @@ mod tests {
             ("cancel p d 7", Cancel::One(NamedDevice::by_keys("p", "d"), "7")),
             ("cancel p/d x", Cancel::One(NamedDevice::by_name("p/d"), "x")),
             ("cancel p/d ", Cancel::One(NamedDevice::by_name("p/d"), "")),
-            ("cancel p d", Cancel::All(NamedDevice::by_keys("p", "d"))),
-            ("cancel p 867725030096431", Cancel::All(NamedDevice::by_keys("p", "867725030096431"))),
+            ("cancel p d", Cancel::Either("p", "d")),
+            ("cancel p 867725030096431", Cancel::Either("p", "867725030096431")),
             ("cancel p 867725030096431 7", Cancel::One(NamedDevice::by_keys("p", "867725030096431"), "7")),
             ("cancel p 12345678", Cancel::Either("p", "12345678")),
             ("cancel d 7", Cancel::Either("d", "7")),

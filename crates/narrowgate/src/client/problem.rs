@@ -64,7 +64,8 @@ const TYPED: [(&str, &str); 18] = [
 
 /// A sentence about a field, which begins with its name, with what was typed in its place.
 fn as_typed(detail: String, place: Option<&str>) -> String {
-    let field = place.map(|place| place.strip_prefix('/').unwrap_or(place));
+    // Behind the field may follow where in it.
+    let field = place.and_then(|place| place.strip_prefix('/').unwrap_or(place).split('/').next());
     let typed = TYPED.iter().find(|(name, _)| field == Some(name));
     match typed.and_then(|(name, option)| Some((option, detail.strip_prefix(name)?))) {
         Some((option, rest)) if rest.starts_with(' ') => format!("{option}{rest}"),
@@ -86,7 +87,8 @@ mod tests {
     fn a_field_is_called_what_was_typed() {
         for (place, detail, expected) in [
             (Some("/pendingTtl"), "pendingTtl is 9; it must be less", "--pending-ttl is 9; it must be less"),
-            (Some("/points"), "points /n: must not be null", "--set /n: must not be null"),
+            (Some("/points"), "points has 0 points", "--set has 0 points"),
+            (Some("/points/n"), "points /n: must not be null", "--set /n: must not be null"),
             (Some("cursor"), "cursor is not one", "--cursor is not one"),
             (Some("/name"), "name is empty", "name is empty"),
             (Some("/service"), "serviceable", "serviceable"),

@@ -74,7 +74,7 @@ pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Re
             properties::run(arguments, PropertyKind::Attribute, config, output)
         }
         DeviceCommand::Tags(arguments) => properties::run(arguments, PropertyKind::Tag, config, output),
-        DeviceCommand::Simulate(arguments) => simulate::run(&arguments),
+        DeviceCommand::Simulate(arguments) => simulate::run(&arguments, config),
         DeviceCommand::Create(arguments) => create(arguments, config, output),
         DeviceCommand::Show(device) => show(&(&device).into(), config, output),
         DeviceCommand::Secret(device) => once(Call::show_device_secret(&(&device).into()), config, output),

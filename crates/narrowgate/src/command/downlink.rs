@@ -2,12 +2,12 @@
 
 use std::{
     io::{self, IsTerminal as _},
-    thread,
+    slice, thread,
     time::Duration,
 };
 
 use narrowgate_api::{
-    command::{CommandAnswer, CommandKind, CommandState, CommandView, NewCommand},
+    command::{CommandAnswer, CommandCreated, CommandKind, CommandState, CommandView, Expected, NewCommand},
     device::NamedDevice,
     query::Paging,
 };
@@ -88,6 +88,13 @@ fn send(arguments: SendArgs, config: &Config, output: Output) -> Result<(), Fail
     if !wait {
         return output::print(output, &created, Layout::Record);
     }
+    if io::stderr().is_terminal() {
+        output::note(format_args!(
+            "waiting for the device to answer command {}{}",
+            created.id,
+            until(&created)
+        ));
+    }
     let answer = CommandAnswer::from(ended(&device, &created.id, config)?);
     output::print(output, &answer, Layout::Record)?;
     match answer.state {
@@ -102,20 +109,28 @@ fn send(arguments: SendArgs, config: &Config, output: Output) -> Result<(), Fail
 
 /// A value of the command line that must be JSON; `example` begins with its option.
 fn json(text: String, example: &str) -> Result<Box<RawValue>, Failure> {
+    let is_object = text.trim_ascii_start().starts_with('{');
     RawValue::from_string(text).map_err(|error| {
         let option = example.split(' ').next().unwrap_or(example);
+        let reason = match is_object {
+            true => error.to_string(),
+            false => "a JSON object begins with {".to_owned(),
+        };
         Failure::usage(format_args!("{option} is not JSON"))
-            .reason(error)
+            .reason(reason)
             .hint(format_args!("put it into single quotes: {example}"))
     })
+}
+
+/// When the device will probably have fetched a command, for people.
+fn until(created: &CommandCreated) -> String {
+    let Some(Expected { at, spread }) = created.expected else { return String::new() };
+    format!(", which it will probably fetch by {}", crate::time::rfc3339(at.0.saturating_add(spread)))
 }
 
 /// Asks until the command has ended. Where the device or the command is gone, or the server, nothing can be
 /// waited for; an answer that fails is asked for once more.
 fn ended(device: &NamedDevice, id: &str, config: &Config) -> Result<CommandView, Failure> {
-    if io::stderr().is_terminal() {
-        output::note(format_args!("waiting for the device to answer command {id}"));
-    }
     let (mut every, mut has_failed) = (ASK_FIRST, false);
     loop {
         thread::sleep(every);
@@ -206,12 +221,14 @@ fn meant<'a>(names: Cancel<'a>, config: &Config) -> Result<Meant<'a>, Failure> {
         of_product.is_err() && with_id.is_err() && access.call(Call::show_product(first)).is_ok();
     access.close()?;
     match (with_id, of_product) {
-        (Ok(_), Ok(_)) => Err(Failure::usage(format_args!("two devices may be meant by {first} {second}"))
-            .hint(format_args!(
-                "name the product too: PK/{first} {second} is a command, {first}/{second} a device"
-            ))),
+        (Ok(_), Ok(_)) if second.parse::<CommandId>().is_ok() => Err(Failure::usage(format_args!(
+            "two devices may be meant by {first} {second}"
+        ))
+        .hint(format_args!(
+            "name the product too: PK/{first} {second} is a command, {first}/{second} a device"
+        ))),
         (Ok(_), Err(_)) => Ok(Meant::One(by_name, second)),
-        (Err(_), Ok(_)) => Ok(Meant::All(by_keys)),
+        (_, Ok(_)) => Ok(Meant::All(by_keys)),
         (Err(_), Err(failure)) if is_product => Err(failure),
         (Err(failure), Err(_)) => Err(failure),
     }
@@ -221,6 +238,7 @@ fn cancel(arguments: &CancelArgs, config: &Config, output: Output) -> Result<(),
     let device = match meant(arguments.parts(), config)? {
         Meant::One(device, id) => {
             let cancelled = Access::open(config)?.call_once(Call::cancel_command(&device, checked(id)?))?;
+            warn_of_fetched(slice::from_ref(&cancelled));
             return output::print(output, &cancelled, Layout::Record);
         }
         Meant::All(device) => device,
@@ -228,5 +246,19 @@ fn cancel(arguments: &CancelArgs, config: &Config, output: Output) -> Result<(),
     confirmed(arguments.yes, "nothing was taken back", || {
         Ok(format!("take back all commands of {} that have not ended?", full_name(&device, config)?))
     })?;
-    output::print(output, &Access::open(config)?.call_once(Call::cancel_commands(&device))?, Layout::Record)
+    let cancelled = Access::open(config)?.call_once(Call::cancel_commands(&device))?;
+    warn_of_fetched(&cancelled.items);
+    output::print(output, &cancelled.items, Layout::Rows(COMMANDS))
+}
+
+/// A device that has fetched a command is not told that it is taken back.
+fn warn_of_fetched(cancelled: &[CommandView]) {
+    for CommandView { id, sent_at, .. } in cancelled {
+        if let Some(sent) = sent_at {
+            output::note(format_args!(
+                "the device fetched command {id} at {}: it may have done it, or do it still",
+                crate::time::rfc3339(sent.0)
+            ));
+        }
+    }
 }

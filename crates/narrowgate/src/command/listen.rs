@@ -72,11 +72,14 @@ struct Shown<'a> {
     #[serde(borrow)]
     set: Option<&'a RawValue>,
     deleted: Vec<String>,
-    /// Of a command, as the three that follow.
+    /// Of a command, as the five that follow.
     id: Option<String>,
     kind: Option<String>,
     state: Option<String>,
     code: Option<i64>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    message: Option<String>,
     /// Of an upgrade or a rollout, as what follows.
     image_id: Option<String>,
     progress: Option<i64>,
@@ -149,9 +152,10 @@ pub(super) fn readable(json: &str) -> String {
     }
     if let (Some(id), Some(kind), Some(state)) = (&event.id, &event.kind, &event.state) {
         let code = event.code.map(|code| format!(" with code {code}")).unwrap_or_default();
-        add(&format!("{id}  {kind}  {state}{code}"));
+        let message = event.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+        add(&format!("{id}  {kind}  {state}{code}{message}"));
     }
-    for json in [event.points, event.output, event.set].into_iter().flatten() {
+    for json in [event.points, event.output, event.set, event.data].into_iter().flatten() {
         add(json.get());
     }
     if !event.deleted.is_empty() {
@@ -206,6 +210,13 @@ mod tests {
                 r#""state":"failed","code":1102}"#
             )),
             "1970-01-01T00:00:00Z  command  p/d  20  set  failed with code 1102"
+        );
+        assert_eq!(
+            readable(concat!(
+                r#"{"time":0,"event":"command","productKey":"p","deviceKey":"d","id":"20","kind":"set","#,
+                r#""state":"succeeded","code":200,"message":"done","data":{"temp":1.50}}"#
+            )),
+            "1970-01-01T00:00:00Z  command  p/d  20  set  succeeded with code 200: done  {\"temp\":1.50}"
         );
     }
 

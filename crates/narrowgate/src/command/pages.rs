@@ -25,7 +25,7 @@ use crate::{
     output::{self, Layout},
 };
 
-/// Rows of a page when all are wanted.
+/// Rows of a page when many are wanted: as many as a call returns.
 const PAGE_ROWS: u32 = 1000;
 
 /// What a list looks like.
@@ -104,7 +104,7 @@ pub(super) fn run_shown<T: Row>(
     let mut damage = Damage::default();
     let mut access = Access::open(config)?;
     let printed = loop {
-        let page = match access.call(call(if all { PAGE_ROWS } else { left }, cursor.take())) {
+        let page = match access.call(call(if all { PAGE_ROWS } else { left.min(PAGE_ROWS) }, cursor.take())) {
             Ok(page) => page,
             Err(failure) => break Err(failure),
         };

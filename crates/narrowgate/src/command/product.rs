@@ -271,7 +271,7 @@ pub(super) fn read_model(path: &Path) -> Result<Box<RawValue>, Failure> {
         Failure::failed("cannot read the thing model")
             .file(format_args!("{name} line {line} column {column}"))
             .reason(format_args!("it is not JSON: {reason}"))
-            .hint("a thing model is one JSON document: narrowgate model check says where its first fault is")
+            .hint("a thing model is one JSON document; docs/thing-model.md has an example")
     })
 }
 

@@ -1,7 +1,8 @@
 //! Operators' changes that affect sessions, on their way to the task.
 //!
 //! Adding a change never blocks and no change is lost, so this is a set and not a queue: it holds at most one
-//! change for each device and each product, and for each upgrade of a device.
+//! change for each device and each product, for its attributes and its tags, and for each upgrade of a
+//! device.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,14 +16,15 @@ use narrowgate_gateway::LiveChange;
 use narrowgate_platform::{
     firmware::ImageId,
     ids::{DeviceId, DeviceName},
+    model::property::{PropertyEdit, PropertyKind},
     ports::{LiveSessions, PortFuture, RawBody, UpgradeMoved},
 };
 use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 
 use super::recent::Recent;
 
-/// How long an operator waits at most until the gateway knows of a command: it is stored, and the device
-/// hears of it a little later.
+/// How long an operator waits at most for an answer of the gateway: until it knows of a command, which is
+/// stored, and of which the device hears a little later; and until it says whether a device observes.
 const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 
 /// The changes that wait; see the module.
@@ -34,6 +36,8 @@ struct Waiting {
     devices: BTreeMap<DeviceId, &'static str>,
     /// Upgrades that moved, each with its device's keys if they are known.
     upgrades: BTreeMap<(DeviceId, ImageId), (Option<DeviceName>, UpgradeMoved)>,
+    /// Changes of attributes and tags, those of a device as one.
+    edits: BTreeMap<(DeviceId, PropertyKind), (DeviceName, PropertyEdit)>,
     /// Devices whose commands changed.
     commands: BTreeSet<DeviceId>,
     products: BTreeSet<String>,
@@ -41,6 +45,8 @@ struct Waiting {
     product_secrets: BTreeSet<String>,
     /// Who waits until the commands of a device are known.
     asked: Vec<(DeviceId, oneshot::Sender<()>)>,
+    /// Who wants to know whether a device observes its commands.
+    asked_observing: Vec<(DeviceId, oneshot::Sender<bool>)>,
     /// The task's, if it has found nothing.
     waker: Option<Waker>,
 }
@@ -60,8 +66,11 @@ impl Changes {
         let upgrades = mem::take(&mut waiting.upgrades).into_iter();
         let upgrades =
             upgrades.map(|((device, _), (name, moved))| LiveChange::UpgradeMoved { device, name, moved });
+        let edits = mem::take(&mut waiting.edits).into_values();
+        let edits = edits.map(|(name, edit)| LiveChange::PropertiesEdited { name, edit });
         // An offer is told before the command that makes it.
-        let changes: Vec<_> = closed.chain(changed).chain(replaced).chain(upgrades).chain(commands).collect();
+        let changes: Vec<_> =
+            closed.chain(changed).chain(replaced).chain(edits).chain(upgrades).chain(commands).collect();
         if changes.is_empty() {
             match &mut waiting.waker {
                 Some(waker) => waker.clone_from(context.waker()),
@@ -84,6 +93,15 @@ impl Changes {
                 // Ignored: who waited may be gone.
                 let _ = known.send(());
             }
+        }
+    }
+
+    /// Tells those who ask whether a device observes its commands.
+    pub(super) fn tell_observing(&self, observes: impl Fn(DeviceId) -> bool) {
+        let asked = mem::take(&mut self.lock().asked_observing);
+        for (device, told) in asked {
+            // Ignored: who asked may be gone.
+            let _ = told.send(observes(device));
         }
     }
 
@@ -131,6 +149,17 @@ impl LiveSessions for Changes {
         });
     }
 
+    fn properties_edited(&self, device: DeviceId, name: DeviceName, edit: PropertyEdit) {
+        self.change(|waiting| {
+            let key = (device, edit.kind);
+            let edit = match waiting.edits.remove(&key) {
+                Some((_, earlier)) => earlier.then(edit),
+                None => edit,
+            };
+            waiting.edits.insert(key, (name, edit));
+        });
+    }
+
     fn commands_known(&self, device: DeviceId) -> PortFuture<'static, ()> {
         let (known, is_known) = oneshot::channel();
         self.change(|waiting| waiting.asked.push((device, known)));
@@ -138,6 +167,12 @@ impl LiveSessions for Changes {
             // Ignored: it is told later, then, or the gateway has ended.
             let _ = timeout(KNOWN_WITHIN, is_known).await;
         })
+    }
+
+    fn observes_commands(&self, device: DeviceId) -> PortFuture<'static, bool> {
+        let (told, is_told) = oneshot::channel();
+        self.change(|waiting| waiting.asked_observing.push((device, told)));
+        Box::pin(async move { matches!(timeout(KNOWN_WITHIN, is_told).await, Ok(Ok(true))) })
     }
 
     fn finish(&self, change: PortFuture<'static, ()>) {
@@ -172,6 +207,8 @@ impl LiveSessions for Changes {
 mod tests {
     use std::time::Instant;
 
+    use narrowgate_platform::model::json_text::JsonText;
+
     use super::*;
 
     #[test]
@@ -198,6 +235,25 @@ mod tests {
         assert!(changes.poll(&mut context).is_pending());
         changes.nudge();
         assert!(changes.poll(&mut context).is_pending(), "a nudge is no change");
+    }
+
+    #[test]
+    fn changes_of_attributes_wait_as_one() {
+        let changes = Changes::default();
+        let name = DeviceName { product_key: "p".into(), device_key: "d".into() };
+        let edit = |value: &str, unset: &[&str]| PropertyEdit {
+            kind: PropertyKind::Attribute,
+            replaces: false,
+            set: vec![("a".to_owned(), JsonText::new(value))],
+            unset: unset.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        for (value, unset) in [("1", &["b"][..]), ("2", &[])] {
+            changes.properties_edited(DeviceId(3), name.clone(), edit(value, unset));
+        }
+        let Poll::Ready(taken) = changes.poll(&mut Context::from_waker(Waker::noop())) else {
+            panic!("there is something")
+        };
+        assert_eq!(taken, [LiveChange::PropertiesEdited { name, edit: edit("2", &["b"]) }]);
     }
 
     #[tokio::test]
@@ -230,5 +286,18 @@ mod tests {
         let began = Instant::now();
         changes.commands_known(DeviceId(3)).await;
         assert!(began.elapsed() >= KNOWN_WITHIN, "not for ever");
+    }
+
+    #[tokio::test]
+    async fn who_asks_whether_a_device_observes_is_told_in_the_next_turn() {
+        let changes = Changes::default();
+        let (observes, does_not) =
+            (changes.observes_commands(DeviceId(3)), changes.observes_commands(DeviceId(4)));
+        changes.tell_observing(|device| device == DeviceId(3));
+        assert!(observes.await);
+        assert!(!does_not.await);
+        let began = Instant::now();
+        assert!(!changes.observes_commands(DeviceId(3)).await, "nobody says so");
+        assert!(began.elapsed() >= KNOWN_WITHIN);
     }
 }

@@ -160,8 +160,10 @@ fn a_command_goes_to_its_device_and_the_answer_to_the_operator_who_waits() {
     let times = ["createdAt", "sentAt", "endedAt"].map(|name| kept[name].as_i64());
     assert!(times[0].is_some() && times.is_sorted(), "{kept}");
     let told = std::iter::repeat_with(|| events.next_event()).filter(|event| event["event"] == "command");
-    let states: Vec<Value> = told.take(3).map(|event| event["state"].clone()).collect();
+    let told: Vec<Value> = told.take(3).collect();
+    let states: Vec<&Value> = told.iter().map(|event| &event["state"]).collect();
     assert_eq!(states, ["created", "sent", "succeeded"]);
+    assert_eq!((&told[2]["code"], &told[2]["data"]), (&json!(200), &json!({"temp": 30.5})));
     server.assert_alive();
 }
 
@@ -203,6 +205,24 @@ fn a_command_outlives_a_crash_under_its_id_and_its_answer_is_taken_once() {
     server.wait_for_json(&log, |log| log.contains("command_not_open"));
 }
 
+/// The answer to a message is the same as long as it may come again (RFC 7252, section 4.5).
+#[test]
+fn a_copy_of_a_get_gets_its_command_also_once_that_was_taken_back() {
+    let server = Server::start();
+    let mut client = server.connect(Protection::Ccm8);
+    client.assert_reports();
+    let id = send(&server, &client, &["--set", r#"{"temp":1}"#, "--pending-ttl", "600"]);
+    await_command(&mut client, SET);
+    let get = coap::get(client.next_mid(), &topic(&client, SET));
+    let first = client.exchange(&get);
+    server.json(&["command", "cancel", PRODUCT_KEY, &client.device.key, &id]);
+    assert_eq!(client.exchange(&get), first);
+    assert_eq!(fetch(&mut client, SET).code, NOT_FOUND, "another message");
+    let shown = show(&server, &client, &id);
+    assert_eq!(shown["state"], json!("cancelled"));
+    assert!(shown["fetchedAt"].is_i64() && shown["sentAt"].is_i64(), "{shown}");
+}
+
 #[test]
 fn a_command_that_is_taken_back_is_neither_named_nor_handed_out() {
     let server = Server::start();
@@ -220,8 +240,14 @@ fn a_command_that_is_taken_back_is_neither_named_nor_handed_out() {
     let asked = server.command(&["command", "cancel", &device]).output().expect("it runs");
     let said = String::from_utf8_lossy(&asked.stderr);
     assert!(asked.status.code() == Some(64) && said.contains("give --yes"), "{said}");
-    let cancelled = server.json(&["command", "cancel", &device, "--yes"]);
-    assert_eq!(cancelled, json!({"cancelled": ids[1..]}));
+    let cancelled = server.command(&["command", "cancel", &device, "--yes", "-o", "json"]).output();
+    let cancelled = cancelled.expect("it runs");
+    let said = String::from_utf8_lossy(&cancelled.stderr);
+    assert!(said.contains(&format!("the device fetched command {} at ", ids[1])), "{said}");
+    assert!(!said.contains(&format!("the device fetched command {} at ", ids[2])), "{said}");
+    let cancelled: Value = serde_json::from_slice(&cancelled.stdout).expect("it is JSON");
+    let of: Vec<_> = cancelled.as_array().expect("a list").iter().map(|it| it["id"].clone()).collect();
+    assert_eq!(json!(of), json!(ids[1..]));
     assert_eq!(fetch(&mut client, SET).code, NOT_FOUND);
     assert_eq!(report(&mut client).waiting(), None);
     assert_eq!(reply(&mut client, SET, &json!(ids[1]), 200).code, CHANGED);

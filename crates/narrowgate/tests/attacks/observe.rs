@@ -78,6 +78,15 @@ fn send(server: &Server, client: &Client, what: &[&str]) -> String {
     created["id"].as_str().expect("an id is a text").to_owned()
 }
 
+/// When a command is expected to be fetched: from and until so many milliseconds after it was sent.
+fn expected_within(server: &Server, client: &Client, id: &str) -> (i64, i64) {
+    let shown = server.json(&["command", "show", PRODUCT_KEY, &client.device.key, id]);
+    let number = |value: &Value| value.as_i64().expect("a number");
+    let (at, spread) = (number(&shown["expected"]["at"]), number(&shown["expected"]["spread"]));
+    let created = number(&shown["createdAt"]);
+    (at - spread - created, at + spread - created)
+}
+
 fn state(server: &Server, client: &Client, id: &str) -> Value {
     server.json(&["command", "show", PRODUCT_KEY, &client.device.key, id])["state"].clone()
 }
@@ -108,8 +117,13 @@ fn a_device_that_observes_is_told_of_a_command_at_once_and_fetches_it() {
         let reply = json!({"id": id, "code": 200}).to_string();
         client.exchange(&coap::post(mid, &format!("{topic}_reply"), &reply));
         assert_eq!(state(&server, &client, &id), "succeeded");
+        assert_eq!(expected_within(&server, &client, &id), (0, 6_000));
+        let shown = server.json(&["command", "show", PRODUCT_KEY, &client.device.key, &id]);
+        assert_eq!(shown["expectedOutcome"], "within");
         client.assert_reports();
     }
+    let metric = r#"narrowgate_commands_expected_total{outcome="within"}"#;
+    server.wait_for_metric(metric, |within| within == Protection::ALL.len() as u64);
     let all = Protection::ALL.len() as u64;
     server.wait_for_metric("narrowgate_notifications_total", |notifications| notifications == all);
     server.assert_alive();
@@ -152,7 +166,9 @@ fn attack_148_a_notification_that_is_lost_comes_again_and_what_is_cancelled_or_r
     // Observe 1 ends it.
     let answer = ask(&mut client, 1, &[1]);
     assert_eq!((answer.number, &answer.content), (None, &json!({"waiting": 1})));
-    send(&server, &client, &["--get", "power", "--pending-ttl", "600"]);
+    let id = send(&server, &client, &["--get", "power", "--pending-ttl", "600"]);
+    let shown = server.json(&["command", "show", PRODUCT_KEY, &client.device.key, &id]);
+    assert_eq!(shown["expected"], Value::Null, "nobody observes, and there is no rhythm");
     assert_eq!(client.receive_within(Duration::from_secs(1)), None);
     assert_eq!(server.metric("narrowgate_devices_observing"), 0);
     // And so does a Reset.

@@ -95,7 +95,7 @@ fn buckets_go_on_by_their_cursor_and_a_wrong_wish_says_what_is_right() {
         (&["--point", "temp", "--bucket", "1w"], 64, "a number with a unit (s, m, h or d)"),
         (&["--point", "temp", "--bucket", "1h", "--fn", "mean"], 64, "some of min,max,avg,last,count"),
         (&["--point", "temp", "--bucket", "1h", "--tz", "Berlin"], 64, "such as Europe/Berlin"),
-        (&["--point", "temp", "--bucket", "1h", "--limit", "1001"], 64, "it must be 1 to 1000"),
+        (&["--point", "temp", "--bucket", "1h", "--limit", "10001"], 64, "1 to 10000"),
     ] {
         program.run(&[&["device", "points", "dk-1"], arguments].concat()).failed(code, &[said]);
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use narrowgate_testkit::program::signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{names, program, program_with_device};
 
@@ -130,6 +130,24 @@ fn a_killed_server_leaves_nothing_that_hinders() {
     assert!(program.data().join("control.sock").exists(), "the leftover that this test is about");
     assert_eq!(program.json(&["device", "list"])["devices"].as_array().unwrap().len(), 2);
     program.serve();
+}
+
+#[test]
+fn a_listener_is_told_what_operators_change_of_attributes_and_tags() {
+    let program = program_with_device();
+    let _server = program.serve();
+    let listener = program.listen(&[]);
+    let change =
+        |what: &str, arguments: &[&str]| program.json(&[&["device", what, "dk-1"], arguments].concat());
+    change("attributes", &["--set", r#"{"place":"cellar","size":1.50}"#]);
+    let told = listener.next_event();
+    assert_eq!((&told["event"], &told["deviceKey"]), (&json!("attributes"), &json!("dk-1")), "{told}");
+    assert_eq!(told["set"], json!({"place": "cellar", "size": 1.5}));
+    change("tags", &["--set", r#"{"site":"north"}"#]);
+    assert_eq!(listener.next_event()["set"], json!({"site": "north"}));
+    change("tags", &["--unset", "site"]);
+    let told = listener.next_event();
+    assert_eq!((&told["event"], &told["deleted"]), (&json!("tags"), &json!(["site"])), "{told}");
 }
 
 #[test]

@@ -365,9 +365,12 @@ fn what_cannot_be_simulated_is_said_and_a_reader_that_goes_away_ends_it() {
     ] {
         run(&program, &server, &secret, arguments).failed(64, &[words]);
     }
-    program
-        .run(&["device", "simulate", "dk-1", "--secret", "x"])
-        .failed(64, &["the product's key is missing"]);
+    let no_device = program.run(&["device", "simulate", "dk-9", "--secret", "x"]);
+    no_device.failed(1, &["there is no device dk-9", "narrowgate device simulate PK/dk-9"]);
+    // The data directory knows the product of one that there is.
+    let address = server.address("coaps");
+    let by_key = ["device", "simulate", "dk-1", "--secret", &secret, "--server", &address, "--count", "1"];
+    program.text(&by_key);
     program.run(&["device", "simulate", "pk/dk-1", "--secret", ""]).failed(64, &["--secret is empty"]);
     program.run(&["device", "simulate", "pk/", "--secret", "x"]).failed(64, &["a key is empty"]);
     let nowhere = ["device", "simulate", "pk/dk-1", "--secret", "x", "--server", "nowhere.invalid"];

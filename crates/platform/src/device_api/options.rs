@@ -224,8 +224,13 @@ fn option_words(number: OptionNumber, fault: OptionFault) -> String {
                      none were meant, the option's delta is wrong: options go in ascending order, each with \
                      the difference to the number before"
                 }
-                OptionNumber(9 | 21) => "the session is protected by DTLS: switch OSCORE off",
-                OptionNumber(2101) => "this older signature is not served: the DTLS session is the login",
+                OptionNumber(9 | 21) => {
+                    "OSCORE is not served: switch it off. What protects a session is DTLS"
+                }
+                OptionNumber(2101) => {
+                    "this older signature is not served: the login is the DTLS session, or /auth by plain \
+                     CoAP"
+                }
                 _ => {
                     "it is critical, so the request cannot be served without it: leave it out. Options go in \
                      ascending order, each with the difference to the number before"

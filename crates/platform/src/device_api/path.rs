@@ -68,7 +68,11 @@ pub(super) fn wrong_method(request: &Request, topic: &Topic) -> String {
         (Code::GET, Code::POST) => {
             "; a GET carries no body, a report goes into the body of a POST (code 0.02)"
         }
-        (_, Code::GET) => "; the secret is the answer to a GET (code 0.01)",
+        (_, Code::GET) => match topic.handler {
+            Handler::IssueSecret => "; the secret is the answer to a GET (code 0.01)",
+            Handler::CountCommands => "; how many commands wait is the answer to a GET (code 0.01)",
+            _ => "",
+        },
         _ => "",
     };
     format!("{method} does not fit {path}: it takes {own} only{hint}")

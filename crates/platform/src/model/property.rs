@@ -79,6 +79,21 @@ impl PropertyKind {
     }
 }
 
+impl PropertyEdit {
+    /// This change and a later one, as one.
+    #[must_use]
+    pub fn then(mut self, later: Self) -> Self {
+        let is_changed =
+            |name: &String| later.unset.contains(name) || later.set.iter().any(|(set, _)| set == name);
+        self.set.retain(|(name, _)| !later.replaces && !is_changed(name));
+        self.unset.retain(|name| !is_changed(name));
+        self.set.extend(later.set);
+        self.unset.extend(later.unset);
+        self.replaces |= later.replaces;
+        self
+    }
+}
+
 impl Properties {
     /// Reads what [`Self::to_json`] has written; what is no object gives nothing.
     pub fn from_json(json: &str) -> Self {
@@ -177,6 +192,22 @@ mod tests {
         assert_eq!(second.to_json(), r#"{"a":{"z":1,"y":2},"c":true}"#);
         let replaced = first.after(&PropertyEdit { replaces: true, ..edit(&[("d", "4")], &[]) });
         assert_eq!(replaced.expect("it is small").to_json(), r#"{"d":4}"#);
+    }
+
+    #[test]
+    fn two_changes_as_one_come_to_the_same() {
+        let before = Properties::from_json(r#"{"a":1,"b":2,"c":3}"#);
+        let replacing = PropertyEdit { replaces: true, ..edit(&[("a", "8")], &[]) };
+        for (first, second) in [
+            (edit(&[("a", "7"), ("d", "4")], &["b"]), edit(&[("b", "5")], &["a"])),
+            (edit(&[("a", "7")], &["b"]), edit(&[("a", "8")], &["b", "c"])),
+            (edit(&[("d", "7")], &["b"]), replacing.clone()),
+            (replacing, edit(&[("d", "7")], &["a"])),
+        ] {
+            let after_both = before.clone().after(&first).and_then(|after| after.after(&second));
+            let both = first.then(second);
+            assert_eq!(before.clone().after(&both), after_both, "{both:?}");
+        }
     }
 
     #[test]

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use super::{PortFuture, UpgradeMoved};
-use crate::ids::{DeviceId, DeviceName, UnixMillis};
+use crate::{
+    ids::{DeviceId, DeviceName, UnixMillis},
+    model::property::PropertyEdit,
+};
 
 /// How the operator's service ends sessions and has a product read anew, so that no caller of the service has
-/// to know what a change means for a connected device. No call waits, but [`Self::commands_known`].
+/// to know what a change means for a connected device. No call waits, but [`Self::commands_known`] and
+/// [`Self::observes_commands`].
 pub trait LiveSessions: Send + Sync + 'static {
     /// Ends every session of a device that was disabled, reset or deleted; it is then offline, with this
     /// cause.
@@ -17,6 +21,10 @@ pub trait LiveSessions: Send + Sync + 'static {
     /// Commands of a device were sent or taken back: they are read again. Called once it is known what
     /// became of the change.
     fn commands_changed(&self, device: DeviceId);
+    /// Attributes or tags of a device were changed: listeners hear of it.
+    fn properties_edited(&self, device: DeviceId, name: DeviceName, edit: PropertyEdit) {
+        let _ = (device, name, edit);
+    }
     /// Time, or an operator, has moved the upgrade of a device to an image of firmware. To be said before
     /// [`Self::commands_changed`] of the same change. With the device's keys where it may be gone before they
     /// are looked up.
@@ -28,6 +36,12 @@ pub trait LiveSessions: Send + Sync + 'static {
     fn commands_known(&self, device: DeviceId) -> PortFuture<'static, ()> {
         let _ = device;
         Box::pin(std::future::ready(()))
+    }
+    /// Whether the device observes its commands now, in a session over which it can be told of one. Waits for
+    /// a bounded time; `false` where nobody said so by then.
+    fn observes_commands(&self, device: DeviceId) -> PortFuture<'static, bool> {
+        let _ = device;
+        Box::pin(std::future::ready(false))
     }
     /// What the device sent of late that was not JSON, newest first. It is kept in memory, within limits, and
     /// only while devices are served.

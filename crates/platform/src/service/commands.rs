@@ -10,7 +10,8 @@ use narrowgate_api::{
 use serde_json::{Map, Value};
 
 use super::{
-    cursor::List, error::ServiceError, history::shown, registrar::Registrar, scripts::read_bytes, view,
+    cursor::List, delivery::Reach, error::ServiceError, history::shown, registrar::Registrar,
+    scripts::read_bytes, view,
 };
 use crate::{
     device_api::{MessageLimit, commands::message, json},
@@ -19,17 +20,19 @@ use crate::{
         command::{Command, CommandId, CommandStep, CommandTopic, Order},
         device::Device,
         product::{DataFormat, Product},
-        thing_model::{REPLY_SUFFIX, Service, ThingModel, is_identifier, is_topic_identifier, push_step},
+        thing_model::{
+            Fault, REPLY_SUFFIX, Service, ThingModel, is_identifier, is_topic_identifier, push_step,
+        },
     },
     ports::{HistoryReads as _, RegistryChanges as _, StoreError},
-    rules::commands::{MESSAGE_BYTES_MAX, NotSent, PENDING_TTL_S_MAX, Standing, TIMEOUT_S},
+    rules::commands::{MESSAGE_BYTES_MAX, PENDING_TTL_S_MAX, Standing, TIMEOUT_S},
 };
 
 /// Most points of a command.
 const POINTS_MAX: usize = 200;
 
 impl Registrar {
-    /// Sends a command, once it is checked. `is_serving`: else no device is online.
+    /// Sends a command, once it is checked.
     ///
     /// # Errors
     /// `Invalid` for what the device's thing model does not have, `SwitchedOff` where nobody may fetch it,
@@ -38,7 +41,7 @@ impl Registrar {
         &self,
         device: &Device,
         new: NewCommand,
-        is_serving: bool,
+        reach: Reach,
     ) -> Result<CommandCreated, ServiceError> {
         let product = self.existing_product(&device.product_key).await?;
         let order = order(new, model_of(&product)?.as_ref())?;
@@ -57,11 +60,12 @@ impl Registrar {
             let device = format!("{}/{}", device.product_key, device.device_key);
             ServiceError::NotSent { why, device }
         };
-        if order.pending_ttl_s == 0 && !is_serving && device.active_time.is_some() {
-            return Err(not_sent(NotSent::Offline));
+        if order.pending_ttl_s == 0 && reach == Reach::Nobody && device.active_time.is_some() {
+            let device = format!("{}/{}", device.product_key, device.device_key);
+            return Err(ServiceError::NotServed { device });
         }
         let now = self.clock.now();
-        let expected = self.expect_contact(device, now).await;
+        let expected = self.expect_fetch((device, &product), reach, now).await;
         let sent = if is_custom && order.raw.is_none() {
             self.send_encoded(device, order, expected, now).await?
         } else {
@@ -143,7 +147,8 @@ impl Registrar {
     /// `Missing` where the device is gone meanwhile.
     pub(super) async fn cancel_commands(&self, device: &Device) -> Result<CommandsCancelled, ServiceError> {
         let cancelled = self.registry.cancel_commands(device.id, None, self.clock.now()).await?;
-        Ok(CommandsCancelled { cancelled: cancelled.iter().map(|command| command.id.to_string()).collect() })
+        let items: Vec<CommandView> = cancelled.into_iter().map(view::command).collect();
+        Ok(CommandsCancelled { cancelled: items.iter().map(|command| command.id.clone()).collect(), items })
     }
 }
 
@@ -259,13 +264,12 @@ fn check_points(text: &str, model: Option<&ThingModel>) -> Result<(), ServiceErr
         check_point("points", identifier, model)?;
         let mut pointer = String::new();
         push_step(&mut pointer, identifier);
+        let fault = |fault| ServiceError::Value { field: "points", fault };
         if value.is_null() {
-            return Err(invalid("points", format!("{pointer}: must not be null")));
+            return Err(fault(Fault::new(&pointer, "must not be null")));
         }
         let known = model.and_then(|model| model.measurepoints.get(identifier));
-        if let Some(Err(fault)) = known.map(|point| point.data_type.check(value, &mut pointer)) {
-            return Err(invalid("points", format!("{fault}")));
-        }
+        known.map_or(Ok(()), |point| point.data_type.check(value, &mut pointer)).map_err(fault)?;
     }
     Ok(())
 }
@@ -318,6 +322,7 @@ fn check_service(service: &str, input: &str, model: Option<&ThingModel>) -> Resu
         return Err(invalid("service", format!("ends with {REPLY_SUFFIX}: its topic is that of replies")));
     }
     let input = members("input", input)?;
+    let fault = |fault| ServiceError::Value { field: "input", fault };
     let Some(model) = model else { return Ok(()) };
     let Some(Service { input: fields, .. }) = model.services.get(service) else {
         let has = listed(model.services.keys());
@@ -331,11 +336,9 @@ fn check_service(service: &str, input: &str, model: Option<&ThingModel>) -> Resu
         push_step(&mut pointer, name);
         let Some(field) = fields.find(name) else {
             let has = listed(fields.iter().map(|field| &field.identifier));
-            return Err(invalid("input", format!("{pointer}: service {service} has no such input; {has}")));
+            return Err(fault(Fault::new(&pointer, format!("service {service} has no such input; {has}"))));
         };
-        if let Err(fault) = field.data_type.check(value, &mut pointer) {
-            return Err(invalid("input", fault.to_string()));
-        }
+        field.data_type.check(value, &mut pointer).map_err(fault)?;
     }
     Ok(())
 }

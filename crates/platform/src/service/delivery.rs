@@ -7,10 +7,11 @@ use crate::{
     model::{
         command::Expected,
         device::{Device, DeviceState},
+        product::Product,
     },
     paging::Part,
     ports::{HistoryReads as _, PRESENCE_CHANGES_MAX},
-    rules::delivery::{CONTACTS_MAX, expect},
+    rules::delivery::{CONTACTS_MAX, expect, expect_observer},
 };
 
 /// Commands whose times are looked at: the newest ones.
@@ -20,10 +21,35 @@ const REPORTS_MS: i64 = 28 * 86_400_000;
 /// From so many reports on these are enough, and older contacts of another sort are left out.
 const REPORTS_ENOUGH: usize = 20;
 
+/// Who may take commands at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// No server runs, so nobody does.
+    Nobody,
+    /// The device is told in the answer to its next message.
+    NextMessage,
+    /// The device observes its commands: it is told at once.
+    AtOnce,
+}
+
 impl Registrar {
+    /// When the device will probably fetch a command that is sent `now`. One that observes, and was heard
+    /// within its lifetime, is told at once; of any other its rhythm says it.
+    pub(super) async fn expect_fetch(
+        &self,
+        (device, product): (&Device, &Product),
+        reach: Reach,
+        now: UnixMillis,
+    ) -> Option<Expected> {
+        if reach == Reach::AtOnce && device.state == DeviceState::Online {
+            return Some(expect_observer(product.profile, now));
+        }
+        self.expect_contact(device, now).await
+    }
+
     /// When the device will probably be heard after `now`; `None` also where the store cannot read what that
     /// is drawn from: a command is sent all the same.
-    pub(super) async fn expect_contact(&self, device: &Device, now: UnixMillis) -> Option<Expected> {
+    async fn expect_contact(&self, device: &Device, now: UnixMillis) -> Option<Expected> {
         let arrivals = self.history.arrivals(device.id, CONTACTS_MAX).await.ok()?;
         let presence =
             self.history.presence_history(device.id, Part::first(PRESENCE_CHANGES_MAX)).await.ok()?;
@@ -50,9 +76,10 @@ mod tests {
     use super::*;
     use crate::{
         memory::MemoryStore,
+        model::product::Profile,
         testing::{
             ManualClock, SeededEntropy, block_on,
-            store::fixtures::{append, at, device, login, one_device, presence, report},
+            store::fixtures::{append, at, device, login, one_device, presence, product, report},
         },
     };
 
@@ -80,5 +107,31 @@ mod tests {
             "{soon:?}"
         );
         assert_eq!(expected(last + 24 * HOUR), None, "it was never silent for so long");
+    }
+
+    #[test]
+    fn a_device_that_observes_is_expected_at_once_and_by_its_rhythm_once_nobody_observes() {
+        const MINUTE: i64 = 60;
+        let store = Arc::new(MemoryStore::default());
+        let id = one_device(&*store, "dk");
+        let (clock, entropy) = (Arc::new(ManualClock::new(at(0))), Arc::new(SeededEntropy::new(1)));
+        let registrar = Registrar::new(store.clone(), clock, entropy);
+        let expected = |profile, reach, now| {
+            let product = Product { profile, ..product("pk") };
+            block_on(registrar.expect_fetch((&device(&*store, id), &product), reach, at(now)))
+        };
+        let window = |ms: i64| Some(Expected { at: UnixMillis(at(7).0 + ms / 2), spread: ms / 2 });
+        assert_eq!(expected(Profile::Default, Reach::AtOnce, 7), None, "it has never logged in");
+        append(&*store, vec![login(id, at(1))]);
+        assert_eq!(expected(Profile::Default, Reach::AtOnce, 7), window(6_000), "it keeps no rhythm yet");
+        assert_eq!(expected(Profile::Nbiot, Reach::AtOnce, 7), window(30_000));
+        assert_eq!(expected(Profile::Default, Reach::NextMessage, 7), None);
+        append(&*store, (1..30).map(|n| report(id, at(n * 15 * MINUTE), "{}")).collect());
+        let now = 29 * 15 * MINUTE + MINUTE;
+        let by_rhythm = expected(Profile::Default, Reach::NextMessage, now).expect("it keeps its interval");
+        assert!((by_rhythm.at.0 - at(30 * 15 * MINUTE).0).abs() < 60_000, "{by_rhythm:?}");
+        append(&*store, vec![presence(id, DeviceState::Offline, at(now), "silent")]);
+        let asleep = expected(Profile::Default, Reach::AtOnce, now).expect("it keeps its interval");
+        assert!((asleep.at.0 - by_rhythm.at.0).abs() < 60_000, "{asleep:?}");
     }
 }

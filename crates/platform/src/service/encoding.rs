@@ -91,7 +91,10 @@ mod tests {
         ids::DeviceName,
         memory::{MemoryStore, PlainScripts},
         ports::{FirmwareReads as _, Registry as _},
-        service::fixtures::{NOW, registrar_with_product_and_store},
+        service::{
+            delivery::Reach,
+            fixtures::{NOW, registrar_with_product_and_store},
+        },
         testing::{
             block_on,
             store::fixtures::{add_device, append, login},
@@ -118,7 +121,7 @@ mod tests {
 
     fn send(registrar: &Registrar, device: &Device, body: &str) -> Result<String, String> {
         let new = serde_json::from_str(body).expect("it has the form of a command");
-        let sent = block_on(registrar.send_command(device, new, true));
+        let sent = block_on(registrar.send_command(device, new, Reach::NextMessage));
         sent.map(|created| created.id).map_err(|error| error.to_string())
     }
 

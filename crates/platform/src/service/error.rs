@@ -18,6 +18,14 @@ pub(super) enum ServiceError {
         /// What is wrong with it, continuing the sentence that the field begins.
         message: String,
     },
+    /// A value in what was asked is not acceptable.
+    #[error("{field} {fault}")]
+    Value {
+        /// Which field of the request, by its JSON name.
+        field: &'static str,
+        /// What is wrong, and where in the field.
+        fault: Fault,
+    },
     /// An attribute or a tag is not acceptable.
     #[error("{what}: {fault}")]
     Property {
@@ -104,6 +112,12 @@ pub(super) enum ServiceError {
         /// The device, as `productKey/deviceKey`.
         device: String,
     },
+    /// A command that may not wait cannot be sent: nobody serves the device.
+    #[error("no server is running, so device {device} is not online (11900), and the command may not wait")]
+    NotServed {
+        /// The device, as `productKey/deviceKey`.
+        device: String,
+    },
     /// A command cannot be sent: nobody may fetch it.
     #[error("{what} is switched off (723)")]
     SwitchedOff {
@@ -165,7 +179,11 @@ impl ServiceError {
             Self::NotEncoded { .. } => {
                 Some("script try PK --json FILE shows what the script makes of a message")
             }
-            Self::Missing { .. } | Self::Invalid { .. } | Self::Property { .. } | Self::Model { .. } => None,
+            Self::Missing { .. }
+            | Self::Invalid { .. }
+            | Self::Value { .. }
+            | Self::Property { .. }
+            | Self::Model { .. } => None,
             Self::ModelMoved { .. } => Some("read it again, and change that one"),
             Self::Exists { what: "firmware", .. } => Some("give the new file a version of its own"),
             Self::Exists { what: "organisation unit" | "token" | "user", .. } => Some("choose another name"),
@@ -175,15 +193,9 @@ impl ServiceError {
             }
             Self::Ambiguous { .. } => Some("name it as PK/DK"),
             Self::Damaged { hint, .. } => Some(hint),
-            Self::NotSent { why: NotSent::NotActivated, .. } => {
-                Some("connect the device once; device show tells its state")
-            }
-            Self::NotSent { why: NotSent::Offline, .. } => {
-                Some("let it wait for the device: --pending-ttl SECONDS (pendingTtl), up to 172800")
-            }
-            Self::NotSent { why: NotSent::OtherId(_), .. } => Some("try again"),
-            Self::NotSent { why: NotSent::QueueFull { .. }, .. } => {
-                Some("command list shows them, and command cancel takes them back")
+            Self::NotSent { why, .. } => Some(hint_to_send(why)),
+            Self::NotServed { .. } => {
+                Some("start narrowgate serve, or let it wait for the device: --pending-ttl SECONDS")
             }
             Self::SwitchedOff { .. } => Some("switch it on: device enable, or product update --enable"),
             Self::Unreadable(_) => {
@@ -212,6 +224,16 @@ fn not_hashed(why: NotHashed) -> &'static str {
     match why {
         NotHashed::Busy => "many log in at this moment",
         NotHashed::Unavailable => "passwords cannot be checked now",
+    }
+}
+
+/// What may be tried where a command was not sent.
+fn hint_to_send(why: &NotSent) -> &'static str {
+    match why {
+        NotSent::NotActivated => "connect the device once; device show tells its state",
+        NotSent::Offline => "let it wait for the device: pendingTtl (--pending-ttl SECONDS), up to 172800",
+        NotSent::OtherId(_) => "try again",
+        NotSent::QueueFull { .. } => "command list shows them, and command cancel takes them back",
     }
 }
 

@@ -44,7 +44,7 @@ impl Registrar {
     /// The latest value of every point of a device, by name; `point`: of this one alone.
     ///
     /// # Errors
-    /// `Invalid` for a limit outside of 1 to 10,000 or a cursor that is none.
+    /// `Invalid` for a limit outside of 1 to 1000 or a cursor that is none.
     pub(super) async fn points_latest(
         &self,
         device: &Device,
@@ -69,7 +69,7 @@ impl Registrar {
     /// Values of a device by time, newest first. The query's place and limit are those of `paging`.
     ///
     /// # Errors
-    /// `Invalid` for a limit outside of 1 to 10,000, a cursor that is none, or a time span that ends before
+    /// `Invalid` for a limit outside of 1 to 1000, a cursor that is none, or a time span that ends before
     /// it begins.
     pub(super) async fn points_history(
         &self,
@@ -87,7 +87,7 @@ impl Registrar {
     /// Values of one point of a device by time, or what they come to in buckets; newest first.
     ///
     /// # Errors
-    /// `Invalid` for a limit outside of 1 to 10,000 (of buckets 1 to 1000), a cursor that is none or of other
+    /// `Invalid` for a limit outside of 1 to 1000, a cursor that is none or of other
     /// buckets, a time span that ends before it begins, buckets that are none, or too many reports for one
     /// bucket.
     pub(super) async fn point_values(
@@ -123,7 +123,7 @@ impl Registrar {
     /// Events of a device by time, newest first.
     ///
     /// # Errors
-    /// `Invalid` for a limit outside of 1 to 10,000, a cursor that is none, or a time span that ends before
+    /// `Invalid` for a limit outside of 1 to 1000, a cursor that is none, or a time span that ends before
     /// it begins, or a name that is neither a type nor that of an event; `Damaged` where a type is asked for
     /// and the thing model cannot be read.
     pub(super) async fn events(
@@ -199,7 +199,7 @@ impl Registrar {
     /// What happened to a device, newest first.
     ///
     /// # Errors
-    /// `Invalid` for a limit outside of 1 to 10,000 or a cursor that is none.
+    /// `Invalid` for a limit outside of 1 to 1000 or a cursor that is none.
     pub(super) async fn log(
         &self,
         device: &Device,
@@ -212,7 +212,7 @@ impl Registrar {
     /// When a device came and went, newest first.
     ///
     /// # Errors
-    /// `Invalid` for a limit outside of 1 to 10,000.
+    /// `Invalid` for a limit outside of 1 to 1000.
     pub(super) async fn presence(
         &self,
         device: &Device,
@@ -227,7 +227,7 @@ impl Registrar {
     /// peer.
     ///
     /// # Errors
-    /// `Invalid` for a limit outside of 1 to 10,000 or a cursor that is none.
+    /// `Invalid` for a limit outside of 1 to 1000 or a cursor that is none.
     pub(super) async fn refusals(&self, paging: &Paging) -> Result<ShownPage<RefusalView>, ServiceError> {
         let list = List::Refusals;
         let Page { items, next, damaged } = self.history.refusals(list.part(paging)?).await?;
@@ -453,7 +453,7 @@ mod tests {
         let device = block_on(registrar.resolve("dk", None)).expect("it exists");
         let said = [
             block_on(registrar.log(&device, &Paging::first(0))).map(|_| ()),
-            block_on(registrar.refusals(&Paging::first(10_001))).map(|_| ()),
+            block_on(registrar.refusals(&Paging::first(1001))).map(|_| ()),
             block_on(registrar.points_history(
                 &device,
                 HistoryQuery {
@@ -469,8 +469,8 @@ mod tests {
         assert_eq!(
             said,
             [
-                "limit is 0; it must be 1 to 10000",
-                "limit is 10001; it must be 1 to 10000",
+                "limit is 0; it must be 1 to 1000",
+                "limit is 1001; it must be 1 to 1000",
                 "to lies before from",
             ]
         );

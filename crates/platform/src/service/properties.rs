@@ -76,7 +76,7 @@ impl Registrar {
         Ok(shown(&all, model.as_ref()))
     }
 
-    /// Changes them, and returns all of them.
+    /// Changes them, and returns all of them, and what has changed by name.
     ///
     /// # Errors
     /// A name or a value is not acceptable; the device would have too much; `Stale` where the device has not
@@ -85,7 +85,7 @@ impl Registrar {
         &self,
         device: &Device,
         wanted: PropertiesEdit,
-    ) -> Result<PropertiesView, ServiceError> {
+    ) -> Result<(PropertiesView, PropertyEdit), ServiceError> {
         let PropertiesEdit { kind, patch, others, if_match } = wanted;
         let what = kind.plural();
         let model = self.model_for(device, kind).await?;
@@ -102,9 +102,18 @@ impl Registrar {
         };
         let invalid = |fault| ServiceError::Property { what, fault };
         let edit = edit(kind, patch, others, model.as_ref()).map_err(invalid)?;
-        let changed = self.registry.edit_properties(device.id, self.clock.now(), edit, only_from).await?;
-        match changed {
-            Ok(all) => Ok(shown(&all, model.as_ref())),
+        let before = match others {
+            Others::Stay => Properties::default(),
+            Others::Go => self.registry.properties(device.id, kind).await?,
+        };
+        let at = self.clock.now();
+        match self.registry.edit_properties(device.id, at, edit.clone(), only_from).await? {
+            Ok(all) => {
+                let gone = before.iter().filter(|(name, _)| all.find(name).is_none());
+                let unset = edit.unset.into_iter().chain(gone.map(|(name, _)| name.to_owned())).collect();
+                let edit = PropertyEdit { replaces: false, unset, ..edit };
+                Ok((shown(&all, model.as_ref()), edit))
+            }
             Err(NotEdited::TooMuch(bytes)) => Err(invalid(Fault::new("", kind.too_much(bytes)))),
             Err(NotEdited::NotAsExpected) => Err(ServiceError::Stale { what }),
         }
@@ -204,7 +213,7 @@ mod tests {
         block_on(registrar.update_product("pk", update)).expect("the model is valid");
         let edit = |kind, json: &str| {
             let wanted = PropertiesEdit { kind, patch: patch(json), others: Others::Stay, if_match: None };
-            written(block_on(registrar.edit_properties(&device, wanted)))
+            written(block_on(registrar.edit_properties(&device, wanted)).map(|(all, _)| all))
         };
         assert_eq!(
             edit(Attribute, r#"{"place": "cellar"}"#).as_deref(),
@@ -245,7 +254,7 @@ mod tests {
         let (registrar, device) = device();
         let edit = |json: &str, others| {
             let wanted = PropertiesEdit { kind: Tag, patch: patch(json), others, if_match: None };
-            written(block_on(registrar.edit_properties(&device, wanted)))
+            written(block_on(registrar.edit_properties(&device, wanted)).map(|(all, _)| all))
         };
         assert_eq!(edit(r#"{"a":"1","b":"2"}"#, Others::Stay).as_deref(), Ok(r#"{"a":"1","b":"2"}"#));
         assert_eq!(edit(r#"{"c":"3"}"#, Others::Go).as_deref(), Ok(r#"{"c":"3"}"#));
@@ -253,6 +262,10 @@ mod tests {
         let three = format!(r#"{{"d":"{fat}","e":"{fat}","f":"{fat}"}}"#);
         let error = edit(&three, Others::Stay).expect_err("it is too much");
         assert_eq!(error, "tags: the device's tags would take 12030 bytes as JSON; 8192 are kept");
+        let (kind, patch) = (Tag, patch(r#"{"d":"4"}"#));
+        let wanted = PropertiesEdit { kind, patch, others: Others::Go, if_match: None };
+        let (_, told) = block_on(registrar.edit_properties(&device, wanted)).expect("it is valid");
+        assert_eq!((told.replaces, told.set.len(), told.unset), (false, 1, vec!["c".to_owned()]));
     }
 
     #[test]
@@ -262,7 +275,7 @@ mod tests {
         let edit = |json: &str, if_match: &IfMatch| {
             let (patch, if_match) = (patch(json), Some(if_match.clone()));
             let wanted = PropertiesEdit { kind: Tag, patch, others: Others::Stay, if_match };
-            written(block_on(registrar.edit_properties(&device, wanted)))
+            written(block_on(registrar.edit_properties(&device, wanted)).map(|(all, _)| all))
         };
         let none = IfMatch(vec!["\"another\"".into(), entity_tag(&show())]);
         assert_eq!(edit(r#"{"a":"1"}"#, &none).as_deref(), Ok(r#"{"a":"1"}"#));

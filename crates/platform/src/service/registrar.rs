@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Most entries that one call returns.
-pub const LIMIT_MAX: usize = 10_000;
+pub const LIMIT_MAX: usize = 1000;
 
 /// See the module. Cheap to clone.
 #[derive(Clone)]

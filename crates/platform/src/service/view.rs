@@ -212,7 +212,7 @@ pub(super) fn log(entry: LogEntry) -> LogView {
 /// A command.
 pub(super) fn command(command: Command) -> CommandView {
     let expected_outcome = command.expected_outcome();
-    let Command { id, order, state, code, data_json, message, created, sent, ended, expected, fetched: _ } =
+    let Command { id, order, state, code, data_json, message, created, sent, ended, expected, fetched } =
         command;
     let json = |text: &str| RawValue::from_string(text.to_owned()).ok();
     CommandView {
@@ -228,6 +228,7 @@ pub(super) fn command(command: Command) -> CommandView {
         message: message.map(String::from),
         created_at: created,
         sent_at: sent,
+        fetched_at: fetched,
         ended_at: ended,
         expected,
         expected_outcome,

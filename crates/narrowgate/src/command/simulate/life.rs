@@ -379,7 +379,7 @@ impl Life {
                 self.refused += u32::from(self.plan.fault.is_some_and(is_refused));
             }
             What::Attributes | What::Event if !is_success(response) => {
-                self.note_once(what, &format!("was refused ({})", response.code));
+                self.note_once(what, &format!("was refused ({})", why(response)));
             }
             What::Reply => self.begin_update(),
             What::Block | What::Progress => self.take_answer_to_update(now, response),
@@ -456,6 +456,21 @@ impl Life {
 pub(super) fn topic_of_waiting(response: &Response) -> Option<String> {
     let waiting = response.options.iter().find(|(number, _)| *number == COMMAND_WAITING);
     waiting.map(|(_, path)| String::from_utf8_lossy(path).into_owned())
+}
+
+/// Why something was refused: the code of the response, and that of the reply in it.
+fn why(response: &Response) -> String {
+    #[derive(Deserialize)]
+    struct Answer {
+        code: i64,
+        message: Option<String>,
+    }
+    let code = response.code;
+    match serde_json::from_slice(&json_of(response)) {
+        Ok(Answer { code: own, message: Some(message) }) => format!("{code}, {own}: {message}"),
+        Ok(Answer { code: own, message: None }) => format!("{code}, {own}"),
+        Err(_) => code.to_string(),
+    }
 }
 
 fn is_success(response: &Response) -> bool {

@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use narrowgate_api::device::NamedDevice;
 use narrowgate_dtls::Random;
 use narrowgate_platform::{
     model::thing_model::is_identifier,
@@ -36,6 +37,8 @@ use self::{
 use super::secret_argument::secret;
 use crate::{
     cli::{Fault, SimulateArgs},
+    client::{Access, Call},
+    config::Config,
     failure::Failure,
     output,
     serve::signals::{Hangup, Signals},
@@ -49,8 +52,9 @@ const DATAGRAM_BYTES_MAX: usize = 4096;
 /// So long a wait ends by itself, and the next one begins.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
 
-pub(super) fn run(arguments: &SimulateArgs) -> Result<(), Failure> {
-    let (plan, config) = prepare(arguments)?;
+pub(super) fn run(arguments: &SimulateArgs, config: &Config) -> Result<(), Failure> {
+    let keys = keys(arguments, config)?;
+    let (plan, config) = prepare(arguments, keys)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| cannot_start(&error))?;
     runtime.block_on(async {
@@ -60,13 +64,19 @@ pub(super) fn run(arguments: &SimulateArgs) -> Result<(), Failure> {
 }
 
 /// What the arguments say, checked.
-fn prepare(arguments: &SimulateArgs) -> Result<(Plan, DeviceConfig), Failure> {
-    let (product_key, device_key) = keys(arguments)?;
+fn prepare(
+    arguments: &SimulateArgs,
+    (product_key, device_key): (String, String),
+) -> Result<(Plan, DeviceConfig), Failure> {
     let object = |text: &str, option: &str| match serde_json::from_str::<Map<String, Value>>(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(Failure::usage(format_args!("{option} is not a JSON object"))
-            .reason(error)
-            .hint("put it into single quotes: '{\"temp\":30.5}'")),
+        Err(error) => Err(Failure::usage(format_args!("{option} is not a JSON object")).reason(error).hint(
+            match option {
+                "--points" => "put it into single quotes: --points '{\"temp\":30.5}'",
+                "--attributes" => "put it into single quotes: --attributes '{\"place\":\"cellar\"}'",
+                _ => "put it into single quotes: --event 'alarm={\"level\":3}'",
+            },
+        )),
     };
     object(&arguments.points.replace(NUMBER, "1"), "--points")?;
     let event = arguments.event.as_deref().map(|event| {
@@ -111,23 +121,34 @@ fn prepare(arguments: &SimulateArgs) -> Result<(Plan, DeviceConfig), Failure> {
     Ok((plan, config))
 }
 
-/// Both keys: a server elsewhere cannot be asked which product is meant.
-fn keys(arguments: &SimulateArgs) -> Result<(String, String), Failure> {
+/// Both keys. Where the device's alone is given, the data directory says which product is meant: a server
+/// elsewhere cannot be asked.
+fn keys(arguments: &SimulateArgs, config: &Config) -> Result<(String, String), Failure> {
     let keys = match &arguments.device.second {
         Some(device) => Some((arguments.device.first.as_str(), device.as_str())),
         None => arguments.device.first.split_once('/'),
     };
-    let both = keys.map(|(product, device)| (product.to_owned(), device.to_owned()));
-    let both = both.ok_or_else(|| {
-        Failure::usage("the product's key is missing").hint(format_args!(
-            "name the device as PK/DK: narrowgate device simulate PK/{}",
-            arguments.device.first
-        ))
-    })?;
+    let both = match keys {
+        Some((product, device)) => (product.to_owned(), device.to_owned()),
+        None => found(&arguments.device.first, config)?,
+    };
     if both.0.is_empty() || both.1.is_empty() {
         return Err(Failure::usage("a key is empty").hint("name the device as PK/DK"));
     }
     Ok(both)
+}
+
+/// Both keys of a device of this data directory.
+fn found(name: &str, config: &Config) -> Result<(String, String), Failure> {
+    let device = NamedDevice::by_name(name);
+    let found = Access::open(config).and_then(|access| access.call_once(Call::find_device(&device)));
+    let row = found.map_err(|failure| {
+        failure.hint(format_args!(
+            "where the device is not of this data directory, name its product too: narrowgate device \
+             simulate PK/{name}"
+        ))
+    })?;
+    Ok((row.product_key().unwrap_or_default().to_owned(), row.device_key().to_owned()))
 }
 
 fn cannot_start(error: &io::Error) -> Failure {

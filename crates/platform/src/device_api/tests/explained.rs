@@ -75,6 +75,7 @@ fn another_devices_path_names_the_probable_mistake() {
 
 #[test]
 fn a_wrong_method_is_named_with_the_right_one() {
+    const COMMANDS: &str = "/topic/sys/MuGsF6W4/15bBZlRknc/thing/commands";
     for (method, path, words) in [
         (
             Code::GET,
@@ -84,6 +85,7 @@ fn a_wrong_method_is_named_with_the_right_one() {
         ),
         (Code::PUT, POST, "it takes POST only"),
         (Code::POST, INFO, "it takes GET only; the secret is the answer to a GET"),
+        (Code::POST, COMMANDS, "it takes GET only; how many commands wait is the answer to a GET"),
     ] {
         let (code, reason, detail) = refused(ask(SecureMode::DeviceSecret, &Request::new(method, path)));
         assert_eq!((code, reason), (Code::METHOD_NOT_ALLOWED, Reason::MethodWrong));

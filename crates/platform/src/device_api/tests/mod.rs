@@ -109,11 +109,15 @@ fn a_report_needs_neither_id_nor_version_nor_method_nor_time() {
         stored(post(POST, r#" { "params" : { "measurepoints" : { "a" : 1 , "b" : [ 1, 2 ] } } } "#));
     assert_eq!(reply, r#"{"code":200,"data":{}}"#);
     assert_eq!((messages[0].time, &*messages[0].points_json), (NOW, r#"{"a":1,"b":[1,2]}"#));
-    let (messages, _) = stored(post(
-        POST,
+    for body in [
         r#"{"id":null,"version":null,"method":null,"params":{"measurepoints":{"a":1},"time":null}}"#,
-    ));
-    assert_eq!(messages[0].time, NOW);
+        // The version is not looked at.
+        r#"{"version":"2.0","params":{"measurepoints":{"a":1}}}"#,
+        r#"{"version":2,"params":{"measurepoints":{"a":1}}}"#,
+    ] {
+        let (messages, _) = stored(post(POST, body));
+        assert_eq!(messages[0].time, NOW, "{body}");
+    }
 }
 
 #[test]

@@ -15,6 +15,9 @@
 //! 5. The shortest span that holds 95 % of those gaps is what is expected: rare long gaps fall out of
 //!    it, frequent ones widen it. Of few gaps the span is wider than they are, as an interval of prediction.
 //!
+//! A device that observes its commands is told of one at once, so it is expected at once
+//! ([`expect_observer`]).
+//!
 //! So a device whose contacts are often lost gets a wide spread, and one that was never silent for so long
 //! gets none.
 
@@ -23,7 +26,10 @@ mod tests;
 
 use crate::{
     ids::UnixMillis,
-    model::command::{Command, Expected, ExpectedOutcome},
+    model::{
+        command::{Command, Expected, ExpectedOutcome},
+        product::Profile,
+    },
 };
 
 /// Contacts that are looked at: the newest ones. On a disk each may be a read of its own.
@@ -61,6 +67,8 @@ const BURST_RATIO: f64 = 8.0;
 const FETCH_MS_MAX: i64 = 6_000;
 /// … and this part of a gap.
 const FETCH_PART: i64 = 20;
+/// The same time over a radio that may take seconds each way, where a notification may have to be repeated.
+const FETCH_MS_MAX_NBIOT: i64 = 30_000;
 
 /// When the device will probably fetch a command that is sent now; `None` where that cannot be said: it was
 /// heard too rarely, keeps no rhythm, or was never silent for so long. `contacts` in any order.
@@ -84,6 +92,16 @@ pub fn expect(contacts: Vec<UnixMillis>, now: UnixMillis) -> Option<Expected> {
     let first = last.saturating_add(first).max(now.0);
     let spread = until.saturating_sub(first).saturating_add(1) / 2;
     Some(Expected { at: UnixMillis(first.saturating_add(spread)), spread })
+}
+
+/// When a device fetches a command that is sent now and of which it is told at once, because it observes
+/// its commands: within the round trips that this takes. What it does otherwise says nothing.
+pub fn expect_observer(profile: Profile, now: UnixMillis) -> Expected {
+    let spread = match profile {
+        Profile::Default => FETCH_MS_MAX,
+        Profile::Nbiot => FETCH_MS_MAX_NBIOT,
+    } / 2;
+    Expected { at: UnixMillis(now.0.saturating_add(spread)), spread }
 }
 
 impl Command {

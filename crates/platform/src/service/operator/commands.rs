@@ -9,7 +9,7 @@ use narrowgate_api::{
 };
 
 use super::{Operator, over::WhenOver};
-use crate::{ids::DeviceId, model::device::Device};
+use crate::{ids::DeviceId, model::device::Device, service::delivery::Reach};
 
 impl Operator {
     /// Sends a command to a device.
@@ -19,8 +19,13 @@ impl Operator {
     /// logged in, is not online, or has too many commands.
     pub async fn send_command(&self, name: &NamedDevice, new: NewCommand) -> Result<CommandCreated, Problem> {
         let act = async |device: Device| {
+            let reach = match self.sessions.is_serving() {
+                false => Reach::Nobody,
+                true if self.sessions.observes_commands(device.id).await => Reach::AtOnce,
+                true => Reach::NextMessage,
+            };
             let read = self.read_commands(device.id);
-            let sent = self.registrar.send_command(&device, new, self.sessions.is_serving()).await;
+            let sent = self.registrar.send_command(&device, new, reach).await;
             drop(read);
             if sent.is_ok() {
                 // What the device says from here on is answered with the option that tells of it.

@@ -13,7 +13,9 @@ pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
     let (status, code) = match error {
         ServiceError::Model { .. } => (422, Code::ModelInvalid),
         ServiceError::ModelMoved { .. } => (412, Code::PreconditionFailed),
-        ServiceError::Invalid { .. } | ServiceError::Property { .. } => (422, Code::Invalid),
+        ServiceError::Invalid { .. } | ServiceError::Value { .. } | ServiceError::Property { .. } => {
+            (422, Code::Invalid)
+        }
         ServiceError::Missing { .. } => (404, Code::Missing),
         ServiceError::Exists { .. } => (409, Code::Exists),
         ServiceError::Ambiguous { .. } => (409, Code::Ambiguous),
@@ -26,7 +28,9 @@ pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
         ServiceError::NotEncoded { .. } => (422, Code::NotEncoded),
         ServiceError::NotSent { why: NotSent::OtherId(_), .. } => (503, Code::Busy),
         ServiceError::NotSent { why: NotSent::NotActivated, .. } => (409, Code::NotActivated),
-        ServiceError::NotSent { why: NotSent::Offline, .. } => (409, Code::Offline),
+        ServiceError::NotSent { why: NotSent::Offline, .. } | ServiceError::NotServed { .. } => {
+            (409, Code::Offline)
+        }
         ServiceError::NotSent { why: NotSent::QueueFull { .. }, .. } => (409, Code::QueueFull),
         ServiceError::SwitchedOff { .. } => (409, Code::SwitchedOff),
         ServiceError::Ended { .. } => (409, Code::Ended),
@@ -40,6 +44,7 @@ pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
     };
     let place = match error {
         ServiceError::Invalid { field, .. } => Some(place(field)),
+        ServiceError::Value { field, fault } => Some(place(field) + &fault.pointer),
         ServiceError::Property { fault, .. } => Some(fault.pointer.clone()),
         ServiceError::Model { fault } => Some(format!("/model{}", fault.pointer)),
         ServiceError::Script { .. } => Some("/source".to_owned()),
@@ -60,7 +65,9 @@ pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
 /// Where a field stands: in the query by its name, in the body by a JSON pointer.
 fn place(field: &str) -> String {
     match field {
-        "limit" | "cursor" | "from" | "to" | "device" | "bucket" | "fn" | "tz" | "tag" => field.to_owned(),
+        "limit" | "cursor" | "from" | "to" | "device" | "bucket" | "fn" | "tz" | "tag" | "type" => {
+            field.to_owned()
+        }
         "endsAt" => "/dynamicActivation/endsAt".to_owned(),
         field => format!("/{field}"),
     }
@@ -84,6 +91,14 @@ mod tests {
             (invalid("name"), 422, Code::Invalid, Some("/name")),
             (invalid("limit"), 422, Code::Invalid, Some("limit")),
             (invalid("bucket"), 422, Code::Invalid, Some("bucket")),
+            (invalid("type"), 422, Code::Invalid, Some("type")),
+            (
+                ServiceError::Value { field: "points", fault: thing_model::Fault::new("/n", "is wrong") },
+                422,
+                Code::Invalid,
+                Some("/points/n"),
+            ),
+            (ServiceError::NotServed { device: "pk/dk".into() }, 409, Code::Offline, None),
             (invalid("endsAt"), 422, Code::Invalid, Some("/dynamicActivation/endsAt")),
             (
                 ServiceError::Model { fault: thing_model::Fault::new("/events/0", "is wrong") },

@@ -5,7 +5,7 @@ use narrowgate_api::{device::NamedDevice, problem::Problem, properties::Properti
 use super::Operator;
 use crate::{
     model::{device::Device, property::PropertyKind},
-    service::properties::PropertiesEdit,
+    service::{error::ServiceError, properties::PropertiesEdit, view},
 };
 
 impl Operator {
@@ -41,7 +41,11 @@ impl Operator {
             PropertyKind::Attribute => "cannot change the device's attributes",
             PropertyKind::Tag => "cannot change the device's tags",
         };
-        let act = async |device: Device| self.registrar.edit_properties(&device, edit).await;
+        let act = async |device: Device| {
+            let (all, edit) = self.registrar.edit_properties(&device, edit).await?;
+            self.sessions.properties_edited(device.id, view::name_of(&device), edit);
+            Ok::<_, ServiceError>(all)
+        };
         self.with_device(title, name, act).await
     }
 }

@@ -153,7 +153,7 @@ fn what_is_sent_once_has_to_be_served() {
     stage.answers(Code::CHANGED, r#"{"id":"0","code":1204,"message":"no"}"#, None);
     stage.acknowledges(None);
     assert!(stage.life.is_over());
-    stage.fails("what was sent as --event was refused (2.04)");
+    stage.fails("what was sent as --event was refused (2.04, 1204: no)");
 }
 
 #[test]
