@@ -23,7 +23,7 @@ use narrowgate_platform::{
     model::{
         device::{DeviceState, NewDevice},
         message::{Message, MessageKind},
-        product::{DataFormat, DynamicActivation, Product, Profile},
+        product::{ContentCode, DataFormat, DynamicActivation, Product, Profile},
         retention::RetentionClass,
     },
     ports::{Batch, Journal as _, Registry as _, RegistryChanges as _, StoreError, Write},
@@ -108,6 +108,7 @@ fn register(store: &SqliteStore, devices: usize) -> Result<Vec<DeviceId>, Box<dy
         profile: Profile::Default,
         short_paths: false,
         data_format: DataFormat::Json,
+        content_code: ContentCode::Content,
         model_json: None,
         retention: RetentionClass::STANDARD,
         created: UnixMillis(START),

@@ -32,7 +32,7 @@ use narrowgate_platform::{
         log::LogEntry,
         message::Message,
         overview::OverviewQuery,
-        product::{DataFormat, DynamicActivation, Product, Profile},
+        product::{ContentCode, DataFormat, DynamicActivation, Product, Profile},
         property::PropertyKind,
     },
     paging::{Page, Part},
@@ -104,8 +104,16 @@ fn meters() -> Product {
         DynamicActivation { enabled: true, ends_at: Some(at(90 * DAY)), quota_per_hour: 7 };
     let model_json = Some(r#"{"measurepoints":[{"identifier":"temp","type":"double"}]}"#.to_owned());
     let (name, profile, short_paths) = ("Zähler".to_owned(), Profile::Nbiot, true);
-    let data_format = DataFormat::Custom;
-    Product { dynamic_activation, profile, short_paths, data_format, model_json, name, ..product("meters") }
+    Product {
+        dynamic_activation,
+        profile,
+        short_paths,
+        data_format: DataFormat::Custom,
+        content_code: ContentCode::Changed,
+        model_json,
+        name,
+        ..product("meters")
+    }
 }
 
 /// Two products; devices in every state, one of them damaged; reports of two days; logs and refusals.
@@ -335,20 +343,22 @@ fn product_lines(out: &mut String, store: &SqliteStore) {
             profile,
             short_paths,
             data_format,
+            content_code,
         } = product;
         assert!(retention.is_standard(), "older formats know no other class");
         let DynamicActivation { enabled: activation, ends_at, quota_per_hour } = dynamic_activation;
         let ends_at = ends_at.map(|end| end.0);
-        // No format before the ninth has another one, nor has one before the eleventh short paths, or one
-        // before the twelfth another form of data.
+        // No format before the ninth has another one, nor has one before the eleventh short paths, one before
+        // the twelfth another form of data, or one before the sixteenth another code.
         let profile = if profile == Profile::Nbiot { " profile=nbiot" } else { "" };
         let short_paths = if short_paths { " short-paths" } else { "" };
         let custom = if data_format == DataFormat::Custom { " custom" } else { "" };
+        let code = if content_code == ContentCode::Changed { " content-code=2.04" } else { "" };
         writeln!(
             out,
             "product {product_key} {ou} {name:?} secret={:?} enabled={enabled} activation={activation} \
              ends={ends_at:?} quota={quota_per_hour} model={model_json:?} \
-             created={}{profile}{short_paths}{custom}",
+             created={}{profile}{short_paths}{custom}{code}",
             secret.expose(),
             created.0
         )

@@ -29,6 +29,18 @@ pub enum DataFormat {
     Custom,
 }
 
+/// The code of the answers that have content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum ContentCode {
+    /// 2.05, as RFC 7252 has it.
+    #[default]
+    #[serde(rename = "2.05")]
+    Content,
+    /// 2.04, for clients that take nothing else for a success.
+    #[serde(rename = "2.04")]
+    Changed,
+}
+
 /// A product to be created.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -57,6 +69,9 @@ pub struct NewProduct {
     /// What its devices speak; JSON where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_format: Option<DataFormat>,
+    /// The code that answers its devices' GETs; 2.05 where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_code: Option<ContentCode>,
     /// Its thing model; every point is accepted where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Box<RawValue>>,
@@ -106,6 +121,9 @@ pub struct ProductPatch {
     /// What its devices speak, from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_format: Option<DataFormat>,
+    /// The code that answers its devices' GETs, from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_code: Option<ContentCode>,
     /// Its thing model; null takes it away.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub model: Option<Option<Box<RawValue>>>,
@@ -202,6 +220,9 @@ pub struct ProductView {
     /// What its devices speak. A server of before says nothing: JSON.
     #[serde(default)]
     pub data_format: DataFormat,
+    /// The code that answers its devices' GETs. A server of before says nothing: 2.05.
+    #[serde(default)]
+    pub content_code: ContentCode,
     /// Id of its thing model; null where it has none.
     pub model_id: Option<String>,
     /// The thing model, where one product is shown. A list leaves it out.
@@ -254,6 +275,9 @@ pub struct DamagedProductView {
     /// Not known.
     #[serde(default)]
     pub data_format: Option<()>,
+    /// Not known.
+    #[serde(default)]
+    pub content_code: Option<()>,
     /// Not known.
     pub model_id: Option<()>,
     /// Not known.
@@ -334,12 +358,13 @@ mod tests {
             r#"{"productKey":"pk","name":"n","ou":"default","enabled":true,"#,
             r#""dynamicActivation":{"enabled":false,"endsAt":null,"quotaPerHour":1000},"#,
             r#""profile":"nbiot","shortPaths":true,"#,
-            r#""dataFormat":"custom","modelId":null,"retention":"standard","createdAt":7}"#
+            r#""dataFormat":"custom","contentCode":"2.04","modelId":null,"retention":"standard","#,
+            r#""createdAt":7}"#
         );
         let damaged = concat!(
             r#"{"productKey":"pk","name":null,"enabled":null,"dynamicActivation":null,"profile":null,"#,
-            r#""shortPaths":null,"dataFormat":null,"modelId":null,"retention":null,"createdAt":null,"#,
-            r#""damaged":true,"id":"id:1","detail":"row 1"}"#
+            r#""shortPaths":null,"dataFormat":null,"contentCode":null,"modelId":null,"retention":null,"#,
+            r#""createdAt":null,"damaged":true,"id":"id:1","detail":"row 1"}"#
         );
         for (json, damage) in [(intact, None), (damaged, Some("row 1"))] {
             let row: ProductRow = serde_json::from_str(json).expect("it can be read");

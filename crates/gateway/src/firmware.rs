@@ -367,7 +367,7 @@ impl Shared {
         // Who has the image already fetches nothing.
         let fetched = fetched.filter(|_| response.is_block());
         self.upgrades.served.count_block(&response);
-        let response = with_room(self.marked(now, &asker, response));
+        let response = with_room(self.marked(now, &asker, asker.with_its_code(response)));
         self.out.respond(ticket, response);
         if let Some(refusal) = refusal {
             self.refuse(now, &asker, refusal);

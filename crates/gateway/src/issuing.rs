@@ -211,7 +211,7 @@ impl Shared {
         let Wish { ticket, asker, wanted, .. } = wish;
         let none = Secret::new(String::new());
         let answer = device_api::answer_secret(&asker.grant, wanted, &Issued::Refused(why), &none);
-        self.out.respond(*ticket, answer.response);
+        self.out.respond(*ticket, asker.with_its_code(answer.response));
         if answer.done {
             self.close_soon(ticket.session);
         }
@@ -264,7 +264,7 @@ impl Shared {
                 if self.out.has_followers {
                     self.out.tell(position, happening_of(grant, &answer, peer.to_string(), at), None);
                 }
-                self.out.respond(ticket, answer.response);
+                self.out.respond(ticket, asker.with_its_code(answer.response));
                 if answer.done {
                     self.close_soon(ticket.session);
                 }

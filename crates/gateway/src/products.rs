@@ -14,7 +14,7 @@ use std::{
 use narrowgate_engine::event::SessionId;
 use narrowgate_platform::{
     model::{
-        product::{DataFormat, Profile},
+        product::{ContentCode, DataFormat, Profile},
         retention::RetentionClass,
         thing_model::ThingModel,
     },
@@ -47,6 +47,8 @@ pub(crate) struct CachedProduct {
     pub(crate) profile: Profile,
     /// Whether they may use short paths.
     pub(crate) short_paths: bool,
+    /// The code that answers their GETs.
+    pub(crate) content_code: ContentCode,
     /// Where they may speak bytes.
     pub(crate) custom: Option<Custom>,
 }
@@ -307,6 +309,7 @@ impl Errors {
             retention: RetentionClass::STANDARD,
             profile: Profile::Default,
             short_paths: false,
+            content_code: ContentCode::Content,
             custom: None,
         };
         let Some(ProductRead { product, script }) = read else { return cached };
@@ -324,6 +327,7 @@ impl Errors {
         cached.retention = product.retention;
         cached.profile = product.profile;
         cached.short_paths = product.short_paths;
+        cached.content_code = product.content_code;
         if let Some(json) = &product.model_json {
             match ThingModel::parse(json) {
                 Ok(model) => cached.model = Some(model),

@@ -8,11 +8,11 @@ use std::{
     sync::Arc,
 };
 
-use narrowgate_coap::Response;
+use narrowgate_coap::{Code, OptionNumber, Response};
 use narrowgate_platform::{
     device_api::{Answer, Warning, commands::with_command_waiting, short},
     ids::{DeviceName, LoginNumber},
-    model::{command::CommandTopic, log::Reason, thing_model::ThingModel},
+    model::{command::CommandTopic, log::Reason, product::ContentCode, thing_model::ThingModel},
     ports::{StoreError, Written},
     rules::{admission::Grant, identity::SecureMode, refusal::Refusal},
 };
@@ -50,6 +50,7 @@ const LABELS: usize = REASONS.len() + 2;
 pub(crate) struct Asker {
     whose: Arc<Whose>,
     form: Form,
+    content_code: ContentCode,
 }
 
 /// The form of a request and of its answer.
@@ -85,8 +86,12 @@ enum Peer {
 
 impl Asker {
     /// The asker of a request in a session; `short`: the product, where it is to a short path.
-    pub(crate) fn new(whose: &Arc<Whose>, short: Option<Arc<CachedProduct>>) -> Self {
-        Self { whose: Arc::clone(whose), form: short.map_or(Form::Long, Form::Short) }
+    pub(crate) fn new(
+        whose: &Arc<Whose>,
+        short: Option<Arc<CachedProduct>>,
+        content_code: ContentCode,
+    ) -> Self {
+        Self { whose: Arc::clone(whose), form: short.map_or(Form::Long, Form::Short), content_code }
     }
 
     /// The same, of a request of bytes.
@@ -118,6 +123,16 @@ impl Asker {
     /// An answer in the form of its path.
     pub(crate) fn in_its_form(&self, answer: Answer) -> Answer {
         if self.is_short() { short::shorten(answer) } else { answer }
+    }
+
+    /// A response to a GET with the code that the product's devices take for a success. What a device
+    /// observes has 2.05, as its notifications do (RFC 7641, section 4.2).
+    pub(crate) fn with_its_code(&self, mut response: Response) -> Response {
+        let is_observed = || response.options.find(OptionNumber::OBSERVE).is_some();
+        if self.content_code == ContentCode::Changed && response.code == Code::CONTENT && !is_observed() {
+            response.code = Code::CHANGED;
+        }
+        response
     }
 
     /// A response with the option that says that a command waits, by the kind of its path.

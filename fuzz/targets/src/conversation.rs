@@ -25,7 +25,7 @@ use narrowgate_platform::{
     ids::{DEFAULT_OU, DeviceId, DeviceName, Position, UnixMillis},
     model::{
         credential::{CredentialLookup, Credentials},
-        product::{DataFormat, DynamicActivation, Product, Profile},
+        product::{ContentCode, DataFormat, DynamicActivation, Product, Profile},
         property::Properties,
         retention::RetentionClass,
     },
@@ -555,6 +555,7 @@ fn product(product_key: String) -> Product {
         profile: Profile::Default,
         short_paths: false,
         data_format: DataFormat::Json,
+        content_code: ContentCode::Content,
         model_json: None,
         retention: RetentionClass::STANDARD,
         created: UnixMillis(0),

@@ -8,7 +8,7 @@ from interop.peers.libcoap import GNUTLS, OPENSSL
 from interop.peers.mbedtls import MBEDTLS_3
 from interop.served import COMMAND_WAITING, Bench
 from lib.coap import Request, Silence
-from lib.devices import create_device
+from lib.devices import create_device, psk
 from lib.dtls import CCM8
 
 from .steps import check_reply
@@ -94,6 +94,41 @@ def _option(world):
     response, topics = ask(Request("GET", restart))
     check(json.loads(response.payload)["id"] == numbers[1] and topics == [], f"{response} {topics}")
     session.close()
+
+
+@case("aiocoap: a product that is set to it answers every GET by 2.04, and what is observed by 2.05")
+def _content_code(world):
+    with Bench(world.gateway, activation=True) as bench:
+        product_key, one = bench.product.product_key, "thing/service/measurepoint/set"
+        shown = world.gateway.json("product", "update", product_key, "--content-code", "2.04")
+        check(shown["contentCode"] == "2.04", f"the product is {shown}")
+        check_reply(bench.ask(bench.device.report({"temp": 1})))
+        number = bench.send("--set", '{"temp":30.5}')
+
+        def fetched():
+            response = bench.ask(Request("GET", bench.device.topic(one)))
+            return response if response.code == "2.04" else None
+
+        command = eventually("the command is not handed out by 2.04", fetched)
+        check(json.loads(command.payload)["id"] == number, f"it is {command}")
+        for path in (bench.device.topic("thing/commands"), "/.well-known/core"):
+            response = bench.ask(Request("GET", path))
+            check(response.code == "2.04" and response.payload, f"{path} was answered {response}")
+        check(bench.ask(Request("GET", bench.device.topic("nowhere"))).code == "4.04", "an unknown topic")
+        observed = bench.session.observe(Request("GET", bench.device.topic("thing/commands")))
+        check(observed.answer.code == "2.05", f"an observation was answered {observed.answer}")
+        # libcoap asks for the secret of a device that has never logged in.
+        other = bench.other
+        target = world.gateway.target(other.identity(3), psk(bench.product.product_secret), CCM8)
+        [response] = OPENSSL.exchange(target, [other.activation()])
+        secret = json.loads(response.payload or b"{}").get("params", {}).get("deviceSecret")
+        check(response.code == "2.04" and secret, f"the activation was answered {response}")
+        world.gateway.json("product", "update", product_key, "--content-code", "2.05")
+
+        def by_2_05():
+            return bench.ask(Request("GET", "/.well-known/core")).code == "2.05"
+
+        eventually("2.04 is answered still", by_2_05)
 
 
 @case("aiocoap: a GET that wants no answer takes no command")

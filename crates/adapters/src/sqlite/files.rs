@@ -49,8 +49,8 @@ pub(super) struct Format {
 pub(super) const REGISTRY: Format = Format {
     name: "registry",
     application_id: u32::from_be_bytes(*b"NGre"),
-    version: 15,
-    former: &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14],
+    version: 16,
+    former: &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
     schema: schema::registry::schema,
     tables: &["meta", "products", "devices", "latest", "marks"],
     later_tables: &[

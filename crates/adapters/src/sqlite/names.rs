@@ -7,7 +7,7 @@ use narrowgate_platform::{
         command::{CommandKind, CommandState},
         device::DeviceState,
         log::{LogEvent, Reason},
-        product::{DataFormat, Profile},
+        product::{ContentCode, DataFormat, Profile},
         property::PropertyKind,
     },
 };
@@ -158,6 +158,11 @@ impl Named for Profile {
 impl Named for DataFormat {
     const WORDS: &'static [(Self, &'static str)] =
         &[(DataFormat::Json, "json"), (DataFormat::Custom, "custom")];
+}
+
+impl Named for ContentCode {
+    const WORDS: &'static [(Self, &'static str)] =
+        &[(ContentCode::Content, "2.05"), (ContentCode::Changed, "2.04")];
 }
 
 impl Named for PropertyKind {

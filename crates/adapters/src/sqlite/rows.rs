@@ -167,6 +167,7 @@ pub(super) fn product(row: &Row<'_>, key: &DataKey) -> rusqlite::Result<Product>
         profile: read.profile.unwrap_or_default(),
         short_paths: read.short_paths.unwrap_or_default(),
         data_format: read.data_format.unwrap_or_default(),
+        content_code: read.content_code.unwrap_or_default(),
         created: read.created,
     })
 }

@@ -32,6 +32,7 @@ impl Shared {
     /// Answers a request. Every response goes this way: it says whether a command waits.
     /// A reply to bytes is written by the product's script before.
     pub(crate) fn respond(&mut self, now: Now, ticket: Ticket, asker: &Asker, response: Response) {
+        let response = asker.with_its_code(response);
         if let Some(encode) = asker.to_encode(&response) {
             return self.encode(ticket, asker.clone(), (response, encode), Then::Respond);
         }
@@ -269,6 +270,7 @@ impl Shared {
         if *way == Way::Protected {
             return self.respond(now, *ticket, asker, response);
         }
+        let response = asker.with_its_code(response);
         let is_other = |oldest: &&Command| oldest.id != id;
         let entry = self.commands.devices.get(&asker.grant.device);
         let response = match entry.and_then(|entry| entry.waiting(now.wall, *way).next()).filter(is_other) {

@@ -79,7 +79,8 @@ impl Desk {
     ) {
         let Some(known) = self.sessions.find_mut(ticket.session) else { return };
         let short = product.filter(|product| product.short_paths && device_api::short::is_for(&request.path));
-        let asker = Asker::new(&known.asker, short.cloned());
+        let content_code = product.map(|product| product.content_code).unwrap_or_default();
+        let asker = Asker::new(&known.asker, short.cloned(), content_code);
         if let Some(product) = product.filter(|product| product.enabled) {
             shared.note_bytes(now, asker.grant.device, product.custom.is_some());
         }

@@ -58,3 +58,26 @@ fn a_session_that_was_to_be_closed_and_stays_has_the_present_profile() {
     assert_eq!(stage.play("change p; off"), "read p, s1 close, write offline");
     assert_eq!(stage.play("change p; slow; wait 0"), "read p, s1 is Nbiot, s9000 is Nbiot");
 }
+
+#[test]
+fn a_product_may_have_its_gets_answered_by_2_04_and_what_is_observed_keeps_2_05() {
+    let mut stage = served();
+    stage.play("send set; commands");
+    assert_eq!(stage.play("s1 gets set; done"), "write fetch 1, tell command, s1 2.05 #1");
+    // The sessions that stand follow.
+    stage.play("change p; answers 2.04");
+    let again = stage.play("s1 gets set; done");
+    assert!(again.ends_with("s1 2.04 #1"), "{again}");
+    assert_eq!(stage.play("s1 counts"), "s1 2.04");
+    assert_eq!(stage.play("s1 gets nothing"), "s1 4.04");
+    assert_eq!(stage.play("s1 posts; done"), "write report, tell report, s1 2.04");
+    assert_eq!(stage.play("s1 observes"), "s1 2.05");
+    assert_eq!(stage.play("send get; commands"), "read commands, tell command, s1 told 1 (get)");
+    stage.play("change p; on");
+    assert_eq!(stage.play("s1 counts"), "s1 2.05 (get)");
+    // The answer that has a secret too.
+    let mut stage = Stage::new();
+    stage.play("h1 wants p,d,3,60; found; h1 connects; found; s1 asks; answers 2.04; found");
+    let issued = stage.play("issued");
+    assert!(issued.starts_with("tell secret_issued, s1 2.04"), "{issued}");
+}

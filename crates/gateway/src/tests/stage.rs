@@ -23,7 +23,7 @@ use narrowgate_platform::{
     model::{
         command::{Command, CommandId, CommandMove, CommandState, CommandTopic, OpenCommand, Order},
         credential::{CredentialLookup, Credentials},
-        product::{DataFormat, DynamicActivation, Product, Profile},
+        product::{ContentCode, DataFormat, DynamicActivation, Product, Profile},
         property::Properties,
         retention::RetentionClass,
     },
@@ -372,6 +372,9 @@ impl Stage {
                 let product = Product { short_paths: true, model_json, ..product(true) };
                 self.product(Ok(Some(product)));
             }
+            "answers 2.04" => {
+                self.product(Ok(Some(Product { content_code: ContentCode::Changed, ..product(true) })));
+            }
             "runs" => self.run(None),
             "commands" => self.commands(Ok(self.open.clone())),
             "commands fail" => self.commands(Err(StoreError::Unavailable("the disk is full".into()))),
@@ -666,6 +669,7 @@ fn product(enabled: bool) -> Product {
         profile: Profile::Default,
         short_paths: false,
         data_format: DataFormat::Json,
+        content_code: ContentCode::Content,
         model_json: None,
         retention: RetentionClass::parse("short").expect("it is a name"),
         created: UnixMillis(0),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use narrowgate_api::product::{DataFormat, Profile};
+use narrowgate_api::product::{ContentCode, DataFormat, Profile};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProductCommand {
@@ -100,6 +100,9 @@ pub(crate) struct CreateArgs {
     /// What its devices speak: json, or custom for bytes that a script turns into messages [default: json]
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) data_format: Option<DataFormatArg>,
+    /// Code that answers its devices' GETs: 2.05, or 2.04 for clients that test for that [default: 2.05]
+    #[arg(long, value_enum, value_name = "CODE")]
+    pub(crate) content_code: Option<ContentCodeArg>,
     /// Thing model (JSON), - reads standard input; without one every point is accepted
     #[arg(long, value_name = "FILE")]
     pub(crate) model: Option<PathBuf>,
@@ -154,6 +157,9 @@ pub(crate) struct UpdateArgs {
     /// What its devices speak, from now on: json, or custom for bytes that a script turns into messages
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) data_format: Option<DataFormatArg>,
+    /// Code that answers its devices' GETs, from now on: 2.05, or 2.04 for clients that test for that
+    #[arg(long, value_enum, value_name = "CODE")]
+    pub(crate) content_code: Option<ContentCodeArg>,
     /// Thing model (JSON) that replaces the present one; - reads standard input
     #[arg(long, value_name = "FILE", conflicts_with = "no_model")]
     pub(crate) model: Option<PathBuf>,
@@ -201,6 +207,24 @@ impl From<DataFormatArg> for DataFormat {
         match format {
             DataFormatArg::Json => Self::Json,
             DataFormatArg::Custom => Self::Custom,
+        }
+    }
+}
+
+/// As [`ContentCode`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ContentCodeArg {
+    #[value(name = "2.05")]
+    Content,
+    #[value(name = "2.04")]
+    Changed,
+}
+
+impl From<ContentCodeArg> for ContentCode {
+    fn from(code: ContentCodeArg) -> Self {
+        match code {
+            ContentCodeArg::Content => Self::Content,
+            ContentCodeArg::Changed => Self::Changed,
         }
     }
 }

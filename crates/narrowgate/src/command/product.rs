@@ -39,7 +39,7 @@ const COLUMNS: &[Column] = &[
     Column { field: "enabled", title: "ENABLED" },
     Column { field: "dynamicActivationEnabled", title: "DYNAMIC ACTIVATION" },
     Column { field: "retention", title: "RETENTION" },
-    Column { field: "createdTime", title: "CREATED" },
+    Column { field: "createdAt", title: "CREATED" },
 ];
 
 pub(super) fn run(command: ProductCommand, config: &Config, output: Output) -> Result<(), Failure> {
@@ -204,6 +204,7 @@ fn new_product(arguments: ProductCreateArgs) -> Result<NewProduct, Failure> {
         profile: arguments.profile.map(Into::into),
         short_paths: arguments.short_paths.map(|switch| switch == Switch::On),
         data_format: arguments.data_format.map(Into::into),
+        content_code: arguments.content_code.map(Into::into),
         model: arguments.model.as_deref().map(read_model).transpose()?,
         retention: arguments.retention,
     })
@@ -224,6 +225,7 @@ fn patch(arguments: UpdateArgs) -> Result<ProductPatch, Failure> {
         && arguments.profile.is_none()
         && arguments.short_paths.is_none()
         && arguments.data_format.is_none()
+        && arguments.content_code.is_none()
         && arguments.model.is_none()
         && arguments.retention.is_none()
         && !(arguments.no_model || arguments.no_activation_ends || arguments.default_quota);
@@ -243,6 +245,7 @@ fn patch(arguments: UpdateArgs) -> Result<ProductPatch, Failure> {
         profile: arguments.profile.map(Into::into),
         short_paths: arguments.short_paths.map(|switch| switch == Switch::On),
         data_format: arguments.data_format.map(Into::into),
+        content_code: arguments.content_code.map(Into::into),
         model: match arguments.model.as_deref().map(read_model).transpose()? {
             Some(model) => Some(Some(model)),
             None => arguments.no_model.then_some(None),

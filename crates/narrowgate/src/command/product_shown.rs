@@ -3,7 +3,8 @@
 use narrowgate_api::{
     names::UnixMillis,
     product::{
-        DamagedProductView, DataFormat, DynamicActivation, ProductCreated, ProductRow, ProductView, Profile,
+        ContentCode, DamagedProductView, DataFormat, DynamicActivation, ProductCreated, ProductRow,
+        ProductView, Profile,
     },
     secret::SecretText,
 };
@@ -45,11 +46,12 @@ pub(super) struct Shown {
     profile: Option<Profile>,
     short_paths: Option<bool>,
     data_format: Option<DataFormat>,
+    content_code: Option<ContentCode>,
     model_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<Box<RawValue>>,
     retention: Option<String>,
-    created_time: Option<UnixMillis>,
+    created_at: Option<UnixMillis>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) damaged: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +71,7 @@ impl From<ProductView> for Shown {
             profile,
             short_paths,
             data_format,
+            content_code,
             model_id,
             model,
             retention,
@@ -87,10 +90,11 @@ impl From<ProductView> for Shown {
             profile: Some(profile),
             short_paths: Some(short_paths),
             data_format: Some(data_format),
+            content_code: Some(content_code),
             model_id,
             model,
             retention: Some(retention),
-            created_time: Some(created_at),
+            created_at: Some(created_at),
             damaged: false,
             id: None,
             detail: None,
@@ -113,10 +117,11 @@ impl From<ProductRow> for Shown {
                 profile: None,
                 short_paths: None,
                 data_format: None,
+                content_code: None,
                 model_id: None,
                 model: None,
                 retention: None,
-                created_time: None,
+                created_at: None,
                 damaged: true,
                 id: Some(id),
                 detail: Some(detail),
@@ -145,8 +150,8 @@ mod tests {
             concat!(
                 r#"{"productKey":"pk","name":"n","enabled":true,"dynamicActivationEnabled":false,"#,
                 r#""dynamicActivationEndsAt":5,"dynamicActivationQuotaPerHour":1000,"profile":"default","#,
-                r#""shortPaths":false,"dataFormat":"custom","modelId":null,"retention":"short","#,
-                r#""createdTime":7}"#
+                r#""shortPaths":false,"dataFormat":"custom","contentCode":"2.05","modelId":null,"#,
+                r#""retention":"short","createdAt":7}"#
             )
         );
         let damaged = concat!(
@@ -159,9 +164,8 @@ mod tests {
             concat!(
                 r#"{"productKey":"pk","name":null,"enabled":null,"dynamicActivationEnabled":null,"#,
                 r#""dynamicActivationEndsAt":null,"dynamicActivationQuotaPerHour":null,"profile":null,"#,
-                r#""shortPaths":null,"dataFormat":null,"modelId":null,"retention":null,"createdTime":null,"#,
-                r#""damaged":true,"#,
-                r#""id":"id:1","detail":"row 1"}"#
+                r#""shortPaths":null,"dataFormat":null,"contentCode":null,"modelId":null,"retention":null,"#,
+                r#""createdAt":null,"damaged":true,"id":"id:1","detail":"row 1"}"#
             )
         );
     }

@@ -4,6 +4,7 @@ mod backup;
 mod cancel;
 mod commands;
 mod confirm;
+mod content_code;
 mod damage;
 mod files;
 mod firmware;

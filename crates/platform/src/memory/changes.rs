@@ -107,6 +107,7 @@ impl Model {
         kept.profile = product.profile;
         kept.short_paths = product.short_paths;
         kept.data_format = product.data_format;
+        kept.content_code = product.content_code;
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! A product: the kind of device, its secret, and whether its devices may fetch their own secrets.
 
-pub use narrowgate_api::product::{DataFormat, Profile};
+pub use narrowgate_api::product::{ContentCode, DataFormat, Profile};
 
 use super::retention::RetentionClass;
 use crate::{ids::UnixMillis, secret::Secret};
@@ -48,6 +48,8 @@ pub struct Product {
     pub short_paths: bool,
     /// What they speak.
     pub data_format: DataFormat,
+    /// The code that answers their GETs.
+    pub content_code: ContentCode,
     /// The thing model as the JSON document it was given as; `None`: every point is accepted.
     pub model_json: Option<String>,
     /// How long what its devices report is kept.

@@ -77,6 +77,7 @@ impl Registrar {
             profile: new.profile.unwrap_or_default(),
             short_paths: new.short_paths.unwrap_or_default(),
             data_format: new.data_format.unwrap_or_default(),
+            content_code: new.content_code.unwrap_or_default(),
             model_json,
             retention,
             created: now,
@@ -127,6 +128,9 @@ impl Registrar {
         }
         if let Some(data_format) = patch.data_format {
             product.data_format = data_format;
+        }
+        if let Some(content_code) = patch.content_code {
+            product.content_code = content_code;
         }
         let activation = &mut product.dynamic_activation;
         if let Some(on) = patch.dynamic_activation.enabled {

@@ -136,7 +136,7 @@ pub(super) fn issued_secret(identity: &Identity, response: &Response) -> Option<
         device_key: String,
         device_secret: String,
     }
-    if response.code != Code::CONTENT {
+    if !matches!(response.code, Code::CONTENT | Code::CHANGED) {
         return None;
     }
     let Answer { method, params } = serde_json::from_slice(&json_of(response)).ok()?;
@@ -199,6 +199,10 @@ mod tests {
         let secret = issued_secret(&identity, &response).expect("it is for us");
         assert_eq!(secret.as_bytes(), b"Z5YtZaQpK5IWocakV7zQ");
         assert_eq!(format!("{secret:?}"), "IssuedSecret(…)");
+        let as_changed = Response { code: Code::CHANGED, ..response.clone() };
+        assert!(issued_secret(&identity, &as_changed).is_some(), "a product may be set to answer so");
+        let refused = Response { code: Code::FORBIDDEN, ..response.clone() };
+        assert!(issued_secret(&identity, &refused).is_none());
         assert_eq!(issued_secret(&Identity::new("MuGsF6W4", "another"), &response), None);
     }
 }

@@ -284,7 +284,9 @@ impl Update {
 
     fn take_block(&mut self, response: &Response) -> Took {
         let block = response.options.find_uint(OptionNumber::BLOCK2).and_then(Block::from_value);
-        let (Code::CONTENT, Some(block)) = (response.code, block) else { return self.fail(step::DOWNLOAD) };
+        let (Code::CONTENT | Code::CHANGED, Some(block)) = (response.code, block) else {
+            return self.fail(step::DOWNLOAD);
+        };
         let tag = response.options.find(OptionNumber::ETAG).unwrap_or_default();
         if self.fetched > 0 && self.tag != tag {
             // RFC 7959, section 2.4: it is another image, so this one begins anew.

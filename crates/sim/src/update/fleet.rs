@@ -15,7 +15,7 @@ use narrowgate_platform::{
     ids::{DEFAULT_OU, DeviceId},
     model::{
         device::NewDevice,
-        product::{DataFormat, DynamicActivation, Product, Profile},
+        product::{ContentCode, DataFormat, DynamicActivation, Product, Profile},
         retention::RetentionClass,
     },
     ports::{FirmwareReads as _, Images as _, OfferTo, PieceTaken, RegistryChanges as _, Upload},
@@ -150,6 +150,7 @@ impl Fleet {
             profile: Profile::Default,
             short_paths: true,
             data_format: DataFormat::Json,
+            content_code: ContentCode::Content,
             model_json: None,
             retention: RetentionClass::STANDARD,
             created: at,

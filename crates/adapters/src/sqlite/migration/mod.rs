@@ -41,7 +41,7 @@ use super::{
 const ROOM_BYTES: u64 = 1 << 20;
 
 /// The steps: what makes a registry of this format one of the next.
-const STEPS: [(u32, Step); 12] = [
+const STEPS: [(u32, Step); 13] = [
     (3, to_4),
     (4, to_5),
     (5, to_6),
@@ -54,6 +54,7 @@ const STEPS: [(u32, Step); 12] = [
     (12, to_13),
     (13, to_14),
     (14, to_15),
+    (15, to_16),
 ];
 
 /// Pages of the registry that are not used, from which on it is made smaller: 4 MiB.
@@ -319,6 +320,12 @@ fn to_15(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
          CREATE INDEX users_link ON users (link) WHERE link IS NOT NULL; \
          CREATE INDEX user_sessions_user ON user_sessions (user)",
     );
+    added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
+}
+
+/// Format 16: products say by which code their devices' GETs are answered.
+fn to_16(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
+    let added = registry.execute_batch("ALTER TABLE products ADD COLUMN content_code TEXT");
     added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
 }
 

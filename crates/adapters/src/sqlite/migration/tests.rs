@@ -102,6 +102,7 @@ fn a_process_that_is_killed_at_any_point_leaves_a_directory_that_opens() {
         "migration-step",
         "migration-step",
         "migration-step",
+        "migration-step",
         "migration-before-commit",
         "migration-committed",
     ];

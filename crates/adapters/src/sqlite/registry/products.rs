@@ -4,7 +4,7 @@ use narrowgate_platform::{
     ids::UnixMillis,
     model::{
         log::LogEntry,
-        product::{DataFormat, Product, Profile},
+        product::{ContentCode, DataFormat, Product, Profile},
         retention::RetentionClass,
     },
     ports::{AccessChange, StoreError},
@@ -27,7 +27,7 @@ use super::{
 };
 
 /// The columns of a product that may change, all but its counts and its number.
-const CHANGING: [&str; 9] = [
+const CHANGING: [&str; 10] = [
     "name",
     "enabled",
     "activation_enabled",
@@ -37,6 +37,7 @@ const CHANGING: [&str; 9] = [
     "profile",
     "short_paths",
     "data_format",
+    "content_code",
 ];
 /// The other columns that are new where a damaged row is replaced.
 const REPLACED: [&str; 5] = ["ou", "product_key", "secret", "created", "issued_hour"];
@@ -193,5 +194,6 @@ fn row_of(product: &Product, secret: Vec<u8>) -> ProductRow {
         profile: Some(product.profile).filter(|profile| *profile != Profile::Default),
         short_paths: product.short_paths.then_some(true),
         data_format: Some(product.data_format).filter(|format| *format != DataFormat::Json),
+        content_code: Some(product.content_code).filter(|code| *code != ContentCode::Content),
     }
 }

@@ -29,7 +29,7 @@ use narrowgate_platform::{
         device::DeviceState,
         log::{LogEvent, Reason},
         message::MessageKind,
-        product::{DataFormat, Profile},
+        product::{ContentCode, DataFormat, Profile},
         property::PropertyKind,
     },
 };
@@ -308,6 +308,7 @@ words!(
     Reason,
     Profile,
     DataFormat,
+    ContentCode,
     PropertyKind,
     CommandKind,
     CommandState,

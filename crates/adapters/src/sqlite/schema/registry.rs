@@ -5,7 +5,7 @@ use narrowgate_platform::{
     model::{
         command::{CommandKind, CommandState},
         device::DeviceState,
-        product::{DataFormat, Profile},
+        product::{ContentCode, DataFormat, Profile},
         property::PropertyKind,
     },
 };
@@ -48,6 +48,8 @@ table! {
         short_paths: bool = "INTEGER",
         /// `None`: JSON.
         data_format: DataFormat = "TEXT",
+        /// `None`: 2.05.
+        content_code: ContentCode = "TEXT",
     }
     // The model, which may be long, has a sum of its own.
     ",\n  model_json TEXT,\n  model_sum INTEGER NOT NULL DEFAULT 0\n)"

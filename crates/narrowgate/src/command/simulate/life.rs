@@ -416,7 +416,7 @@ impl Life {
             method: String,
             params: Box<RawValue>,
         }
-        if response.code != Code::CONTENT {
+        if !matches!(response.code, Code::CONTENT | Code::CHANGED) {
             return false;
         }
         let Ok(Command { id, method, params }) = serde_json::from_slice(&json_of(response)) else {

@@ -10,7 +10,7 @@ use crate::{
         credential::CredentialLookup,
         device::{Device, DeviceState, NewDevice},
         log::LogEvent,
-        product::{DataFormat, DynamicActivation, Product, Profile},
+        product::{ContentCode, DataFormat, DynamicActivation, Product, Profile},
         retention::RetentionClass,
     },
     ports::{DeviceQuery, HistoryQuery, Store, StoreError, Written},
@@ -38,6 +38,7 @@ pub fn an_update_keeps_secret_unit_and_creation(store: &dyn Store) {
         profile: Profile::Nbiot,
         short_paths: true,
         data_format: DataFormat::Custom,
+        content_code: ContentCode::Changed,
         // It has a change of its own.
         model_json: Some("{}".to_owned()),
         retention: RetentionClass::parse("short").expect("it is a name"),
@@ -53,6 +54,7 @@ pub fn an_update_keeps_secret_unit_and_creation(store: &dyn Store) {
         (kept.profile, kept.short_paths, kept.data_format),
         (Profile::Nbiot, true, DataFormat::Custom)
     );
+    assert_eq!(kept.content_code, ContentCode::Changed);
     assert_eq!(kept.dynamic_activation, changed.dynamic_activation);
     assert_eq!(kept.retention, changed.retention);
 

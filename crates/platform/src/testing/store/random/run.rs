@@ -22,7 +22,7 @@ use crate::{
         device::{DeviceState, NewDevice},
         log::{LogEntry, LogEvent, Reason},
         message::{Message, MessageKind, event_json},
-        product::{DataFormat, DynamicActivation, Product, Profile},
+        product::{ContentCode, DataFormat, DynamicActivation, Product, Profile},
         property::PropertyWrite,
     },
     ports::{Batch, Change, Committed, Store, StoreError, Write},
@@ -464,6 +464,11 @@ impl Run {
             profile: if self.turn.is_multiple_of(3) { Profile::Nbiot } else { Profile::Default },
             short_paths: self.turn.is_multiple_of(5),
             data_format: if self.turn.is_multiple_of(3) { DataFormat::Custom } else { DataFormat::Json },
+            content_code: if self.turn.is_multiple_of(4) {
+                ContentCode::Changed
+            } else {
+                ContentCode::Content
+            },
             model_json: (self.turn.is_multiple_of(2)).then(|| "{}".to_owned()),
             retention: retention(self.turn),
             created: self.now,
