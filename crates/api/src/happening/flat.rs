@@ -134,6 +134,18 @@ impl Flat {
             ..Self::new(it.time, Name::Upgrade, it.device)
         }
     }
+
+    fn of_command(it: CommandMoved) -> Self {
+        Self {
+            id: Some(it.id),
+            kind: Some(it.kind),
+            state: word(it.state),
+            code: it.code,
+            data: it.data,
+            message: it.message,
+            ..Self::new(it.time, Name::Command, it.device)
+        }
+    }
 }
 
 impl From<Happening> for Flat {
@@ -156,10 +168,10 @@ impl From<Happening> for Flat {
                 ..Self::new(time, event, device)
             }
         };
-        let edit = |event, Edit { time, device, set, deleted }| Self {
-            set,
-            deleted,
-            ..Self::new(time, event, device)
+        let edit = |event, it: Edit| Self {
+            set: it.set,
+            deleted: it.deleted,
+            ..Self::new(it.time, event, it.device)
         };
         match happening {
             Happening::Activated(it) => login(Name::Activated, it),
@@ -177,15 +189,7 @@ impl From<Happening> for Flat {
             }
             Happening::Attributes(it) => edit(Name::Attributes, it),
             Happening::Tags(it) => edit(Name::Tags, it),
-            Happening::Command(CommandMoved { time, device, id, kind, state, code, data, message }) => Self {
-                id: Some(id),
-                kind: Some(kind),
-                state: word(state),
-                code,
-                data,
-                message,
-                ..Self::new(time, Name::Command, device)
-            },
+            Happening::Command(it) => Self::of_command(it),
             Happening::SecretIssued(Issue { time, device, peer }) => {
                 Self { peer, ..Self::new(time, Name::SecretIssued, device) }
             }

@@ -55,7 +55,7 @@ static READS: Semaphore = Semaphore::const_new(2);
 /// Devices of a page.
 pub(super) const DEVICES: u32 = 500;
 /// Values of a page, or events.
-pub(super) const VALUES: u32 = 5000;
+pub(super) const VALUES: u32 = 1000;
 
 pub(super) fn routes() -> Routes {
     Routes::default().get("/api/v1/products/{product}/values", Needs::Read, product_values)

@@ -23,7 +23,7 @@ use crate::{
 /// Devices of a page.
 const DEVICES: u32 = 1000;
 /// Values of a page.
-const VALUES: u32 = 5000;
+const VALUES: u32 = 1000;
 
 /// Whether the reader of standard output goes on.
 type GoesOn = bool;

@@ -87,11 +87,15 @@ mod tests {
         let not_sent = |why| ServiceError::NotSent { why, device: "pk/dk".into() };
         let ended = ServiceError::Ended { id: "7".into(), state: CommandState::TimedOut };
         assert_eq!(ended.to_string(), "command 7 has ended: it is timed_out");
+        for (field, place) in [("name", "/name"), ("limit", "limit"), ("bucket", "bucket"), ("type", "type")]
+        {
+            let problem = of("cannot do it", &invalid(field));
+            assert_eq!(
+                (problem.status, problem.code, problem.place.as_deref()),
+                (422, Code::Invalid, Some(place))
+            );
+        }
         let table = [
-            (invalid("name"), 422, Code::Invalid, Some("/name")),
-            (invalid("limit"), 422, Code::Invalid, Some("limit")),
-            (invalid("bucket"), 422, Code::Invalid, Some("bucket")),
-            (invalid("type"), 422, Code::Invalid, Some("type")),
             (
                 ServiceError::Value { field: "points", fault: thing_model::Fault::new("/n", "is wrong") },
                 422,
