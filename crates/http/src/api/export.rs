@@ -386,8 +386,7 @@ mod tests {
         assert_eq!(answer.status(), StatusCode::OK);
         assert!(axum::body::to_bytes(answer.into_body(), 1 << 20).await.is_err(), "its end is missing");
         let source = Failing { pages: 0, read: Arc::default() };
-        let refused =
-            stream_lines(Lines::Csv, standing(), None, source).await.err().expect("nothing is read");
+        let refused = stream_lines(Lines::Csv, standing(), None, source).await.expect_err("nothing is read");
         assert_eq!(refused.0.status, 503);
     }
 

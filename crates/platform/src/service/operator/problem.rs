@@ -82,11 +82,8 @@ mod tests {
     };
 
     #[test]
-    fn every_error_has_its_status_and_its_code() {
+    fn what_is_wrong_with_a_field_of_the_body_or_of_the_query_has_its_place() {
         let invalid = |field| ServiceError::Invalid { field, message: "is wrong".into() };
-        let not_sent = |why| ServiceError::NotSent { why, device: "pk/dk".into() };
-        let ended = ServiceError::Ended { id: "7".into(), state: CommandState::TimedOut };
-        assert_eq!(ended.to_string(), "command 7 has ended: it is timed_out");
         for (field, place) in [("name", "/name"), ("limit", "limit"), ("bucket", "bucket"), ("type", "type")]
         {
             let problem = of("cannot do it", &invalid(field));
@@ -95,6 +92,14 @@ mod tests {
                 (422, Code::Invalid, Some(place))
             );
         }
+    }
+
+    #[test]
+    fn every_error_has_its_status_and_its_code() {
+        let invalid = |field| ServiceError::Invalid { field, message: "is wrong".into() };
+        let not_sent = |why| ServiceError::NotSent { why, device: "pk/dk".into() };
+        let ended = ServiceError::Ended { id: "7".into(), state: CommandState::TimedOut };
+        assert_eq!(ended.to_string(), "command 7 has ended: it is timed_out");
         let table = [
             (
                 ServiceError::Value { field: "points", fault: thing_model::Fault::new("/n", "is wrong") },
