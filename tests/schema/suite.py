@@ -33,8 +33,8 @@ from schema.world import KEPT, World
 
 LINES_MAX = 200
 CASES, CASES_QUICK = 20_000, 3_000
-# Requests of an operation, about, that are made of its examples and of the edges of its parameters.
-EDGES = 30
+# Requests of an operation, at least, that are made of its examples and of the edges of its parameters.
+EDGES = 25
 # Some operations take nothing that could differ, so the others are asked more often.
 SPARE = 1.3
 CHECKS = (
