@@ -14,7 +14,7 @@
 //! Else the hello is dropped, which costs nothing: its client sends it again. So a handshake that is young is
 //! left alone, and a peer that is far away can finish however many come behind it.
 //!
-//! One in sixteen of all places is passing ([`PASSING_PART`]): kept only until the next one needs it. When
+//! One in sixteen of all places is passing (`PASSING_PART`): kept only until the next one needs it. When
 //! all others are held by handshakes that stand still, whoever is near gets in and through all the same.
 //!
 //! In a flood (`FLOOD_HELLOS_MIN`) only a hello that comes again gets a place that is kept, as it does by RFC
