@@ -6,7 +6,7 @@
 //! lines, because keys, secrets and names have no line ends; if the quote is not closed soon, it was
 //! forgotten, and only its own line is at fault.
 //!
-//! Limits: [`ROWS_MAX`] rows, [`FIELD_BYTES_MAX`] bytes in a key or a secret, [`QUOTED_LINES_MAX`] lines read
+//! Limits: [`ROWS_MAX`] rows, [`FIELD_BYTES_MAX`] bytes in a key or a secret, `QUOTED_LINES_MAX` lines read
 //! ahead. Of each row only its line and two hashes of its key are kept, to find duplicates.
 
 mod columns;
