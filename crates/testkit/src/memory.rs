@@ -1,10 +1,17 @@
 //! What is left in the memory of a test: whether a secret was wiped before its memory was given back.
 
-use std::{fs::File, os::unix::fs::FileExt as _};
+use std::{
+    fs::File,
+    os::unix::fs::FileExt as _,
+    sync::{Mutex, PoisonError},
+};
 
 /// What turns the bytes of a [`Needle`] into those that are searched.
 const MASK: u8 = 0xa5;
 const CHUNK_BYTES: usize = 1 << 16;
+
+/// Held by who searches: what one search has read would be a copy to another one in the same process.
+static SEARCH: Mutex<()> = Mutex::new(());
 
 /// A text that is searched in the memory of this process, in which it is not kept itself.
 #[derive(Debug)]
@@ -36,6 +43,7 @@ impl Needle {
     /// # Panics
     /// The system does not show a process its own memory.
     pub fn copies(&self) -> usize {
+        let _alone = SEARCH.lock().unwrap_or_else(PoisonError::into_inner);
         let tail = &self.masked[self.masked.len() - 16..];
         let memory = File::open("/proc/self/mem").expect("a process may read its own memory");
         let maps = std::fs::read_to_string("/proc/self/maps").expect("and where it is");
@@ -96,6 +104,19 @@ mod tests {
         text.fill(0);
         assert_eq!(needle.copies(), 1);
         assert_eq!(other.len(), 40);
+    }
+
+    #[test]
+    fn what_another_search_has_read_is_not_found() {
+        let needle = Needle::new(3, 40);
+        let text = needle.text().into_bytes();
+        let counts = std::thread::scope(|scope| {
+            let search = || (0..8).map(|_| needle.copies()).collect::<Vec<_>>();
+            let searches: Vec<_> = (0..4).map(|_| scope.spawn(search)).collect();
+            searches.into_iter().flat_map(|it| it.join().expect("a search ends")).collect::<Vec<_>>()
+        });
+        assert_eq!(counts, [1; 32]);
+        assert_eq!(text.len(), 40);
     }
 
     #[test]
