@@ -28,11 +28,19 @@ use crate::{
 
 /// Connections at a time on TCP: some programs, a scraper, a probe and some browsers need only a few. Only
 /// holders of tokens follow, and wait for devices.
-pub const TCP_PLACES_MAX: PlacesMax = PlacesMax { requests: 256, followers: 128, waiting: 64 };
+pub const TCP_PLACES_MAX: PlacesMax = PlacesMax { requests: 256, queued: 128, followers: 128, waiting: 64 };
 
 /// A connection that sends no complete request, or accepts no bytes of an answer, for this long is closed, so
 /// that silent ones cannot use up the places.
 pub const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// Longest head of a request, with its first line: a path of the longest keys, a token, and what a browser or
+/// a proxy adds.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+/// Header fields of a request.
+const HEAD_FIELDS_MAX: usize = 64;
+/// What a connection holds at most of what came and was not read yet.
+const BUFFER_BYTES_MAX: usize = 64 << 10;
 
 /// Answers a connection, request by request, until it ends or loses its place, or until `stopping` turns true
 /// and the current request is answered.
@@ -45,6 +53,7 @@ pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>
     let io = TokioIo::new(TimedWrites { stream, stalled: None, seat: place.seat() });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(SILENCE_MAX);
+    builder.max_headers(HEAD_FIELDS_MAX).max_header_size(HEAD_BYTES_MAX).max_buf_size(BUFFER_BYTES_MAX);
     let seat = place.seat();
     let service = router.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(seat.clone());
@@ -158,7 +167,7 @@ mod tests {
     /// Serves one connection at a time until the sender is gone.
     fn served(router: Router) -> mpsc::Sender<DuplexStream> {
         let (give, given) = mpsc::channel(8);
-        let max = PlacesMax { requests: 1, followers: 0, waiting: 0 };
+        let max = PlacesMax { requests: 1, queued: 8, followers: 0, waiting: 0 };
         tokio::spawn(serve(Given(given), router, max, std::future::pending()));
         give
     }
@@ -191,6 +200,24 @@ mod tests {
         assert!(answer.ends_with("here"), "{answer}");
         assert!(began.elapsed() <= ALONE, "{:?}", began.elapsed());
         assert_eq!(silent.read(&mut [0; 10]).await.unwrap(), 0, "it is closed");
+    }
+
+    #[tokio::test]
+    async fn attack_182_a_head_without_end_is_refused_before_it_fills_the_memory() {
+        for (line, status) in [("x-long: ", "431"), ("x: y\r\n", "431"), ("x: y\r\nhost: h\r\n\r\n", "200")] {
+            let give = served(Router::new().route("/", get(async || "here")));
+            let (mut peer, end) = duplex(1 << 20);
+            give.send(end).await.unwrap();
+            let mut head = format!("GET / HTTP/1.1\r\nconnection: close\r\n{line}");
+            if status == "431" {
+                let more = if line.ends_with('\n') { line } else { "0123456789abcdef" };
+                head += &more.repeat((32 << 10) / more.len());
+            }
+            peer.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            peer.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {answer}");
+        }
     }
 
     /// Serves an answer that fits no buffer, and counts how often it was asked for.

@@ -3,13 +3,13 @@
 //!
 //! * Both are looked up by their SHA-256. They have 256 random bits, so neither guesses nor the time of a
 //!   look-up tell anything about them.
-//! * Wrong ones are counted by source (IPv6: by /64). A source that sends too many gets 429, and nothing is
-//!   looked up for it any more but what was valid before: others behind the same proxy go on.
+//! * Wrong ones are counted by source (IPv6: by /64). A source that sends too many gets 429 for them. Each is
+//!   looked up all the same: a valid one opens, whoever else guesses behind the same proxy.
 //! * A change with a cookie must come from a page of this server (module `browser`). A request with a token
 //!   comes from nobody who does not know it.
 //! * Neither is written into the log: it is counted ([`Gate::samples`]).
 //!
-//! Limits: [`WRONG`] and [`SOURCES_MAX`]; the rate of a token or a user is a setting.
+//! Limits: [`WRONG`], [`SOURCES_MAX`] and [`STRANGE_AT_ONCE`]; the rate of a token or a user is a setting.
 
 use std::{
     collections::BTreeSet,
@@ -34,11 +34,13 @@ use narrowgate_platform::{
     rules::rate::{Buckets, Rate, Taken},
     service::{Operator, session_hash, token_hash},
 };
+use tokio::sync::Semaphore;
 
 use crate::{
-    api::{Asker, Credential},
+    api::{Asker, Credential, Standing},
     browser::{self, SESSION},
     metrics::{Metric, Samples},
+    places::Source,
     problem::Refused,
 };
 
@@ -51,6 +53,10 @@ const SOURCES_MAX: usize = 4096;
 
 /// Tokens and sessions that were valid when they were seen last: some were revoked since.
 const KNOWN_MAX: usize = 2 * (TOKENS_MAX + USERS_MAX * SESSIONS_OF_USER_MAX);
+
+/// Tokens and sessions that are not known to be valid, and are looked up at the same time: the look-ups of
+/// devices have the same threads.
+const STRANGE_AT_ONCE: usize = 2;
 
 const WRONG_TOKENS: Metric = Metric::counter(
     "narrowgate_http_unauthorized_total",
@@ -76,6 +82,7 @@ pub(crate) struct Gate {
     /// Tokens and sessions that were valid when they were seen last.
     known: Mutex<BTreeSet<[u8; 32]>>,
     hasher: RandomState,
+    strange: Semaphore,
     unauthorized: AtomicU64,
     held_back: AtomicU64,
 }
@@ -89,6 +96,7 @@ impl Gate {
             wrong: Mutex::new(Buckets::new(WRONG, SOURCES_MAX)),
             known: Mutex::default(),
             hasher: RandomState::new(),
+            strange: Semaphore::new(STRANGE_AT_ONCE),
             unauthorized: AtomicU64::new(0),
             held_back: AtomicU64::new(0),
         }
@@ -125,17 +133,13 @@ impl Gate {
         };
         let hash = credential.hash();
         let is_known = lock(&self.known).contains(&hash.0);
-        if !is_known
-            && let Some(peer) = peer
-            && lock(&self.wrong).holds_back(source(peer), now)
-        {
-            return Err(
-                self.hold_back(Duration::from_secs(1), "too many wrong tokens come from this address")
-            );
-        }
-        let holder = match credential {
-            Credential::Token(hash) => self.operator.holder(hash).await,
-            Credential::Session(hash) => self.operator.use_session(hash).await,
+        let holder = {
+            // Never closed.
+            let _strange = if is_known { None } else { self.strange.acquire().await.ok() };
+            match credential {
+                Credential::Token(hash) => self.operator.holder(hash).await,
+                Credential::Session(hash) => self.operator.use_session(hash).await,
+            }
         };
         match holder {
             Ok(Some(caller)) => {
@@ -153,6 +157,21 @@ impl Gate {
             Ok(None) => {
                 lock(&self.known).remove(&hash.0);
                 Err(self.refuse_wrong(peer, now))
+            }
+            Err(problem) => Err(Refused(problem).into_response()),
+        }
+    }
+
+    /// Whether who was let in may still: a while has passed since.
+    ///
+    /// # Errors
+    /// The answer to somebody who may not any more.
+    pub(crate) async fn confirm(&self, asker: &Asker) -> Result<(), Response> {
+        match Standing::new(self.operator.clone(), asker.clone()).look().await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                Err(self
+                    .unauthorized(Some("invalid_token"), "the token or the session is not valid any more"))
             }
             Err(problem) => Err(Refused(problem).into_response()),
         }
@@ -246,12 +265,9 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// An address as the key of its source: IPv6 by its /64, as one customer has at least.
+/// The source of a request, as a key.
 pub(crate) fn source(Peer(address): Peer) -> u128 {
-    match address.to_canonical() {
-        IpAddr::V4(address) => u128::from(address.to_bits()),
-        IpAddr::V6(address) => address.to_bits() >> 64 << 64,
-    }
+    Source::of(address).key()
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -277,14 +293,5 @@ mod tests {
         for none in [&[][..], &["Bearer"], &["Basic bmd0"], &["ngt_1"], &["Bearer ngt_1", "Bearer ngt_1"]] {
             assert_eq!(read(none), None, "{none:?}");
         }
-    }
-
-    #[test]
-    fn a_source_is_an_address_or_a_network_of_ipv6() {
-        let key = |text: &str| source(Peer(text.parse().expect("it is an address")));
-        assert_eq!(key("192.0.2.1"), key("::ffff:192.0.2.1"));
-        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
-        assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:1"));
-        assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
     }
 }

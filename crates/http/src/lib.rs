@@ -9,7 +9,7 @@
 //!   [`Listener`] accepts: each is the owner.
 //! * In process ([`api_router`]): only the verbs, for the owner.
 //!
-//! Bodies have at most [`BODY_BYTES_MAX`] bytes, and are read only of somebody who may in.
+//! Bodies have at most [`BODY_BYTES_MAX`] bytes, and are read only of somebody who may do what they are for.
 //!
 //! The number of connections at a time is limited ([`PlacesMax`]), and each may be silent for at most
 //! [`SILENCE_MAX`]; where others wait, for [`ALONE`].
@@ -38,8 +38,11 @@ mod request_id;
 mod routes;
 mod secret;
 mod serve;
+mod shares;
 pub mod table;
 mod throttle;
+mod turns;
+mod work;
 
 pub use api::{
     Api,
@@ -51,6 +54,7 @@ pub use health::{Findings, Health, Look, Phase};
 pub use metrics::{Metric, MetricKind, MetricsSource, Samples};
 pub use page::About;
 pub use places::{ALONE, PlacesMax};
-pub use routes::{BODY_BYTES_MAX, control_router, router};
+pub use routes::{control_router, router};
 pub use secret::secret_json;
-pub use serve::{DRAIN_TIME_MAX, Listener, REQUEST_TIME_MAX, serve};
+pub use serve::{DRAIN_TIME_MAX, Listener, Proxied, REQUEST_TIME_MAX, serve};
+pub use work::BODY_BYTES_MAX;

@@ -172,7 +172,7 @@ async fn a_token_asks_so_often_and_no_more_and_others_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn attack_181_a_source_of_wrong_tokens_is_held_back_and_tokens_that_were_valid_go_on() {
+async fn attack_181_a_source_of_wrong_tokens_is_held_back_and_valid_ones_go_on() {
     let world = world(None).await;
     let (known, fresh) =
         (world.token("known", Role::Viewer, None).await, world.token("fresh", Role::Viewer, None).await);
@@ -188,8 +188,8 @@ async fn attack_181_a_source_of_wrong_tokens_is_held_back_and_tokens_that_were_v
     }
     assert!(refused.0 <= 25 && refused.1 >= 75, "{refused:?}");
     assert_eq!(ask("192.0.2.1", &known).await, StatusCode::OK, "it was valid before");
-    assert_eq!(ask("192.0.2.1", &fresh).await, StatusCode::TOO_MANY_REQUESTS, "it might be a guess");
-    assert_eq!(ask("192.0.2.2", &fresh).await, StatusCode::OK);
+    assert_eq!(ask("192.0.2.1", &fresh).await, StatusCode::OK, "it is valid, whoever guesses beside it");
+    assert_eq!(ask("192.0.2.1", &fresh).await, StatusCode::OK);
     let response = world.router.clone().oneshot(get("/metrics", None)).await.expect("it answers");
     let body = to_bytes(response.into_body(), 1 << 20).await.expect("it ends");
     let text = String::from_utf8(body.to_vec()).expect("it is text");

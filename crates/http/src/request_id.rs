@@ -21,13 +21,15 @@ use crate::{api::Asker, problem::ProblemOf};
 
 const NAME: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Which process it is, so that names of two are different.
-static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
+/// Of this process.
+static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 static LAST: AtomicU64 = AtomicU64::new(0);
 
+/// Nobody learns from one how many there were.
 fn next_id() -> String {
-    let number = LAST.fetch_add(1, Ordering::Relaxed) + 1;
-    format!("{:08x}-{number:x}", *PROCESS >> 32)
+    let number = LAST.fetch_add(1, Ordering::Relaxed);
+    let (process, request) = (SECRET.hash_one("process"), SECRET.hash_one(number));
+    format!("{:08x}-{request:016x}", process >> 32)
 }
 
 /// Names the request, and says so in its answer.
@@ -74,6 +76,10 @@ mod tests {
     fn no_two_requests_have_the_same_name() {
         let (first, second) = (next_id(), next_id());
         assert_ne!(first, second);
-        assert_eq!(first.split_once('-').map(|(process, _)| process.len()), Some(8), "{first}");
+        let parts = |id: &str| id.split_once('-').map(|(process, rest)| (process.to_owned(), rest.len()));
+        assert_eq!(parts(&first).map(|(process, rest)| (process.len(), rest)), Some((8, 16)), "{first}");
+        assert_eq!(parts(&first), parts(&second), "of one process");
+        let number = |id: &str| u64::from_str_radix(&id[9..], 16).expect("they are digits");
+        assert!(number(&first).abs_diff(number(&second)) > 1000, "they cannot be counted: {first} {second}");
     }
 }

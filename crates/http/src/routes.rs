@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    body::Body,
     extract::{Request, State},
     http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware::{self, Next},
@@ -14,12 +13,11 @@ use axum::{
 use narrowgate_api::problem::Code;
 use narrowgate_platform::rules::rate::Rate;
 use serde_json::json;
-use tokio::{runtime::Handle, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     api::{self, Api},
     browser,
-    connection::SILENCE_MAX,
     gate::{self, Gate, Peer},
     health::{Findings, Health, Phase},
     metrics::{MetricsSource, prometheus_text},
@@ -28,13 +26,11 @@ use crate::{
     pages,
     places::Seat,
     problem::Refused,
-    request_id, secret,
+    request_id,
     serve::REQUEST_TIME_MAX,
     throttle::Throttle,
+    work::{self, Work},
 };
-
-/// Longest body of a request: 500 rows of an import with the longest keys, secrets and names fit.
-pub const BODY_BYTES_MAX: usize = 4 << 20;
 
 /// Headers of every answer: it must not be cached, framed or sniffed, and may load nothing.
 const SECURITY_HEADERS: [(header::HeaderName, HeaderValue); 5] = [
@@ -64,9 +60,10 @@ pub fn router(about: About, health: Health, metrics: MetricsSource, api: Api, ra
         samples.extend(throttle.samples());
         samples
     });
+    let work = Work::new(api::rows(), Some(Arc::clone(&gate)));
     // The last layer is the first to see a request: nothing is read of a body before it is known whose it is.
     let verbs = api::routes(api)
-        .layer(middleware::from_fn(run_whole))
+        .layer(middleware::from_fn_with_state(work, work::run))
         .layer(middleware::from_fn(request_id::note))
         .route_layer(middleware::from_fn_with_state(gate, let_in));
     open_routes(about, health, metrics)
@@ -86,7 +83,8 @@ pub fn control_router(about: About, health: Health, metrics: MetricsSource, api:
         .merge(api::routes(api).layer(middleware::from_fn(api::as_owner)))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn(run_whole))
+        .layer(middleware::from_fn_with_state(Work::new(api::rows(), None), work::run))
+        .layer(middleware::from_fn(harden))
         .layer(middleware::from_fn(request_id::identify))
 }
 
@@ -95,8 +93,16 @@ pub fn control_router(about: About, health: Health, metrics: MetricsSource, api:
 async fn let_in(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
     let form_token = gate::session(request.headers()).and_then(browser::form_token_header);
-    match gate.admit(request.method(), request.headers(), peer).await {
+    let seat = request.extensions().get::<Seat>().cloned();
+    let admitted = {
+        let _answering = seat.as_ref().map(Seat::answer);
+        gate.admit(request.method(), request.headers(), peer).await
+    };
+    match admitted {
         Ok(asker) => {
+            if let Some(seat) = seat {
+                seat.note_request(true);
+            }
             request.headers_mut().remove(header::AUTHORIZATION);
             request.headers_mut().remove(header::COOKIE);
             request.extensions_mut().insert(asker);
@@ -117,31 +123,6 @@ fn open_routes(about: About, health: Health, metrics: MetricsSource) -> Router {
         .route("/health/ready", get(ready).with_state(health))
         .route("/metrics", get(metrics_text).with_state(metrics))
         .merge(openapi::routes())
-}
-
-/// Reads the complete request, whose body may hold secrets, then completes it even if its peer leaves. A
-/// store may read a lot at once on this thread; other tasks move to another one meanwhile. But the file of an
-/// import is read as it comes.
-async fn run_whole(request: Request, next: Next) -> Response {
-    if api::reads_its_body(&request) {
-        let _answering = request.extensions().get::<Seat>().map(Seat::answer);
-        return next.run(request).await;
-    }
-    let (parts, body) = request.into_parts();
-    let body = match timeout(SILENCE_MAX, secret::collect(body, BODY_BYTES_MAX)).await {
-        Ok(Some(body)) => body,
-        Ok(None) => {
-            let detail = format!("the request is too long: its body has at most {BODY_BYTES_MAX} bytes");
-            return Refused::new(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge, detail).into_response();
-        }
-        Err(_) => {
-            let detail = "the rest of the body did not arrive";
-            return Refused::new(StatusCode::REQUEST_TIMEOUT, Code::Malformed, detail).into_response();
-        }
-    };
-    let _answering = parts.extensions.get::<Seat>().map(Seat::answer);
-    let request = Request::from_parts(parts, Body::from(body));
-    tokio::task::block_in_place(|| Handle::current().block_on(next.run(request)))
 }
 
 /// 200 only while devices are served, so that a load balancer removes the process before it stops, and where
@@ -183,7 +164,12 @@ async fn answer_in_time(request: Request, next: Next) -> Response {
     })
 }
 
+/// Adds the headers of every answer. A connection that was not let in ends with it where others wait.
 async fn harden(request: Request, next: Next) -> Response {
+    let seat = request.extensions().get::<Seat>().cloned();
+    if let Some(seat) = &seat {
+        seat.note_request(false);
+    }
     let mut response = next.run(request).await;
     for (name, value) in SECURITY_HEADERS {
         // A page that loads its own style says so.
@@ -193,6 +179,9 @@ async fn harden(request: Request, next: Next) -> Response {
         for (name, value) in pages::SECURITY_HEADERS {
             response.headers_mut().insert(name, value);
         }
+    }
+    if seat.is_some_and(|seat| seat.is_wanted()) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
@@ -278,6 +267,20 @@ mod tests {
         let (status, kind, body) = ask(&Health::default(), "GET", "/metrics").await;
         assert_eq!((status, kind.as_str()), (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8"));
         assert!(body.contains("sessions 2\n"), "{body}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn answers_on_the_control_socket_carry_the_same_headers() {
+        let about = About { version: "0", dtls: "127.0.0.1:5684".into() };
+        let router = control_router(about, Health::default(), Arc::new(Vec::new), api());
+        for path in ["/health/live", "/api/v1/me", "/nothing"] {
+            let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            for (name, value) in SECURITY_HEADERS {
+                assert_eq!(response.headers().get(&name), Some(&value), "{path}");
+            }
+            assert!(response.headers().contains_key("x-request-id"), "{path}");
+        }
     }
 
     #[tokio::test]

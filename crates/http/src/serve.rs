@@ -1,8 +1,9 @@
 //! Accepts connections and answers them until told to stop.
 
-use std::{future::Future, net::IpAddr, time::Duration};
+use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::Router;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -12,9 +13,9 @@ use tokio::{
 };
 
 use crate::{
-    connection::converse,
+    connection::{SILENCE_MAX, converse},
     gate::Peer,
-    places::{Places, PlacesMax},
+    places::{Places, PlacesMax, Source},
 };
 
 /// How long an answer on TCP may take; after that it is 503.
@@ -42,12 +43,36 @@ impl Listener for TcpListener {
     type Io = TcpStream;
 
     async fn accept(&mut self) -> TcpStream {
-        axum::serve::Listener::accept(self).await.0
+        let (stream, _) = axum::serve::Listener::accept(self).await;
+        // Ignored: a peer that has vanished keeps its place for longer then.
+        let _ = notice_silence(&stream);
+        stream
     }
 
     fn peer(stream: &TcpStream) -> Option<IpAddr> {
         stream.peer_addr().ok().map(|address| address.ip())
     }
+}
+
+/// A listener that only a proxy reaches: the address of a peer says nothing.
+#[derive(Debug)]
+pub struct Proxied(pub TcpListener);
+
+impl Listener for Proxied {
+    type Io = TcpStream;
+
+    async fn accept(&mut self) -> TcpStream {
+        Listener::accept(&mut self.0).await
+    }
+}
+
+/// Has the connection end where its peer has vanished without a word: what is sent to it is acknowledged
+/// within [`SILENCE_MAX`], and where nothing is sent, the system asks it.
+fn notice_silence(stream: &TcpStream) -> std::io::Result<()> {
+    let socket = SockRef::from(stream);
+    let keepalive = TcpKeepalive::new().with_time(SILENCE_MAX / 2).with_interval(SILENCE_MAX / 6);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(SILENCE_MAX))
 }
 
 /// Serves `router` on `listener`, with at most `max` connections at a time, until `stop` completes; then
@@ -63,20 +88,23 @@ pub async fn serve<L: Listener>(
     let mut connections = JoinSet::new();
     tokio::pin!(stop);
     loop {
-        // First the connection: only for one that is there has another to leave.
-        let next = async {
-            let stream = listener.accept().await;
-            (stream, places.enter().await)
-        };
-        let (stream, place) = tokio::select! {
-            next = next => next,
+        let stream = tokio::select! {
+            stream = listener.accept() => stream,
             () = &mut stop => break,
         };
         while connections.try_join_next().is_some() {}
-        let (router, stopping) = (router.clone(), stopping.clone());
+        let peer = L::peer(&stream);
+        let source = peer.map(Source::of);
+        // Nobody waits behind those who find no place: they wait beside each other, or are closed.
+        let Some(queued) = places.queue(source) else { continue };
+        let (router, places, mut stopping) = (router.clone(), Arc::clone(&places), stopping.clone());
         connections.spawn(async move {
-            let peer = L::peer(&stream).map(Peer);
-            converse(stream, router, (&place, peer), stopping).await;
+            let place = tokio::select! {
+                place = places.enter(source) => place,
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+            };
+            drop(queued);
+            converse(stream, router, (&place, peer.map(Peer)), stopping).await;
         });
     }
     // New connections are refused from here on.
@@ -85,4 +113,19 @@ pub async fn serve<L: Listener>(
     let _ = stopped.send(true);
     let ended = async { while connections.join_next().await.is_some() {} };
     let _ = timeout(DRAIN_TIME_MAX, ended).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_has_vanished_is_noticed_by_the_system() {
+        let mut listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
+        let client = TcpStream::connect(listener.local_addr().expect("it has one"));
+        let (stream, _client) = tokio::join!(Listener::accept(&mut listener), client);
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().expect("it says"));
+        assert_eq!(socket.tcp_user_timeout().expect("it says"), Some(SILENCE_MAX));
+    }
 }

@@ -19,7 +19,11 @@ use narrowgate_platform::{
     rules::rate::Seldom,
     service::Operator,
 };
-use tokio::sync::broadcast;
+use tokio::{
+    runtime::Handle,
+    sync::{OnceCell, broadcast},
+    task::spawn_blocking,
+};
 
 /// Events kept for the slowest listener; older ones are missed and counted.
 pub(crate) const EVENTS_KEPT: usize = 4096;
@@ -30,9 +34,19 @@ const BYTES_KEPT: usize = 16 << 20;
 /// While the store cannot say whose events these are, a line of the log comes this often.
 const ERRORS_EVERY: Duration = Duration::from_secs(1);
 
-/// Its place in the order of commits if it was committed, what happened, and the device if its keys are still
-/// to be looked up.
-type Published = (Option<Position>, Arc<Happening>, Option<DeviceId>);
+/// What was published.
+#[derive(Debug, Clone)]
+struct Published {
+    /// Its place in the order of commits if it was committed.
+    position: Option<Position>,
+    /// What happened.
+    happening: Arc<Happening>,
+    /// The device, if its keys are still to be looked up.
+    device: Option<DeviceId>,
+    /// The same with the keys, once the first follower has looked them up for all; `None` within: the device
+    /// is not there any more.
+    named: Arc<OnceCell<Option<Arc<Happening>>>>,
+}
 
 /// What was published, until it is given up for its bytes.
 type Slot = Arc<Mutex<Option<Published>>>;
@@ -102,7 +116,8 @@ impl Feed {
     pub(crate) fn publish(&self, position: Option<Position>, happening: Happening, device: Option<DeviceId>) {
         if self.has_subscribers() {
             let bytes = bytes_of(&happening);
-            let slot = Arc::new(Mutex::new(Some((position, Arc::new(happening), device))));
+            let (happening, named) = (Arc::new(happening), Arc::default());
+            let slot = Arc::new(Mutex::new(Some(Published { position, happening, device, named })));
             // Sent under the lock, so that what is given up is what was sent first.
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             kept.add(&slot, bytes);
@@ -152,23 +167,28 @@ pub(crate) enum Next {
 }
 
 impl Subscription {
-    /// Waits for the next event, with the keys of its device. The listener looks them up, so that listeners
-    /// cost the gateway nothing and do not change the order. Events of devices deleted since are left out; if
-    /// the store cannot find the keys, the event comes without them.
+    /// Waits for the next event, with the keys of its device. The first listener looks them up for all, so
+    /// that listeners cost the gateway nothing and do not change the order; and on a thread of its own, since
+    /// the store may let it wait. Events of devices deleted since are left out; if the store cannot find the
+    /// keys, the event comes without them.
     pub(crate) async fn next_named(&mut self, operator: &Operator) -> Next {
         loop {
-            let (position, event, device) = match self.receive().await {
+            let Published { position, happening, device, named: known } = match self.receive().await {
                 Ok(Received::Published(published)) => published,
                 Ok(Received::Ended) => return Next::Ended,
                 Err(missed) => return Next::Missed(missed),
             };
-            let Some(device) = device else { return Next::Event(position, event) };
-            let name = operator.device_name(device).await;
-            if let Err(error) = &name {
-                self.note_unnamed(error, &event);
-            }
-            if let Some(event) = named(event, name) {
-                return Next::Event(position, event);
+            let Some(device) = device else { return Next::Event(position, happening) };
+            let errors = &self.errors;
+            let with_keys = known.get_or_init(|| async {
+                let name = look_up(operator.clone(), device).await;
+                if let Err(error) = &name {
+                    note_unnamed(errors, error, &happening);
+                }
+                named(Arc::clone(&happening), name)
+            });
+            if let Some(event) = with_keys.await {
+                return Next::Event(position, Arc::clone(event));
             }
         }
     }
@@ -205,14 +225,21 @@ impl Subscription {
         self.after_missed = Some(received);
         Err(missed)
     }
+}
 
-    /// One line in [`ERRORS_EVERY`], however many events and followers there are.
-    fn note_unnamed(&self, error: &impl fmt::Display, event: &Happening) {
-        if let Some(left_out) = permit(&self.errors, Instant::now()) {
-            let event = event.name();
-            tracing::warn!(%error, event, left_out, "the store cannot say whose event this is");
-        }
+/// One line in [`ERRORS_EVERY`], however many events and followers there are.
+fn note_unnamed(errors: &Errors, error: &impl fmt::Display, event: &Happening) {
+    if let Some(left_out) = permit(errors, Instant::now()) {
+        let event = event.name();
+        tracing::warn!(%error, event, left_out, "the store cannot say whose event this is");
     }
+}
+
+/// The keys of a device, read where it keeps nobody else waiting.
+async fn look_up(operator: Operator, device: DeviceId) -> Result<Option<DeviceName>, String> {
+    let read = async move { operator.device_name(device).await.map_err(|problem| problem.to_string()) };
+    let read = spawn_blocking(move || Handle::current().block_on(read)).await;
+    read.unwrap_or_else(|error| Err(error.to_string()))
 }
 
 /// How many lines were left out since the last one, where another may be written now.
@@ -234,7 +261,11 @@ fn named(
 
 #[cfg(test)]
 mod tests {
-    use narrowgate_api::happening::{Presence, Report};
+    use narrowgate_api::{
+        device::{NamedDevice, NewDeviceRequest},
+        happening::{Presence, Report},
+        product::NewProduct,
+    };
     use narrowgate_platform::{ids::UnixMillis, memory::MemoryStore, ports::NobodyConnected};
     use serde_json::value::RawValue;
 
@@ -273,6 +304,35 @@ mod tests {
         assert_eq!(lines(0), [0]);
         assert!((1..1000).all(|ms| lines(ms).is_empty()));
         assert_eq!(lines(1000), [1999], "the number of those that were left out");
+    }
+
+    #[tokio::test]
+    async fn the_keys_of_an_event_are_looked_up_once_for_all_followers() {
+        let (feed, operator) = (Feed::new(), operator());
+        let product =
+            NewProduct { name: "n".into(), product_key: Some("pk".into()), ..NewProduct::default() };
+        operator.create_product(product).await.expect("it is new");
+        let device = NewDeviceRequest { device_key: Some("dk".into()), ..NewDeviceRequest::default() };
+        operator.create_device("pk", device).await.expect("it is new");
+        let name = NamedDevice::by_keys("pk", "dk");
+        let id = operator.resolve(&name).await.expect("it is there").id;
+        let (mut first, mut second) = (feed.subscribe(), feed.subscribe());
+        feed.publish(None, offline(1), Some(id));
+        let keys = |next| match next {
+            Next::Event(_, event) => event.device().map(|name| name.device_key.clone()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(keys(first.next_named(&operator).await).as_deref(), Some("dk"));
+        // Nobody asks the store again.
+        operator.delete_device(&name).await.expect("it is there");
+        assert_eq!(keys(second.next_named(&operator).await).as_deref(), Some("dk"));
+        feed.publish(None, offline(2), Some(id));
+        feed.publish(None, offline(3), None);
+        for follower in [&mut first, &mut second] {
+            // Those of a device that is not there do not come.
+            assert!(matches!(follower.next_named(&operator).await, Next::Event(_, event)
+                if matches!(&*event, Happening::Offline(told) if told.time == UnixMillis(3))));
+        }
     }
 
     #[tokio::test]

@@ -40,7 +40,7 @@ impl Uploads {
             has_room(folder, upload, file.len())?;
             return Ok(file.len());
         }
-        make_way(folder)?;
+        make_way(folder, upload)?;
         has_room(folder, upload, 0)?;
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         made.map(|_| 0).map_err(|error| refused(folder, &path, "cannot be made", &error))
@@ -108,13 +108,18 @@ fn complete(folder: &Folder, upload: &Upload, id: ImageId) -> Result<PieceTaken,
 }
 
 /// Whether one more upload may begin: those that nobody continued for too long go first. Where there are too
-/// many still, the one that was left alone for the longest time goes, if that is long enough.
-fn make_way(folder: &Folder) -> Result<(), StoreError> {
+/// many still, the one that was left alone for the longest time goes, if that is long enough, or if it is of
+/// an organisation unit that has more than half of all, and the new one is of another.
+fn make_way(folder: &Folder, upload: &Upload) -> Result<(), StoreError> {
     folder.sweep(|_| false)?;
     let mut parts: Vec<(Duration, PathBuf)> =
         folder.parts()?.into_iter().map(|path| (age_of(&path), path)).collect();
     parts.sort();
     while parts.len() >= PARTS_MAX {
+        if let Some(place) = oldest_of_crowd(&parts, &unit_of(&upload.ou)) {
+            remove(&parts.remove(place).1)?;
+            continue;
+        }
         match parts.pop() {
             Some((age, path)) if age > PART_AGE_MIN => remove(&path)?,
             oldest => {
@@ -129,6 +134,16 @@ fn make_way(folder: &Folder) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// The oldest upload of a unit that has more than half of all, if that is another than this one. The oldest
+/// come last.
+fn oldest_of_crowd(parts: &[(Duration, PathBuf)], unit: &str) -> Option<usize> {
+    let end_of = |path: &PathBuf| Some(path.file_stem()?.to_str()?.rsplit_once('-')?.1.to_owned());
+    let units: Vec<Option<String>> = parts.iter().map(|(_, path)| end_of(path)).collect();
+    let is_crowd = |one: &&Option<String>| units.iter().filter(|other| other == one).count() > PARTS_MAX / 2;
+    let crowd = units.iter().find(is_crowd).filter(|crowd| crowd.as_deref() != Some(unit))?;
+    units.iter().rposition(|one| one == crowd)
 }
 
 /// Whether the rest of an image finds room beside what the store needs.
@@ -166,11 +181,17 @@ fn append(folder: &Folder, path: &Path, had: u64, bytes: &[u8]) -> Result<(), St
     })
 }
 
-/// The same for the same upload, and another one for any other; it begins as that of its product.
+/// The same for the same upload, and another one for any other; it begins as that of its product, and ends
+/// as that of its unit.
 fn name_of(upload: &Upload) -> String {
-    let Upload { product_key, version, size, sha256 } = upload;
+    let Upload { ou, product_key, version, size, sha256 } = upload;
     let sum = sum_of_parts(&[product_key.as_bytes(), version.as_bytes(), &size.to_be_bytes(), &sha256.0]);
-    format!("{}-{}", product_of(product_key), hex::encode(&sum[..16]))
+    format!("{}-{}-{}", product_of(product_key), hex::encode(&sum[..16]), unit_of(ou))
+}
+
+/// How the uploads of a unit end.
+fn unit_of(ou: &str) -> String {
+    hex::encode(&sum_of_parts(&[ou.as_bytes()])[..8])
 }
 
 /// How the uploads of a product begin.

@@ -5,7 +5,7 @@ use narrowgate_api::{
     access::{Me, NewToken, NewUnit, TokenCreated, TokenView, UnitView},
     page::Page,
 };
-use narrowgate_platform::model::access::Needs;
+use narrowgate_platform::model::access::{Caller, Needs};
 
 use super::{
     asked::{Asked, Routes},
@@ -47,9 +47,23 @@ async fn create_token(
     Asked(api): Asked,
     Body(new): Body<NewToken>,
 ) -> Result<Created<Secretive<TokenCreated>>, Refused> {
-    Ok(Status(Secretive(api.operator.create_token(new).await?)))
+    let created: TokenCreated = api.operator.create_token(new).await?;
+    let TokenView { name: token, role, ou, .. } = &created.view;
+    let (by, ou) = (author(api.operator.caller()), ou.as_deref().unwrap_or("all"));
+    tracing::info!(token, ?role, ou, by, "a token was made");
+    Ok(Status(Secretive(created)))
 }
 
 async fn revoke_token(Asked(api): Asked, Part(name): Part) -> Result<Json<Option<TokenView>>, Refused> {
-    Ok(Json(api.operator.revoke_token(&name).await?))
+    let revoked = api.operator.revoke_token(&name).await?;
+    tracing::info!(token = name, by = author(api.operator.caller()), "a token was revoked");
+    Ok(Json(revoked))
+}
+
+/// Who does it, for the log.
+fn author(caller: &Caller) -> &str {
+    match caller {
+        Caller::Owner => "the owner",
+        Caller::Token { name, .. } | Caller::User { name, .. } => name,
+    }
 }

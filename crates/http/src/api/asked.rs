@@ -79,8 +79,8 @@ impl FromRequestParts<Door> for Asked {
     }
 }
 
-/// Whether the caller's token or session is still what it was, for answers that go on for long.
-pub(super) struct Standing {
+/// Whether the caller's token or session is still what it was, for what goes on for long.
+pub(crate) struct Standing {
     operator: Operator,
     asker: Asker,
 }
@@ -97,14 +97,27 @@ impl Standing {
         self.asker.credential.map(|credential| credential.hash().0)
     }
 
-    /// Whether it is. Where the store cannot say, it is not.
-    pub(super) async fn holds(&self) -> bool {
+    /// That of somebody who was let in.
+    pub(crate) fn new(operator: Operator, asker: Asker) -> Self {
+        Self { operator, asker }
+    }
+
+    /// Whether it is.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub(crate) async fn look(&self) -> Result<bool, Problem> {
         let holder = match self.asker.credential {
-            None => return true,
+            None => return Ok(true),
             Some(Credential::Token(hash)) => self.operator.holder(hash).await,
             Some(Credential::Session(hash)) => self.operator.session_holder(hash).await,
         };
-        matches!(holder, Ok(Some(caller)) if caller == self.asker.caller)
+        Ok(holder?.is_some_and(|caller| caller == self.asker.caller))
+    }
+
+    /// Whether it is. Where the store cannot say, it is not.
+    pub(super) async fn holds(&self) -> bool {
+        self.look().await.unwrap_or(false)
     }
 }
 
@@ -113,7 +126,7 @@ impl FromRequestParts<Door> for Standing {
 
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Refused> {
         let asker = parts.extensions.get::<Asker>().ok_or_else(nobody)?.clone();
-        Ok(Self { operator: door.0.operator.clone(), asker })
+        Ok(Self::new(door.0.operator.clone(), asker))
     }
 }
 
@@ -132,7 +145,6 @@ pub(super) trait Described<T>: Handler<T, Door> + Taking<T> + Answering<T> {}
 impl<T, H: Handler<T, Door> + Taking<T> + Answering<T>> Described<T> for H {}
 
 /// A route as it was added.
-#[cfg_attr(not(test), expect(dead_code, reason = "tests read it: what each route takes"))]
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     /// Its method.
@@ -140,6 +152,7 @@ pub(crate) struct Row {
     /// Its path, with the names of its parts in braces.
     pub(crate) path: String,
     /// The act after the colon, of those that have some.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests read it"))]
     pub(crate) act: Option<&'static str>,
     /// What it takes of its caller.
     pub(crate) needs: Needs,
@@ -223,7 +236,6 @@ impl Routes {
     }
 
     /// All of them as a list.
-    #[cfg(test)]
     pub(super) fn rows(self) -> Vec<Row> {
         self.rows
     }

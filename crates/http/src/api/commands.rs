@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{
-    Extension, Json,
+    Json,
     http::{StatusCode, Uri},
 };
 use narrowgate_api::{
@@ -19,18 +19,19 @@ use tokio::time::{Instant, sleep};
 use super::{
     Api,
     asked::{Acts, Asked, Routes},
+    conditions::{Tagged, tagged},
     described::{Answers as _, Created, Either, Status},
     extract::{Body, Named, Part, Query, given},
 };
-use crate::{places::Seat, problem::Refused};
+use crate::{problem::Refused, shares::Full, work::Attended};
 
 /// How often somebody who waits looks whether the command has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 const ACTS: Acts = &[("cancel", Needs::Operate, <Json<CommandView>>::answers)];
 
-/// The answer of the device, or the command, which goes on.
-type Awaited = Either<Json<CommandAnswer>, Status<504, Json<CommandView>>>;
+/// The answer of the device, or the command, which goes on: as it was sent, where it could not be read since.
+type Awaited = Either<Json<CommandAnswer>, Status<504, Either<Json<CommandView>, Json<CommandCreated>>>>;
 
 pub(super) fn routes() -> Routes {
     let mut routes = Routes::default();
@@ -48,47 +49,63 @@ pub(super) fn routes() -> Routes {
 
 async fn send(
     Asked(api): Asked,
-    seat: Option<Extension<Seat>>,
+    peer: Attended,
     Named(name): Named,
     Body(new): Body<NewCommand>,
 ) -> Result<Either<Created<Json<CommandCreated>>, Awaited>, Refused> {
     let wait = new.wait;
     // Before anything is sent: who may not wait is to send it again. A request that came by no connection
     // keeps nobody out.
-    let seat = seat.filter(|_| wait.is_some());
-    let _waiting = seat.map(|Extension(seat)| seat.wait()).transpose().map_err(too_many)?;
+    let seat = peer.seat.as_ref().filter(|_| wait.is_some());
+    let _waiting = seat.map(|seat| seat.wait(&peer.holder)).transpose().map_err(too_many)?;
     let created: CommandCreated = api.operator.send_command(&name, new).await?;
     match wait {
         None => Ok(Either::One(Status(Json(created)))),
         Some(seconds) => {
             let wait = Duration::from_secs(seconds.into());
-            Ok(Either::Other(answer(&api, &name, &created.id, wait).await?))
+            Ok(Either::Other(answer(&api, &name, created, wait, &peer).await))
         }
     }
 }
 
-fn too_many(waiting: usize) -> Refused {
+fn too_many(full: Full) -> Refused {
+    let who = match full {
+        Full::All(max) => format!("{max} requests wait for the answers of devices already, as many as may"),
+        Full::Token(max) => format!("{max} requests of this token wait for devices already, as many as may"),
+        Full::Unit(max) => {
+            format!("{max} requests of this organisation unit wait for devices already, as many as may")
+        }
+    };
     Refused(Problem {
-        detail: Some(format!(
-            "{waiting} requests wait for the answers of devices already, as many as may; nothing was sent"
-        )),
+        detail: Some(format!("{who}; nothing was sent")),
         hint: Some("try again later, or leave wait out and ask for the command by its id".to_owned()),
         ..Problem::new(StatusCode::TOO_MANY_REQUESTS.as_u16(), Code::Busy, "cannot wait for the device")
     })
 }
 
 /// Waits for the end of a command: 200 with the answer, or 504 with the command, which goes on; also where
-/// the server stops.
-async fn answer(api: &Api, name: &NamedDevice, id: &str, wait: Duration) -> Result<Awaited, Refused> {
+/// the server stops or the peer leaves. It was sent: where it cannot be read now, that is no answer.
+async fn answer(
+    api: &Api,
+    name: &NamedDevice,
+    created: CommandCreated,
+    wait: Duration,
+    peer: &Attended,
+) -> Awaited {
     let until = Instant::now() + wait;
     let is_stopping = || api.events.as_ref().is_some_and(|events| *events.stopping.borrow());
+    let mut last = None;
     loop {
-        let command = api.operator.show_command(name, id).await?;
-        if command.state.has_ended() {
-            return Ok(Either::One(Json(CommandAnswer::from(command))));
+        match api.operator.show_command(name, &created.id).await {
+            Ok(command) if command.state.has_ended() => {
+                return Either::One(Json(CommandAnswer::from(command)));
+            }
+            Ok(command) => last = Some(command),
+            Err(problem) => tracing::debug!(%problem, "a command that somebody waits for cannot be read"),
         }
-        if Instant::now() >= until || is_stopping() {
-            return Ok(Either::Other(Status(Json(command))));
+        if Instant::now() >= until || is_stopping() || peer.has_left() {
+            let last = last.map(|command| Either::One(Json(command)));
+            return Either::Other(Status(last.unwrap_or(Either::Other(Json(created)))));
         }
         sleep(LOOK_EVERY).await;
     }
@@ -102,8 +119,8 @@ async fn list(
     Ok(Json(api.operator.list_commands(&name, &paging).await?))
 }
 
-async fn show(Asked(api): Asked, Named(name): Named, Part(id): Part) -> Result<Json<CommandView>, Refused> {
-    Ok(Json(api.operator.show_command(&name, &id).await?))
+async fn show(Asked(api): Asked, Named(name): Named, Part(id): Part) -> Result<Tagged<CommandView>, Refused> {
+    Ok(tagged(api.operator.show_command(&name, &id).await?))
 }
 
 async fn cancel_all(Asked(api): Asked, Named(name): Named) -> Result<Json<CommandsCancelled>, Refused> {

@@ -2,7 +2,7 @@
 //! it. A handler that takes or answers something whose form is not known here does not compile as a route.
 
 use axum::{
-    Extension, Json,
+    Json,
     http::{HeaderName, Method, StatusCode, Uri},
     response::{IntoResponse, Response, Sse},
 };
@@ -13,7 +13,7 @@ use super::{
     asked::{Asked, Standing},
     extract::{Body, Document, Matching, Named, Octets, Part, Product, Query},
 };
-use crate::{places::Seat, problem::Refused, secret::Secretive};
+use crate::{problem::Refused, secret::Secretive, work::Attended};
 
 /// Makes the schema of a type.
 pub(crate) type Shape = fn(&mut SchemaGenerator) -> Schema;
@@ -67,7 +67,7 @@ impl Takes for Asked {}
 impl Takes for Standing {}
 impl Takes for Method {}
 impl Takes for Uri {}
-impl Takes for Option<Extension<Seat>> {}
+impl Takes for Attended {}
 impl Takes for Named {}
 impl Takes for Product {}
 impl Takes for Part {}

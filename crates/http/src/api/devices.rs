@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    http::{StatusCode, Uri},
+    http::{StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
 use narrowgate_api::{
@@ -18,9 +18,10 @@ use narrowgate_platform::model::access::Needs;
 
 use super::{
     asked::{Acts, Asked, Routes},
+    conditions::{Tagged, alone, permit, tag_of_device},
     described::{Answers as _, Either, Listed, Status},
     export::{Accepted, DEVICES, Pages, stream_lines},
-    extract::{Body, Named, Query, given},
+    extract::{Body, Matching, Named, Query, given},
 };
 use crate::{problem::Refused, secret::Secretive};
 
@@ -66,20 +67,29 @@ async fn show(
     Asked(api): Asked,
     Named(name): Named,
     Query(DeviceQuery { damaged }): Query<DeviceQuery>,
-) -> Result<Either<Json<DeviceShown>, Json<DeviceRow>>, Refused> {
+) -> Result<Either<Tagged<DeviceShown>, Json<DeviceRow>>, Refused> {
     Ok(if damaged {
         Either::Other(Json(api.operator.find_device(&name).await?))
     } else {
-        Either::One(Json(api.operator.show_device(&name).await?))
+        let shown = api.operator.show_device(&name).await?;
+        Either::One(([(header::ETAG, tag_of_device(&shown.device))], Json(shown)))
     })
 }
 
 async fn rename(
     Asked(api): Asked,
     Named(name): Named,
+    Matching(if_match): Matching,
     Body(patch): Body<DevicePatch>,
-) -> Result<Json<DeviceView>, Refused> {
-    Ok(Json(api.operator.rename_device(&name, patch).await?))
+) -> Result<Tagged<DeviceView>, Refused> {
+    // By whichever of its names it was meant; what is not there is told below.
+    let found = api.operator.resolve(&name).await;
+    let key = found.map_or_else(|_| name.device.clone(), |device| device.id.0.to_string());
+    let _alone = alone(&key).await;
+    let tag = async { api.operator.show_device(&name).await.map(|shown| tag_of_device(&shown.device)) };
+    permit(if_match, "the device", tag).await?;
+    let renamed = api.operator.rename_device(&name, patch).await?;
+    Ok(([(header::ETAG, tag_of_device(&renamed))], Json(renamed)))
 }
 
 /// It is done, or is to be asked for again.

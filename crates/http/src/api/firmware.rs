@@ -17,6 +17,7 @@ use narrowgate_platform::model::access::Needs;
 
 use super::{
     asked::{Acts, Asked, Routes},
+    conditions::{Tagged, tagged},
     described::{Answers as _, Created, Status},
     extract::{Body, Octets, Part, Query, given},
 };
@@ -60,8 +61,8 @@ async fn take(
     Ok(Json(api.operator.take_image_piece(piece, bytes.into()).await?))
 }
 
-async fn show(Asked(api): Asked, Part(image): Part) -> Result<Json<ImageView>, Refused> {
-    Ok(Json(api.operator.show_image(&image).await?))
+async fn show(Asked(api): Asked, Part(image): Part) -> Result<Tagged<ImageView>, Refused> {
+    Ok(tagged(api.operator.show_image(&image).await?))
 }
 
 async fn delete(Asked(api): Asked, Part(image): Part) -> Result<Json<ImageView>, Refused> {
@@ -75,8 +76,8 @@ async fn offer(
     Ok(Status(Json(api.operator.offer_image(new).await?)))
 }
 
-async fn rollout(Asked(api): Asked, Part(image): Part) -> Result<Json<RolloutView>, Refused> {
-    Ok(Json(api.operator.show_rollout(&image).await?))
+async fn rollout(Asked(api): Asked, Part(image): Part) -> Result<Tagged<RolloutView>, Refused> {
+    Ok(tagged(api.operator.show_rollout(&image).await?))
 }
 
 /// `POST …/rollouts/{imageId}:pause` and `:resume`.

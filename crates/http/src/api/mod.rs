@@ -9,6 +9,7 @@ mod access;
 mod asked;
 mod backup;
 mod commands;
+mod conditions;
 mod described;
 mod devices;
 pub(crate) mod events;
@@ -36,17 +37,17 @@ use axum::{
 use narrowgate_api::fleet::Host;
 use narrowgate_platform::service::Operator;
 
-use self::{asked::Routes, events::EventsSource};
 #[cfg(test)]
+pub(crate) use self::described::{Answer, Shape};
+use self::{asked::Routes, events::EventsSource};
 pub(crate) use self::{
-    asked::Row,
-    described::{Answer, Shape},
-};
-pub(crate) use self::{
-    asked::{Asker, Credential},
+    asked::{Asker, Credential, Row, Standing},
     imports::reads_its_body,
 };
-use crate::routes::{BODY_BYTES_MAX, method_not_allowed, not_found};
+use crate::{
+    routes::{method_not_allowed, not_found},
+    work::BODY_BYTES_MAX,
+};
 
 /// Both paths of a device.
 const DEVICE_PATHS: [&str; 2] = ["/api/v1/products/{product}/devices/{device}", "/api/v1/devices/{device}"];
@@ -101,7 +102,6 @@ fn groups() -> Routes {
 }
 
 /// Every route with what it takes of its caller.
-#[cfg(test)]
 pub(crate) fn rows() -> Vec<asked::Row> {
     groups().rows()
 }

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderName, header::ETAG, request::Parts},
+    http::{HeaderMap, header::ETAG, request::Parts},
 };
 use narrowgate_api::{
     model::{IfMatch, ModelVersionRow, ModelVersionView, PresentModel},
@@ -14,13 +14,14 @@ use serde_json::value::RawValue;
 
 use super::{
     asked::{Asked, Routes},
+    conditions::{Tagged, tagged},
     described::{Sketch, Takes},
     extract::{Document, Part, Product, Tags, if_match, malformed},
 };
 use crate::problem::Refused;
 
 /// The document, with its version as its entity tag.
-type Tagged = ([(HeaderName, String); 1], Json<Box<RawValue>>);
+type Present = Tagged<Box<RawValue>>;
 
 pub(super) fn routes() -> Routes {
     Routes::default()
@@ -30,7 +31,7 @@ pub(super) fn routes() -> Routes {
         .get("/api/v1/products/{product}/model/versions/{version}", Needs::Read, version)
 }
 
-async fn show(Asked(api): Asked, Product(product_key): Product) -> Result<Tagged, Refused> {
+async fn show(Asked(api): Asked, Product(product_key): Product) -> Result<Present, Refused> {
     Ok(answer(api.operator.show_model(&product_key).await?))
 }
 
@@ -39,7 +40,7 @@ async fn put(
     Product(product_key): Product,
     Condition(if_match): Condition,
     Document(model): Document,
-) -> Result<Tagged, Refused> {
+) -> Result<Present, Refused> {
     Ok(answer(api.operator.put_model(&product_key, &model, if_match).await?))
 }
 
@@ -54,11 +55,11 @@ async fn version(
     Asked(api): Asked,
     Product(product_key): Product,
     Part(version): Part,
-) -> Result<Json<ModelVersionView>, Refused> {
-    Ok(Json(api.operator.show_model_version(&product_key, &version).await?))
+) -> Result<Tagged<ModelVersionView>, Refused> {
+    Ok(tagged(api.operator.show_model_version(&product_key, &version).await?))
 }
 
-fn answer(PresentModel { version, model }: PresentModel) -> Tagged {
+fn answer(PresentModel { version, model }: PresentModel) -> Present {
     ([(ETAG, format!("\"{version}\""))], Json(model))
 }
 

@@ -10,12 +10,13 @@ use narrowgate_api::{
     },
     query::DeleteProduct,
 };
-use narrowgate_platform::model::access::Needs;
+use narrowgate_platform::{model::access::Needs, service::entity_tag};
 
 use super::{
     asked::{Asked, Routes},
+    conditions::{Tagged, alone, permit, tagged},
     described::{Created, Status},
-    extract::{Body, Product, Query},
+    extract::{Body, Matching, Product, Query},
 };
 use crate::{problem::Refused, secret::Secretive};
 
@@ -27,7 +28,7 @@ pub(super) fn routes() -> Routes {
         .patch("/api/v1/products/{product}", Needs::Administer, update)
         .delete("/api/v1/products/{product}", Needs::Administer, delete)
         .post("/api/v1/products/{product}/secret:rotate", Needs::Administer, rotate_secret)
-        .post("/api/v1/products/{product}/model:infer", Needs::Read, infer_model)
+        .post("/api/v1/products/{product}/model:infer", Needs::Operate, infer_model)
         .post("/api/v1/products/{product}/devices", Needs::Administer, create_device)
 }
 
@@ -42,16 +43,21 @@ async fn create(
     Ok(Status(Secretive(api.operator.create_product(new).await?)))
 }
 
-async fn show(Asked(api): Asked, Product(product_key): Product) -> Result<Json<ProductView>, Refused> {
-    Ok(Json(api.operator.show_product(&product_key).await?))
+async fn show(Asked(api): Asked, Product(product_key): Product) -> Result<Tagged<ProductView>, Refused> {
+    Ok(tagged(api.operator.show_product(&product_key).await?))
 }
 
 async fn update(
     Asked(api): Asked,
     Product(product_key): Product,
+    Matching(if_match): Matching,
     Body(patch): Body<ProductPatch>,
-) -> Result<Json<ProductView>, Refused> {
-    Ok(Json(api.operator.update_product(&product_key, patch).await?))
+) -> Result<Tagged<ProductView>, Refused> {
+    // Also without a condition: a product is written as a whole.
+    let _alone = alone(&product_key).await;
+    let tag = async { api.operator.show_product(&product_key).await.map(|shown| entity_tag(&shown)) };
+    permit(if_match, "the product", tag).await?;
+    Ok(tagged(api.operator.update_product(&product_key, patch).await?))
 }
 
 async fn delete(
@@ -65,8 +71,8 @@ async fn delete(
 async fn rotate_secret(
     Asked(api): Asked,
     Product(product_key): Product,
-) -> Result<Json<ProductSecretRotated>, Refused> {
-    Ok(Json(api.operator.rotate_product_secret(&product_key).await?))
+) -> Result<Secretive<ProductSecretRotated>, Refused> {
+    Ok(Secretive(api.operator.rotate_product_secret(&product_key).await?))
 }
 
 async fn infer_model(Asked(api): Asked, Product(product_key): Product) -> Result<Json<ModelDraft>, Refused> {

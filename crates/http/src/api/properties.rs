@@ -1,28 +1,25 @@
 //! Attributes and tags of a device, with entity tags: who changes what he has read says so by If-Match
 //! (RFC 9110, section 13.1.1), and changes nothing that somebody else has changed since.
 
-use axum::{
-    Json,
-    http::{HeaderName, header},
-};
 use narrowgate_api::{
     device::NamedDevice,
     properties::{PropertiesPatch, PropertiesView},
 };
 use narrowgate_platform::{
     model::{access::Needs, property::PropertyKind},
-    service::{Others, PropertiesEdit, entity_tag},
+    service::{Others, PropertiesEdit},
 };
 
 use super::{
     Api,
     asked::{Asked, Routes},
+    conditions::{Tagged, tagged},
     extract::{Body, Matching, Named},
 };
 use crate::problem::Refused;
 
 /// All of them, with their entity tag.
-type Tagged = ([(HeaderName, String); 1], Json<PropertiesView>);
+type All = Tagged<PropertiesView>;
 
 pub(super) fn routes() -> Routes {
     let mut routes = Routes::default();
@@ -35,7 +32,7 @@ pub(super) fn routes() -> Routes {
 }
 
 fn shown_and_edited(routes: Routes, path: &str, kind: PropertyKind) -> Routes {
-    let show = async move |Asked(api): Asked, Named(name): Named| -> Result<Tagged, Refused> {
+    let show = async move |Asked(api): Asked, Named(name): Named| -> Result<All, Refused> {
         Ok(tagged(api.operator.show_properties(&name, kind).await?))
     };
     let patch = async move |Asked(api): Asked,
@@ -52,16 +49,12 @@ async fn replace_tags(
     Named(name): Named,
     Matching(if_match): Matching,
     Body(PropertiesView(tags)): Body<PropertiesView>,
-) -> Result<Tagged, Refused> {
+) -> Result<All, Refused> {
     let patch = PropertiesPatch(tags.into_iter().map(|(key, value)| (key, Some(value))).collect());
     let edit_all = PropertiesEdit { kind: PropertyKind::Tag, patch, others: Others::Go, if_match };
     edit(&api, &name, edit_all).await
 }
 
-async fn edit(api: &Api, name: &NamedDevice, edit: PropertiesEdit) -> Result<Tagged, Refused> {
+async fn edit(api: &Api, name: &NamedDevice, edit: PropertiesEdit) -> Result<All, Refused> {
     Ok(tagged(api.operator.edit_properties(name, edit).await?))
-}
-
-fn tagged(all: PropertiesView) -> Tagged {
-    ([(header::ETAG, entity_tag(&all))], Json(all))
 }

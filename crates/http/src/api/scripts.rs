@@ -8,11 +8,12 @@ use narrowgate_api::{
         ScriptView, Tried, TryScript,
     },
 };
-use narrowgate_platform::model::access::Needs;
+use narrowgate_platform::{model::access::Needs, service::entity_tag};
 
 use super::{
     asked::{Asked, Routes},
-    extract::{Body, Part, Product},
+    conditions::{Tagged, alone, permit, tagged},
+    extract::{Body, Matching, Part, Product},
 };
 use crate::problem::Refused;
 
@@ -27,16 +28,20 @@ pub(super) fn routes() -> Routes {
         .get("/api/v1/products/{product}/script/versions/{version}", Needs::Read, version)
 }
 
-async fn show(Asked(api): Asked, Product(product_key): Product) -> Result<Json<ScriptView>, Refused> {
-    Ok(Json(api.operator.show_script(&product_key).await?))
+async fn show(Asked(api): Asked, Product(product_key): Product) -> Result<Tagged<ScriptView>, Refused> {
+    Ok(tagged(api.operator.show_script(&product_key).await?))
 }
 
 async fn draft(
     Asked(api): Asked,
     Product(product_key): Product,
+    Matching(if_match): Matching,
     Body(new): Body<NewScript>,
-) -> Result<Json<ScriptView>, Refused> {
-    Ok(Json(api.operator.draft_script(&product_key, new).await?))
+) -> Result<Tagged<ScriptView>, Refused> {
+    let _alone = alone(&product_key).await;
+    let tag = async { api.operator.show_script(&product_key).await.map(|shown| entity_tag(&shown)) };
+    permit(if_match, "the script", tag).await?;
+    Ok(tagged(api.operator.draft_script(&product_key, new).await?))
 }
 
 async fn attempt(
@@ -52,6 +57,7 @@ async fn publish(
     Product(product_key): Product,
     Body(wanted): Body<PublishScript>,
 ) -> Result<Json<ScriptPublished>, Refused> {
+    let _alone = alone(&product_key).await;
     Ok(Json(api.operator.publish_script(&product_key, wanted).await?))
 }
 
@@ -60,6 +66,7 @@ async fn roll_back(
     Product(product_key): Product,
     Body(wanted): Body<RollBackScript>,
 ) -> Result<Json<ScriptPublished>, Refused> {
+    let _alone = alone(&product_key).await;
     Ok(Json(api.operator.roll_back_script(&product_key, wanted).await?))
 }
 
@@ -74,6 +81,6 @@ async fn version(
     Asked(api): Asked,
     Product(product_key): Product,
     Part(version): Part,
-) -> Result<Json<ScriptVersionView>, Refused> {
-    Ok(Json(api.operator.show_script_version(&product_key, &version).await?))
+) -> Result<Tagged<ScriptVersionView>, Refused> {
+    Ok(tagged(api.operator.show_script_version(&product_key, &version).await?))
 }

@@ -112,7 +112,7 @@ impl World {
     /// A device that has been online, reported and got a command; a model, a script, a rollout, a token and a
     /// user.
     /// The ids of the image and of the command.
-    pub(super) async fn furnish(&self) -> (String, String) {
+    pub(crate) async fn furnish(&self) -> (String, String) {
         let image = self.fill().await;
         self.token("ci", Role::Viewer, None).await;
         self.session("ann", Role::Viewer, None).await;

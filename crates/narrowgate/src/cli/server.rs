@@ -31,6 +31,9 @@ pub(crate) struct ServerArgs {
         )
     )]
     pub(crate) http: Option<String>,
+    /// Only a proxy with TLS reaches the port of HTTP.
+    #[arg(long, help = "Only a proxy with TLS reaches HTTP, which may then listen beyond this machine")]
+    pub(crate) http_behind_proxy: bool,
     /// Threads that serve devices [default: one per core]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) shards: Option<String>,

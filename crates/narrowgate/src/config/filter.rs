@@ -81,6 +81,8 @@ const MODULES: &[&str] = &[
     "narrowgate_gateway::raw",
     "narrowgate_gateway::refusals",
     "narrowgate_gateway::residence::presence",
+    "narrowgate_http::api::access",
+    "narrowgate_http::api::commands",
     "narrowgate_http::api::export",
     "narrowgate_http::request_id",
 ];

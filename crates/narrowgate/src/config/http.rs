@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use narrowgate_platform::{model::user::SessionTimes, rules::rate::Rate};
 
 use super::{
-    accept::{Address, OrOff, Time, Times},
+    accept::{Address, OrOff, Switch, Time, Times},
     key::{Key, Setting},
     values::Values,
 };
@@ -16,6 +16,13 @@ pub(crate) static LISTEN: Key<OrOff<Address>> = Key {
     default: "127.0.0.1:8080",
     accepts: OrOff(Address { examples: "127.0.0.1:8080, [::1]:8080 or off" }),
     help: "TCP address and port for the API, health and metrics; off: they are not served",
+};
+
+pub(super) static BEHIND_PROXY: Key<Switch> = Key {
+    name: "http.behind_proxy",
+    default: "false",
+    accepts: Switch,
+    help: "true: only a proxy with TLS reaches http.listen, which may then be beyond this machine",
 };
 
 static TOKEN_REQUESTS: Key<OrOff<Times>> = Key {
@@ -42,13 +49,16 @@ static SESSION_LIFETIME: Key<Time> = Key {
 };
 
 /// In the order in which they are shown.
-pub(super) static KEYS: &[&dyn Setting] = &[&LISTEN, &TOKEN_REQUESTS, &SESSION_IDLE, &SESSION_LIFETIME];
+pub(super) static KEYS: &[&dyn Setting] =
+    &[&LISTEN, &BEHIND_PROXY, &TOKEN_REQUESTS, &SESSION_IDLE, &SESSION_LIFETIME];
 
 /// Section `[http]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
     /// `None`: nothing is served.
     pub(crate) listen: Option<SocketAddr>,
+    /// Whether only a proxy reaches it.
+    pub(crate) behind_proxy: bool,
     /// Of one token or one user; `None`: any number.
     pub(crate) token_requests: Option<Rate>,
     /// How long sessions of users last.
@@ -64,6 +74,7 @@ impl Http {
             whole_ms: ms(values.read(&SESSION_LIFETIME)?),
         };
         let (listen, token_requests) = (values.read(&LISTEN)?, values.read(&TOKEN_REQUESTS)?);
-        Ok(Self { listen, token_requests, session_times })
+        let behind_proxy = values.read(&BEHIND_PROXY)?;
+        Ok(Self { listen, behind_proxy, token_requests, session_times })
     }
 }

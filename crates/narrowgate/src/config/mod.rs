@@ -90,11 +90,13 @@ impl Config {
                 if path.symlink_metadata().is_ok() { file::read(&path)? } else { Vec::new() }
             }
         };
-        let flags: [(&dyn Setting, _, _); 4] = [
+        let behind_proxy = server.http_behind_proxy.then(|| "true".to_owned());
+        let flags: [(&dyn Setting, _, _); 5] = [
             (&dtls::LISTEN, "--dtls", &server.dtls),
             (&coap::LISTEN, "--coap", &server.coap),
             (&dtls::SHARDS, "--shards", &server.shards),
             (&http::LISTEN, "--http", &server.http),
+            (&http::BEHIND_PROXY, "--http-behind-proxy", &behind_proxy),
         ];
         let flags =
             flags.into_iter().filter_map(|(key, flag, text)| text.clone().map(|text| (key, flag, text)));

@@ -293,6 +293,27 @@ fn http_can_be_switched_off() {
 }
 
 #[test]
+fn attack_187_http_is_beyond_the_machine_only_where_somebody_says_that_a_proxy_is_in_front() {
+    let flags = |http: &str, http_behind_proxy| {
+        let http = Some(http.to_owned());
+        ServerArgs { http, http_behind_proxy, ..ServerArgs::default() }
+    };
+    let check = |flags: &ServerArgs| load("", &[], flags).unwrap().check_server();
+    for address in ["127.0.0.1:8080", "[::1]:8080", "off"] {
+        assert!(check(&flags(address, false)).is_ok(), "{address}");
+    }
+    for address in ["0.0.0.0:8080", "[::]:8080", "192.0.2.1:8080"] {
+        let text = check(&flags(address, false)).unwrap_err().to_string();
+        assert!(text.contains("HTTP has no TLS") && text.contains("--http-behind-proxy"), "{text}");
+        assert!(check(&flags(address, true)).is_ok(), "{address}");
+    }
+    let file = "[http]\nlisten = \"0.0.0.0:8080\"\n";
+    assert!(load(file, &[], &ServerArgs::default()).unwrap().check_server().is_err());
+    let file = format!("{file}behind_proxy = true\n");
+    assert!(load(&file, &[], &ServerArgs::default()).unwrap().check_server().is_ok());
+}
+
+#[test]
 fn an_empty_variable_names_no_file_and_a_dangling_link_is_one() {
     assert!(load("", &[("NARROWGATE_CONFIG", "")], &ServerArgs::default()).is_ok());
     assert!(load("", &[("NARROWGATE_CONFIG", "/nowhere/n.toml")], &ServerArgs::default()).is_err());

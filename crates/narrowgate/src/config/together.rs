@@ -9,7 +9,9 @@ use std::fmt;
 use narrowgate_coap::Budget;
 use narrowgate_dtls::CipherSuite;
 
-use super::{Config, Origin, StoreKind, admission, coap, dtls, key::Setting, limits, nbiot, session, store};
+use super::{
+    Config, Origin, StoreKind, admission, coap, dtls, http, key::Setting, limits, nbiot, session, store,
+};
 use crate::failure::Failure;
 
 /// Bodies of the largest size that a shard must have room for at a time.
@@ -67,6 +69,17 @@ pub(super) fn check_server(config: &Config) -> Result<(), Failure> {
     if config.coap.listen.is_some_and(|listen| listen == config.dtls.listen && listen.port() != 0) {
         let reason = format_args!("is where DTLS listens (dtls.listen): choose another port");
         return Err(refuse(config, &coap::LISTEN, reason));
+    }
+    if let Some(listen) = config.http.listen
+        && !listen.ip().is_loopback()
+        && !config.http.behind_proxy
+    {
+        let reason = format_args!(
+            "is beyond this machine, and HTTP has no TLS: tokens could be read on the way; where a proxy \
+             with TLS is in front of it, and nobody else reaches it, say so: --http-behind-proxy \
+             (http.behind_proxy)"
+        );
+        return Err(refuse(config, &http::LISTEN, reason));
     }
     if is_set(config, &limits::MESSAGE_BYTES) {
         let shards = u64::from(config.dtls.shards) * if config.coap.listen.is_some() { 2 } else { 1 };

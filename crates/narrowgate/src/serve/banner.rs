@@ -26,7 +26,7 @@ pub(super) async fn print(config: &Config, server: &Server) -> Result<(), Failur
         None => "off".to_owned(),
         Some(http) if http.ip().is_loopback() => format!("http://{http}   (this machine only)"),
         Some(http) => {
-            format!("http://{http}   (reachable from outside, without TLS: tokens and passwords can be read)")
+            format!("http://{http}   (without TLS: only a proxy with TLS may reach it)")
         }
     };
     let plain = server.coap.map_or_else(String::new, |coap| {

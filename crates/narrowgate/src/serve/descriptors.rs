@@ -12,7 +12,8 @@ const OF_A_SHARD: u64 = 3;
 
 /// Raises the limit to what the server may need at its own limits, as far as this user may raise it.
 pub(super) fn provide(shards: u16) {
-    let connections = [TCP_PLACES_MAX, socket::PLACES_MAX].map(|max| max.requests + max.followers);
+    let connections =
+        [TCP_PLACES_MAX, socket::PLACES_MAX].map(|max| max.requests + max.queued + max.followers);
     let needed = STORE_AND_REST + OF_A_SHARD * u64::from(shards) + connections.iter().sum::<usize>() as u64;
     let Ok((now, most)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
     if now >= needed {

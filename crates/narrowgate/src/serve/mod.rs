@@ -137,12 +137,11 @@ impl Server {
         let (coap, arrivals) = (gateway.plain_address(), gateway.arrival_clock());
         let gateway: SharedGateway = Arc::new(RwLock::new(Some(gateway)));
         let operator = Operator::new(stores.clone(), arrivals, entropy, sessions)
-            .with_retention_classes(config.store.classes())
+            .with_wall_clock(clock.clone())
             .with_scripts(scripts)
             .with_logins(passwords::of_server(), config.http.session_times)
-            .with_image_bytes_max(config.store.firmware_bytes)
-            .with_message_limit(config.limits.message)
             .with_server_name(config.dtls.server_name(dtls));
+        let operator = configured(config, operator);
         let (stopping, stop) = watched::channel(false);
         let events = Arc::new(Followed { feed: feed.clone(), operator: operator.clone() });
         let refused_by_store = refused_by_store(gateway.clone());
@@ -157,7 +156,7 @@ impl Server {
         let metrics = metrics::source(gateway.clone(), health.clone());
         let (router, control_router) = routers(config, about, health.clone(), metrics, api);
         let (http_stop, http_stopping) = watched::channel(false);
-        let http_task = http_listener.map(|listener| spawn_http(listener, router, http_stopping));
+        let http_task = http_listener.map(|listener| spawn_http(listener, config, router, http_stopping));
         let control_path = control.path().to_owned();
         let control_task =
             tokio::spawn(narrowgate_http::serve(control, control_router, socket::PLACES_MAX, stopped(stop)));
@@ -277,6 +276,14 @@ pub(crate) fn run(life: impl Future<Output = Result<(), Failure>>) -> Result<(),
     result
 }
 
+/// An operator with what is configured.
+fn configured(config: &Config, operator: Operator) -> Operator {
+    operator
+        .with_retention_classes(config.store.classes())
+        .with_image_bytes_max(config.store.firmware_bytes)
+        .with_message_limit(config.limits.message)
+}
+
 /// What answers on TCP, and what answers on the control socket.
 fn routers(
     config: &Config,
@@ -293,10 +300,20 @@ fn routers(
 /// Serves the API, health and metrics on TCP until `stopping` turns true.
 fn spawn_http(
     listener: tokio::net::TcpListener,
+    config: &Config,
     router: Router,
     stopping: watched::Receiver<bool>,
 ) -> JoinHandle<()> {
-    tokio::spawn(narrowgate_http::serve(listener, router, narrowgate_http::TCP_PLACES_MAX, stopped(stopping)))
+    let (places, stop) = (narrowgate_http::TCP_PLACES_MAX, stopped(stopping));
+    if config.http.behind_proxy {
+        return tokio::spawn(narrowgate_http::serve(
+            narrowgate_http::Proxied(listener),
+            router,
+            places,
+            stop,
+        ));
+    }
+    tokio::spawn(narrowgate_http::serve(listener, router, places, stop))
 }
 
 /// Completes when it turns true, or when its sender is gone.

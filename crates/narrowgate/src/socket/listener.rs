@@ -15,7 +15,7 @@ use crate::failure::Failure;
 
 /// Connections at a time: commands, and beside them those who listen. One more listener is refused, so that
 /// no number of them keeps a command out.
-pub(crate) const PLACES_MAX: PlacesMax = PlacesMax { requests: 64, followers: 64, waiting: 16 };
+pub(crate) const PLACES_MAX: PlacesMax = PlacesMax { requests: 64, queued: 256, followers: 64, waiting: 16 };
 
 /// The bound socket. Its file is removed on drop.
 pub(crate) struct ControlSocket {

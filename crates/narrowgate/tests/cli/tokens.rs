@@ -180,6 +180,11 @@ fn a_stream_of_events_shows_its_unit_alone_and_ends_within_a_second_of_the_revoc
     let all = token(&program, "all", &["--role", "viewer"]);
     let mut streams = [&north, &all].map(|token| follow(&server, "/api/v1/events", token));
     simulate(&program, &server);
+    // Almost a device of the other unit: the owner is told of it, and north not even that somebody came.
+    let address = server.address("coaps");
+    let arguments = ["device", "simulate", "pn/OF-PK", "--secret", "x", "--fault", "wrong-key"];
+    program.run(&[&arguments[..], &["--server", &address]].concat());
+    assert!(program.text(&["refused", "-o", "json"]).contains("OF-PK"));
     std::thread::sleep(Duration::from_millis(500));
     let began = Instant::now();
     program.json(&["token", "revoke", "north"]);
@@ -195,6 +200,7 @@ fn a_stream_of_events_shows_its_unit_alone_and_ends_within_a_second_of_the_revoc
     }
     assert!(all.contains("of-pk") && all.contains("of-pn"), "{all}");
     assert!(north.contains("of-pn") && !north.contains("of-pk") && !north.contains("\"pk\""), "{north}");
+    assert!(all.contains("OF-PK") && !north.contains("OF-PK"), "{north}");
 }
 
 /// Each device reports once.
@@ -207,5 +213,33 @@ fn simulate(program: &Program, server: &Server) {
         let more = ["--secret", secret, "--server", &address, "--count", "1"];
         let ran = program.run(&[&["device", "simulate", &device][..], &more].concat());
         assert_eq!(ran.code, 0, "{ran:?}");
+    }
+}
+
+/// The beginning of the answer to who wants to follow, and the stream.
+fn begin_to_follow(server: &Server, token: &str) -> (String, TcpStream) {
+    let mut stream = connect(server);
+    write!(stream, "{}", request("GET", "/api/v1/events", Some(token), "")).expect("it is read");
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).expect("it is answered");
+    (String::from_utf8_lossy(&first).into_owned(), stream)
+}
+
+#[test]
+fn attack_182_a_token_follows_so_often_and_one_that_leaves_gives_its_place_back() {
+    let program = program();
+    program.json(&["product", "create", "meters", "--product-key", "pk"]);
+    let server = program.serve();
+    let [loud, other] = ["loud", "other"].map(|name| token(&program, name, &["--role", "viewer"]));
+    let mut streams: Vec<_> = (0..32).map(|_| follow(&server, "/api/v1/events", &loud)).collect();
+    let begin = |token: &str| begin_to_follow(&server, token).0;
+    assert_eq!(begin(&loud), "HTTP/1.1 429");
+    assert_eq!(begin(&other), "HTTP/1.1 200");
+    // It has said nothing, and nothing was sent to it.
+    drop(streams.pop());
+    let began = Instant::now();
+    while begin(&loud) != "HTTP/1.1 200" {
+        assert!(began.elapsed() < Duration::from_secs(10), "its place is not free");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }

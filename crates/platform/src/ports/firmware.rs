@@ -307,6 +307,8 @@ pub enum NotDeleted {
 /// where it was, also after a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
+    /// Whose product it is: the organisation unit.
+    pub ou: String,
     /// For the devices of which product.
     pub product_key: String,
     /// What a device says that runs it.

@@ -31,7 +31,8 @@ impl Registrar {
     /// Only the store's.
     pub(super) async fn holder(&self, hash: Sha256Sum) -> Result<Option<Caller>, ServiceError> {
         let found = self.registry.token_of(hash).await?;
-        let now = self.clock.now();
+        // The clock of arrivals goes on from before a leap until the leap is confirmed.
+        let now = self.clock.now().max(self.wall.now());
         Ok(found.filter(|token| token.is_valid_at(now)).map(|token| {
             let Token { name, role, scope, .. } = token;
             Caller::Token { name, role, scope }
@@ -161,6 +162,8 @@ fn token_view(token: Token) -> TokenView {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use narrowgate_api::{access::Role, product::NewProduct};
 
     use super::*;
@@ -169,7 +172,7 @@ mod tests {
             fixtures::{NOW, registrar, registrar_and_clock},
             token_hash,
         },
-        testing::block_on,
+        testing::{ManualClock, block_on},
     };
 
     fn new(name: &str) -> NewToken {
@@ -202,6 +205,24 @@ mod tests {
     }
 
     #[test]
+    fn a_token_ends_by_the_clock_that_is_ahead() {
+        let (mut registrar, clock) = registrar_and_clock();
+        let wall = Arc::new(ManualClock::new(NOW));
+        registrar.wall = wall.clone();
+        let expires_at = Some(UnixMillis(NOW.0 + DAY_MS));
+        let made = block_on(registrar.create_token(NewToken { expires_at, ..new("ci") }));
+        let hash = token_hash(made.expect("it is valid").token.expose()).expect("it has the form of one");
+        let is_valid = || block_on(registrar.holder(hash)).expect("it reads").is_some();
+        assert!(is_valid());
+        // A machine that slept for three days: the arrivals do not believe it yet.
+        wall.advance_ms(3 * DAY_MS);
+        assert!(!is_valid());
+        // A wall clock that was set back keeps none alive.
+        registrar.wall = Arc::new(ManualClock::new(UnixMillis(0)));
+        clock.advance_ms(DAY_MS);
+        assert!(block_on(registrar.holder(hash)).expect("it reads").is_none());
+    }
+
     fn a_unit_is_named_by_its_key_or_its_name_and_owns_products() {
         let registrar = registrar();
         let unit = block_on(registrar.create_unit(NewUnit { name: "north".into() })).expect("it is new");

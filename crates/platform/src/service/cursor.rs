@@ -86,7 +86,8 @@ impl List {
     }
 }
 
-fn foreign() -> ServiceError {
+/// The text is no cursor of this list.
+pub(super) fn foreign() -> ServiceError {
     ServiceError::Invalid {
         field: "cursor",
         message: "is not one that a page of this list ended with; give the other options as for that page"

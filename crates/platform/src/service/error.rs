@@ -188,9 +188,10 @@ impl ServiceError {
             Self::Exists { what: "firmware", .. } => Some("give the new file a version of its own"),
             Self::Exists { what: "organisation unit" | "token" | "user", .. } => Some("choose another name"),
             Self::Exists { what: "product", .. } => Some("leave out the key to have a new one generated"),
-            Self::Exists { .. } => {
-                Some("a device key is unique in all products: choose another, or show the device that has it")
-            }
+            Self::Exists { .. } => Some(
+                "a device key is unique in its organisation unit: choose another, or show the device \
+                     that has it",
+            ),
             Self::Ambiguous { .. } => Some("name it as PK/DK"),
             Self::Damaged { hint, .. } => Some(hint),
             Self::NotSent { why, .. } => Some(hint_to_send(why)),

@@ -80,6 +80,8 @@ pub(super) struct Failing {
     purge_steps: AtomicU32,
     /// Changes are answered only when they are asked for again.
     is_slow: AtomicBool,
+    /// Nothing of firmware can be read.
+    is_without_firmware: AtomicBool,
 }
 
 impl Default for Failing {
@@ -89,6 +91,7 @@ impl Default for Failing {
             left: AtomicU32::new(u32::MAX),
             purge_steps: AtomicU32::new(0),
             is_slow: AtomicBool::new(false),
+            is_without_firmware: AtomicBool::new(false),
         }
     }
 }
@@ -107,6 +110,11 @@ impl Failing {
     /// After this many more deletions for products, or steps of purges, each of them fails.
     pub(super) fn fail_after(&self, deletions: u32) {
         self.left.store(deletions, Ordering::Relaxed);
+    }
+
+    /// From now on nothing of firmware can be read.
+    pub(super) fn lose_firmware(&self) {
+        self.is_without_firmware.store(true, Ordering::Relaxed);
     }
 
     /// From now on it makes changes at once, and answers later.
@@ -156,6 +164,9 @@ impl Registry for Failing {
     }
 
     fn firmware(&self, query: FirmwareQuery) -> PortFuture<'_, Result<FirmwareFound, StoreError>> {
+        if self.is_without_firmware.load(Ordering::Relaxed) {
+            return Box::pin(std::future::ready(Err(StoreError::Unavailable("no".to_owned()))));
+        }
         self.memory.firmware(query)
     }
 

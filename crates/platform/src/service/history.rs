@@ -1,9 +1,9 @@
 //! What devices reported and what happened to them, page by page.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use narrowgate_api::{
-    history::{EventView, LogView, PointValues, PointView, PresenceView, RefusalView},
+    history::{EventView, LogView, PointValues, PointView, PresenceView},
     page::Page as ShownPage,
     query::{DeviceEventsQuery, Paging, PointValuesQuery},
     time,
@@ -16,14 +16,11 @@ use super::{
     view,
 };
 use crate::{
-    ids::{DeviceId, DeviceName, UnixMillis},
-    model::{device::Device, log::LogEntry, property::PropertyKind, thing_model::EventType},
-    paging::{DamagedRows, Page, Part},
-    ports::{BucketQuery, EventQuery, HistoryQuery, HistoryReads as _, StoreError},
-    rules::{
-        buckets::{BUCKET_REPORTS_MAX, BUCKETS_MAX, BucketFault, Bucketing, Crowded, Functions},
-        identity::Identity,
-    },
+    ids::UnixMillis,
+    model::{device::Device, property::PropertyKind, thing_model::EventType},
+    paging::{Page, Part},
+    ports::{BucketQuery, EventQuery, HistoryQuery, HistoryReads as _},
+    rules::buckets::{BUCKET_REPORTS_MAX, BUCKETS_MAX, BucketFault, Bucketing, Crowded, Functions},
 };
 
 /// Events of a device that are looked at for names, where one is asked for that there is not.
@@ -222,73 +219,6 @@ impl Registrar {
         let changes = self.history.presence_history(device.id, part).await?;
         Ok(changes.items.into_iter().map(view::presence).collect())
     }
-
-    /// Refusals of all devices and of strangers, newest first, each with the names that are known of its
-    /// peer.
-    ///
-    /// # Errors
-    /// `Invalid` for a limit outside of 1 to 1000 or a cursor that is none.
-    pub(super) async fn refusals(&self, paging: &Paging) -> Result<ShownPage<RefusalView>, ServiceError> {
-        let list = List::Refusals;
-        let Page { items, next, damaged } = self.history.refusals(list.part(paging)?).await?;
-        let mut known: HashMap<DeviceId, Option<DeviceName>> = HashMap::new();
-        let mut views = Vec::with_capacity(items.len());
-        let is_of_unit = self.caller.unit().is_some();
-        for entry in items {
-            // A stranger belongs to no unit.
-            if is_of_unit && !self.is_own(&entry, &mut known).await? {
-                continue;
-            }
-            views.push(self.refusal(entry, &mut known).await?);
-        }
-        let damaged = if is_of_unit { DamagedRows::default() } else { damaged };
-        Ok(shown(list, Page { items: views, next, damaged }, |view| view))
-    }
-
-    /// Whether an entry is of a device that the caller sees.
-    async fn is_own(
-        &self,
-        entry: &LogEntry,
-        known: &mut HashMap<DeviceId, Option<DeviceName>>,
-    ) -> Result<bool, ServiceError> {
-        match entry.device {
-            Some(device) => Ok(self.name_of(device, known).await?.is_some()),
-            None => Ok(false),
-        }
-    }
-
-    async fn refusal(
-        &self,
-        mut entry: LogEntry,
-        known: &mut HashMap<DeviceId, Option<DeviceName>>,
-    ) -> Result<RefusalView, ServiceError> {
-        let name = match entry.device {
-            Some(device) => self.name_of(device, known).await?,
-            None => entry.identity.as_deref().and_then(claimed_name),
-        };
-        let (product_key, device_key) = name.map(|name| (name.product_key, name.device_key)).unzip();
-        let identity = entry.identity.take();
-        Ok(RefusalView { entry: view::log(entry), identity, product_key, device_key })
-    }
-
-    async fn name_of(
-        &self,
-        id: DeviceId,
-        known: &mut HashMap<DeviceId, Option<DeviceName>>,
-    ) -> Result<Option<DeviceName>, ServiceError> {
-        if let Some(name) = known.get(&id) {
-            return Ok(name.clone());
-        }
-        let device = match self.registry.device_by_id(id).await {
-            // The refusal is true, only the names of its device are not known.
-            Err(StoreError::Damaged(_)) => None,
-            found => found?,
-        };
-        let name = device
-            .map(|device| DeviceName { product_key: device.product_key, device_key: device.device_key });
-        known.insert(id, name.clone());
-        Ok(name)
-    }
 }
 
 fn event_type_of(word: &str) -> Option<EventType> {
@@ -331,14 +261,6 @@ pub(super) fn shown<T, S>(list: List, page: Page<T>, show: impl Fn(T) -> S) -> S
     ShownPage { items: items.into_iter().map(show).collect(), next_cursor, damaged: view::left_out(damaged) }
 }
 
-/// The keys in an identity, which need not exist.
-fn claimed_name(identity: &str) -> Option<DeviceName> {
-    match Identity::parse(identity.as_bytes()) {
-        Ok(identity) => Some(identity.name),
-        Err(fault) => fault.name,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use narrowgate_api::{device::NewDeviceRequest, product::ProductPatch};
@@ -346,52 +268,10 @@ mod tests {
     use super::*;
     use crate::{
         ids::UnixMillis,
-        model::log::{LogEntry, LogEvent, Reason},
-        ports::{Batch, Journal as _, RegistryChanges as _, Write},
-        service::fixtures::{NOW, registrar_with_product, registrar_with_product_and_store},
+        ports::{Batch, Journal as _, RegistryChanges as _},
+        service::fixtures::{registrar_with_product, registrar_with_product_and_store},
         testing::{block_on, store::events::event},
     };
-
-    #[test]
-    fn a_refusal_is_shown_with_the_names_that_are_known() {
-        let (registrar, store) = registrar_with_product_and_store();
-        let request = NewDeviceRequest { device_key: Some("dk".into()), ..NewDeviceRequest::default() };
-        block_on(registrar.create_device("pk", request)).expect("it is valid");
-        let device = block_on(registrar.resolve("dk", None)).expect("it exists");
-        let refused = |device, identity: Option<&str>, reason| {
-            Write::Log(LogEntry {
-                time: NOW,
-                device,
-                identity: identity.map(str::to_owned),
-                event: LogEvent::Refused,
-                reason: Some(reason),
-                code: Some(742),
-                peer: Some("192.0.2.1:5000".into()),
-                detail: None,
-            })
-        };
-        let writes = vec![
-            refused(Some(device.id), None, Reason::WrongKey),
-            refused(None, Some("pk,other,2,60"), Reason::DeviceUnknown),
-            refused(None, Some("pk,other,9,60"), Reason::ModeUnknown),
-            refused(None, Some("nonsense"), Reason::IdentityMalformed),
-        ];
-        block_on(store.memory.append(Batch::new(0, writes))).expect("it works");
-        let refusals = block_on(registrar.refusals(&Paging::first(10))).expect("it works").items;
-        let keys: Vec<_> = refusals.iter().map(|view| view.device_key.as_deref()).collect();
-        assert_eq!(keys, [None, Some("other"), Some("other"), Some("dk")]);
-        assert_eq!(
-            serde_json::to_string(&refusals[1]).expect("it can be written"),
-            format!(
-                concat!(
-                    r#"{{"time":{},"event":"refused","reason":"mode_unknown","code":742,"#,
-                    r#""peer":"192.0.2.1:5000","detail":null,"identity":"pk,other,9,60","productKey":"pk","#,
-                    r#""deviceKey":"other"}}"#,
-                ),
-                NOW.0
-            )
-        );
-    }
 
     #[test]
     fn events_are_found_by_identifier_or_by_the_type_that_the_model_gives_them() {

@@ -37,7 +37,9 @@ impl Registrar {
         rows: Vec<ImportRow>,
         dry_run: bool,
     ) -> Result<ImportReport, ServiceError> {
-        self.existing_product(product_key).await?;
+        let ou = self.existing_product(product_key).await?.ou;
+        // Of what a dry run looks for.
+        let dry_run = dry_run.then_some(&*ou);
         let mut report = ImportReport::default();
         let mut lines = HashMap::new();
         let mut chunk = Vec::new();
@@ -59,12 +61,12 @@ impl Registrar {
         &self,
         product_key: &str,
         rows: Vec<ImportRow>,
-        dry_run: bool,
+        dry_run: Option<&str>,
         report: &mut ImportReport,
     ) -> Result<(), ServiceError> {
-        if dry_run {
+        if let Some(ou) = dry_run {
             for row in rows {
-                self.try_row(product_key, &row, report).await?;
+                self.try_row((product_key, ou), &row, report).await?;
             }
             return Ok(());
         }
@@ -98,15 +100,15 @@ impl Registrar {
         Ok(())
     }
 
-    /// What creating the device of a row would do.
+    /// What creating the device of a row would do, of a product of this organisation unit.
     async fn try_row(
         &self,
-        product_key: &str,
+        (product_key, ou): (&str, &str),
         row: &ImportRow,
         report: &mut ImportReport,
     ) -> Result<(), ServiceError> {
-        let query =
-            DeviceQuery { device_key: Some(row.device_key.clone()), limit: 1, ..DeviceQuery::default() };
+        let (ou, device_key) = (Some(ou.to_owned()), Some(row.device_key.clone()));
+        let query = DeviceQuery { ou, device_key, limit: 1, ..DeviceQuery::default() };
         if self.registry.devices(query).await?.is_empty() {
             count_created(row, report);
             return Ok(());
@@ -159,7 +161,8 @@ impl Registrar {
                 }
             },
             CredentialLookup::ProductUnknown | CredentialLookup::DeviceUnknown => {
-                report.failed.push(fault(row, Some("deviceKey"), "a device of another product has this key"));
+                let message = "a device of another product of its organisation unit has this key";
+                report.failed.push(fault(row, Some("deviceKey"), message));
             }
         }
         Ok(())
@@ -215,7 +218,7 @@ fn count_created(row: &ImportRow, report: &mut ImportReport) {
 #[cfg(test)]
 mod tests {
     use narrowgate_api::{
-        device::NewDeviceRequest, product::NewProduct, query::DeviceList, secret::SecretText,
+        access::NewUnit, device::NewDeviceRequest, product::NewProduct, query::DeviceList, secret::SecretText,
     };
 
     use super::*;
@@ -353,13 +356,28 @@ mod tests {
                     (4, "deviceSecret", "has a line end at character 5; secrets are made of printable ASCII"),
                     (5, "deviceKey", "is the same as in line 2"),
                     (6, "deviceSecret", "the device exists with another secret, which was not changed"),
-                    (7, "deviceKey", "a device of another product has this key"),
+                    (7, "deviceKey", "a device of another product of its organisation unit has this key"),
                     (8, "name", "has U+0007 at character 1; names have no control characters"),
                     (9, "deviceKey", "is the same as in line 2"),
                     (10, "deviceKey", "is the same as in line 6"),
                 ]
             );
             assert_eq!(count(&registrar), if dry_run { 2 } else { 3 });
+        }
+    }
+
+    #[test]
+    fn a_dry_run_says_what_the_import_does_where_another_unit_has_the_key() {
+        let registrar = registrar_with_product();
+        block_on(registrar.create_unit(NewUnit { name: "north".into() })).expect("it is new");
+        let (product_key, ou) = (Some("pn".to_owned()), Some("north".to_owned()));
+        let product = NewProduct { name: "n".into(), product_key, ou, ..NewProduct::default() };
+        block_on(registrar.create_product(product)).expect("it is new");
+        import(&registrar, vec![row(1, "k", None)], false);
+        for dry_run in [true, false] {
+            let report = block_on(registrar.import_devices("pn", vec![row(1, "k", None)], dry_run));
+            let report = report.expect("the product is there");
+            assert_eq!((report.created, report.failed.len()), (1, 0), "{dry_run}");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use narrowgate_api::properties::{PropertiesPatch, PropertiesView};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{error::ServiceError, registrar::Registrar};
@@ -28,16 +29,15 @@ pub enum Others {
     Go,
 }
 
-/// Which attributes or tags a change is of (RFC 9110, section 13.1.1).
+/// Of what a change is (RFC 9110, section 13.1.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IfMatch(
     /// One of these entity tags, each with its quotation marks.
     pub Vec<String>,
 );
 
-/// The entity tag of attributes or tags as they are shown, with its quotation marks: strong, the same after a
-/// restart.
-pub fn entity_tag(shown: &PropertiesView) -> String {
+/// The entity tag of what is shown so, with its quotation marks: strong, the same after a restart.
+pub fn entity_tag(shown: &impl Serialize) -> String {
     // Texts and JSON can always be written.
     let digest = Sha256::digest(serde_json::to_vec(shown).unwrap_or_default());
     let mut tag = String::from("\"");

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 
 use narrowgate_api::{query::LIMIT_DEFAULT, secret::SecretText};
 
-use super::{error::ServiceError, import_secrets::Unfetched, unit::UnitRegistry};
+use super::{error::ServiceError, import_secrets::Unfetched, sealed::Seals, unit::UnitRegistry};
 use crate::{
     device_api::MessageLimit,
     firmware::{IMAGE_BYTES_MAX, ServerName},
@@ -29,6 +29,8 @@ pub(super) struct Registrar {
     pub(super) registry: Arc<dyn Registry>,
     pub(super) history: Arc<dyn History>,
     pub(super) clock: Arc<dyn Clock>,
+    /// What says what time it is where the other one would rather wait: the end of a token.
+    pub(super) wall: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     /// What runs the scripts of products.
     pub(super) scripts: Arc<dyn Scripts>,
@@ -48,6 +50,8 @@ pub(super) struct Registrar {
     pub(super) retention_classes: Arc<[RetentionClass]>,
     /// Of imports, whose secrets were not fetched yet.
     pub(super) unfetched: Arc<Unfetched>,
+    /// Seals cursors.
+    pub(super) seals: Seals,
     /// Who asks; the registry shows what this one may see.
     pub(super) caller: Arc<Caller>,
 }
@@ -64,6 +68,7 @@ impl Registrar {
             registry,
             history,
             images,
+            wall: Arc::clone(&clock),
             clock,
             entropy,
             scripts,
@@ -74,6 +79,7 @@ impl Registrar {
             message_limit: MessageLimit::default(),
             server: ServerName::default(),
             unfetched: Arc::default(),
+            seals: Seals::default(),
             caller: Arc::new(Caller::Owner),
         }
     }

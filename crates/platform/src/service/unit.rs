@@ -127,11 +127,10 @@ impl UnitRegistry {
                     return Ok(FirmwareFound::Images(Page::empty()));
                 }
             }
-            FirmwareQuery::Image { image } => {
-                if self.check_image(*image).await.is_err() {
-                    return Ok(FirmwareFound::Image(None));
-                }
-            }
+            FirmwareQuery::Image { image } => match self.check_image(*image).await {
+                Err(StoreError::Missing { .. }) => return Ok(FirmwareFound::Image(None)),
+                checked => checked?,
+            },
             FirmwareQuery::Counts { image } | FirmwareQuery::Upgrades { image, .. } => {
                 self.check_image(*image).await?;
             }
@@ -338,6 +337,7 @@ mod tests {
     use crate::{
         memory::MemoryStore,
         ports::{AccessReads as _, RegistryChanges as _},
+        service::fixtures::Failing,
         testing::{
             block_on,
             store::{
@@ -379,6 +379,17 @@ mod tests {
         assert_eq!((of("own", "dk-o"), of("foreign", "dk-f")), (true, false));
         let credentials = block_on(unit.credentials("foreign", "dk-f")).expect("it reads");
         assert!(matches!(credentials, CredentialLookup::ProductUnknown));
+    }
+
+    #[test]
+    fn an_image_that_cannot_be_read_is_not_one_that_is_missing() {
+        let failing = Arc::new(Failing::default());
+        let unit = UnitRegistry::new(failing.clone(), "o1");
+        let image = "Ab3dEf7h".parse().expect("it is an id");
+        let read = || block_on(unit.firmware(FirmwareQuery::Image { image }));
+        assert!(matches!(read(), Ok(FirmwareFound::Image(None))));
+        failing.lose_firmware();
+        assert!(matches!(read(), Err(StoreError::Unavailable(_))));
     }
 
     #[test]

@@ -200,7 +200,8 @@ impl Fleet {
         let sha256 = Sha256Sum(Sha256::digest(&bytes).into());
         let (product_key, version) = (PRODUCT_KEY.to_owned(), NEW_VERSION.to_owned());
         let size = bytes.len() as u64;
-        let upload = Upload { product_key: product_key.clone(), version: version.clone(), size, sha256 };
+        let ou = DEFAULT_OU.to_owned();
+        let upload = Upload { ou, product_key: product_key.clone(), version: version.clone(), size, sha256 };
         let mut taken = block_on(images.begin(upload.clone())).expect("the store is open");
         while let PieceTaken::Received(offset) = taken {
             let end = bytes.len().min(offset as usize + 100_000);

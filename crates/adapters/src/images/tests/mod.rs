@@ -119,7 +119,8 @@ fn sum(bytes: &[u8]) -> Sha256Sum {
 
 fn upload(bytes: &[u8], version: &str) -> Upload {
     let (product_key, version) = ("pk".to_owned(), version.to_owned());
-    Upload { product_key, version, size: bytes.len() as u64, sha256: sum(bytes) }
+    let ou = "o00000000000001".to_owned();
+    Upload { ou, product_key, version, size: bytes.len() as u64, sha256: sum(bytes) }
 }
 
 fn firmware(bytes: usize) -> Vec<u8> {
@@ -443,6 +444,27 @@ fn an_upload_that_nobody_continued_for_a_day_makes_room_for_another() {
         assert!(!bench.names().contains(gone));
     }
     assert!(begin(PARTS_MAX + 2).unwrap_err().to_string().contains("in 1 h"));
+}
+
+#[test]
+fn a_unit_with_most_of_the_uploads_makes_way_for_another() {
+    let bench = Bench::new();
+    let begin = |n: usize, ou: &str| {
+        block_on(bench.images.begin(Upload { ou: ou.to_owned(), ..upload(&firmware(n + 1), "1.0") }))
+    };
+    assert!((0..PARTS_MAX).all(|n| begin(n, "loud").is_ok()));
+    let before = bench.names();
+    let hour = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let path = bench.data.path().join("firmware").join(&before[3]);
+    fs::File::options().write(true).open(path).unwrap().set_modified(hour).unwrap();
+    assert!(matches!(begin(PARTS_MAX, "loud"), Err(StoreError::Conflict(_))));
+    begin(PARTS_MAX, "other").unwrap();
+    assert!(!bench.names().contains(&before[3]), "the one that was left alone for longest");
+    // Down to half; then both have as much as they may.
+    assert!((0..PARTS_MAX / 2 - 1).all(|n| begin(2 * PARTS_MAX + n, "other").is_ok()));
+    assert!(matches!(begin(4 * PARTS_MAX, "other"), Err(StoreError::Conflict(_))));
+    assert!(matches!(begin(4 * PARTS_MAX, "third"), Err(StoreError::Conflict(_))));
+    assert_eq!(bench.names().len(), PARTS_MAX);
 }
 
 #[test]

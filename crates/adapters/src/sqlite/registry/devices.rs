@@ -61,7 +61,8 @@ impl Registry {
         };
         row.id = DeviceId(row.insert_numbered(&self.connection)?);
         row.put_sum(&self.connection)?;
-        let detail = self.take_trace_of_damage(&new.device_key)?;
+        let ou = &row.ou;
+        let detail = self.take_trace_of_damage(ou, &new.device_key)?;
         self.note(LogEntry { detail, ..LogEntry::new(row.id, at, LogEvent::Created) })?;
         Ok(Ok(rows::device(row, new.product_key.clone())))
     }

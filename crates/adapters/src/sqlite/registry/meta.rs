@@ -477,14 +477,14 @@ impl Registry {
         set_confirmed_arrival(&self.connection, at)
     }
 
-    /// Remembers that a device of this key was deleted because its row was damaged.
-    pub(super) fn leave_trace_of_damage(&self, device_key: &str, at: i64) -> rusqlite::Result<()> {
-        set(&self.connection, &format!("{TRACE}{device_key}"), Value::Integer(at))
+    /// Remembers that a device of this key in this unit was deleted because its row was damaged.
+    pub(super) fn leave_trace_of_damage(&self, ou: &str, key: &str, at: i64) -> rusqlite::Result<()> {
+        set(&self.connection, &format!("{TRACE}{ou}:{key}"), Value::Integer(at))
     }
 
     /// What the log of a new device says where it takes the place of a damaged one. That uses up the trace.
-    pub(super) fn take_trace_of_damage(&self, device_key: &str) -> rusqlite::Result<Option<String>> {
-        let name = format!("{TRACE}{device_key}");
+    pub(super) fn take_trace_of_damage(&self, ou: &str, key: &str) -> rusqlite::Result<Option<String>> {
+        let name = format!("{TRACE}{ou}:{key}");
         let exists = "SELECT EXISTS (SELECT 1 FROM meta WHERE name = ?1)";
         if !self.connection.prepare_cached(exists)?.query_row([&name], |row| row.get(0))? {
             return Ok(None);

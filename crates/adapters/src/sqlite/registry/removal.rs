@@ -1,7 +1,7 @@
 //! The writer's side of removal: devices and products, also those whose rows are damaged, and the trace that
 //! a damaged row leaves for the one that takes its place.
 
-use std::sync::PoisonError;
+use std::{collections::BTreeSet, sync::PoisonError};
 
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
@@ -37,6 +37,7 @@ impl Registry {
         let sql = sql!("{} WHERE d.id = ?1", select_device());
         let found = self.connection.prepare_cached(sql)?.query_row([device.0], rows::listed_device);
         let Some(found) = found.optional()? else { return Ok(Err(missing(device))) };
+        let units = self.units_as_they_stand(device)?;
         // A device that is registered anew may remember it. What is damaged keeps nothing from being deleted.
         if let Ok(Some(last)) = self.last_command(device)
             && may_be_remembered(last, at)
@@ -60,13 +61,23 @@ impl Registry {
             Ok(gone) => LogEntry::deleted((&gone.product_key, &gone.device_key), None, device, at),
             Err(gone) => {
                 tracing::warn!(device_key = gone.device_key, what = gone.what, "a damaged device is deleted");
-                self.leave_trace_of_damage(&gone.device_key, at.0)?;
+                for ou in units {
+                    self.leave_trace_of_damage(&ou, &gone.device_key, at.0)?;
+                }
                 let product_key = gone.product_key.unwrap_or_default();
                 LogEntry::deleted((&product_key, &gone.device_key), Some(gone.what), device, at)
             }
         };
         self.note(entry)?;
         Ok(Ok(rows))
+    }
+
+    /// The units that the row of a device names, damaged or not: its own, and that of its product.
+    fn units_as_they_stand(&self, device: DeviceId) -> rusqlite::Result<BTreeSet<String>> {
+        let sql = "SELECT d.ou, p.ou FROM devices d LEFT JOIN products p ON p.id = d.product WHERE d.id = ?1";
+        let mut select = self.connection.prepare_cached(sql)?;
+        // What is no text names none.
+        select.query_row([device.0], |row| Ok([0, 1].into_iter().filter_map(|at| row.get(at).ok()).collect()))
     }
 
     /// Up to `limit` devices of a product, oldest first; a further one only while fewer than [`STEP_ROWS`]

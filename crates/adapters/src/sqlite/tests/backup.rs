@@ -14,7 +14,7 @@ use std::{
 
 use narrowgate_platform::{
     firmware::{Image, Sha256Sum},
-    ids::{DeviceId, UnixMillis},
+    ids::{DEFAULT_OU, DeviceId, UnixMillis},
     ports::{
         FirmwareReads as _, HistoryQuery, HistoryReads as _, Images as _, Journal as _, Pause, Registry as _,
         RegistryChanges as _, Upload,
@@ -374,9 +374,9 @@ fn images_of_firmware_are_in_a_backup_and_one_that_is_gone_is_named() {
     let add = |name: &str, bytes: &[u8]| {
         let (id, sha256) = (name.parse().unwrap(), Sha256Sum(Sha256::digest(bytes).into()));
         let (version, size) = (name.to_owned(), bytes.len() as u64);
-        let upload = Upload { product_key: product_key.clone(), version: version.clone(), size, sha256 };
+        let (ou, product_key) = (DEFAULT_OU.to_owned(), product_key.clone());
+        let upload = Upload { ou, product_key: product_key.clone(), version: version.clone(), size, sha256 };
         block_on(images.take(upload, 0, bytes.to_vec(), id)).unwrap();
-        let product_key = product_key.clone();
         let image = Image { id, product_key, version, size, sha256, uploaded: at(0), rollout: None };
         block_on(registry.add_image(image)).unwrap();
         id

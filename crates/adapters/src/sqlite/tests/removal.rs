@@ -1,16 +1,23 @@
 //! What a deletion removes at once, and what it leaves alone.
 
 use narrowgate_platform::{
-    model::command::{CommandTopic, Order},
-    ports::{Journal as _, RegistryChanges as _},
+    model::{
+        command::{CommandTopic, Order},
+        device::NewDevice,
+        product::Product,
+    },
+    ports::{AccessChange, Journal as _, RegistryChanges as _},
     testing::{
         block_on,
-        store::fixtures::{add_device, append, at, login, one_device, report},
+        store::{
+            access::unit,
+            fixtures::{add_device, append, at, log, login, new_device, one_device, product, report},
+        },
     },
 };
 use rusqlite::Connection;
 
-use super::{open, open_unhurried};
+use super::{open, open_unhurried, opening::hurt_registry};
 
 #[test]
 fn a_step_of_a_products_deletion_is_bounded_in_rows() {
@@ -61,4 +68,22 @@ fn a_command_whose_row_is_damaged_keeps_no_device_from_being_deleted() {
     let registry = Connection::open(folder.path().join("registry.db")).unwrap();
     assert_eq!(registry.execute("UPDATE commands SET id = -1", []).unwrap(), 1);
     block_on(store.delete_device(device, at(3))).unwrap();
+}
+
+#[test]
+fn the_trace_of_a_damaged_device_is_one_of_its_unit() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = one_device(&open(folder.path()), "dk");
+    hurt_registry(folder.path(), "devices", &format!("name = 'x' WHERE id = {}", device.0));
+    let store = open(folder.path());
+    block_on(store.change_access(AccessChange::AddUnit(unit(3)))).unwrap();
+    block_on(store.create_product(Product { ou: unit(3).ou, ..product("north") })).unwrap();
+    block_on(store.delete_device(device, at(3))).unwrap();
+    let detail = |product_key: &str| {
+        let new = NewDevice { asset_id: format!("anew-{product_key}"), ..new_device(product_key, "dk") };
+        let id = block_on(store.create_devices(vec![new], at(4))).unwrap().remove(0).unwrap().id;
+        log(&store, id).pop().unwrap().detail
+    };
+    assert_eq!(detail("north"), None, "it was of another unit");
+    assert_eq!(detail("pk").as_deref(), Some("registered anew: its damaged row was deleted"));
 }

@@ -19,8 +19,7 @@ impl Registrar {
     /// `Exists` where it has another image of that version; `Unreadable` where the file of this one cannot
     /// be read now; `Conflict` where it has too many.
     pub(in crate::service) async fn begin_image(&self, new: NewImage) -> Result<UploadView, ServiceError> {
-        let upload = self.checked_upload(new)?;
-        self.existing_product(&upload.product_key).await?;
+        let upload = self.checked_upload(new).await?;
         let becomes = match self.image_there(&upload).await? {
             There::Whole(there) => return Ok(*there),
             There::Becomes(becomes) => becomes,
@@ -46,8 +45,7 @@ impl Registrar {
         bytes: Vec<u8>,
     ) -> Result<UploadView, ServiceError> {
         let ImagePieceQuery { product_key, version, size, sha256, offset } = piece;
-        let upload = self.checked_upload(NewImage { product_key, version, size, sha256 })?;
-        self.existing_product(&upload.product_key).await?;
+        let upload = self.checked_upload(NewImage { product_key, version, size, sha256 }).await?;
         // The answer to the last piece may have been lost.
         match self.image_there(&upload).await? {
             There::Whole(there) => Ok(*there),
@@ -91,7 +89,7 @@ impl Registrar {
 
     /// The bytes of an image that is not registered are there, under this id.
     async fn register(&self, upload: Upload, id: ImageId) -> Result<UploadView, ServiceError> {
-        let Upload { product_key, version, size, sha256 } = upload;
+        let Upload { product_key, version, size, sha256, .. } = upload;
         let uploaded = self.clock.now();
         let image = Image { id, product_key, version, size, sha256, uploaded, rollout: None };
         let added = self.registry.add_image(image).await;
@@ -143,7 +141,7 @@ impl Registrar {
         }
     }
 
-    fn checked_upload(&self, new: NewImage) -> Result<Upload, ServiceError> {
+    async fn checked_upload(&self, new: NewImage) -> Result<Upload, ServiceError> {
         let NewImage { product_key, version, size, sha256 } = new;
         check_version(&version).map_err(|fault| invalid("version", fault.to_string()))?;
         let max = self.image_bytes_max;
@@ -152,7 +150,8 @@ impl Registrar {
         }
         let sha256: Sha256Sum =
             sha256.parse().map_err(|_| invalid("sha256", "must be a SHA-256 in 64 hexadecimal digits"))?;
-        Ok(Upload { product_key, version, size, sha256 })
+        let ou = self.existing_product(&product_key).await?.ou;
+        Ok(Upload { ou, product_key, version, size, sha256 })
     }
 }
 

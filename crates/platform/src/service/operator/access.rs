@@ -7,7 +7,7 @@ use narrowgate_api::{
 };
 
 use super::Operator;
-use crate::{firmware::Sha256Sum, model::access::Caller};
+use crate::{firmware::Sha256Sum, model::access::Caller, service::error::ServiceError};
 
 impl Operator {
     /// The same verbs for another caller: what does not belong to its unit does not exist. What a role may is
@@ -31,14 +31,18 @@ impl Operator {
     }
 
     /// Whether what happens to a device of this product is shown to the caller.
-    pub async fn sees(&self, product_key: Option<&str>) -> bool {
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub async fn sees(&self, product_key: &str) -> Result<bool, Problem> {
         if self.caller().unit().is_none() {
-            return true;
+            return Ok(true);
         }
-        match product_key {
-            Some(product_key) => self.registrar.existing_product(product_key).await.is_ok(),
-            None => false,
-        }
+        let found = match self.registrar.existing_product(product_key).await {
+            Err(ServiceError::Missing { .. }) => Ok(false),
+            found => found.map(|_| true),
+        };
+        self.tell("cannot look for the product", None, found).await
     }
 
     /// What is known of the caller.

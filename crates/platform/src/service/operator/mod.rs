@@ -70,6 +70,13 @@ impl Operator {
         self
     }
 
+    /// Tokens end by this clock, too, by whichever is ahead. Without it, by the clock of all else.
+    #[must_use]
+    pub fn with_wall_clock(mut self, wall: Arc<dyn Clock>) -> Self {
+        self.registrar.wall = wall;
+        self
+    }
+
     /// Images of firmware have so many bytes at most. Without it, [`IMAGE_BYTES_MAX`].
     #[must_use]
     pub fn with_image_bytes_max(mut self, bytes: u64) -> Self {
@@ -134,7 +141,10 @@ impl Operator {
             Some(named) => named.meant(&self.registrar, &error).await,
             None => None,
         };
-        let problem = problem::of(title, &error);
+        let problem = match self.caller().unit() {
+            Some(_) => problem::for_unit(title, &error),
+            None => problem::of(title, &error),
+        };
         Err(Problem { hint: meant.or(problem.hint), ..problem })
     }
 }

@@ -62,6 +62,19 @@ pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
     }
 }
 
+/// The same for a caller of one unit: what is wrong with the store is about all of them, and names files.
+pub(super) fn for_unit(title: &str, error: &ServiceError) -> Problem {
+    let problem = of(title, error);
+    match error {
+        ServiceError::Store(_) | ServiceError::Unreadable(_) => Problem {
+            detail: Some("the server's store cannot do it now".to_owned()),
+            hint: Some("try again later; who runs the server finds more in its log".to_owned()),
+            ..problem
+        },
+        _ => problem,
+    }
+}
+
 /// Where a field stands: in the query by its name, in the body by a JSON pointer.
 fn place(field: &str) -> String {
     match field {

@@ -1,0 +1,65 @@
+//! Entity tags, and changes that are to be of what was read (RFC 9110, section 13.1.1): where somebody has
+//! changed it since, nothing is changed.
+//!
+//! What a request compares and what it writes are two steps of the service, so changes of one thing follow
+//! one another here; the process that serves the API is the only one that changes the store.
+
+use axum::{
+    Json,
+    http::{HeaderName, StatusCode, header},
+};
+use narrowgate_api::{
+    device::DeviceView,
+    problem::{Code, Problem},
+};
+use narrowgate_platform::service::{IfMatch, entity_tag};
+use serde::Serialize;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::problem::Refused;
+
+/// JSON with its entity tag.
+pub(super) type Tagged<T> = ([(HeaderName, String); 1], Json<T>);
+
+/// What is shown, with the tag of all of it.
+pub(super) fn tagged<T: Serialize>(shown: T) -> Tagged<T> {
+    ([(header::ETAG, entity_tag(&shown))], Json(shown))
+}
+
+/// The tag of a device: of what operators change. It stays the same while the device comes, goes and reports.
+pub(super) fn tag_of_device(device: &DeviceView) -> String {
+    let DeviceView { asset_id, product_key, device_key, name, enabled, .. } = device;
+    entity_tag(&(asset_id, product_key, device_key, name, enabled))
+}
+
+/// Changes under way of different things that are kept apart; others wait for each other without need.
+const THINGS: usize = 64;
+
+static CHANGING: [Mutex<()>; THINGS] = [const { Mutex::const_new(()) }; THINGS];
+
+/// Waits until nobody else changes the thing of this name, and keeps others from it.
+pub(super) async fn alone(name: &str) -> MutexGuard<'static, ()> {
+    let sum = name.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    CHANGING[sum % THINGS].lock().await
+}
+
+/// Permits a change of what has this tag now, where the request says of which it is.
+///
+/// # Errors
+/// 412: it is of another.
+pub(super) async fn permit(
+    if_match: Option<IfMatch>,
+    what: &str,
+    tag: impl Future<Output = Result<String, Problem>>,
+) -> Result<(), Refused> {
+    let Some(IfMatch(tags)) = if_match else { return Ok(()) };
+    if tags.contains(&tag.await?) {
+        return Ok(());
+    }
+    let status = StatusCode::PRECONDITION_FAILED;
+    Err(Refused(Problem {
+        detail: Some(format!("{what} is not as If-Match says any more")),
+        hint: Some("read it again, and make the change of what it is now".to_owned()),
+        ..Problem::new(status.as_u16(), Code::PreconditionFailed, "nothing was changed")
+    }))
+}

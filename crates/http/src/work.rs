@@ -1,0 +1,232 @@
+//! The work of a request of the API, from its head to its answer.
+//!
+//! 1. It takes its share of the requests that are in work.
+//! 2. Its body is read, where the caller may do what the path says and the route reads one: nobody else has
+//!    anything read. All bodies together have a limit.
+//! 3. What reads much waits for its turn ([`Turns`]).
+//! 4. Where a while has passed since it was let in, it is looked up whether that holds.
+//! 5. It is done, even if its peer leaves: one that waits for a device looks whether it has ([`Attended`]).
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequestParts, MatchedPath, Request, State},
+    http::{Method, StatusCode, request::Parts},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use narrowgate_api::problem::{Code, Problem};
+use narrowgate_platform::model::access::{Caller, Needs};
+use tokio::{runtime::Handle, time::Instant};
+
+use crate::{
+    api::{Asker, Row, reads_its_body},
+    gate::Gate,
+    places::Seat,
+    problem::Refused,
+    secret::{NotCollected, collect},
+    shares::{Full, Holder, ShareMax, Shares},
+    turns::Turns,
+};
+
+/// Longest body of a request: 500 rows of an import with the longest keys, secrets and names fit.
+pub const BODY_BYTES_MAX: usize = 4 << 20;
+
+/// Requests of the API on TCP that are in work: the other places are for what is open to everyone, and for
+/// those who come.
+const IN_WORK: ShareMax = ShareMax { all: 192, token: 32, unit: 64 };
+
+/// The same for peers that are the owner, whom the number of places limits.
+const OF_OWNER: ShareMax = ShareMax { all: usize::MAX, token: usize::MAX, unit: usize::MAX };
+
+/// Bytes of bodies that are read or worked on.
+const BODY_BYTES: ShareMax = ShareMax::quarter(16 * BODY_BYTES_MAX);
+
+/// A request that has been here for longer is looked up again before it is done.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// See the module.
+pub(crate) struct Work {
+    /// What the routes take, by their method and path.
+    routes: BTreeMap<String, Vec<Taken>>,
+    /// `None`: every peer is the owner.
+    gate: Option<Arc<Gate>>,
+    in_work: Arc<Shares>,
+    bodies: Arc<Shares>,
+    turns: Arc<Turns>,
+}
+
+/// What a route takes of its caller, and whether it reads a body.
+struct Taken {
+    needs: Needs,
+    has_body: bool,
+}
+
+impl Work {
+    /// The work on these routes for holders of tokens, whom this gate lets in; or for the owner.
+    pub(crate) fn new(rows: Vec<Row>, gate: Option<Arc<Gate>>) -> Arc<Self> {
+        let mut routes: BTreeMap<String, Vec<Taken>> = BTreeMap::new();
+        for Row { method, path, needs, sketch, .. } in rows {
+            let taken = Taken { needs, has_body: !sketch.bodies.is_empty() };
+            routes.entry(format!("{method} {path}")).or_default().push(taken);
+        }
+        let in_work = Shares::new(if gate.is_some() { IN_WORK } else { OF_OWNER });
+        Arc::new(Self { routes, gate, in_work, bodies: Shares::new(BODY_BYTES), turns: Arc::default() })
+    }
+
+    /// Whether the route reads a body of somebody who may do what it is for. Of several acts at one path one
+    /// is enough: the route itself looks at it again.
+    fn reads_body(&self, parts: &Parts, asker: Option<&Asker>) -> bool {
+        let caller = asker.map_or(&Caller::Owner, |asker| &asker.caller);
+        let route = parts.extensions.get::<MatchedPath>();
+        let taken = route.and_then(|path| self.routes.get(&format!("{} {}", parts.method, path.as_str())));
+        taken.is_some_and(|taken| taken.iter().any(|taken| taken.has_body && taken.needs.permits(caller)))
+    }
+
+    async fn read(&self, body: Body, holder: &Holder, seat: Option<&Seat>) -> Result<Bytes, Refused> {
+        // Nothing of it is taken yet.
+        let share = self.bodies.take(holder, 0).map_err(|full| too_much(full, BYTES))?;
+        collect(body, BODY_BYTES_MAX, share, seat).await.map_err(|fault| match fault {
+            NotCollected::TooLong => {
+                let detail = format!("the request is too long: its body has at most {BODY_BYTES_MAX} bytes");
+                Refused::new(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge, detail)
+            }
+            NotCollected::Silent => {
+                let detail = "the rest of the body did not arrive";
+                Refused::new(StatusCode::REQUEST_TIMEOUT, Code::Malformed, detail)
+            }
+            NotCollected::Broken => {
+                Refused::new(StatusCode::BAD_REQUEST, Code::Malformed, "the body cannot be read to its end")
+            }
+            NotCollected::NoRoom(full) => too_much(full, BYTES),
+        })
+    }
+
+    async fn answer(&self, request: Request, next: Next) -> Result<Response, Response> {
+        let began = Instant::now();
+        let reads_its_body = reads_its_body(&request);
+        let (mut parts, body) = request.into_parts();
+        let asker = parts.extensions.get::<Asker>().cloned();
+        let seat = parts.extensions.get::<Seat>().cloned();
+        let holder = asker.as_ref().map(|asker| Holder::of(&asker.caller)).unwrap_or_default();
+        if self.gate.is_none()
+            && let Some(seat) = &seat
+        {
+            seat.note_request(true);
+        }
+        let refused = |full| too_much(full, REQUESTS).into_response();
+        let in_work = self.in_work.take(&holder, 1).map_err(refused)?;
+        if reads_its_body {
+            // The file of an import is read as it comes, within limits of its own.
+            let _answering = seat.as_ref().map(Seat::answer);
+            return Ok(next.run(Request::from_parts(parts, body)).await);
+        }
+        let has_body = self.reads_body(&parts, asker.as_ref());
+        let body = match has_body {
+            true => self.read(body, &holder, seat.as_ref()).await.map_err(Refused::into_response)?,
+            false => {
+                drop(body);
+                Bytes::new()
+            }
+        };
+        let answering = seat.as_ref().map(Seat::answer);
+        let turn = match holder.lot().filter(|_| reads_much(&parts)) {
+            Some(lot) => self.turns.take(lot).await,
+            None => None,
+        };
+        if let (Some(gate), Some(asker)) = (&self.gate, &asker)
+            && (has_body || began.elapsed() > LOOK_AGAIN)
+        {
+            gate.confirm(asker).await?;
+        }
+        let left = Arc::new(AtomicBool::new(false));
+        parts.extensions.insert(Attended { holder, seat, left: Arc::clone(&left) });
+        let request = Request::from_parts(parts, Body::from(body));
+        // A store may read a lot at once on this thread; other tasks move to another one meanwhile.
+        let done = tokio::spawn(async move {
+            let response = tokio::task::block_in_place(|| Handle::current().block_on(next.run(request)));
+            drop((turn, in_work, answering));
+            response
+        });
+        let _leaves = Leaves(left);
+        done.await.map_err(|error| match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The server stops.
+            Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        })
+    }
+}
+
+/// Does the work of a request.
+pub(crate) async fn run(State(work): State<Arc<Work>>, request: Request, next: Next) -> Response {
+    work.answer(request, next).await.unwrap_or_else(|refused| refused)
+}
+
+/// Whether it may read a lot of the store.
+fn reads_much(parts: &Parts) -> bool {
+    matches!(parts.method, Method::GET | Method::HEAD) || parts.uri.path().ends_with(":infer")
+}
+
+/// The peer of a request that is being done, in its extensions.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Attended {
+    /// Who asks.
+    pub(crate) holder: Holder,
+    /// The place of its connection; `None`: it came by none.
+    pub(crate) seat: Option<Seat>,
+    left: Arc<AtomicBool>,
+}
+
+impl Attended {
+    /// Whether nobody is there any more who could get the answer.
+    pub(crate) fn has_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Attended {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().cloned().unwrap_or_default())
+    }
+}
+
+/// Dropped when the answer is there, or when its connection is gone.
+struct Leaves(Arc<AtomicBool>);
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+const REQUESTS: &str = "requests in work";
+const BYTES: &str = "bytes of bodies in work";
+
+/// 429: somebody has what may be had.
+fn too_much(full: Full, what: &str) -> Refused {
+    let detail = match full {
+        Full::All(max) => format!("there are {max} {what} already, as many as may be"),
+        Full::Token(max) => format!("this token may have {max} {what}"),
+        Full::Unit(max) => format!("the tokens of this organisation unit may have {max} {what} together"),
+    };
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    Refused(Problem {
+        detail: Some(detail),
+        hint: Some("ask again when one of the others is answered".to_owned()),
+        ..Problem::new(status.as_u16(), Code::Busy, "too much at once")
+    })
+}
+
+#[cfg(test)]
+mod tests;
