@@ -7,7 +7,10 @@ use axum::{
 use narrowgate_api::secret::SecretText;
 use zeroize::Zeroizing;
 
-use crate::secret;
+use crate::{
+    secret::{NotCollected, collect},
+    shares::{Holder, ShareMax, Shares},
+};
 
 /// Longest body: three passwords of the greatest length, each byte of them escaped, and a name.
 const BYTES_MAX: usize = 12 << 10;
@@ -26,8 +29,16 @@ impl Form {
         if essence != Some("application/x-www-form-urlencoded") {
             return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "The request is not what a form sends."));
         }
-        let body = secret::collect(request.into_body(), BYTES_MAX).await;
-        let body = body.ok_or((StatusCode::PAYLOAD_TOO_LARGE, "The form is too long."))?;
+        let too_long = (StatusCode::PAYLOAD_TOO_LARGE, "The form is too long.");
+        // It is short: nobody's share.
+        let shares = Shares::new(ShareMax::quarter(BYTES_MAX));
+        let share = shares.take(&Holder::default(), 0).map_err(|_| too_long)?;
+        let body =
+            collect(request.into_body(), BYTES_MAX, share, None).await.map_err(|fault| match fault {
+                NotCollected::TooLong | NotCollected::NoRoom(_) => too_long,
+                NotCollected::Silent => (StatusCode::REQUEST_TIMEOUT, "The rest of the form did not arrive."),
+                NotCollected::Broken => (StatusCode::BAD_REQUEST, "The form cannot be read."),
+            })?;
         Self::parse(&body).ok_or((StatusCode::BAD_REQUEST, "The form cannot be read."))
     }
 
