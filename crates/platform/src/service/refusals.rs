@@ -28,7 +28,7 @@ impl Registrar {
     /// many there were.
     ///
     /// # Errors
-    /// `Invalid` for a limit outside of 1 to 10,000 or a cursor that is none.
+    /// `Invalid` for a limit outside of 1 to 1000 or a cursor that is none.
     pub(super) async fn refusals(&self, paging: &Paging) -> Result<ShownPage<RefusalView>, ServiceError> {
         let list = List::Refusals;
         if self.caller.unit().is_some() {
