@@ -12,11 +12,11 @@
 //! Limits: [`WRONG`], [`SOURCES_MAX`] and [`STRANGE_AT_ONCE`]; the rate of a token or a user is a setting.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     hash::{BuildHasher as _, RandomState},
     net::IpAddr,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -31,7 +31,7 @@ use narrowgate_platform::{
     firmware::Sha256Sum,
     model::access::Caller,
     ports::{SESSIONS_OF_USER_MAX, TOKENS_MAX, USERS_MAX},
-    rules::rate::{Buckets, Rate, Taken},
+    rules::rate::Rate,
     service::{Operator, session_hash, token_hash},
 };
 use tokio::sync::Semaphore;
@@ -39,6 +39,7 @@ use tokio::sync::Semaphore;
 use crate::{
     api::{Asker, Credential, Standing},
     browser::{self, SESSION},
+    limiter::{Limiter, lock},
     metrics::{Metric, Samples},
     places::Source,
     problem::Refused,
@@ -77,10 +78,10 @@ pub(crate) struct Peer(pub(crate) IpAddr);
 pub(crate) struct Gate {
     operator: Operator,
     /// `None`: any number.
-    rate: Option<Mutex<Buckets<[u8; 32]>>>,
-    wrong: Mutex<Buckets<u128>>,
-    /// Tokens and sessions that were valid when they were seen last.
-    known: Mutex<BTreeSet<[u8; 32]>>,
+    rate: Option<Limiter<[u8; 32]>>,
+    wrong: Limiter<u128>,
+    /// Tokens and sessions that were valid when they were seen last, with the bucket that each takes from.
+    known: Mutex<BTreeMap<[u8; 32], [u8; 32]>>,
     hasher: RandomState,
     strange: Semaphore,
     unauthorized: AtomicU64,
@@ -92,8 +93,8 @@ impl Gate {
     pub(crate) fn new(operator: Operator, rate: Option<Rate>) -> Self {
         Self {
             operator,
-            rate: rate.map(|rate| Mutex::new(Buckets::new(rate, 2 * (TOKENS_MAX + USERS_MAX)))),
-            wrong: Mutex::new(Buckets::new(WRONG, SOURCES_MAX)),
+            rate: rate.map(|rate| Limiter::new(rate, 2 * (TOKENS_MAX + USERS_MAX))),
+            wrong: Limiter::new(WRONG, SOURCES_MAX),
             known: Mutex::default(),
             hasher: RandomState::new(),
             strange: Semaphore::new(STRANGE_AT_ONCE),
@@ -132,10 +133,14 @@ impl Gate {
             return Err(self.refuse_wrong(peer, now));
         };
         let hash = credential.hash();
-        let is_known = lock(&self.known).contains(&hash.0);
+        let known = lock(&self.known).get(&hash.0).copied();
+        // Before the look-up, which has the same threads as those of devices.
+        if let Some(refused) = known.and_then(|bucket| self.asks_too_often(bucket, now)) {
+            return Err(refused);
+        }
         let holder = {
             // Never closed.
-            let _strange = if is_known { None } else { self.strange.acquire().await.ok() };
+            let _strange = if known.is_some() { None } else { self.strange.acquire().await.ok() };
             match credential {
                 Credential::Token(hash) => self.operator.holder(hash).await,
                 Credential::Session(hash) => self.operator.use_session(hash).await,
@@ -143,8 +148,9 @@ impl Gate {
         };
         match holder {
             Ok(Some(caller)) => {
-                self.remember(hash);
-                if let Some(refused) = self.asks_too_often(&caller, hash, now) {
+                if known.is_none()
+                    && let Some(refused) = self.asks_too_often(self.remember(&caller, hash), now)
+                {
                     return Err(refused);
                 }
                 if let Some(session) = session
@@ -177,37 +183,32 @@ impl Gate {
         }
     }
 
-    fn remember(&self, hash: Sha256Sum) {
+    /// Remembers a token or a session that is valid; the bucket that it takes from.
+    fn remember(&self, caller: &Caller, hash: Sha256Sum) -> [u8; 32] {
+        let mut bucket = hash.0;
+        // All sessions of a user together.
+        if let Caller::User { name, .. } = caller {
+            bucket = [0; 32];
+            bucket[..8].copy_from_slice(&self.hasher.hash_one(name).to_be_bytes());
+        }
         let mut known = lock(&self.known);
         if known.len() >= KNOWN_MAX {
             // Most of them were revoked since.
             known.clear();
         }
-        known.insert(hash.0);
+        known.insert(hash.0, bucket);
+        bucket
     }
 
     /// Counts one request of the token's or of the user's; the answer where there are too many.
-    fn asks_too_often(&self, caller: &Caller, hash: Sha256Sum, now: Instant) -> Option<Response> {
-        let key = match caller {
-            // All sessions of a user together.
-            Caller::User { name, .. } => {
-                let mut key = [0; 32];
-                key[..8].copy_from_slice(&self.hasher.hash_one(name).to_be_bytes());
-                key
-            }
-            Caller::Token { .. } | Caller::Owner => hash.0,
-        };
-        match lock(self.rate.as_ref()?).take(key, now) {
-            Taken::Yes => None,
-            Taken::No { wait, .. } => {
-                Some(self.hold_back(wait, "this token or user asks too often (http.token_requests)"))
-            }
-        }
+    fn asks_too_often(&self, bucket: [u8; 32], now: Instant) -> Option<Response> {
+        let wait = self.rate.as_ref()?.permit(bucket, now).err()?;
+        Some(self.hold_back(wait, "this token or user asks too often (http.token_requests)"))
     }
 
     fn refuse_wrong(&self, peer: Option<Peer>, now: Instant) -> Response {
         if let Some(peer) = peer
-            && let Taken::No { wait, .. } = lock(&self.wrong).take(source(peer), now)
+            && let Err(wait) = self.wrong.permit(source(peer), now)
         {
             return self.hold_back(wait, "too many wrong tokens come from this address");
         }
@@ -268,10 +269,6 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// The source of a request, as a key.
 pub(crate) fn source(Peer(address): Peer) -> u128 {
     Source::of(address).key()
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

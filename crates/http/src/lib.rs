@@ -26,6 +26,7 @@ mod files;
 mod form;
 mod gate;
 pub mod health;
+mod limiter;
 #[cfg(test)]
 mod matrix;
 pub mod metrics;

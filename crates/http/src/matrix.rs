@@ -15,7 +15,7 @@ use narrowgate_platform::{
 use tower::ServiceExt as _;
 
 use crate::{
-    api::Row,
+    api::{Row, rows},
     document::{
         documented, name,
         world::{Keys, World, request, world},
@@ -167,6 +167,9 @@ async fn a_token_asks_so_often_and_no_more_and_others_go_on() {
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     let wait: u64 = response.headers()[header::RETRY_AFTER].to_str().unwrap().parse().expect("seconds");
     assert!((3500..=3600).contains(&wait), "{wait}");
+    world.operator.revoke_token("first").await.expect("it is there");
+    let response = world.ask(get("/api/v1/me", Some(&first))).await;
+    assert_eq!(response.0, StatusCode::TOO_MANY_REQUESTS, "nothing is looked up for it");
     assert_eq!(world.ask(get("/api/v1/me", Some(&second))).await.0, StatusCode::OK);
     assert_eq!(world.ask(get("/health/live", None)).await.0, StatusCode::OK);
 }
@@ -195,4 +198,12 @@ async fn attack_181_a_source_of_wrong_tokens_is_held_back_and_valid_ones_go_on()
     let text = String::from_utf8(body.to_vec()).expect("it is text");
     assert!(text.contains("narrowgate_http_unauthorized_total "), "{text}");
     assert!(!text.contains("narrowgate_http_held_back_total 0\n"), "{text}");
+}
+
+#[test]
+fn each_change_of_what_was_read_takes_if_match() {
+    let changes = |row: &Row| [Method::PUT, Method::PATCH].contains(&row.method);
+    let unconditional = rows().into_iter().filter(|row| changes(row) && !row.sketch.takes_condition);
+    let paths: Vec<_> = unconditional.map(|row| row.path).collect();
+    assert_eq!(paths, ["/api/v1/firmware:content"]);
 }

@@ -33,6 +33,7 @@ use crate::{
     form::Form,
     gate::Peer,
     page::escape,
+    places::{Answering, Seat},
     throttle::{Throttle, Try},
 };
 
@@ -97,7 +98,7 @@ async fn show_login(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Resp
 async fn log_in(State(pages): State<Arc<Pages>>, request: Request) -> Response {
     let headers = request.headers().clone();
     let peer = request.extensions().get::<Peer>().copied();
-    let (mut form, came_by) = match posted(request).await {
+    let (mut form, came_by, _answering) = match posted(request).await {
         Ok(posted) => posted,
         Err(refused) => return refused,
     };
@@ -118,7 +119,7 @@ async fn log_in(State(pages): State<Arc<Pages>>, request: Request) -> Response {
 
 async fn log_out(State(pages): State<Arc<Pages>>, request: Request) -> Response {
     let headers = request.headers().clone();
-    let (mut form, came_by) = match posted(request).await {
+    let (mut form, came_by, _answering) = match posted(request).await {
         Ok(posted) => posted,
         Err(refused) => return refused,
     };
@@ -151,7 +152,7 @@ async fn set_password(
     request: Request,
 ) -> Response {
     let headers = request.headers().clone();
-    let (mut form, came_by) = match posted(request).await {
+    let (mut form, came_by, _answering) = match posted(request).await {
         Ok(posted) => posted,
         Err(refused) => return refused,
     };
@@ -227,8 +228,9 @@ impl Pages {
     }
 }
 
-/// A form that comes from a page of this server, or does not say where from.
-async fn posted(request: Request) -> Result<(Form, CameBy), Response> {
+/// A form that comes from a page of this server, or does not say where from. Once it is there, its connection
+/// keeps its place until the last of the result is dropped.
+async fn posted(request: Request) -> Result<(Form, CameBy, Option<Answering>), Response> {
     let came_by = match origin(request.headers()) {
         Origin::Own(came_by) => came_by,
         // No browser that would send a cookie from another site's page: those of these days say it.
@@ -239,8 +241,9 @@ async fn posted(request: Request) -> Result<(Form, CameBy), Response> {
             return Err(refused(StatusCode::FORBIDDEN, said));
         }
     };
+    let seat = request.extensions().get::<Seat>().cloned();
     let form = Form::read(request).await.map_err(|(status, said)| refused(status, said))?;
-    Ok((form, came_by))
+    Ok((form, came_by, seat.map(|seat| seat.answer())))
 }
 
 /// To the page that says who is logged in, with the cookies of the session.

@@ -296,6 +296,7 @@ impl Seat {
 }
 
 /// See [`Seat::answer`].
+#[derive(Debug)]
 pub(crate) struct Answering(Seat);
 
 impl Drop for Answering {

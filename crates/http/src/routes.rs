@@ -156,7 +156,9 @@ pub(crate) async fn method_not_allowed(method: Method) -> Refused {
 }
 
 async fn answer_in_time(request: Request, next: Next) -> Response {
-    let _answering = request.extensions().get::<Seat>().map(Seat::answer);
+    // Of a stranger who sends a body: not before it is there (module `pages`).
+    let seat = request.extensions().get::<Seat>().filter(|_| request.method().is_safe());
+    let _answering = seat.map(Seat::answer);
     let answer = timeout(REQUEST_TIME_MAX, next.run(request)).await;
     answer.unwrap_or_else(|_| {
         let detail = "the answer took too long";

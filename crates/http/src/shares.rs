@@ -1,4 +1,5 @@
-//! Fair shares of what is limited: no token, and no organisation unit, takes all of it.
+//! Fair shares of what is limited: no token, no user with all sessions, and no organisation unit takes all of
+//! it.
 
 use std::{
     collections::BTreeMap,
@@ -11,13 +12,18 @@ use narrowgate_platform::model::access::Caller;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ShareMax {
     pub(crate) all: usize,
-    /// Of one token.
+    /// Of one token, or of one user.
     pub(crate) token: usize,
-    /// Of all tokens of one organisation unit together.
+    /// Of all tokens and users of one organisation unit together.
     pub(crate) unit: usize,
 }
 
 impl ShareMax {
+    /// Half for a token, and no more for its unit.
+    pub(crate) const fn half(all: usize) -> Self {
+        Self { all, token: all.div_ceil(2), unit: all.div_ceil(2) }
+    }
+
     /// A quarter for a token, and half for a unit.
     pub(crate) const fn quarter(all: usize) -> Self {
         Self { all, token: all.div_ceil(4), unit: all.div_ceil(2) }
@@ -56,9 +62,10 @@ impl Holder {
     }
 }
 
-/// A token by its name, or a unit by its key.
+/// A token or a user by name, a unit by its key, or the owner.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lot {
+    Owner,
     Token(String),
     Unit(String),
 }
@@ -68,10 +75,25 @@ pub(crate) enum Lot {
 pub(crate) enum Full {
     /// All of so much.
     All(usize),
-    /// What one token may have.
+    /// What one token or one user may have.
     Token(usize),
     /// What one unit may have.
     Unit(usize),
+}
+
+impl Full {
+    /// How many of what there are, and whose they are.
+    pub(crate) fn told(self, what: &str) -> String {
+        match self {
+            Self::All(max) => format!("{max} {what} are under way, as many as may be"),
+            Self::Token(max) => {
+                format!("{max} {what} of this token or user are under way, as many as may be")
+            }
+            Self::Unit(max) => {
+                format!("{max} {what} of this organisation unit are under way, as many as may be")
+            }
+        }
+    }
 }
 
 /// See the module.

@@ -2,7 +2,7 @@
 //!
 //! Wrong tries are counted, right ones are not:
 //!
-//! * by source (IPv6: by /64), [`OF_SOURCE`];
+//! * by source (IPv6: by /64; all those behind a proxy are one), [`OF_SOURCE`];
 //! * by the name that is tried, whether there is such a user or not, [`OF_NAME`]: many sources together get
 //!   no further with one user than that;
 //! * where a browser is known, because the same user has logged in with it by the present password, by that
@@ -10,24 +10,23 @@
 //!   a user out of a browser that the user has. Who has no such browser gets in by a new one-time link
 //!   (`narrowgate user reset`), which is not counted at all; and sessions and tokens go on.
 //!
-//! Of the pages a source gets so many ([`PAGES`]), as each may cost a look-up in the store.
+//! Of the pages a source gets so many ([`PAGES`]), as each may cost a look-up in the store; behind a proxy
+//! that is the proxy's to limit.
 //!
 //! A wrong try costs a slow hash, and these are made one after the other (`adapters::passwords`, some 30 a
 //! second). So fewer buckets are not full at a time than are kept, and nobody pushes one out.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
-use narrowgate_platform::rules::rate::{Buckets, Rate, Taken};
+use narrowgate_platform::rules::rate::Rate;
 
 use crate::{
-    gate::{Peer, lock, source},
+    gate::{Peer, source},
+    limiter::Limiter,
     metrics::{Metric, Samples},
 };
 
@@ -65,13 +64,20 @@ pub(crate) struct Try<'a> {
     pub(crate) browser: Option<&'a str>,
 }
 
+impl Try<'_> {
+    /// All those behind one proxy are one.
+    fn source(&self) -> u128 {
+        self.peer.map_or(u128::MAX, source)
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Throttle {
-    sources: Mutex<Buckets<u128>>,
-    names: Mutex<Buckets<u64>>,
-    browsers: Mutex<Buckets<u64>>,
-    pages: Mutex<Buckets<u128>>,
+    sources: Limiter<u128>,
+    names: Limiter<u64>,
+    browsers: Limiter<u64>,
+    pages: Limiter<u128>,
     hasher: RandomState,
     failed: AtomicU64,
     held_back: AtomicU64,
@@ -80,10 +86,10 @@ pub(crate) struct Throttle {
 impl Default for Throttle {
     fn default() -> Self {
         Self {
-            sources: Mutex::new(Buckets::new(OF_SOURCE, KEPT_MAX)),
-            names: Mutex::new(Buckets::new(OF_NAME, KEPT_MAX)),
-            browsers: Mutex::new(Buckets::new(OF_BROWSER, KEPT_MAX)),
-            pages: Mutex::new(Buckets::new(PAGES, KEPT_MAX)),
+            sources: Limiter::new(OF_SOURCE, KEPT_MAX),
+            names: Limiter::new(OF_NAME, KEPT_MAX),
+            browsers: Limiter::new(OF_BROWSER, KEPT_MAX),
+            pages: Limiter::new(PAGES, KEPT_MAX),
             hasher: RandomState::new(),
             failed: AtomicU64::new(0),
             held_back: AtomicU64::new(0),
@@ -97,11 +103,7 @@ impl Throttle {
     /// # Errors
     /// There are too many; after which time another one may pass.
     pub(crate) fn permit_page(&self, peer: Option<Peer>, now: Instant) -> Result<(), Duration> {
-        let Some(peer) = peer else { return Ok(()) };
-        match lock(&self.pages).take(source(peer), now) {
-            Taken::Yes => Ok(()),
-            Taken::No { wait, .. } => Err(wait),
-        }
+        peer.map_or(Ok(()), |peer| self.pages.permit(source(peer), now))
     }
 
     /// Passes a try, and counts it: of many at once no more pass than one after the other.
@@ -109,44 +111,27 @@ impl Throttle {
     /// # Errors
     /// After which time another one may pass.
     pub(crate) fn permit(&self, attempt: Try<'_>, now: Instant) -> Result<(), Duration> {
-        let taken = match attempt.browser {
-            Some(browser) => lock(&self.browsers).take(self.hasher.hash_one(browser), now),
-            None => self.take_of_strangers(attempt, now),
+        let permitted = match attempt.browser {
+            Some(browser) => self.browsers.permit(self.hasher.hash_one(browser), now),
+            None => self.permit_stranger(attempt, now),
         };
-        match taken {
-            Taken::Yes => Ok(()),
-            Taken::No { wait, .. } => {
-                self.held_back.fetch_add(1, Ordering::Relaxed);
-                Err(wait)
-            }
-        }
+        permitted.inspect_err(|_| _ = self.held_back.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn take_of_strangers(&self, attempt: Try<'_>, now: Instant) -> Taken {
-        let source = attempt.peer.map(source);
-        if let Some(source) = source {
-            let taken = lock(&self.sources).take(source, now);
-            if taken != Taken::Yes {
-                return taken;
-            }
-        }
-        let taken = lock(&self.names).take(self.hasher.hash_one(attempt.name), now);
-        if let (Taken::No { .. }, Some(source)) = (taken, source) {
-            lock(&self.sources).give_back(source);
-        }
-        taken
+    fn permit_stranger(&self, attempt: Try<'_>, now: Instant) -> Result<(), Duration> {
+        self.sources.permit(attempt.source(), now)?;
+        let permitted = self.names.permit(self.hasher.hash_one(attempt.name), now);
+        permitted.inspect_err(|_| self.sources.give_back(attempt.source()))
     }
 
     /// Does not count a try that passed: it was right, or was not looked at.
     pub(crate) fn give_back(&self, attempt: Try<'_>) {
         if let Some(browser) = attempt.browser {
-            lock(&self.browsers).give_back(self.hasher.hash_one(browser));
+            self.browsers.give_back(self.hasher.hash_one(browser));
             return;
         }
-        if let Some(peer) = attempt.peer {
-            lock(&self.sources).give_back(source(peer));
-        }
-        lock(&self.names).give_back(self.hasher.hash_one(attempt.name));
+        self.sources.give_back(attempt.source());
+        self.names.give_back(self.hasher.hash_one(attempt.name));
     }
 
     /// A try that passed was wrong.
@@ -224,6 +209,16 @@ mod tests {
         let attempt = Try { name: "ann", peer: peer(1), browser: None };
         assert_eq!(passed(&throttle, start, (0..100).map(|_| attempt)), 10);
         assert_eq!(throttle.permit(attempt, start + Duration::from_secs(11)), Ok(()));
+    }
+
+    #[test]
+    fn those_behind_a_proxy_try_as_often_as_one_source() {
+        let (throttle, start) = (Throttle::default(), Instant::now());
+        let names: Vec<_> = (0..1000).map(|number| format!("user {number}")).collect();
+        let tries = names.iter().map(|name| Try { name, peer: None, browser: None });
+        assert_eq!(passed(&throttle, start, tries), 10);
+        let known = Try { name: "ann", peer: None, browser: Some("ngb_1") };
+        assert_eq!(throttle.permit(known, start), Ok(()));
     }
 
     #[test]

@@ -31,11 +31,11 @@ use tokio::{runtime::Handle, time::Instant};
 use crate::{
     api::{Asker, Row, reads_its_body},
     gate::Gate,
-    places::Seat,
+    places::{Answering, Seat},
     problem::Refused,
     secret::{NotCollected, collect},
-    shares::{Full, Holder, ShareMax, Shares},
-    turns::Turns,
+    shares::{Full, Holder, Lot, ShareMax, Shares},
+    turns::{Turn, Turns},
 };
 
 /// Longest body of a request: 500 rows of an import with the longest keys, secrets and names fit.
@@ -72,7 +72,7 @@ struct Taken {
 }
 
 impl Work {
-    /// The work on these routes for holders of tokens, whom this gate lets in; or for the owner.
+    /// The work on these routes for those whom this gate lets in; or for the owner.
     pub(crate) fn new(rows: Vec<Row>, gate: Option<Arc<Gate>>) -> Arc<Self> {
         let mut routes: BTreeMap<String, Vec<Taken>> = BTreeMap::new();
         for Row { method, path, needs, sketch, .. } in rows {
@@ -111,6 +111,10 @@ impl Work {
         })
     }
 
+    fn attended(&self, holder: Holder, seat: Option<Seat>, left: Arc<AtomicBool>) -> Attended {
+        Attended { holder, seat, left, turns: Arc::clone(&self.turns) }
+    }
+
     async fn answer(&self, request: Request, next: Next) -> Result<Response, Response> {
         let began = Instant::now();
         let reads_its_body = reads_its_body(&request);
@@ -128,6 +132,7 @@ impl Work {
         if reads_its_body {
             // The file of an import is read as it comes, within limits of its own.
             let _answering = seat.as_ref().map(Seat::answer);
+            parts.extensions.insert(self.attended(holder, seat.clone(), Arc::default()));
             return Ok(next.run(Request::from_parts(parts, body)).await);
         }
         let has_body = self.reads_body(&parts, asker.as_ref());
@@ -149,7 +154,7 @@ impl Work {
             gate.confirm(asker).await?;
         }
         let left = Arc::new(AtomicBool::new(false));
-        parts.extensions.insert(Attended { holder, seat, left: Arc::clone(&left) });
+        parts.extensions.insert(self.attended(holder, seat, Arc::clone(&left)));
         let request = Request::from_parts(parts, Body::from(body));
         // A store may read a lot at once on this thread; other tasks move to another one meanwhile.
         let done = tokio::spawn(async move {
@@ -184,9 +189,18 @@ pub(crate) struct Attended {
     /// The place of its connection; `None`: it came by none.
     pub(crate) seat: Option<Seat>,
     left: Arc<AtomicBool>,
+    turns: Arc<Turns>,
 }
 
 impl Attended {
+    /// Waits for a turn at the store, for one more part of an answer that goes on. The connection keeps its
+    /// place until the result is dropped.
+    pub(crate) async fn turn(&self) -> (Option<Turn>, Option<Answering>) {
+        let answering = self.seat.as_ref().map(Seat::answer);
+        let lot = self.holder.lot().unwrap_or(Lot::Owner);
+        (self.turns.take(lot).await, answering)
+    }
+
     /// Whether nobody is there any more who could get the answer.
     pub(crate) fn has_left(&self) -> bool {
         self.left.load(Ordering::Relaxed)
@@ -210,19 +224,14 @@ impl Drop for Leaves {
     }
 }
 
-const REQUESTS: &str = "requests in work";
-const BYTES: &str = "bytes of bodies in work";
+const REQUESTS: &str = "requests";
+const BYTES: &str = "bytes of bodies";
 
 /// 429: somebody has what may be had.
 fn too_much(full: Full, what: &str) -> Refused {
-    let detail = match full {
-        Full::All(max) => format!("there are {max} {what} already, as many as may be"),
-        Full::Token(max) => format!("this token may have {max} {what}"),
-        Full::Unit(max) => format!("the tokens of this organisation unit may have {max} {what} together"),
-    };
     let status = StatusCode::TOO_MANY_REQUESTS;
     Refused(Problem {
-        detail: Some(detail),
+        detail: Some(full.told(what)),
         hint: Some("ask again when one of the others is answered".to_owned()),
         ..Problem::new(status.as_u16(), Code::Busy, "too much at once")
     })

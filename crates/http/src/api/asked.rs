@@ -24,9 +24,8 @@ use super::{
     Api,
     described::{Answering, Sketch, Taking},
     extract::malformed,
-    shares::Holder,
 };
-use crate::problem::Refused;
+use crate::{problem::Refused, work::Attended};
 
 /// Who asks: what whoever lets a request in puts into its extensions.
 #[derive(Debug, Clone)]
@@ -92,11 +91,6 @@ impl Standing {
         Self { operator, asker: Asker::owner() }
     }
 
-    /// Whose it is; `None`: the owner's.
-    pub(super) fn holder(&self) -> Holder {
-        self.asker.credential.map(|credential| credential.hash().0)
-    }
-
     /// That of somebody who was let in.
     pub(crate) fn new(operator: Operator, asker: Asker) -> Self {
         Self { operator, asker }
@@ -127,6 +121,22 @@ impl FromRequestParts<Door> for Standing {
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Refused> {
         let asker = parts.extensions.get::<Asker>().ok_or_else(nobody)?.clone();
         Ok(Self::new(door.0.operator.clone(), asker))
+    }
+}
+
+/// Who asks for what goes on for long.
+pub(super) struct Lasting {
+    pub(super) standing: Standing,
+    pub(super) peer: Attended,
+}
+
+impl FromRequestParts<Door> for Lasting {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Refused> {
+        let standing = Standing::from_request_parts(parts, door).await?;
+        let Ok(peer) = Attended::from_request_parts(parts, door).await;
+        Ok(Self { standing, peer })
     }
 }
 

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use super::{
-    asked::{Asked, Standing},
+    asked::{Asked, Lasting, Standing},
     extract::{Body, Document, Matching, Named, Octets, Part, Product, Query},
 };
 use crate::{problem::Refused, secret::Secretive, work::Attended};
@@ -68,6 +68,7 @@ impl Takes for Standing {}
 impl Takes for Method {}
 impl Takes for Uri {}
 impl Takes for Attended {}
+impl Takes for Lasting {}
 impl Takes for Named {}
 impl Takes for Product {}
 impl Takes for Part {}

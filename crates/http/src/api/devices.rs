@@ -48,7 +48,7 @@ pub(super) fn routes() -> Routes {
 async fn list(
     Asked(api): Asked,
     Query(list): Query<DeviceList>,
-    Accepted { lines, standing }: Accepted,
+    Accepted { lines, reader }: Accepted,
 ) -> Result<Listed<Page<DeviceRow>>, Refused> {
     let Some(lines) = lines else {
         return Ok(Listed::Page(Json(api.operator.list_devices(&list).await?)));
@@ -60,7 +60,7 @@ async fn list(
         let list = DeviceList { limit: Some(DEVICES), cursor, ..list };
         async move { operator.list_devices(&list).await }
     };
-    stream_lines(lines, standing, limit, Pages::new(first, read)).await.map(Listed::Lines)
+    stream_lines(lines, reader, limit, Pages::new(first, read)).await.map(Listed::Lines)
 }
 
 async fn show(

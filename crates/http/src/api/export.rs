@@ -14,6 +14,7 @@ use std::{
     future::Future,
     io,
     marker::PhantomData,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
@@ -31,16 +32,16 @@ use narrowgate_api::{
     query::{DeviceList, ProductValuesQuery, ValuesQuery},
 };
 use narrowgate_platform::{model::access::Needs, service::Operator};
-use tokio::{runtime::Handle, sync::Semaphore, task::spawn_blocking};
+use tokio::{runtime::Handle, task::spawn_blocking};
 
 use super::{
-    asked::{Asked, Door, Routes, Standing},
+    asked::{Asked, Door, Lasting, Routes},
     described::{Lined, Takes},
     extract::{Product, Query},
-    shares::{Share, Shares},
 };
 use crate::{
     problem::Refused,
+    shares::{Share, ShareMax, Shares},
     table::{DevicePoint, Lines, Row},
 };
 
@@ -48,10 +49,9 @@ const TITLE: &str = "cannot export this";
 
 /// How long an export may take.
 pub(super) const EXPORT_TIME_MAX: Duration = Duration::from_secs(3600);
-/// Eight exports of a token at a time, and 64 of all.
-static EXPORTS: Shares = Shares::new(8, 64);
-/// Pages that are read at a time.
-static READS: Semaphore = Semaphore::const_new(2);
+/// Exports at a time.
+static EXPORTS: LazyLock<Arc<Shares>> =
+    LazyLock::new(|| Shares::new(ShareMax { all: 64, token: 8, unit: 16 }));
 /// Devices of a page.
 pub(super) const DEVICES: u32 = 500;
 /// Values of a page, or events.
@@ -61,19 +61,19 @@ pub(super) fn routes() -> Routes {
     Routes::default().get("/api/v1/products/{product}/values", Needs::Read, product_values)
 }
 
-/// What a reader asks for, and whether it may go on.
+/// What a reader asks for.
 pub(super) struct Accepted {
     /// Lines; `None`: pages of JSON.
     pub(super) lines: Option<Lines>,
-    pub(super) standing: Standing,
+    pub(super) reader: Lasting,
 }
 
 impl FromRequestParts<Door> for Accepted {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Refused> {
-        let standing = Standing::from_request_parts(parts, door).await?;
-        Ok(Self { lines: accepted(&parts.headers), standing })
+        let reader = Lasting::from_request_parts(parts, door).await?;
+        Ok(Self { lines: accepted(&parts.headers), reader })
     }
 }
 
@@ -243,18 +243,18 @@ async fn product_values(
     Asked(api): Asked,
     Product(product_key): Product,
     Query(ProductValuesQuery { point, from, to }): Query<ProductValuesQuery>,
-    Accepted { lines, standing }: Accepted,
+    Accepted { lines, reader }: Accepted,
 ) -> Result<Lined, Refused> {
     let query = ValuesQuery { point, from, to, ..ValuesQuery::default() };
     let source = ProductValues::new(api.operator, product_key, query);
-    stream_lines(lines.unwrap_or(Lines::Ndjson), standing, None, source).await
+    stream_lines(lines.unwrap_or(Lines::Ndjson), reader, None, source).await
 }
 
 /// An export that is under way.
 struct Export<S> {
     source: S,
     lines: Lines,
-    standing: Standing,
+    reader: Lasting,
     share: Share,
     until: Instant,
 }
@@ -265,16 +265,16 @@ struct Export<S> {
 /// The first page cannot be read.
 pub(super) async fn stream_lines<S: Source>(
     lines: Lines,
-    standing: Standing,
+    reader: Lasting,
     limit: Option<u32>,
     mut source: S,
 ) -> Result<Lined, Refused> {
     if limit.is_some() {
         return Err(invalid("limit", "goes with pages of JSON: lines go on to the end"));
     }
-    let share = EXPORTS.take(standing.holder()).map_err(|why| {
+    let share = EXPORTS.take(&reader.peer.holder, 1).map_err(|full| {
         let status = StatusCode::TOO_MANY_REQUESTS.as_u16();
-        let detail = Some(format!("exports: {why}"));
+        let detail = Some(full.told("exports"));
         Refused(Problem { detail, ..Problem::new(status, Code::Busy, TITLE) })
     })?;
     let mut first = String::new();
@@ -287,7 +287,7 @@ pub(super) async fn stream_lines<S: Source>(
         None => false,
     };
     let until = Instant::now() + EXPORT_TIME_MAX;
-    let export = Export { source, lines, standing, share, until };
+    let export = Export { source, lines, reader, share, until };
     let parts = stream::try_unfold((Some(first), has_more.then_some(export)), next_part);
     let media_type = HeaderValue::from_static(lines.media_type());
     Ok(Lined(([(header::CONTENT_TYPE, media_type)], Body::from_stream(parts)).into_response()))
@@ -306,11 +306,11 @@ async fn next_part<S: Source>((ready, export): State<S>) -> io::Result<Option<(B
     }
     let Some(mut export) = export else { return Ok(None) };
     loop {
-        if Instant::now() >= export.until || !export.standing.holds().await {
+        if Instant::now() >= export.until || !export.reader.standing.holds().await {
             return Err(io::Error::other("the export may not go on"));
         }
-        let Export { mut source, lines, standing, share, until } = export;
-        let turn = READS.acquire().await.map_err(io::Error::other)?;
+        let Export { mut source, lines, reader, share, until } = export;
+        let turn = reader.peer.turn().await;
         // A store reads on the thread that asks.
         let read = spawn_blocking(move || {
             let rows = Handle::current().block_on(source.next());
@@ -323,7 +323,7 @@ async fn next_part<S: Source>((ready, export): State<S>) -> io::Result<Option<(B
             io::Error::other("a page cannot be read")
         })?;
         let Some(rows) = rows else { return Ok(None) };
-        export = Export { source, lines, standing, share, until };
+        export = Export { source, lines, reader, share, until };
         let mut text = String::new();
         write_rows(lines, &rows, &mut text).map_err(io::Error::other)?;
         if !text.is_empty() {
@@ -338,12 +338,9 @@ fn write_rows<T: Row>(lines: Lines, rows: &[T], out: &mut String) -> serde_json:
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    };
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use futures_util::StreamExt as _;
+    use futures_util::{FutureExt as _, StreamExt as _};
     use narrowgate_api::{history::PointView, names::UnixMillis};
     use narrowgate_platform::{
         memory::MemoryStore,
@@ -353,6 +350,7 @@ mod tests {
     use serde_json::value::RawValue;
 
     use super::*;
+    use crate::{api::asked::Standing, work::Attended};
 
     /// So many pages of a row each, behind which nothing can be read any more.
     struct Failing {
@@ -373,20 +371,21 @@ mod tests {
         }
     }
 
-    fn standing() -> Standing {
+    fn reader() -> Lasting {
         let clock = Arc::new(ManualClock::new(UnixMillis(0)));
         let (store, entropy) = (Arc::new(MemoryStore::default()), Arc::new(SeededEntropy::new(1)));
-        Standing::of_owner(Operator::new(store, clock, entropy, Arc::new(NobodyConnected)))
+        let operator = Operator::new(store, clock, entropy, Arc::new(NobodyConnected));
+        Lasting { standing: Standing::of_owner(operator), peer: Attended::default() }
     }
 
     #[tokio::test]
     async fn an_export_that_cannot_go_on_is_cut_off_and_one_that_cannot_begin_is_a_problem() {
         let source = Failing { pages: 3, read: Arc::default() };
-        let Lined(answer) = stream_lines(Lines::Csv, standing(), None, source).await.expect("it begins");
+        let Lined(answer) = stream_lines(Lines::Csv, reader(), None, source).await.expect("it begins");
         assert_eq!(answer.status(), StatusCode::OK);
         assert!(axum::body::to_bytes(answer.into_body(), 1 << 20).await.is_err(), "its end is missing");
         let source = Failing { pages: 0, read: Arc::default() };
-        let refused = stream_lines(Lines::Csv, standing(), None, source).await.expect_err("nothing is read");
+        let refused = stream_lines(Lines::Csv, reader(), None, source).await.expect_err("nothing is read");
         assert_eq!(refused.0.status, 503);
     }
 
@@ -394,12 +393,28 @@ mod tests {
     async fn no_page_is_read_before_its_reader_has_taken_the_one_before() {
         let read = Arc::new(AtomicUsize::new(0));
         let source = Failing { pages: 1000, read: read.clone() };
-        let Lined(answer) = stream_lines(Lines::Ndjson, standing(), None, source).await.expect("it begins");
+        let Lined(answer) = stream_lines(Lines::Ndjson, reader(), None, source).await.expect("it begins");
         let mut body = answer.into_body().into_data_stream();
         for taken in 1..10 {
             body.next().await.expect("there is more").expect("it can be read");
             assert!(read.load(Ordering::Relaxed) <= taken, "{taken}");
         }
+    }
+
+    #[tokio::test]
+    async fn each_page_waits_for_a_turn_at_the_store_and_gives_it_back() {
+        let source = Failing { pages: 1000, read: Arc::default() };
+        let reader = reader();
+        let peer = reader.peer.clone();
+        let Lined(answer) = stream_lines(Lines::Ndjson, reader, None, source).await.expect("it begins");
+        let mut body = answer.into_body().into_data_stream();
+        body.next().await.expect("there is more").expect("it can be read");
+        let held = [peer.turn().await, peer.turn().await];
+        assert!(body.next().now_or_never().is_none(), "others of it read");
+        drop(held);
+        body.next().await.expect("there is more").expect("it can be read");
+        let held = [peer.turn().now_or_never(), peer.turn().now_or_never()];
+        assert!(held.iter().all(Option::is_some), "nothing is held between two pages");
     }
 
     #[test]

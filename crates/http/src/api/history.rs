@@ -42,7 +42,7 @@ async fn values(
     Asked(api): Asked,
     Named(name): Named,
     Query(query): Query<ValuesQuery>,
-    Accepted { lines, standing }: Accepted,
+    Accepted { lines, reader }: Accepted,
 ) -> Result<Listed<Page<PointView>>, Refused> {
     let Some(lines) = lines else {
         return Ok(Listed::Page(Json(api.operator.list_values(&name, query).await?)));
@@ -54,7 +54,7 @@ async fn values(
         let query = ValuesQuery { limit: Some(VALUES), cursor, ..query.clone() };
         async move { operator.list_values(&name, query).await }
     };
-    stream_lines(lines, standing, limit, Pages::new(first, read)).await.map(Listed::Lines)
+    stream_lines(lines, reader, limit, Pages::new(first, read)).await.map(Listed::Lines)
 }
 
 async fn point_values(
@@ -62,7 +62,7 @@ async fn point_values(
     Named(name): Named,
     Part(point): Part,
     Query(query): Query<PointValuesQuery>,
-    Accepted { lines, standing }: Accepted,
+    Accepted { lines, reader }: Accepted,
 ) -> Result<Listed<PointValues>, Refused> {
     let Some(lines) = lines.filter(|_| query.bucket.is_none()) else {
         return Ok(Listed::Page(Json(api.operator.list_point_values(&name, point, query).await?)));
@@ -79,14 +79,14 @@ async fn point_values(
             }
         }
     };
-    stream_lines(lines, standing, limit, Pages::new(first, read)).await.map(Listed::Lines)
+    stream_lines(lines, reader, limit, Pages::new(first, read)).await.map(Listed::Lines)
 }
 
 async fn events(
     Asked(api): Asked,
     Named(name): Named,
     Query(query): Query<DeviceEventsQuery>,
-    Accepted { lines, standing }: Accepted,
+    Accepted { lines, reader }: Accepted,
 ) -> Result<Listed<Page<EventView>>, Refused> {
     let Some(lines) = lines else {
         return Ok(Listed::Page(Json(api.operator.list_device_events(&name, query).await?)));
@@ -98,7 +98,7 @@ async fn events(
         let query = DeviceEventsQuery { limit: Some(VALUES), cursor, ..query.clone() };
         async move { operator.list_device_events(&name, query).await }
     };
-    stream_lines(lines, standing, limit, Pages::new(first, read)).await.map(Listed::Lines)
+    stream_lines(lines, reader, limit, Pages::new(first, read)).await.map(Listed::Lines)
 }
 
 async fn log(

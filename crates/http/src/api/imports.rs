@@ -14,6 +14,7 @@ mod incoming;
 
 use std::{
     io::{self, Read},
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -46,16 +47,16 @@ use zeroize::Zeroizing;
 
 use self::incoming::{Incoming, Unfed, feed};
 use super::{
-    asked::{Asked, Routes, Standing},
+    asked::{Asked, Lasting, Routes, Standing},
     described::{CsvFile, Either, Sketch, Takes},
     extract::{Body as JsonBody, Part, Product, Query},
-    shares::Shares,
 };
 use crate::{
     device_file::{Entry, Rows, Unusable},
     problem::Refused,
     routes::method_not_allowed,
     secret::Secretive,
+    shares::{Holder, ShareMax, Shares},
     table::Cells,
 };
 
@@ -75,8 +76,8 @@ const FILES: [&str; 2] = ["text/csv", "application/x-ndjson"];
 
 const TITLE: &str = "cannot import the devices";
 
-/// Two files of a token at a time, and four of all.
-static IMPORTS: Shares = Shares::new(2, 4);
+/// Files at a time.
+static IMPORTS: LazyLock<Arc<Shares>> = LazyLock::new(|| Shares::new(ShareMax::half(4)));
 
 pub(super) fn routes() -> Routes {
     Routes::default().post("/api/v1/products/{product}/devices:import", Needs::Administer, import).get(
@@ -128,7 +129,7 @@ impl Takes for Import {
 
 async fn import(
     Asked(api): Asked,
-    standing: Standing,
+    Lasting { standing, peer }: Lasting,
     Product(product_key): Product,
     Query(query): Query<ImportQuery>,
     import: Import,
@@ -138,7 +139,7 @@ async fn import(
         Import::File(body) => {
             let stopping = api.events.map(|source| source.stopping);
             let run = Run { operator: api.operator, standing, product_key, query, stopping };
-            return Ok(Either::Other(Json(import_file(run, body).await?)));
+            return Ok(Either::Other(Json(import_file(run, &peer.holder, body).await?)));
         }
     };
     let ImportQuery { dry_run, mode } = query;
@@ -155,10 +156,10 @@ async fn import(
 }
 
 /// Hands the body over to a thread that imports it.
-async fn import_file(run: Run, body: Body) -> Result<ImportAnswer, Refused> {
-    let share = IMPORTS.take(run.standing.holder()).map_err(|why| {
+async fn import_file(run: Run, holder: &Holder, body: Body) -> Result<ImportAnswer, Refused> {
+    let share = IMPORTS.take(holder, 1).map_err(|full| {
         let status = StatusCode::TOO_MANY_REQUESTS.as_u16();
-        let detail = Some(format!("imports of files: {why}"));
+        let detail = Some(full.told("imports of files"));
         Refused(Problem { detail, ..Problem::new(status, Code::Busy, TITLE) })
     })?;
     let (parts, taken) = mpsc::channel(PARTS);
@@ -359,14 +360,19 @@ fn copy(row: &ImportRow) -> ImportRow {
 }
 
 /// The file of secrets, once.
-async fn secrets(Asked(api): Asked, method: Method, Part(name): Part) -> Result<CsvFile, Refused> {
+async fn secrets(
+    Asked(api): Asked,
+    asker: Lasting,
+    method: Method,
+    Part(name): Part,
+) -> Result<CsvFile, Refused> {
     // It would be taken, and seen by nobody.
     if method == Method::HEAD {
         return Err(method_not_allowed(method).await);
     }
     let secrets = api.operator.take_import(&name).await?;
     let head = Some("assetId,productKey,deviceKey,deviceSecret\n");
-    let parts = stream::try_unfold(Fetch { head, operator: api.operator, secrets }, next_secrets);
+    let parts = stream::try_unfold(Fetch { head, operator: api.operator, secrets, asker }, next_secrets);
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8; header=present")),
         (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"secrets.csv\"")),
@@ -379,16 +385,21 @@ struct Fetch {
     head: Option<&'static str>,
     operator: Operator,
     secrets: ImportSecrets,
+    asker: Lasting,
 }
 
-async fn next_secrets(fetch: Fetch) -> io::Result<Option<(Bytes, Fetch)>> {
-    let Fetch { head, operator, mut secrets } = fetch;
-    if let Some(head) = head {
-        return Ok(Some((Bytes::from_static(head.as_bytes()), Fetch { head: None, operator, secrets })));
+async fn next_secrets(mut fetch: Fetch) -> io::Result<Option<(Bytes, Fetch)>> {
+    if let Some(head) = fetch.head.take() {
+        return Ok(Some((Bytes::from_static(head.as_bytes()), fetch)));
     }
+    if !fetch.asker.standing.holds().await {
+        return Err(io::Error::other("the secrets may not be fetched any more"));
+    }
+    let turn = fetch.asker.peer.turn().await;
     let read = spawn_blocking(move || {
-        let found = Handle::current().block_on(operator.next_secrets(&mut secrets));
-        (found, Fetch { head: None, operator, secrets })
+        let found = Handle::current().block_on(fetch.operator.next_secrets(&mut fetch.secrets));
+        drop(turn);
+        (found, fetch)
     });
     let (found, fetch) = read.await.map_err(io::Error::other)?;
     let found = found.map_err(|problem| io::Error::other(problem.title))?;

@@ -23,7 +23,6 @@ mod models;
 mod products;
 mod properties;
 mod scripts;
-mod shares;
 mod users;
 
 use std::sync::Arc;

@@ -5,12 +5,13 @@ use narrowgate_api::{
     page::Page,
     user::{NewUser, UserInvited, UserUpdate, UserView},
 };
-use narrowgate_platform::model::access::Needs;
+use narrowgate_platform::{model::access::Needs, service::entity_tag};
 
 use super::{
     asked::{Acts, Asked, Routes},
+    conditions::{Tagged, alone, permit, tagged},
     described::{Answers as _, Created, Status},
-    extract::{Body, Part, given},
+    extract::{Body, Matching, Part, given},
 };
 use crate::{problem::Refused, secret::Secretive};
 
@@ -37,16 +38,20 @@ async fn create(
     Ok(Status(Secretive(api.operator.create_user(new).await?)))
 }
 
-async fn show(Asked(api): Asked, Part(name): Part) -> Result<Json<UserView>, Refused> {
-    Ok(Json(api.operator.show_user(&name).await?))
+async fn show(Asked(api): Asked, Part(name): Part) -> Result<Tagged<UserView>, Refused> {
+    Ok(tagged(api.operator.show_user(&name).await?))
 }
 
 async fn update(
     Asked(api): Asked,
     Part(name): Part,
+    Matching(if_match): Matching,
     Body(update): Body<UserUpdate>,
-) -> Result<Json<UserView>, Refused> {
-    Ok(Json(api.operator.update_user(&name, update).await?))
+) -> Result<Tagged<UserView>, Refused> {
+    let _alone = alone(&name).await;
+    let tag = async { api.operator.show_user(&name).await.map(|shown| entity_tag(&shown)) };
+    permit(if_match, "the user", tag).await?;
+    Ok(tagged(api.operator.update_user(&name, update).await?))
 }
 
 async fn delete(Asked(api): Asked, Part(name): Part) -> Result<Json<Option<UserView>>, Refused> {

@@ -14,6 +14,7 @@ use super::*;
 use crate::{
     browser::FORM_TOKEN,
     document::world::{World, world},
+    places::{ALONE, Places, PlacesMax},
     throttle::{OF_NAME, OF_SOURCE},
 };
 
@@ -424,4 +425,20 @@ async fn a_user_asks_so_often_with_all_sessions_together() {
     let mut bob = Browser::new(&world);
     bob.log_in("bob", PASSWORD).await;
     assert_eq!(bob.get("/api/v1/me").await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attack_182_a_form_that_does_not_come_keeps_no_place() {
+    let world = world(None).await;
+    let places = Places::new(PlacesMax { requests: 1, queued: 1, followers: 0, waiting: 0 });
+    let place = places.enter(None).await;
+    let nothing = futures_util::stream::pending::<std::io::Result<&str>>();
+    let request = Request::post("/login").header(header::CONTENT_TYPE, FORM);
+    let mut request = request.body(Body::from_stream(nothing)).expect("it is a request");
+    request.extensions_mut().insert(place.seat());
+    let asked = tokio::spawn(world.router.clone().oneshot(request));
+    let began = tokio::time::Instant::now();
+    let _other = places.enter(None).await;
+    assert!(began.elapsed() <= ALONE, "{:?}", began.elapsed());
+    assert!(!asked.is_finished(), "it still waits for the form");
 }

@@ -174,11 +174,13 @@ async fn who_waits_for_a_device_and_leaves_gives_its_place_back() {
 async fn two_who_change_what_they_have_read_do_not_undo_each_other() {
     let world = world(None).await;
     let token = world.token("ci", Role::Administrator, None).await;
+    world.session("ann", Role::Viewer, None).await;
     for (path, method, body) in [
         ("/api/v1/products/pk-1", Method::PATCH, r#"{"name":"changed"}"#),
         ("/api/v1/devices/dk-1", Method::PATCH, r#"{"name":"changed"}"#),
         ("/api/v1/products/pk-1/devices/dk-1", Method::PATCH, r#"{"name":"again"}"#),
         ("/api/v1/products/pk-1/script", Method::PUT, r#"{"source":"copy"}"#),
+        ("/api/v1/users/ann", Method::PATCH, r#"{"role":"operator"}"#),
     ] {
         let read = request(Method::GET, path, &token, Body::empty());
         let read = world.router.clone().oneshot(read).await.unwrap_or_else(|never| match never {});

@@ -31,8 +31,7 @@ impl Registrar {
     /// Only the store's.
     pub(super) async fn holder(&self, hash: Sha256Sum) -> Result<Option<Caller>, ServiceError> {
         let found = self.registry.token_of(hash).await?;
-        // The clock of arrivals goes on from before a leap until the leap is confirmed.
-        let now = self.clock.now().max(self.wall.now());
+        let now = self.latest();
         Ok(found.filter(|token| token.is_valid_at(now)).map(|token| {
             let Token { name, role, scope, .. } = token;
             Caller::Token { name, role, scope }
@@ -223,6 +222,7 @@ mod tests {
         assert!(block_on(registrar.holder(hash)).expect("it reads").is_none());
     }
 
+    #[test]
     fn a_unit_is_named_by_its_key_or_its_name_and_owns_products() {
         let registrar = registrar();
         let unit = block_on(registrar.create_unit(NewUnit { name: "north".into() })).expect("it is new");

@@ -9,7 +9,7 @@ use super::{error::ServiceError, import_secrets::Unfetched, sealed::Seals, unit:
 use crate::{
     device_api::MessageLimit,
     firmware::{IMAGE_BYTES_MAX, ServerName},
-    ids::{DEFAULT_OU, DeviceId, DeviceName},
+    ids::{DEFAULT_OU, DeviceId, DeviceName, UnixMillis},
     model::{access::Caller, product::Product, retention::RetentionClass, user::SessionTimes},
     ports::{
         Clock, Entropy, History, Images, Journal, NoPasswords, NoScripts, Passwords, Registry, Scripts,
@@ -29,7 +29,7 @@ pub(super) struct Registrar {
     pub(super) registry: Arc<dyn Registry>,
     pub(super) history: Arc<dyn History>,
     pub(super) clock: Arc<dyn Clock>,
-    /// What says what time it is where the other one would rather wait: the end of a token.
+    /// What says what time it is where the other one would rather wait: [`Self::latest`].
     pub(super) wall: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     /// What runs the scripts of products.
@@ -91,6 +91,12 @@ impl Registrar {
             None => self.registry.clone(),
         };
         Self { registry, caller: Arc::new(caller), ..self.clone() }
+    }
+
+    /// What time it is where something ends that opens doors: the clock of arrivals goes on from before a leap
+    /// until the leap is confirmed.
+    pub(super) fn latest(&self) -> UnixMillis {
+        self.clock.now().max(self.wall.now())
     }
 
     /// The unit of a new product: the one that is named, else the caller's, else the default one.

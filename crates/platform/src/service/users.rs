@@ -165,7 +165,7 @@ impl Registrar {
     /// Only the store's.
     pub(super) async fn link_holder(&self, text: &str) -> Result<Option<String>, ServiceError> {
         let Some(hash) = Opens::Link.hash(text) else { return Ok(None) };
-        let (found, now) = (self.registry.user_of_link(hash).await?, self.clock.now());
+        let (found, now) = (self.registry.user_of_link(hash).await?, self.latest());
         let is_valid = |user: &User| user.is_enabled && user.link.is_some_and(|link| now < link.expires);
         Ok(found.filter(is_valid).map(|user| user.name))
     }
@@ -236,7 +236,7 @@ impl Registrar {
 
     /// Whose session this is now, and the session; `None`: nobody's, or it is over.
     async fn session(&self, hash: Sha256Sum) -> Result<Option<(UserSession, Caller)>, ServiceError> {
-        let (found, now) = (self.registry.session_of(hash).await?, self.clock.now());
+        let (found, now) = (self.registry.session_of(hash).await?, self.latest());
         let valid =
             found.filter(|(session, user)| user.is_enabled && self.session_times.permit(session, now));
         Ok(valid.map(|(session, user)| {

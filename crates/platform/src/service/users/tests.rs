@@ -146,6 +146,20 @@ fn a_session_ends_by_itself_and_by_each_change_of_its_user() {
 }
 
 #[test]
+fn sessions_and_links_end_by_the_clock_that_is_ahead() {
+    let (mut registrar, ..) = registrar();
+    let wall = Arc::new(ManualClock::new(NOW));
+    registrar.wall = wall.clone();
+    let session = active(&registrar, "ann");
+    let invited = block_on(registrar.create_user(new("bob"))).expect("it is new");
+    let link_holder = || block_on(registrar.link_holder(text_of(&invited))).expect("the store reads");
+    assert!(holder(&registrar, &session).is_some() && link_holder().is_some());
+    // A machine that slept for long: the arrivals do not believe it yet.
+    wall.advance_ms(LINK_LIFE_MS.max(SessionTimes::default().whole_ms));
+    assert!(holder(&registrar, &session).is_none() && link_holder().is_none());
+}
+
+#[test]
 fn a_user_belongs_to_a_unit_or_to_all() {
     let (registrar, ..) = registrar();
     let unit = block_on(registrar.create_unit(NewUnit { name: "north".into() })).expect("it is new");
