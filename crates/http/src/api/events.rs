@@ -4,8 +4,8 @@
 //! happening as one line of JSON; `id:` is its position if it has one. Two more concern the stream itself:
 //! `missed`, where a slow reader did not get some (to a reader of all units, with their number), and `ended`
 //! when the server stops or the reader's token or session is not valid any more, which is looked up
-//! every [`LOOK_EVERY`]. Where nothing happens, a comment comes every [`COMMENT_EVERY`]: a peer that is gone is
-//! noticed, and a proxy keeps the stream.
+//! every [`LOOK_EVERY`]. Where nothing happens, a comment comes every [`COMMENT_EVERY`]: a peer that is gone
+//! is noticed, and a proxy keeps the stream.
 
 use std::{collections::BTreeMap, convert::Infallible, future::Future, pin::Pin, sync::Arc, time::Duration};
 

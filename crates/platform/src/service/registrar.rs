@@ -93,8 +93,8 @@ impl Registrar {
         Self { registry, caller: Arc::new(caller), ..self.clone() }
     }
 
-    /// What time it is where something ends that opens doors: the clock of arrivals goes on from before a leap
-    /// until the leap is confirmed.
+    /// What time it is where something ends that opens doors: the clock of arrivals goes on from before a
+    /// leap until the leap is confirmed.
     pub(super) fn latest(&self) -> UnixMillis {
         self.clock.now().max(self.wall.now())
     }
