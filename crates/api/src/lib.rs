@@ -17,6 +17,7 @@
 #![deny(clippy::iter_over_hash_type)]
 
 pub mod access;
+pub mod audit;
 pub mod command;
 pub mod device;
 pub mod firmware;

@@ -111,6 +111,13 @@ pub enum Code {
     Other,
 }
 
+impl Code {
+    /// Its word, as in a problem.
+    pub fn word(self) -> Option<String> {
+        serde_json::to_value(self).ok()?.as_str().map(str::to_owned)
+    }
+}
+
 impl Problem {
     /// A problem with nothing but its kind and its headline.
     pub fn new(status: u16, code: Code, title: impl Into<String>) -> Self {

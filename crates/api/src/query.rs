@@ -249,10 +249,10 @@ pub struct EventsQuery {
     description = "Unix milliseconds, RFC 3339, or a date in UTC.",
     extend("examples" = ["2026-11-24T06:12:37Z", "1795500757000"])
 )]
-struct TimeText(#[expect(dead_code, reason = "only its schema is used")] String);
+pub(crate) struct TimeText(#[expect(dead_code, reason = "only its schema is used")] String);
 
 /// Unix milliseconds, or RFC 3339.
-fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UnixMillis>, D::Error> {
+pub(crate) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UnixMillis>, D::Error> {
     let text = String::deserialize(deserializer)?;
     time::parse(&text).map(|time| Some(UnixMillis(time))).map_err(D::Error::custom)
 }

@@ -5,7 +5,7 @@
 //!   narrowgate.lock           who uses the directory
 //!   data.key                  0600, seals the secrets
 //!   registry.db               products, devices, their attributes and tags, latest values
-//!   log.db                    logs of devices, refusals, the history of presence
+//!   log.db, audit.db          logs of devices, refusals, presence; what operators changed (module `audit`)
 //!   messages/2026-01-31.db    reports that arrived on that day (UTC)
 //!   messages/2026-01-31.short.db    … of products with the retention class `short`
 //! ```
@@ -32,6 +32,7 @@
 mod adopt;
 mod arrivals;
 mod aside;
+mod audit;
 pub mod backup;
 mod belonging;
 mod buckets;
@@ -109,6 +110,7 @@ use narrowgate_platform::{
 
 pub use self::{
     adopt::adopt,
+    audit::{AuditFile, AuditOptions},
     error::OpenError,
     lock::last_process,
     options::{SqliteOptions, Synchronous},

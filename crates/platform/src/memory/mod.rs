@@ -9,6 +9,7 @@
 //! One lock, held for a batch; every step on the data path is O(1) in the number of devices.
 
 mod access;
+mod audit;
 mod changes;
 mod commands;
 mod device_log;
@@ -52,6 +53,7 @@ use crate::{
 };
 
 pub use self::{
+    audit::MemoryAudit,
     images::MemoryImages,
     model::{MESSAGES_PER_DEVICE_MAX, Model},
     scripts::PlainScripts,

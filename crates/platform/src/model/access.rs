@@ -71,6 +71,9 @@ impl Token {
     }
 }
 
+/// What the owner is called.
+pub const OWNER: &str = "owner";
+
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
@@ -97,6 +100,14 @@ pub enum Caller {
 }
 
 impl Caller {
+    /// The name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Owner => OWNER,
+            Self::Token { name, .. } | Self::User { name, .. } => name,
+        }
+    }
+
     /// What the caller may do.
     pub fn role(&self) -> Role {
         match self {

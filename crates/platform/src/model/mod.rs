@@ -1,6 +1,7 @@
 //! The nouns: products, devices and their credentials, thing models, messages, log entries.
 
 pub mod access;
+pub mod audit;
 pub mod command;
 pub mod credential;
 pub mod damaged;

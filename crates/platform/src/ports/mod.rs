@@ -5,6 +5,7 @@
 //! [`Registry`], and both are read through [`History`]. Reads see every committed write.
 
 mod access;
+mod audit;
 mod changed;
 mod error;
 mod firmware;
@@ -21,6 +22,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 pub use self::{
     access::{AccessChange, AccessFound, AccessQuery, AccessReads, TOKENS_MAX, UNITS_MAX},
+    audit::{AUDIT_CUT, AUDIT_READ_MAX, AUDIT_USER, AuditLog, AuditPage, AuditRead, NoteId},
     changed::{Changed, NotEdited, Purged, Switched},
     error::StoreError,
     firmware::{
@@ -49,7 +51,10 @@ pub use self::{
         UserReads,
     },
 };
-use crate::{ids::UnixMillis, memory::MemoryImages};
+use crate::{
+    ids::UnixMillis,
+    memory::{MemoryAudit, MemoryImages},
+};
 
 /// A boxed future, as the methods of object-safe ports return it.
 pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -72,8 +77,8 @@ pub trait Store: Journal + RegistryChanges + HistoryReads {}
 impl<S: Journal + Registry + History> Store for S {}
 
 /// The ports of a store, which may be values of their own: a wrapper around one of them leaves the others as
-/// they are. Where it is made of a store that is all three, images are in memory. Cheap to clone; all copies
-/// are one store.
+/// they are. Where it is made of a store that is all three, images and the audit log are in memory. Cheap to
+/// clone; all copies are one store.
 #[derive(Clone)]
 pub struct Stores {
     /// Where the data path writes.
@@ -84,12 +89,15 @@ pub struct Stores {
     pub history: Arc<dyn History>,
     /// The bytes of images of firmware.
     pub images: Arc<dyn Images>,
+    /// What operators changed.
+    pub audit: Arc<dyn AuditLog>,
 }
 
 impl<S: Store> From<Arc<S>> for Stores {
     fn from(store: Arc<S>) -> Self {
         let images = Arc::new(MemoryImages::new(store.clone()));
-        Self { journal: store.clone(), registry: store.clone(), history: store, images }
+        let audit = Arc::new(MemoryAudit::default());
+        Self { journal: store.clone(), registry: store.clone(), history: store, images, audit }
     }
 }
 

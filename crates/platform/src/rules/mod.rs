@@ -5,6 +5,7 @@
 //! time, and what is kept of its reports and its former secrets.
 
 pub mod admission;
+pub mod audit;
 pub mod buckets;
 pub mod clock;
 pub mod commands;

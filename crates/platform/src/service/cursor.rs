@@ -29,6 +29,8 @@ pub(super) enum List {
     Upgrades(ImageId),
     /// Refusals of all devices.
     Refusals,
+    /// The audit log; its cursors hold the number of an entry.
+    Audit,
 }
 
 impl List {
@@ -44,6 +46,7 @@ impl List {
             Self::Offer(image) => format!("o{image}"),
             Self::Upgrades(image) => format!("u{image}"),
             Self::Refusals => "r".to_owned(),
+            Self::Audit => "a".to_owned(),
         }
     }
 
@@ -110,6 +113,7 @@ mod tests {
             List::Offer("IMAGE001".parse().expect("an id")),
             List::Upgrades("IMAGE001".parse().expect("an id")),
             List::Refusals,
+            List::Audit,
         ];
         for place in [[0; 4], [i64::MIN, -1, 0, i64::MAX]].map(Place) {
             for (index, list) in lists.iter().enumerate() {

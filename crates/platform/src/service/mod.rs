@@ -8,6 +8,7 @@
 //! ```
 
 mod access;
+mod audit;
 mod commands;
 mod create;
 mod cursor;
@@ -40,6 +41,7 @@ mod users;
 mod view;
 
 pub use self::{
+    audit::{AskedFrom, Deed, DeedPlace, DeedTo, Noted, path_part},
     find::Found,
     import::IMPORT_CHUNK,
     import_secrets::{ImportSecrets, Imported},

@@ -12,8 +12,8 @@ use crate::{
     ids::{DEFAULT_OU, DeviceId, DeviceName, UnixMillis},
     model::{access::Caller, product::Product, retention::RetentionClass, user::SessionTimes},
     ports::{
-        Clock, Entropy, History, Images, Journal, NoPasswords, NoScripts, Passwords, Registry, Scripts,
-        StoreError, Stores,
+        AuditLog, Clock, Entropy, History, Images, Journal, NoPasswords, NoScripts, Passwords, Registry,
+        Scripts, StoreError, Stores,
     },
     rules::names,
     secret::Secret,
@@ -40,6 +40,8 @@ pub(super) struct Registrar {
     pub(super) session_times: SessionTimes,
     /// The bytes of images of firmware.
     pub(super) images: Arc<dyn Images>,
+    /// What operators changed.
+    pub(super) audit: Arc<dyn AuditLog>,
     /// Bytes of the largest one.
     pub(super) image_bytes_max: u64,
     /// The longest message of a device.
@@ -59,7 +61,7 @@ pub(super) struct Registrar {
 impl Registrar {
     /// A registrar over these ports.
     pub(super) fn new(stores: impl Into<Stores>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        let Stores { journal, registry, history, images } = stores.into();
+        let Stores { journal, registry, history, images, audit } = stores.into();
         let retention_classes = Arc::new([RetentionClass::STANDARD]);
         let scripts = Arc::new(NoScripts);
         let image_bytes_max = IMAGE_BYTES_MAX;
@@ -68,6 +70,7 @@ impl Registrar {
             registry,
             history,
             images,
+            audit,
             wall: Arc::clone(&clock),
             clock,
             entropy,

@@ -17,10 +17,10 @@ use crate::{
     firmware::Sha256Sum,
     ids::UnixMillis,
     model::{
-        access::{Caller, Role, Scope},
+        access::{Caller, OWNER, Role, Scope},
         user::{OneTimeLink, PasswordHash, User, UserSession},
     },
-    ports::{StoreError, UserChange, UserReads as _},
+    ports::{AUDIT_USER, StoreError, UserChange, UserReads as _},
     rules::passwords,
     secret::Secret,
 };
@@ -31,8 +31,33 @@ const LINK_LIFE_MS: i64 = 86_400_000;
 pub const LINK_PATH: &str = "/password/";
 /// The user that the first start makes.
 const FIRST_USER: &str = "admin";
-/// What the owner is called, who asks on the control socket.
-const OWNER: &str = "owner";
+
+/// A user who has just given the right password.
+#[derive(Debug)]
+pub(super) struct Verified {
+    /// The user, as who asks.
+    pub(super) caller: Caller,
+    password: PasswordHash,
+}
+
+/// Who gets the link of a start.
+#[derive(Debug)]
+pub(super) enum First {
+    /// An administrator who is made for it.
+    New,
+    /// One who has no password yet.
+    Waiting(String),
+}
+
+impl First {
+    /// The name.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::New => FIRST_USER,
+            Self::Waiting(name) => name,
+        }
+    }
+}
 
 /// What a browser gets by a login.
 #[derive(Debug)]
@@ -72,8 +97,8 @@ impl Registrar {
     pub(super) async fn create_user(&self, new: NewUser) -> Result<UserInvited, ServiceError> {
         let NewUser { user: name, role, ou } = new;
         check_name("user", &name)?;
-        if name == OWNER {
-            let message = "is who asks on the control socket; choose another name".to_owned();
+        if [OWNER, AUDIT_USER].contains(&&*name) {
+            let message = "is a name of the server's own; choose another name".to_owned();
             return Err(ServiceError::Invalid { field: "user", message });
         }
         let scope = match ou {
@@ -128,16 +153,15 @@ impl Registrar {
         Ok(found.map(user_view))
     }
 
-    /// A link for an administrator, where nobody can administer by a password: at the first start, and at
-    /// each further one until the link was used. The administrator is made where there is no user at all.
+    /// Who gets a link for an administrator, where nobody can administer by a password: at the first start,
+    /// and at each further one until the link was used. One is made where there is no user at all.
     ///
     /// # Errors
     /// Only the store's.
-    pub(super) async fn invite_first(&self) -> Result<Option<UserInvited>, ServiceError> {
+    pub(super) async fn first_user(&self) -> Result<Option<First>, ServiceError> {
         let page = self.registry.users().await?;
         if page.items.is_empty() && page.damaged.count == 0 {
-            let role = Role::Administrator;
-            return self.create_user(NewUser { user: FIRST_USER.to_owned(), role, ou: None }).await.map(Some);
+            return Ok(Some(First::New));
         }
         let mut waiting = None;
         for user in page.items.into_iter().filter(administers_all) {
@@ -146,9 +170,20 @@ impl Registrar {
                 None => waiting = waiting.or(Some(user.name)),
             }
         }
-        match waiting {
-            Some(name) => self.reset_user(&name).await.map(Some),
-            None => Ok(None),
+        Ok(waiting.map(First::Waiting))
+    }
+
+    /// Makes the link.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub(super) async fn invite(&self, first: &First) -> Result<UserInvited, ServiceError> {
+        match first {
+            First::New => {
+                let (user, role) = (FIRST_USER.to_owned(), Role::Administrator);
+                self.create_user(NewUser { user, role, ou: None }).await
+            }
+            First::Waiting(name) => self.reset_user(name).await,
         }
     }
 
@@ -163,39 +198,39 @@ impl Registrar {
     ///
     /// # Errors
     /// Only the store's.
-    pub(super) async fn link_holder(&self, text: &str) -> Result<Option<String>, ServiceError> {
+    pub(super) async fn link_holder(&self, text: &str) -> Result<Option<Caller>, ServiceError> {
         let Some(hash) = Opens::Link.hash(text) else { return Ok(None) };
         let (found, now) = (self.registry.user_of_link(hash).await?, self.latest());
         let is_valid = |user: &User| user.is_enabled && user.link.is_some_and(|link| now < link.expires);
-        Ok(found.filter(is_valid).map(|user| user.name))
+        Ok(found.filter(is_valid).map(caller_of))
     }
 
-    /// Sets a password by a link, which is used up, and logs the user in.
+    /// Sets a password by a link, which is used up.
     ///
     /// # Errors
     /// `Invalid`; `Missing` where the link is not valid (any more); `NotHashed`.
-    pub(super) async fn set_password(&self, text: &str, password: Secret) -> Result<LoggedIn, ServiceError> {
+    pub(super) async fn set_password(&self, text: &str, password: Secret) -> Result<Verified, ServiceError> {
         let missing = || ServiceError::from(UserChange::no_link());
-        let name = self.link_holder(text).await?.ok_or_else(missing)?;
+        let caller = self.link_holder(text).await?.ok_or_else(missing)?;
         let link = Opens::Link.hash(text).ok_or_else(missing)?;
         check_password(&password)?;
         let mut salt = [0; 16];
         self.entropy.fill(&mut salt);
         let hash = self.passwords.hash(password, salt).await.map_err(ServiceError::NotHashed)?;
         self.registry.change_user(UserChange::SetPassword { link, password: hash.clone() }).await?;
-        self.begin_session(name, hash).await
+        Ok(Verified { caller, password: hash })
     }
 
-    /// Logs a user in; `None`: there is none, or the password is not the user's, which nobody can tell apart,
-    /// by time neither.
+    /// Who gives this name and this password; `None`: there is none, or the password is not the user's, which
+    /// nobody can tell apart, by time neither.
     ///
     /// # Errors
     /// `NotHashed`; else only the store's.
-    pub(super) async fn log_in(
+    pub(super) async fn verify_password(
         &self,
         name: &str,
         password: Secret,
-    ) -> Result<Option<LoggedIn>, ServiceError> {
+    ) -> Result<Option<Verified>, ServiceError> {
         let found = match self.registry.user(name).await {
             // It may be of another password than it was.
             Err(StoreError::Damaged(_)) => None,
@@ -203,17 +238,25 @@ impl Registrar {
         };
         // Nobody has a password that is too long; it takes its time all the same.
         let is_possible = |user: &User| user.is_enabled && !passwords::is_too_long(&password);
-        let hash = found.filter(is_possible).and_then(|user| user.password);
+        let found = found.filter(is_possible);
+        let hash = found.as_ref().and_then(|user| user.password.clone());
         let is_same = self.passwords.is_same(password, hash.clone()).await;
-        let (true, Some(hash)) = (is_same.map_err(ServiceError::NotHashed)?, hash) else { return Ok(None) };
-        match self.begin_session(name.to_owned(), hash).await {
-            // The user was deleted or changed meanwhile.
-            Err(ServiceError::Missing { .. } | ServiceError::Conflict(_)) => Ok(None),
-            begun => begun.map(Some),
-        }
+        let is_same = is_same.map_err(ServiceError::NotHashed)?;
+        Ok(match (is_same, found, hash) {
+            (true, Some(user), Some(password)) => Some(Verified { caller: caller_of(user), password }),
+            _ => None,
+        })
     }
 
-    async fn begin_session(&self, user: String, password: PasswordHash) -> Result<LoggedIn, ServiceError> {
+    /// Logs a user in.
+    ///
+    /// # Errors
+    /// `Missing` or `Conflict` where the user was deleted or changed meanwhile.
+    pub(super) async fn begin_session(
+        &self,
+        Verified { caller, password }: Verified,
+    ) -> Result<LoggedIn, ServiceError> {
+        let user = caller.name().to_owned();
         let session = Opens::Session.draw(&*self.entropy);
         let browser = name_browser(&*self.entropy, &user, &password);
         let (hash, now) = (super::secret_text::hash_of(session.expose()), self.clock.now());
@@ -239,10 +282,7 @@ impl Registrar {
         let (found, now) = (self.registry.session_of(hash).await?, self.latest());
         let valid =
             found.filter(|(session, user)| user.is_enabled && self.session_times.permit(session, now));
-        Ok(valid.map(|(session, user)| {
-            let User { name, role, scope, .. } = user;
-            (session, Caller::User { name, role, scope })
-        }))
+        Ok(valid.map(|(session, user)| (session, caller_of(user))))
     }
 
     /// Whose session this is now; `None`: nobody's, or it is over.
@@ -275,6 +315,10 @@ impl Registrar {
     pub(super) async fn end_session(&self, hash: Sha256Sum) -> Result<(), ServiceError> {
         Ok(self.registry.change_user(UserChange::EndSession { hash }).await?)
     }
+}
+
+fn caller_of(User { name, role, scope, .. }: User) -> Caller {
+    Caller::User { name, role, scope }
 }
 
 fn administers_all(user: &User) -> bool {

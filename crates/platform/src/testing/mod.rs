@@ -3,6 +3,7 @@
 //!
 //! Nothing here is for production: [`SeededEntropy`] is predictable on purpose.
 
+pub mod audit;
 mod passwords;
 pub mod store;
 

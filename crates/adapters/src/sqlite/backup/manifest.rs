@@ -134,7 +134,7 @@ fn is_safe(name: &str) -> bool {
     }
     match name.strip_prefix("messages/") {
         Some(file) => database(file).is_some_and(|file| super::super::volume::Volume::parse(&file).is_some()),
-        None => name == "data.key" || matches!(database(name).as_deref(), Some("registry" | "log")),
+        None => name == "data.key" || matches!(database(name).as_deref(), Some("registry" | "log" | "audit")),
     }
 }
 
@@ -149,6 +149,8 @@ mod tests {
             "registry.db-wal",
             "log.db",
             "log.db-wal",
+            "audit.db",
+            "audit.db-wal",
             "messages/2026-01-31.db-wal",
             "messages/2026-01-31.short.db",
             "data.key",
@@ -163,6 +165,7 @@ mod tests {
             "messages/../registry.db",
             "messages/x.db",
             "registry.db-shm",
+            "audit.head",
             "messages/2026-01-31.A.db",
             "firmware/../regis",
             "firmware/Ab3dEf7h.part",

@@ -6,6 +6,7 @@
 //!   manifest.json              what belongs to it, with sizes and SHA-256; written last
 //!   registry.db, registry.db-wal
 //!   log.db, log.db-wal
+//!   audit.db, audit.db-wal
 //!   messages/2026-01-31.db, …  with the log of the day that was being written
 //!   firmware/ID, …             images of firmware
 //!   data.key                   unless it was left out

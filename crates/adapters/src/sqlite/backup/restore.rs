@@ -1,7 +1,8 @@
 //! Restoring a backup into an empty data directory.
 //!
 //! Everything is copied, compared with the manifest and changed in a folder beside its place, `restore.new`;
-//! then the key, the messages, the images of firmware, the logs and at last the registry get their places.
+//! then the key, the messages, the images of firmware, the audit log, the logs and at last the registry get
+//! their places.
 //! What a restore leaves that was cut off is removed by the next one; a start in between finds no registry.
 
 use std::{
@@ -21,6 +22,7 @@ use super::{
 use crate::{
     images::FOLDER,
     sqlite::{
+        audit::AUDIT_NAME,
         belonging::Origin,
         day_file::checkpoint,
         error::OpenError,
@@ -99,8 +101,12 @@ fn check_empty(options: &RestoreOptions) -> Result<(), BackupError> {
         return Err(has_data("registry.db"));
     }
     let is_left = options.data.join(DRAFT).exists();
-    let found =
-        [("messages", layout.messages()), ("log.db", layout.log()), (FOLDER, options.data.join(FOLDER))];
+    let found = [
+        ("messages", layout.messages()),
+        ("log.db", layout.log()),
+        (AUDIT_NAME, layout.data.join(AUDIT_NAME)),
+        (FOLDER, options.data.join(FOLDER)),
+    ];
     match found.iter().find(|(_, path)| path.exists() && !is_left) {
         Some((name, _)) => Err(has_data(name)),
         None => Ok(()),
@@ -113,8 +119,8 @@ fn remove_left(options: &RestoreOptions) -> Result<(), BackupError> {
         return Ok(());
     }
     // The draft last: without it the others would look like a store that has lost its registry.
-    for left in ["messages", FOLDER, "log.db"].map(|name| options.data.join(name)).into_iter().chain([draft])
-    {
+    let names = ["messages", FOLDER, AUDIT_NAME, "log.db"];
+    for left in names.map(|name| options.data.join(name)).into_iter().chain([draft]) {
         let removed = if left.is_file() { fs::remove_file(&left) } else { fs::remove_dir_all(&left) };
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -206,6 +212,10 @@ fn make_ready(
         LOGS.check(&file)?;
         with_database(&file, |logs| origin.write(logs))?;
     }
+    if draft.data.join(AUDIT_NAME).exists() {
+        // Its log is taken into the file; nothing in it names the store.
+        with_database(&draft.data.join(AUDIT_NAME), |_| Ok(()))?;
+    }
     sync_parent(&draft.messages().join("any"))?;
     if draft.data.join(FOLDER).exists() {
         sync_parent(&draft.data.join(FOLDER).join("any"))?;
@@ -232,13 +242,14 @@ fn with_database<T>(
     Ok(changed)
 }
 
-/// The key, the messages, the images of firmware, the logs, and at last the registry.
+/// The key, the messages, the images of firmware, the audit log, the logs, and at last the registry.
 fn put_in_place(options: &RestoreOptions, draft: &Layout, key_file: &Path) -> Result<(), BackupError> {
     let layout = Layout { data: options.data.clone() };
     put_key(options, draft, key_file)?;
     let places = [
         (draft.messages(), layout.messages()),
         (draft.data.join(FOLDER), layout.data.join(FOLDER)),
+        (draft.data.join(AUDIT_NAME), layout.data.join(AUDIT_NAME)),
         (draft.log(), layout.log()),
         (draft.registry(), layout.registry()),
     ];

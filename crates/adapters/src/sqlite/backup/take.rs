@@ -17,6 +17,7 @@ use super::{
     source::{Source, Still, open_beside},
 };
 use crate::sqlite::{
+    audit::AUDIT_NAME,
     error::OpenError,
     files::{LOGS, Layout, MESSAGES, REGISTRY, make_directory, sync_parent},
     key::DataKey,
@@ -102,6 +103,8 @@ struct Taking<'a, 'b> {
     registry: Source,
     /// `None`: the registry has the logs, since it is of an older format.
     log: Option<Source>,
+    /// `None`: there is none yet.
+    audit: Option<Source>,
     /// Message files that have a log: they may be written.
     written: BTreeMap<Volume, Source>,
     still: BTreeMap<Volume, Still>,
@@ -118,8 +121,8 @@ impl<'a, 'b> Taking<'a, 'b> {
         make_directory(&options.target.join("messages"))?;
         let size = |file: PathBuf| fs::metadata(file).map_or(0, |file| file.len());
         let messages: u64 = layout.volumes()?.iter().map(|volume| size(layout.volume(*volume))).sum();
-        let mut counter =
-            Counter { done: 0, all: messages + size(layout.registry()) + size(layout.log()), progress };
+        let others = [layout.registry(), layout.log(), layout.data.join(AUDIT_NAME)].map(size);
+        let mut counter = Counter { done: 0, all: messages + others.iter().sum::<u64>(), progress };
         let mut count = |bytes| counter.add(bytes);
         let registry = Source::copy(&options.data, &options.target, REGISTRY_NAME, &mut count)?;
         let log = match layout.log().exists() {
@@ -129,9 +132,13 @@ impl<'a, 'b> Taking<'a, 'b> {
             }
             false => None,
         };
+        // Its writer does not stand still for the last part: what it has of this moment is whole by itself.
+        let audit = layout.data.join(AUDIT_NAME).exists();
+        let audit = audit.then(|| Source::copy(&options.data, &options.target, AUDIT_NAME, &mut count));
+        let audit = audit.transpose()?;
         let key = options.with_key.then(|| copy_key(options)).transpose()?;
         let (written, still, images) = (BTreeMap::new(), BTreeMap::new(), ImageCopies::default());
-        Ok(Self { layout, options, counter, registry, log, written, still, images, key })
+        Ok(Self { layout, options, counter, registry, log, audit, written, still, images, key })
     }
 
     fn run(&mut self, quiet: &mut dyn Quiet) -> Result<Copied, BackupError> {
@@ -183,7 +190,8 @@ impl<'a, 'b> Taking<'a, 'b> {
     fn follow(&mut self) -> Result<(), BackupError> {
         let mut count = |bytes| self.counter.add(bytes);
         self.registry.follow(&mut count)?;
-        self.log.iter_mut().chain(self.written.values_mut()).try_for_each(|source| source.follow(&mut count))
+        let others = self.log.iter_mut().chain(&mut self.audit);
+        others.chain(self.written.values_mut()).try_for_each(|source| source.follow(&mut count))
     }
 
     /// The last part, while nobody writes. `None`: it was not possible in time, or there is more to copy.
@@ -201,7 +209,7 @@ impl<'a, 'b> Taking<'a, 'b> {
         let mut manifest = self.describe()?;
         manifest.files.extend(images);
         manifest.files.extend(self.registry.entries());
-        manifest.files.extend(self.log.iter().flat_map(Source::entries));
+        manifest.files.extend(self.log.iter().chain(&self.audit).flat_map(Source::entries));
         manifest.files.extend(self.still.values().map(|still| still.entry.clone()));
         manifest.files.extend(self.written.values().flat_map(Source::entries));
         manifest.files.extend(self.key.clone());

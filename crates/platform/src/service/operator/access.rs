@@ -49,9 +49,8 @@ impl Operator {
     pub fn show_me(&self) -> Me {
         let caller = self.caller();
         let (token, user) = match caller {
-            Caller::Owner => (None, Some("owner".to_owned())),
             Caller::Token { name, .. } => (Some(name.clone()), None),
-            Caller::User { name, .. } => (None, Some(name.clone())),
+            Caller::Owner | Caller::User { .. } => (None, Some(caller.name().to_owned())),
         };
         Me { token, user, role: caller.role(), ou: caller.unit().map(str::to_owned) }
     }

@@ -5,6 +5,7 @@
 //! organisation unit than the caller's does not exist for it ([`Operator::of`]).
 
 mod access;
+mod audit;
 mod commands;
 mod devices;
 mod events;

@@ -1,8 +1,10 @@
 //! Users, their passwords and their sessions.
 
 use narrowgate_api::{
+    access::{Me, Role},
+    audit::AuditOutcome,
     page::Page,
-    problem::Problem,
+    problem::{Code, Problem},
     user::{NewUser, UserInvited, UserUpdate, UserView},
 };
 
@@ -12,8 +14,14 @@ use crate::{
     model::{access::Caller, user::SessionTimes},
     ports::Passwords,
     secret::Secret,
-    service::users::LoggedIn,
+    service::{
+        audit::{AskedFrom, Deed},
+        users::{First, LoggedIn, Verified},
+    },
 };
+
+/// The headline of a login that is not possible.
+const LOGIN: &str = "cannot log in";
 
 impl Operator {
     /// Users log in with passwords that are hashed by this, for so long. Without it nobody sets a password or
@@ -78,7 +86,17 @@ impl Operator {
     /// # Errors
     /// Only the store's.
     pub async fn invite_first(&self) -> Result<Option<UserInvited>, Problem> {
-        self.tell("cannot create the first user", None, self.registrar.invite_first().await).await
+        const TITLE: &str = "cannot create the first user";
+        let Some(first) = self.tell(TITLE, None, self.registrar.first_user().await).await? else {
+            return Ok(None);
+        };
+        let action = match first {
+            First::New => "users.create",
+            First::Waiting(_) => "users.reset",
+        };
+        let deed = Deed::of_user(action, first.name(), None, AskedFrom::default());
+        let invite = async { self.tell(TITLE, None, self.registrar.invite(&first).await).await };
+        self.noted(deed, invite).await.map(Some)
     }
 
     /// Whose password the link of this text sets; `None`: nobody's, or not any more.
@@ -86,23 +104,83 @@ impl Operator {
     /// # Errors
     /// Only the store's.
     pub async fn link_holder(&self, text: &str) -> Result<Option<String>, Problem> {
-        self.tell("cannot look for the link", None, self.registrar.link_holder(text).await).await
+        let holder = self.tell("cannot look for the link", None, self.registrar.link_holder(text).await);
+        Ok(holder.await?.map(|caller| caller.name().to_owned()))
     }
 
-    /// Sets a password by a link, which is used up, and logs the user in.
+    /// Sets a password by a link, which is used up, and logs the user in. Both are in the audit log.
     ///
     /// # Errors
-    /// The password is not acceptable; the link is not valid (any more); too many passwords are hashed.
-    pub async fn set_password(&self, link: &str, password: Secret) -> Result<LoggedIn, Problem> {
-        self.tell("cannot set the password", None, self.registrar.set_password(link, password).await).await
+    /// The password is not acceptable; the link is not valid (any more); too many passwords are hashed; the
+    /// audit log cannot be written.
+    pub async fn set_password(
+        &self,
+        link: &str,
+        password: Secret,
+        asked: AskedFrom,
+    ) -> Result<LoggedIn, Problem> {
+        const TITLE: &str = "cannot set the password";
+        let set = async { self.tell(TITLE, None, self.registrar.set_password(link, password).await).await };
+        let verified = match self.tell(TITLE, None, self.registrar.link_holder(link).await).await? {
+            Some(user) => self.noted_of(user, "users.password.set", asked.clone(), set).await,
+            // A stranger, whose links fill no log.
+            None => set.await,
+        };
+        self.begin_session(verified?, asked).await
     }
 
-    /// Logs a user in; `None`: there is none, or the password is wrong, which takes the same time.
+    /// Logs a user in, and notes that in the audit log; `None`: there is none, or the password is wrong,
+    /// which takes the same time ([`Operator::note_failed_logins`]).
     ///
     /// # Errors
-    /// Too many passwords are hashed; else only the store's.
-    pub async fn log_in(&self, name: &str, password: Secret) -> Result<Option<LoggedIn>, Problem> {
-        self.tell("cannot log in", None, self.registrar.log_in(name, password).await).await
+    /// Too many passwords are hashed; the audit log cannot be written; else only the store's.
+    pub async fn log_in(
+        &self,
+        name: &str,
+        password: Secret,
+        asked: AskedFrom,
+    ) -> Result<Option<LoggedIn>, Problem> {
+        let verified = self.registrar.verify_password(name, password).await;
+        let Some(verified) = self.tell(LOGIN, None, verified).await? else { return Ok(None) };
+        match self.begin_session(verified, asked).await {
+            // The user was deleted or changed meanwhile.
+            Err(problem) if matches!(problem.code, Code::Missing | Code::Conflict) => Ok(None),
+            begun => begun.map(Some),
+        }
+    }
+
+    async fn begin_session(&self, verified: Verified, asked: AskedFrom) -> Result<LoggedIn, Problem> {
+        let user = verified.caller.clone();
+        let begin = async { self.tell(LOGIN, None, self.registrar.begin_session(verified).await).await };
+        self.noted_of(user, "users.login", asked, begin).await
+    }
+
+    /// What a user does who is not the caller yet, or not any more.
+    async fn noted_of<T>(
+        &self,
+        user: Caller,
+        action: &str,
+        asked: AskedFrom,
+        act: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Problem> {
+        let deed = Deed::of_user(action, user.name(), user.unit(), asked);
+        self.of(user).noted(deed, act).await
+    }
+
+    /// Writes down that a login has failed, and that so many before it have no entry. A name that is no
+    /// user's is left out: it may be a password in the wrong field.
+    pub async fn note_failed_logins(&self, name: &str, left_out: u64, asked: AskedFrom) {
+        let user = self.registrar.user(name).await.ok();
+        let nobody = Me { token: None, user: None, role: Role::Viewer, ou: None };
+        let deed = match &user {
+            Some(user) => Deed::of_user("users.login", &user.user, user.ou.as_deref(), asked),
+            None => Deed { action: "users.login".into(), target: "/users".into(), ou: None, asked },
+        };
+        let mut failed = self.registrar.deed(deed, nobody);
+        (failed.entry.outcome, failed.entry.status) = (AuditOutcome::Failed, Some(403));
+        failed.entry.left_out = (left_out > 0).then_some(left_out);
+        // Ignored: nothing was done, and the entry follows as soon as it can be written.
+        let _ = self.end_deed(failed).await;
     }
 
     /// Whether this user has logged in with the browser of this name, by the present password.
@@ -110,7 +188,7 @@ impl Operator {
     /// # Errors
     /// Only the store's.
     pub async fn knows_browser(&self, name: &str, browser: &str) -> Result<bool, Problem> {
-        self.tell("cannot log in", None, self.registrar.knows_browser(name, browser).await).await
+        self.tell(LOGIN, None, self.registrar.knows_browser(name, browser).await).await
     }
 
     /// Whose session this is now, by the hash of its text; `None`: nobody's, or it is over.
@@ -129,11 +207,16 @@ impl Operator {
         self.tell("cannot look for the session", None, self.registrar.use_session(hash).await).await
     }
 
-    /// Ends a session; nothing where there is none.
+    /// Ends a session, and notes that in the audit log; nothing where there is none.
     ///
     /// # Errors
-    /// Only the store's.
-    pub async fn log_out(&self, hash: Sha256Sum) -> Result<(), Problem> {
-        self.tell("cannot log out", None, self.registrar.end_session(hash).await).await
+    /// The audit log cannot be written; else only the store's.
+    pub async fn log_out(&self, hash: Sha256Sum, asked: AskedFrom) -> Result<(), Problem> {
+        let end = async { self.tell("cannot log out", None, self.registrar.end_session(hash).await).await };
+        match self.session_holder(hash).await? {
+            Some(user) => self.noted_of(user, "users.logout", asked, end).await,
+            // It is over already, or somebody's guess.
+            None => end.await,
+        }
     }
 }

@@ -1,0 +1,287 @@
+//! The file: its tables, and what is read and written there.
+
+use std::{
+    fs::{self, OpenOptions},
+    io,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::Path,
+    time::Duration,
+};
+
+use narrowgate_platform::{
+    firmware::Sha256Sum,
+    ids::UnixMillis,
+    model::audit::{AuditEntry, AuditHead},
+    ports::{AUDIT_READ_MAX, AuditPage, AuditRead, NoteId},
+    rules::audit::{ChainEnd, Line},
+};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, ffi, params};
+
+use crate::sqlite::files::{open_existing, sync_parent, with_suffix};
+
+/// Its mark in the header of the file.
+const APPLICATION_ID: i32 = i32::from_be_bytes(*b"NGau");
+
+/// Its format.
+const VERSION: i32 = 1;
+
+/// How long to wait for another process that ends with the file.
+const BUSY_MAX: Duration = Duration::from_secs(5);
+
+/// Entries that are deleted in one transaction.
+const PRUNED_MAX: i64 = 10_000;
+
+/// An entry is never changed: only the oldest are deleted, and the hash of the last one of them is kept.
+const SCHEMA: &str = "
+CREATE TABLE entries (
+  seq INTEGER PRIMARY KEY,
+  entry TEXT NOT NULL,
+  hash BLOB NOT NULL
+);
+CREATE TRIGGER entries_are_not_changed BEFORE UPDATE ON entries
+BEGIN SELECT raise(ABORT, 'an entry of the audit log is never changed'); END;
+CREATE TABLE notes (
+  n INTEGER PRIMARY KEY AUTOINCREMENT,
+  entry TEXT NOT NULL
+);
+CREATE TABLE anchor (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  count INTEGER NOT NULL,
+  hash BLOB NOT NULL
+);
+INSERT INTO anchor VALUES (1, 0, zeroblob(32));
+";
+
+/// A file that is open.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    /// Device and inode.
+    id: (u64, u64),
+}
+
+impl Opened {
+    fn new(file: &Path, connection: Connection) -> rusqlite::Result<Self> {
+        let id = id_of(file).ok_or_else(|| cannot_open("it is not there".to_owned()))?;
+        Ok(Self { connection, id })
+    }
+
+    /// Whether its tables are there; they come a moment after the file.
+    pub(super) fn is_made(&self) -> rusqlite::Result<bool> {
+        self.connection.pragma_query_value(None, "user_version", |row| Ok(row.get::<_, i32>(0)? > 0))
+    }
+
+    /// Whether it still has its name: what is written to another one is lost.
+    pub(super) fn is_in_place(&self, file: &Path) -> bool {
+        id_of(file) == Some(self.id)
+    }
+}
+
+fn id_of(file: &Path) -> Option<(u64, u64)> {
+    let found = fs::metadata(file).ok()?;
+    Some((found.dev(), found.ino()))
+}
+
+/// Opens the file for writing, or makes it at this time.
+pub(super) fn open(file: &Path, now: UnixMillis) -> rusqlite::Result<Opened> {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+    match made {
+        Ok(_) => put_aside_log(file)
+            .map_err(|error| error.to_string())
+            .and_then(|()| sync_parent(file).map_err(|error| error.to_string()))
+            .map_err(cannot_open)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(cannot_open(error.to_string())),
+    }
+    let mut connection = open_existing(file)?;
+    connection.busy_timeout(BUSY_MAX)?;
+    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let (version, application_id) = (number("user_version")?, number("application_id")?);
+    match (version, application_id) {
+        (0, 0) => make(&mut connection, now)?,
+        (_, other) if other != APPLICATION_ID => return Err(cannot_open("it is no audit log".to_owned())),
+        (newer, _) if newer > VERSION => {
+            let reason = format!("a newer narrowgate made it (format {newer}, this one knows {VERSION})");
+            return Err(cannot_open(reason));
+        }
+        _ => {}
+    }
+    let mode: String = connection.query_row("PRAGMA journal_mode = wal", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(cannot_open("this file system does not allow a write-ahead log".to_owned()));
+    }
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "trusted_schema", "off")?;
+    Opened::new(file, connection)
+}
+
+/// SQLite would replay the log of an earlier file of this name into the new one. It is kept: it may hold the
+/// last entries of that.
+fn put_aside_log(file: &Path) -> io::Result<()> {
+    let if_there = |done: io::Result<()>| match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    };
+    if_there(fs::rename(with_suffix(file, "-wal"), with_suffix(file, ".left-wal")))?;
+    if_there(fs::remove_file(with_suffix(file, "-shm")))
+}
+
+fn make(connection: &mut Connection, now: UnixMillis) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(SCHEMA)?;
+    // Numbers of notes are not those of a file that was here before: some of its may be on their way.
+    let first = now.0.max(0).saturating_mul(1000);
+    transaction.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('notes', ?1)", [first])?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}
+
+fn cannot_open(reason: String) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CANTOPEN), Some(reason))
+}
+
+/// A connection for reading.
+pub(super) fn open_reader(file: &Path) -> rusqlite::Result<Opened> {
+    let connection = open_existing(file)?;
+    connection.busy_timeout(BUSY_MAX)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "trusted_schema", "off")?;
+    Opened::new(file, connection)
+}
+
+/// Reads, at one moment; without what is noted elsewhere.
+pub(super) fn read(connection: &Connection, read: AuditRead) -> rusqlite::Result<AuditPage> {
+    let transaction = connection.unchecked_transaction()?;
+    let (sql, bound) = match read {
+        AuditRead::Newest { before } => (
+            "SELECT seq, entry, hash FROM entries WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2",
+            before.map_or(i64::MAX, number),
+        ),
+        AuditRead::Behind(seq) => {
+            ("SELECT seq, entry, hash FROM entries WHERE seq > ?1 ORDER BY seq LIMIT ?2", number(seq))
+        }
+    };
+    let mut select = transaction.prepare_cached(sql)?;
+    let rows = select.query_map(params![bound, AUDIT_READ_MAX as i64], line)?;
+    let lines = rows.collect::<rusqlite::Result<_>>()?;
+    let (begin, end) = (begin(&transaction)?, end(&transaction)?);
+    Ok(AuditPage { lines, begin, end, noted: None })
+}
+
+fn number(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+/// A row, also one that somebody has written anything into: then its hash fits nothing.
+fn line(row: &Row<'_>) -> rusqlite::Result<Line> {
+    let seq: i64 = row.get(0)?;
+    let form = String::from_utf8_lossy(row.get_ref(1)?.as_bytes().unwrap_or_default()).into_owned();
+    Ok(Line { seq: seq.cast_unsigned(), form, hash: hash(row, 2)? })
+}
+
+fn hash(row: &Row<'_>, column: usize) -> rusqlite::Result<Sha256Sum> {
+    let bytes = row.get_ref(column)?.as_bytes().unwrap_or_default();
+    Ok(Sha256Sum(bytes.try_into().unwrap_or_default()))
+}
+
+fn chain_end(row: &Row<'_>) -> rusqlite::Result<ChainEnd> {
+    Ok(ChainEnd { count: row.get::<_, i64>(0)?.cast_unsigned(), head: hash(row, 1)? })
+}
+
+/// What the first entry that is kept follows.
+pub(super) fn begin(connection: &Connection) -> rusqlite::Result<ChainEnd> {
+    connection.query_row("SELECT count, hash FROM anchor", [], chain_end)
+}
+
+/// Where the chain ends.
+pub(super) fn end(connection: &Connection) -> rusqlite::Result<ChainEnd> {
+    let last = "SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1";
+    let last = connection.prepare_cached(last)?.query_row([], chain_end).optional()?;
+    last.map_or_else(|| begin(connection), Ok)
+}
+
+/// Whether the chain has ended so once. Nobody can tell of entries that were deleted after their time.
+pub(super) fn has_reached(connection: &Connection, known: ChainEnd) -> rusqlite::Result<bool> {
+    let begin = begin(connection)?;
+    if known.count <= begin.count {
+        return Ok(known.count < begin.count || known.head == begin.head);
+    }
+    let found = connection
+        .prepare_cached("SELECT seq, hash FROM entries WHERE seq = ?1")?
+        .query_row([number(known.count)], chain_end)
+        .optional()?;
+    Ok(found == Some(known))
+}
+
+/// Notes what is about to be done.
+pub(super) fn note(transaction: &Transaction<'_>, entry: &AuditEntry) -> rusqlite::Result<NoteId> {
+    // Texts and numbers can always be written.
+    let text = serde_json::to_string(entry).unwrap_or_default();
+    transaction.prepare_cached("INSERT INTO notes (entry) VALUES (?1)")?.execute([text])?;
+    Ok(NoteId(transaction.last_insert_rowid()))
+}
+
+/// Removes a note that became an entry.
+pub(super) fn forget(transaction: &Transaction<'_>, note: NoteId) -> rusqlite::Result<()> {
+    transaction.prepare_cached("DELETE FROM notes WHERE n = ?1")?.execute([note.0])?;
+    Ok(())
+}
+
+/// All notes, in the order in which they were made; `None` in place of one that cannot be read.
+pub(super) fn notes(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<(NoteId, Option<AuditEntry>)>> {
+    let mut select = transaction.prepare("SELECT n, entry FROM notes ORDER BY n")?;
+    let rows = select.query_map([], |row| {
+        let text = row.get_ref(1)?.as_bytes().unwrap_or_default();
+        Ok((NoteId(row.get(0)?), serde_json::from_slice(text).ok()))
+    })?;
+    rows.collect()
+}
+
+/// Appends an entry behind `end`.
+pub(super) fn append(
+    transaction: &Transaction<'_>,
+    end: &mut ChainEnd,
+    entry: &AuditEntry,
+) -> rusqlite::Result<()> {
+    let Line { seq, form, hash } = end.append(entry);
+    let insert = "INSERT INTO entries (seq, entry, hash) VALUES (?1, ?2, ?3)";
+    transaction.prepare_cached(insert)?.execute(params![number(seq), form, hash.0])?;
+    Ok(())
+}
+
+/// Deletes the oldest entries where there are more than so many, and remembers what the next one follows.
+pub(super) fn prune(transaction: &Transaction<'_>, end: ChainEnd, kept_max: u64) -> rusqlite::Result<()> {
+    let begin = begin(transaction)?;
+    let excess = end.count.saturating_sub(begin.count).saturating_sub(kept_max);
+    // Some at a time: of a large log not one with each commit.
+    if excess == 0 || excess < kept_max / 100 {
+        return Ok(());
+    }
+    let last = number(begin.count).saturating_add(number(excess).min(PRUNED_MAX));
+    let hash = "SELECT hash FROM entries WHERE seq = ?1";
+    let Some(hash) = transaction.query_row(hash, [last], |row| row.get::<_, Vec<u8>>(0)).optional()? else {
+        // It was taken away: what follows it cannot be anchored.
+        return Ok(());
+    };
+    transaction.execute("UPDATE anchor SET count = ?1, hash = ?2", params![last, hash])?;
+    transaction.execute("DELETE FROM entries WHERE seq <= ?1", [last])?;
+    Ok(())
+}
+
+/// The end that was noted last, if that can be read.
+pub(super) fn read_head(file: &Path) -> Option<ChainEnd> {
+    let text = fs::read(file).ok()?;
+    let head: AuditHead = serde_json::from_slice(&text).ok()?;
+    ChainEnd::read(&head)
+}
+
+/// Notes where the chain ends. It is not made durable: after a power cut it may be an earlier end.
+pub(super) fn write_head(file: &Path, end: ChainEnd) -> io::Result<()> {
+    let draft = with_suffix(file, ".new");
+    let mut text = serde_json::to_vec(&end.shown()).map_err(io::Error::other)?;
+    text.push(b'\n');
+    let mut open = OpenOptions::new();
+    let mut draft_file = open.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    io::Write::write_all(&mut draft_file, &text)?;
+    fs::rename(&draft, file)
+}

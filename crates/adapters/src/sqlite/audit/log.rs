@@ -1,0 +1,267 @@
+//! The thread that writes: takes what waits, commits it together, answers.
+
+use std::{
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    time::Duration,
+};
+
+use narrowgate_platform::{
+    model::audit::{AuditEntry, AuditOutcome},
+    ports::{AUDIT_CUT, AUDIT_USER, NoteId, StoreError},
+    rules::audit::ChainEnd,
+};
+use rusqlite::{Transaction, TransactionBehavior};
+
+use super::{
+    AuditOptions,
+    file::{self, Opened},
+};
+use crate::reply::Reply;
+
+/// Jobs that are committed together at most.
+const GROUP_MAX: usize = 1000;
+
+/// Entries that could not be written and wait for the next commit. Those beyond stay notes, and become
+/// entries with the next start.
+const OWED_MAX: usize = 10_000;
+
+/// How often they are tried where nothing else is asked for.
+const TRY_EVERY: Duration = Duration::from_secs(5);
+
+/// What the thread is asked for.
+pub(super) enum Job {
+    /// Notes what is about to be done.
+    Begin(AuditEntry, Reply<NoteId>),
+    /// Appends the entry of it.
+    End(Option<NoteId>, AuditEntry, Reply<()>),
+    /// Answers once the file is open, and what was asked for before is done.
+    Settle(Reply<()>),
+}
+
+/// What the thread owns.
+pub(super) struct Log {
+    options: AuditOptions,
+    /// `None` until it could be opened, and after an error.
+    opened: Option<Opened>,
+    /// Notes of an earlier process have become entries.
+    is_swept: bool,
+    /// Where the chain was known to end.
+    noted: Option<ChainEnd>,
+    owed: Vec<(Option<NoteId>, AuditEntry)>,
+    /// What the log was last said to be in trouble with.
+    said: Option<String>,
+}
+
+impl Log {
+    pub(super) fn new(options: AuditOptions) -> Self {
+        Self { options, opened: None, is_swept: false, noted: None, owed: Vec::new(), said: None }
+    }
+
+    /// Works until nobody asks any more.
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        // Ignored: it is said in the log, and to whoever asks.
+        let _ = self.ready();
+        loop {
+            let first = match self.owed.is_empty() {
+                true => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                false => jobs.recv_timeout(TRY_EVERY),
+            };
+            let mut group = Vec::new();
+            match first {
+                Ok(job) => group.push(job),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            group.extend(jobs.try_iter().take(GROUP_MAX - 1));
+            self.work(group);
+        }
+        if !self.owed.is_empty() {
+            self.work(Vec::new());
+        }
+    }
+
+    /// Commits a group, and answers.
+    fn work(&mut self, group: Vec<Job>) {
+        let needs_commit = !self.owed.is_empty() || group.iter().any(|job| !matches!(job, Job::Settle(_)));
+        let done = match needs_commit {
+            true => self.commit(&group),
+            false => self.ready().map(|_| Vec::new()),
+        };
+        self.say(done.as_ref().err());
+        match done {
+            Ok(notes) => answer(group, notes),
+            Err(error) => {
+                for job in group {
+                    self.refuse(job, &error);
+                }
+            }
+        }
+    }
+
+    /// An entry that cannot be written now is owed.
+    fn refuse(&mut self, job: Job, error: &rusqlite::Error) {
+        let failed = || StoreError::Unavailable(format!("{}: {error}", self.options.file().display()));
+        match job {
+            Job::Begin(_, reply) => reply.send(Err(failed())),
+            Job::End(note, entry, reply) => {
+                if self.owed.len() < OWED_MAX {
+                    self.owed.push((note, entry));
+                }
+                reply.send(Err(failed()));
+            }
+            Job::Settle(reply) => reply.send(Err(failed())),
+        }
+    }
+
+    /// Says once what is wrong, and once that it is over.
+    fn say(&mut self, error: Option<&rusqlite::Error>) {
+        let said = error.map(ToString::to_string);
+        match (&said, &self.said) {
+            (Some(error), known) if known.as_ref() != Some(error) => {
+                let file = self.options.file();
+                tracing::error!(file = %file.display(), error, "the audit log cannot be written");
+            }
+            (None, Some(_)) => tracing::info!("the audit log is written again"),
+            _ => {}
+        }
+        self.said = said;
+    }
+
+    /// All of it in one transaction; the notes that were made.
+    fn commit(&mut self, group: &[Job]) -> rusqlite::Result<Vec<NoteId>> {
+        let committed = self.try_commit(group);
+        match &committed {
+            Ok((end, _)) => {
+                self.owed.clear();
+                self.note_end(*end);
+            }
+            // What is wrong with it may be over for one that is opened anew.
+            Err(_) => self.opened = None,
+        }
+        committed.map(|(_, notes)| notes)
+    }
+
+    fn try_commit(&mut self, group: &[Job]) -> rusqlite::Result<(ChainEnd, Vec<NoteId>)> {
+        self.ready()?;
+        let Self { opened: Some(opened), options, noted, owed, .. } = self else {
+            // It was opened just now.
+            return Err(rusqlite::Error::InvalidQuery);
+        };
+        let transaction = opened.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut end = end_of(&transaction, options, *noted)?;
+        for (note, entry) in &*owed {
+            append(&transaction, &mut end, *note, entry)?;
+        }
+        let mut notes = Vec::new();
+        for job in group {
+            match job {
+                Job::Begin(entry, _) => notes.push(file::note(&transaction, entry)?),
+                Job::End(note, entry, _) => append(&transaction, &mut end, *note, entry)?,
+                Job::Settle(_) => {}
+            }
+        }
+        file::prune(&transaction, end, options.entries_max)?;
+        transaction.commit()?;
+        Ok((end, notes))
+    }
+
+    /// Opens the file, if it is not open. The first time notes of an earlier process become entries: nobody
+    /// in this one has made any yet.
+    fn ready(&mut self) -> rusqlite::Result<()> {
+        let file = self.options.file();
+        if self.opened.as_ref().is_some_and(|opened| opened.is_in_place(&file)) {
+            return Ok(());
+        }
+        // The old one first, which would be in the way of one that was put in its place.
+        self.opened = None;
+        let mut opened = file::open(&file, (self.options.clock)())?;
+        if !self.is_swept {
+            self.noted = file::read_head(&self.options.head());
+            let transaction = opened.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let mut end = end_of(&transaction, &self.options, self.noted)?;
+            for (note, entry) in file::notes(&transaction)? {
+                let left = entry.unwrap_or_else(|| of_the_log(&self.options, "audit.note", "/audit".into()));
+                let unknown = AuditEntry { outcome: AuditOutcome::Unknown, ..left };
+                append(&transaction, &mut end, Some(note), &unknown)?;
+            }
+            transaction.commit()?;
+            self.is_swept = true;
+            self.note_end(end);
+        }
+        self.opened = Some(opened);
+        Ok(())
+    }
+
+    fn note_end(&mut self, end: ChainEnd) {
+        if self.noted.replace(end) != Some(end)
+            && let Err(error) = file::write_head(&self.options.head(), end)
+        {
+            tracing::debug!(%error, "the end of the audit log cannot be noted");
+        }
+    }
+}
+
+/// Answers a group that was committed.
+fn answer(group: Vec<Job>, notes: Vec<NoteId>) {
+    let mut notes = notes.into_iter();
+    for job in group {
+        match job {
+            Job::Begin(_, reply) => {
+                // As many as there are of these.
+                if let Some(note) = notes.next() {
+                    reply.send(Ok(note));
+                }
+            }
+            Job::End(_, _, reply) | Job::Settle(reply) => reply.send(Ok(())),
+        }
+    }
+}
+
+fn append(
+    transaction: &Transaction<'_>,
+    end: &mut ChainEnd,
+    note: Option<NoteId>,
+    entry: &AuditEntry,
+) -> rusqlite::Result<()> {
+    note.map_or(Ok(()), |note| file::forget(transaction, note))?;
+    file::append(transaction, end, entry)
+}
+
+/// Where the chain ends. One that does not reach the end that it had goes on with an entry that says so.
+fn end_of(
+    transaction: &Transaction<'_>,
+    options: &AuditOptions,
+    noted: Option<ChainEnd>,
+) -> rusqlite::Result<ChainEnd> {
+    let mut end = file::end(transaction)?;
+    if let Some(noted) = noted
+        && !file::has_reached(transaction, noted)?
+    {
+        let ChainEnd { count, head } = noted;
+        tracing::error!(count, %head, found = end.count, "the audit log lacks entries that it had");
+        let cut = of_the_log(options, AUDIT_CUT, format!("/audit/{count}/{head}"));
+        file::append(transaction, &mut end, &cut)?;
+    }
+    Ok(end)
+}
+
+/// An entry that the log writes by itself.
+fn of_the_log(options: &AuditOptions, action: &str, target: String) -> AuditEntry {
+    AuditEntry {
+        seq: 0,
+        time: (options.clock)(),
+        user: Some(AUDIT_USER.to_owned()),
+        token: None,
+        caller_ou: None,
+        address: None,
+        action: action.to_owned(),
+        target,
+        ou: None,
+        outcome: AuditOutcome::Failed,
+        status: None,
+        code: None,
+        left_out: None,
+        request_id: None,
+        hash: String::new(),
+    }
+}

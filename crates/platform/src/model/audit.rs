@@ -1,0 +1,3 @@
+//! Entries of the audit log.
+
+pub use narrowgate_api::audit::{AuditEntry, AuditHead, AuditOutcome};
