@@ -46,7 +46,7 @@ mod turns;
 mod work;
 
 pub use api::{
-    Api,
+    Api, BEGINS_EXPORT,
     events::{Events, EventsSource, Next, Subscription},
     router as api_router,
 };

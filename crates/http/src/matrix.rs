@@ -1,6 +1,8 @@
 //! Every operation of the OpenAPI document and every kind of caller: a new route stands in the document
 //! ([`crate::document`]), and so it is here.
 
+mod audit;
+
 use std::net::IpAddr;
 
 use axum::{

@@ -25,10 +25,11 @@ use narrowgate_platform::{
     model::access::Caller,
     rules::passwords::PASSWORD_CHARACTERS_MIN,
     secret::Secret,
-    service::{LoggedIn, Operator, form_token, is_form_token, session_hash},
+    service::{AskedFrom, LoggedIn, Operator, form_token, is_form_token, session_hash},
 };
 
 use crate::{
+    api::asked_from,
     browser::{BROWSER, BROWSER_LASTS_S, CameBy, Origin, SESSION, cookie, origin, set_cookie},
     form::Form,
     gate::Peer,
@@ -98,14 +99,15 @@ async fn show_login(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Resp
 async fn log_in(State(pages): State<Arc<Pages>>, request: Request) -> Response {
     let headers = request.headers().clone();
     let peer = request.extensions().get::<Peer>().copied();
+    let asked = asked_from(request.extensions());
     let (mut form, came_by, _answering) = match posted(request).await {
         Ok(posted) => posted,
         Err(refused) => return refused,
     };
     let (name, password) = (form.take("user").into_text(), Secret::new(form.take("password").into_text()));
-    match pages.try_to_log_in(&name, password, cookie(&headers, BROWSER), peer).await {
+    match pages.try_to_log_in(&name, password, cookie(&headers, BROWSER), peer, &asked).await {
         Ok(Outcome::In(logged_in)) => {
-            pages.leave(&headers).await;
+            pages.leave(&headers, asked).await;
             go_on(&logged_in, came_by)
         }
         Ok(Outcome::Wrong) => {
@@ -119,6 +121,7 @@ async fn log_in(State(pages): State<Arc<Pages>>, request: Request) -> Response {
 
 async fn log_out(State(pages): State<Arc<Pages>>, request: Request) -> Response {
     let headers = request.headers().clone();
+    let asked = asked_from(request.extensions());
     let (mut form, came_by, _answering) = match posted(request).await {
         Ok(posted) => posted,
         Err(refused) => return refused,
@@ -128,7 +131,7 @@ async fn log_out(State(pages): State<Arc<Pages>>, request: Request) -> Response 
             return refused(StatusCode::FORBIDDEN, "The form is not one of this session. Open /login again.");
         }
         if let Some(hash) = session_hash(session)
-            && let Err(problem) = pages.operator.log_out(hash).await
+            && let Err(problem) = pages.operator.log_out(hash, asked).await
         {
             return failed(&problem);
         }
@@ -152,6 +155,7 @@ async fn set_password(
     request: Request,
 ) -> Response {
     let headers = request.headers().clone();
+    let asked = asked_from(request.extensions());
     let (mut form, came_by, _answering) = match posted(request).await {
         Ok(posted) => posted,
         Err(refused) => return refused,
@@ -166,9 +170,9 @@ async fn set_password(
         let said = "The two passwords are not the same.";
         return password_page(StatusCode::UNPROCESSABLE_ENTITY, Some(said), &user);
     }
-    match pages.operator.set_password(&link, password).await {
+    match pages.operator.set_password(&link, password, asked.clone()).await {
         Ok(logged_in) => {
-            pages.leave(&headers).await;
+            pages.leave(&headers, asked).await;
             go_on(&logged_in, came_by)
         }
         Err(problem) if problem.status == StatusCode::UNPROCESSABLE_ENTITY => {
@@ -197,10 +201,10 @@ impl Pages {
     }
 
     /// Ends the session that the browser had until now.
-    async fn leave(&self, headers: &HeaderMap) {
+    async fn leave(&self, headers: &HeaderMap, asked: AskedFrom) {
         if let Some(hash) = cookie(headers, SESSION).and_then(session_hash) {
             // Ignored: it ends by itself.
-            let _ = self.operator.log_out(hash).await;
+            let _ = self.operator.log_out(hash, asked).await;
         }
     }
 
@@ -210,6 +214,7 @@ impl Pages {
         password: Secret,
         browser: Option<&str>,
         peer: Option<Peer>,
+        asked: &AskedFrom,
     ) -> Result<Outcome, Problem> {
         let browser = match browser {
             Some(browser) => self.operator.knows_browser(name, browser).await?.then_some(browser),
@@ -219,9 +224,13 @@ impl Pages {
         if let Err(wait) = self.throttle.permit(attempt, Instant::now()) {
             return Ok(Outcome::TooOften(wait));
         }
-        let logged_in = self.operator.log_in(name, password).await;
+        let logged_in = self.operator.log_in(name, password, asked.clone()).await;
         match &logged_in {
-            Ok(None) => self.throttle.note_failure(),
+            Ok(None) => {
+                if let Some(left_out) = self.throttle.note_failure(Instant::now()) {
+                    self.operator.note_failed_logins(name, left_out, asked.clone()).await;
+                }
+            }
             Ok(Some(_)) | Err(_) => self.throttle.give_back(attempt),
         }
         Ok(logged_in?.map_or(Outcome::Wrong, Outcome::In))

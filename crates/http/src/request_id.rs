@@ -32,9 +32,14 @@ fn next_id() -> String {
     format!("{:08x}-{request:016x}", process >> 32)
 }
 
+/// The name of a request, in its extensions.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) String);
+
 /// Names the request, and says so in its answer.
-pub(crate) async fn identify(request: Request, next: Next) -> Response {
+pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
     let id = next_id();
+    request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.run(request).await;
     if let Some(ProblemOf(problem)) = response.extensions_mut().remove() {
         response = problem.named(&id, response);

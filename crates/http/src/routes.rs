@@ -58,6 +58,7 @@ pub fn router(about: About, health: Health, metrics: MetricsSource, api: Api, ra
         let mut samples = metrics();
         samples.extend(counted.samples());
         samples.extend(throttle.samples());
+        samples.extend(api::audit_samples());
         samples
     });
     let work = Work::new(api::rows(), Some(Arc::clone(&gate)));

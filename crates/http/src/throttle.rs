@@ -37,6 +37,10 @@ pub(crate) const OF_NAME: Rate = Rate { every: Duration::from_secs(10), burst: 2
 /// Wrong tries of a browser that is known.
 pub(crate) const OF_BROWSER: Rate = Rate { every: Duration::from_secs(10), burst: 10 };
 
+/// Wrong tries of all that get an entry of their own in the audit log; strangers make them, and the log keeps
+/// a number of entries. The next one that gets one says how many before it have none.
+const WRITTEN: Rate = Rate { every: Duration::from_secs(5), burst: 200 };
+
 /// Pages of a source: some people behind one address, and no flood.
 const PAGES: Rate = Rate { every: Duration::from_millis(20), burst: 100 };
 
@@ -78,6 +82,9 @@ pub(crate) struct Throttle {
     names: Limiter<u64>,
     browsers: Limiter<u64>,
     pages: Limiter<u128>,
+    written: Limiter<()>,
+    /// Wrong tries without an entry, since the last one that has one.
+    left_out: AtomicU64,
     hasher: RandomState,
     failed: AtomicU64,
     held_back: AtomicU64,
@@ -90,6 +97,8 @@ impl Default for Throttle {
             names: Limiter::new(OF_NAME, KEPT_MAX),
             browsers: Limiter::new(OF_BROWSER, KEPT_MAX),
             pages: Limiter::new(PAGES, KEPT_MAX),
+            written: Limiter::new(WRITTEN, 1),
+            left_out: AtomicU64::new(0),
             hasher: RandomState::new(),
             failed: AtomicU64::new(0),
             held_back: AtomicU64::new(0),
@@ -115,7 +124,10 @@ impl Throttle {
             Some(browser) => self.browsers.permit(self.hasher.hash_one(browser), now),
             None => self.permit_stranger(attempt, now),
         };
-        permitted.inspect_err(|_| _ = self.held_back.fetch_add(1, Ordering::Relaxed))
+        permitted.inspect_err(|_| {
+            self.held_back.fetch_add(1, Ordering::Relaxed);
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+        })
     }
 
     fn permit_stranger(&self, attempt: Try<'_>, now: Instant) -> Result<(), Duration> {
@@ -134,9 +146,14 @@ impl Throttle {
         self.names.give_back(self.hasher.hash_one(attempt.name));
     }
 
-    /// A try that passed was wrong.
-    pub(crate) fn note_failure(&self) {
+    /// A try that passed was wrong. Whether it gets an entry in the audit log: how many before it have none.
+    pub(crate) fn note_failure(&self, now: Instant) -> Option<u64> {
         self.failed.fetch_add(1, Ordering::Relaxed);
+        if self.written.permit((), now).is_ok() {
+            return Some(self.left_out.swap(0, Ordering::Relaxed));
+        }
+        self.left_out.fetch_add(1, Ordering::Relaxed);
+        None
     }
 
     /// What it has counted so far.
@@ -219,6 +236,18 @@ mod tests {
         assert_eq!(passed(&throttle, start, tries), 10);
         let known = Try { name: "ann", peer: None, browser: Some("ngb_1") };
         assert_eq!(throttle.permit(known, start), Ok(()));
+    }
+
+    #[test]
+    fn strangers_fill_the_audit_log_so_fast_and_what_is_left_out_is_counted() {
+        let (throttle, start) = (Throttle::default(), Instant::now());
+        let written = (0..1000).filter_map(|_| throttle.note_failure(start)).collect::<Vec<_>>();
+        assert_eq!(written, [0; 200]);
+        let attempt = Try { name: "ann", peer: peer(1), browser: None };
+        assert_eq!(passed(&throttle, start, (0..100).map(|_| attempt)), 10);
+        let later = start + Duration::from_secs(5);
+        assert_eq!((throttle.note_failure(later), throttle.note_failure(later)), (Some(800 + 90), None));
+        assert_eq!(throttle.note_failure(later + Duration::from_secs(5)), Some(1));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Opens the configured store, and explains to the operator why it cannot be opened.
 
-use std::{io::ErrorKind, sync::Arc};
+use std::{io::ErrorKind, path::Path, sync::Arc};
 
 use narrowgate_adapters::{
     images::ImageFiles,
-    sqlite::{OpenError, SqliteOptions, SqliteStore},
+    sqlite::{AuditFile, AuditOptions, OpenError, SqliteOptions, SqliteStore},
 };
 use narrowgate_platform::{
     memory::MemoryStore,
@@ -51,11 +51,35 @@ pub(crate) fn open(config: &Config) -> Result<OpenedStore, StoreFailure> {
                     .expect("the store derives 32 bytes and writes them in hex");
                 let store = Arc::new(store);
                 let images = Arc::new(ImageFiles::new(&config.data, store.clone()));
-                Ok(OpenedStore { stores: Stores { images, ..store.into() }, decoy })
+                let audit = open_audit(config).map_err(StoreFailure::Other)?;
+                Ok(OpenedStore { stores: Stores { images, audit, ..store.into() }, decoy })
             }
             Err(error @ OpenError::InUse { .. }) => Err(StoreFailure::InUse(explain(config, &error))),
             Err(error) => Err(StoreFailure::Other(explain(config, &error))),
         },
+    }
+}
+
+/// The audit log beside the store, whose lock this process has.
+fn open_audit(config: &Config) -> Result<Arc<AuditFile>, Failure> {
+    let options = AuditOptions {
+        data: config.data.clone(),
+        entries_max: config.store.audit_entries,
+        clock: || SystemClock.now(),
+    };
+    let opened = AuditFile::new(options).map_err(|error| {
+        let failure = Failure::failed("cannot open the audit log").file(config.data.display());
+        failure.because(&error, "raise the limit of threads (ulimit -u)")
+    });
+    opened.map(Arc::new)
+}
+
+/// What is wrong with the audit log of a data directory, where something is. It is followed to its end.
+pub(crate) fn broken_audit(data: &Path) -> Option<String> {
+    match AuditFile::verify(data) {
+        Ok(None | Some(Ok(_))) => None,
+        Ok(Some(Err(broken))) => Some(broken.to_string()),
+        Err(error) => Some(error.to_string()),
     }
 }
 

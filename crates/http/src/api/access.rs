@@ -5,10 +5,14 @@ use narrowgate_api::{
     access::{Me, NewToken, NewUnit, TokenCreated, TokenView, UnitView},
     page::Page,
 };
-use narrowgate_platform::model::access::{Caller, Needs};
+use narrowgate_platform::{
+    model::access::{Caller, Needs},
+    service::DeedTo,
+};
 
 use super::{
     asked::{Asked, Routes},
+    audited::{Made, Place},
     described::{Created, Status},
     extract::{Body, Part},
 };
@@ -35,8 +39,9 @@ async fn list_units(Asked(api): Asked) -> Result<Json<Page<UnitView>>, Refused> 
 async fn create_unit(
     Asked(api): Asked,
     Body(new): Body<NewUnit>,
-) -> Result<Created<Json<UnitView>>, Refused> {
-    Ok(Status(Json(api.operator.create_unit(new).await?)))
+) -> Result<Made<Created<Json<UnitView>>>, Refused> {
+    let created = api.operator.create_unit(new).await?;
+    Ok(Place::new(&["ous", &created.ou], DeedTo::Nothing).has(Status(Json(created))))
 }
 
 async fn list_tokens(Asked(api): Asked) -> Result<Json<Page<TokenView>>, Refused> {
@@ -46,12 +51,13 @@ async fn list_tokens(Asked(api): Asked) -> Result<Json<Page<TokenView>>, Refused
 async fn create_token(
     Asked(api): Asked,
     Body(new): Body<NewToken>,
-) -> Result<Created<Secretive<TokenCreated>>, Refused> {
+) -> Result<Made<Created<Secretive<TokenCreated>>>, Refused> {
     let created: TokenCreated = api.operator.create_token(new).await?;
     let TokenView { name: token, role, ou, .. } = &created.view;
     let (by, ou) = (author(api.operator.caller()), ou.as_deref().unwrap_or("all"));
     tracing::info!(token, ?role, ou, by, "a token was made");
-    Ok(Status(Secretive(created)))
+    let place = Place::new(&["tokens", token], DeedTo::Nothing);
+    Ok(place.has(Status(Secretive(created))))
 }
 
 async fn revoke_token(Asked(api): Asked, Part(name): Part) -> Result<Json<Option<TokenView>>, Refused> {

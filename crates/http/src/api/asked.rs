@@ -4,8 +4,10 @@
 //! [`Asked`] alone, which is the service for the caller of the request. So no route can be without a role,
 //! and no handler can show what belongs to another organisation unit. A request without a caller is refused.
 
+use std::sync::Arc;
+
 use axum::{
-    RequestExt as _, Router,
+    Extension, RequestExt as _, Router,
     extract::{FromRequestParts, Path, Request},
     handler::Handler,
     http::{Method, StatusCode, request::Parts},
@@ -22,6 +24,7 @@ use narrowgate_platform::{
 
 use super::{
     Api,
+    audited::{Recorder, Rule, permit},
     described::{Answering, Sketch, Taking},
     extract::malformed,
 };
@@ -141,7 +144,7 @@ impl FromRequestParts<Door> for Lasting {
 }
 
 /// Whoever lets requests in says who asks: that is missing only by a fault of the server.
-fn nobody() -> Refused {
+pub(super) fn nobody() -> Refused {
     Refused::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, "it is not known who asks")
 }
 
@@ -210,7 +213,10 @@ impl Routes {
         acts: Acts,
         handler: H,
     ) -> Self {
-        let permit = middleware::from_fn(move |request: Request, next: Next| permit_act(acts, request, next));
+        let all: Arc<[Rule]> =
+            acts.iter().map(|(act, needs, _)| Rule::new(Method::POST, path, Some(act), *needs)).collect();
+        let permit =
+            middleware::from_fn(move |request: Request, next: Next| permit_act(all.clone(), request, next));
         self.router = self.router.route(path, on(MethodFilter::POST, handler).route_layer(permit));
         let row = |&(act, needs, answers): &(_, _, fn(&mut Sketch))| {
             let mut sketch = Sketch::default();
@@ -230,11 +236,13 @@ impl Routes {
         needs: Needs,
         handler: H,
     ) -> Self {
-        let permit = middleware::from_fn(move |request: Request, next: Next| permit(needs, request, next));
-        self.router = self.router.route(path, on(filter, handler).route_layer(permit));
         let mut sketch = Sketch::default();
         H::takes(&mut sketch);
         H::answers(&mut sketch);
+        let rule = Rule::new(method.clone(), path, None, needs).that_streams(sketch.streams);
+        let permit =
+            middleware::from_fn(move |request: Request, next: Next| permit(rule.clone(), request, next));
+        self.router = self.router.route(path, on(filter, handler).route_layer(permit));
         self.rows.push(Row { method, path: path.to_owned(), act: None, needs, sketch });
         self
     }
@@ -252,22 +260,13 @@ impl Routes {
 
     /// What answers them. Whoever lets requests in must say who asks: an [`Asker`] in their extensions.
     pub(super) fn router(self, api: Api) -> Router {
-        self.router.with_state(Door(api))
+        self.router.layer(Extension(Recorder(api.operator.clone()))).with_state(Door(api))
     }
 }
 
-/// Answers where the caller may.
-async fn permit(needs: Needs, request: Request, next: Next) -> Response {
-    let Some(asker) = request.extensions().get::<Asker>() else { return nobody().into_response() };
-    if needs.permits(&asker.caller) {
-        next.run(request).await
-    } else {
-        forbidden(needs, &asker.caller).into_response()
-    }
-}
-
-/// The same of an act. The path is read as the handler reads it: an escaped colon is one, too.
-async fn permit_act(acts: Acts, mut request: Request, next: Next) -> Response {
+/// Answers an act where the caller may. The path is read as the handler reads it: an escaped colon is one,
+/// too.
+async fn permit_act(acts: Arc<[Rule]>, mut request: Request, next: Next) -> Response {
     let path = request.extract_parts::<Path<Vec<(String, String)>>>().await;
     let Path(parameters) = match path {
         Ok(path) => path,
@@ -275,10 +274,11 @@ async fn permit_act(acts: Acts, mut request: Request, next: Next) -> Response {
     };
     let last = parameters.last().map_or("", |(_, value)| value);
     let act = last.rsplit_once(':').map_or("", |(_, act)| act);
-    match acts.iter().find(|(known, ..)| *known == act) {
-        Some((_, needs, _)) => permit(*needs, request, next).await,
+    match acts.iter().find(|rule| rule.act == Some(act)) {
+        Some(rule) => permit(rule.clone(), request, next).await,
         None => {
-            let known: Vec<_> = acts.iter().map(|(act, ..)| format!(":{act}")).collect();
+            let known: Vec<_> =
+                acts.iter().filter_map(|rule| rule.act).map(|act| format!(":{act}")).collect();
             let detail =
                 format!("there is nothing at {}; it ends in {}", request.uri().path(), one_of(&known));
             Refused::new(StatusCode::NOT_FOUND, Code::PathUnknown, detail).into_response()
@@ -295,7 +295,7 @@ fn one_of(words: &[String]) -> String {
     }
 }
 
-fn forbidden(needs: Needs, caller: &Caller) -> Refused {
+pub(super) fn forbidden(needs: Needs, caller: &Caller) -> Refused {
     let status = StatusCode::FORBIDDEN;
     let role = match caller.role() {
         narrowgate_api::access::Role::Viewer => "a viewer",

@@ -36,7 +36,7 @@ use tokio::{runtime::Handle, task::spawn_blocking};
 
 use super::{
     asked::{Asked, Door, Lasting, Routes},
-    described::{Lined, Takes},
+    described::{Lined, Sketch, Takes},
     extract::{Product, Query},
 };
 use crate::{
@@ -77,10 +77,14 @@ impl FromRequestParts<Door> for Accepted {
     }
 }
 
-impl Takes for Accepted {}
+impl Takes for Accepted {
+    fn takes(sketch: &mut Sketch) {
+        sketch.streams = true;
+    }
+}
 
 /// The kind of lines that `Accept` prefers to JSON (RFC 9110, section 12.5.1); of equal ones the first.
-fn accepted(headers: &HeaderMap) -> Option<Lines> {
+pub(super) fn accepted(headers: &HeaderMap) -> Option<Lines> {
     let mut best: (Option<Lines>, u16) = (None, 0);
     for value in headers.get_all(header::ACCEPT) {
         for range in value.to_str().unwrap_or_default().split(',') {

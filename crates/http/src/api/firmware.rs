@@ -13,10 +13,11 @@ use narrowgate_api::{
     problem::Code,
     query::Paging,
 };
-use narrowgate_platform::model::access::Needs;
+use narrowgate_platform::{model::access::Needs, service::DeedTo};
 
 use super::{
     asked::{Acts, Asked, Routes},
+    audited::{Made, Place},
     conditions::{Tagged, tagged},
     described::{Answers as _, Created, Status},
     extract::{Body, Octets, Part, Query, given},
@@ -72,8 +73,9 @@ async fn delete(Asked(api): Asked, Part(image): Part) -> Result<Json<ImageView>,
 async fn offer(
     Asked(api): Asked,
     Body(new): Body<NewRollout>,
-) -> Result<Created<Json<RolloutOffered>>, Refused> {
-    Ok(Status(Json(api.operator.offer_image(new).await?)))
+) -> Result<Made<Created<Json<RolloutOffered>>>, Refused> {
+    let place = Place::new(&["rollouts", &new.image_id], DeedTo::Image(new.image_id.clone()));
+    Ok(place.has(Status(Json(api.operator.offer_image(new).await?))))
 }
 
 async fn rollout(Asked(api): Asked, Part(image): Part) -> Result<Tagged<RolloutView>, Refused> {

@@ -7,6 +7,8 @@
 
 mod access;
 mod asked;
+mod audit;
+mod audited;
 mod backup;
 mod commands;
 mod conditions;
@@ -36,11 +38,13 @@ use axum::{
 use narrowgate_api::fleet::Host;
 use narrowgate_platform::service::Operator;
 
+pub use self::audited::BEGINS_EXPORT;
 #[cfg(test)]
 pub(crate) use self::described::{Answer, Shape};
 use self::{asked::Routes, events::EventsSource};
 pub(crate) use self::{
     asked::{Asker, Credential, Row, Standing},
+    audited::{asked_from, samples as audit_samples},
     imports::reads_its_body,
 };
 use crate::{
@@ -84,6 +88,7 @@ pub(crate) async fn as_owner(mut request: Request, next: Next) -> Response {
 fn groups() -> Routes {
     Routes::default()
         .merge(access::routes())
+        .merge(audit::routes())
         .merge(users::routes())
         .merge(products::routes())
         .merge(models::routes())

@@ -10,10 +10,14 @@ use narrowgate_api::{
     },
     query::DeleteProduct,
 };
-use narrowgate_platform::{model::access::Needs, service::entity_tag};
+use narrowgate_platform::{
+    model::access::Needs,
+    service::{DeedTo, entity_tag},
+};
 
 use super::{
     asked::{Asked, Routes},
+    audited::{Made, Place},
     conditions::{Tagged, alone, permit, tagged},
     described::{Created, Status},
     extract::{Body, Matching, Product, Query},
@@ -39,8 +43,11 @@ async fn list(Asked(api): Asked) -> Result<Json<Page<ProductRow>>, Refused> {
 async fn create(
     Asked(api): Asked,
     Body(new): Body<NewProduct>,
-) -> Result<Created<Secretive<ProductCreated>>, Refused> {
-    Ok(Status(Secretive(api.operator.create_product(new).await?)))
+) -> Result<Made<Created<Secretive<ProductCreated>>>, Refused> {
+    let created = api.operator.create_product(new).await?;
+    let key = &created.product_key;
+    let place = Place::new(&["products", key], DeedTo::Product(key.clone()));
+    Ok(place.has(Status(Secretive(created))))
 }
 
 async fn show(Asked(api): Asked, Product(product_key): Product) -> Result<Tagged<ProductView>, Refused> {
@@ -83,6 +90,8 @@ async fn create_device(
     Asked(api): Asked,
     Product(product_key): Product,
     Body(new): Body<NewDeviceRequest>,
-) -> Result<Created<Secretive<DeviceCreated>>, Refused> {
-    Ok(Status(Secretive(api.operator.create_device(&product_key, new).await?)))
+) -> Result<Made<Created<Secretive<DeviceCreated>>>, Refused> {
+    let created = api.operator.create_device(&product_key, new).await?;
+    let path = ["products", &*product_key, "devices", &created.device_key];
+    Ok(Place::new(&path, DeedTo::Nothing).has(Status(Secretive(created))))
 }

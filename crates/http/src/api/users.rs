@@ -5,10 +5,14 @@ use narrowgate_api::{
     page::Page,
     user::{NewUser, UserInvited, UserUpdate, UserView},
 };
-use narrowgate_platform::{model::access::Needs, service::entity_tag};
+use narrowgate_platform::{
+    model::access::Needs,
+    service::{DeedTo, entity_tag},
+};
 
 use super::{
     asked::{Acts, Asked, Routes},
+    audited::{Made, Place},
     conditions::{Tagged, alone, permit, tagged},
     described::{Answers as _, Created, Status},
     extract::{Body, Matching, Part, given},
@@ -34,8 +38,9 @@ async fn list(Asked(api): Asked) -> Result<Json<Page<UserView>>, Refused> {
 async fn create(
     Asked(api): Asked,
     Body(new): Body<NewUser>,
-) -> Result<Created<Secretive<UserInvited>>, Refused> {
-    Ok(Status(Secretive(api.operator.create_user(new).await?)))
+) -> Result<Made<Created<Secretive<UserInvited>>>, Refused> {
+    let place = Place::new(&["users", &new.user], DeedTo::Nothing);
+    Ok(place.has(Status(Secretive(api.operator.create_user(new).await?))))
 }
 
 async fn show(Asked(api): Asked, Part(name): Part) -> Result<Tagged<UserView>, Refused> {

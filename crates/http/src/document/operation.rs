@@ -89,7 +89,7 @@ fn group(row: &Row) -> &'static str {
         Some("devices" | "imports" | "refusals") => "devices",
         Some("firmware" | "rollouts") => "firmware",
         Some("events") => "events",
-        Some("me" | "ous" | "tokens" | "users") => "access",
+        Some("me" | "ous" | "tokens" | "users" | "audit") => "access",
         _ => "system",
     }
 }

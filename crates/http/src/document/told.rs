@@ -52,6 +52,11 @@ pub(crate) const TOLD: &[Told] = &[
     told("POST /users/{user}:reset", "resetUser",
         "Puts a new one-time link, shown this once, in the place of a password. The user's sessions end."),
 
+    told("GET /audit", "listAudit",
+        "What was changed, which secrets were shown and what was refused, newest first, with who asked."),
+    told("GET /audit/chain", "readAuditChain",
+        "A part of the audit log as it is exported, oldest first, for whoever verifies its chain."),
+
     told("GET /products", "listProducts", "Products, without their thing models."),
     told("POST /products", "createProduct", "Makes a product. Its secret is shown this once.")
         .with(r#"{"name":"n"}"#),

@@ -1,6 +1,6 @@
 //! A server over a store in memory, with one of everything in it, for the matrix and for the examples.
 
-use std::sync::Arc;
+use std::{net::Ipv4Addr, sync::Arc};
 
 use axum::{
     Router,
@@ -18,9 +18,10 @@ use narrowgate_api::{
     user::NewUser,
 };
 use narrowgate_platform::{
-    ids::{DeviceName, LoginNumber, UnixMillis},
+    ids::{DEFAULT_OU, DeviceName, LoginNumber, UnixMillis},
     memory::{MemoryStore, PlainScripts},
     model::{
+        audit::AuditOutcome,
         log::{LogEntry, LogEvent, Reason},
         message::{Message, MessageKind, event_json},
         retention::RetentionClass,
@@ -29,7 +30,7 @@ use narrowgate_platform::{
     ports::{Batch, Clock as _, Journal as _, NobodyConnected, Registry as _, Write},
     rules::rate::Rate,
     secret::Secret,
-    service::{LINK_PATH, Operator, form_token},
+    service::{AskedFrom, Deed, LINK_PATH, Operator, form_token},
     testing::{ManualClock, PlainPasswords, SeededEntropy},
 };
 use serde_json::{Value, value::RawValue};
@@ -121,6 +122,7 @@ impl World {
         let script = PublishScript { source: Some("copy".into()) };
         self.operator.publish_script("pk-1", script).await.expect("it is a script");
         self.report().await;
+        self.note_deed().await;
         let device = NamedDevice::by_keys("pk-1", "dk-1");
         let command = serde_json::from_str(r#"{"kind":"get","ids":["temp"],"pendingTtl":60}"#);
         let command = self.operator.send_command(&device, command.expect("it is one")).await;
@@ -139,6 +141,22 @@ impl World {
         if operation == "deleteProduct" {
             self.operator.delete_image(image).await.expect("nobody gets it");
         }
+    }
+
+    /// An entry of the audit log.
+    async fn note_deed(&self) {
+        let deed = Deed {
+            action: "devices.disable".to_owned(),
+            target: "/products/pk-1/devices/dk-1".to_owned(),
+            ou: Some(DEFAULT_OU.to_owned()),
+            asked: AskedFrom {
+                address: Some(Ipv4Addr::new(192, 0, 2, 7).into()),
+                request_id: Some("5f0c2a91-1c".to_owned()),
+            },
+        };
+        let mut noted = self.operator.note_deed(deed).await.expect("memory takes it");
+        (noted.entry.outcome, noted.entry.status) = (AuditOutcome::Done, Some(200));
+        self.operator.end_deed(noted).await.expect("memory takes it");
     }
 
     /// What the device sent.
@@ -199,8 +217,14 @@ impl World {
         let invited = self.operator.create_user(new).await.expect("it is new");
         let link = invited.link.expose().strip_prefix(LINK_PATH).expect("it is the path of the page");
         let password = Secret::new("correct horse battery".into());
-        let logged_in = self.operator.set_password(link, password).await.expect("it is valid");
+        let logged_in = self.operator.set_password(link, password, AskedFrom::default()).await;
+        let logged_in = logged_in.expect("it is valid");
         logged_in.session.into_text()
+    }
+
+    /// All that the store holds, as text; of the log of operators nothing.
+    pub(crate) fn stored(&self) -> String {
+        format!("{:?}", self.store)
     }
 
     /// The status of the answer, and its body.

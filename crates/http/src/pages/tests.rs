@@ -1,5 +1,7 @@
 //! The pages as a browser opens them, and what a user's cookie is good for.
 
+mod audit;
+
 use std::{collections::BTreeMap, net::IpAddr};
 
 use axum::{

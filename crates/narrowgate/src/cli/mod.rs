@@ -2,6 +2,7 @@
 //! commands.
 
 mod access;
+mod audit;
 mod backup;
 mod device;
 mod downlink;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use access::{NewTokenArgs, NewUserArgs, TokenCommand, UnitCommand, UserCommand};
+pub(crate) use audit::{AuditCommand, AuditListArgs, AuditVerifyArgs};
 use backup::{ADOPT_HELP, BACKUP_HELP, RESTORE_HELP};
 pub(crate) use backup::{AdoptArgs, BackupArgs, RestoreArgs};
 pub(crate) use device::{
@@ -126,6 +128,9 @@ pub(crate) enum Command {
     /// Create and list organisation units, which own products
     #[command(subcommand, name = "ou")]
     Unit(UnitCommand),
+    /// List, export and verify the log of what operators changed
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// List refused handshakes and requests, of devices and of strangers, newest first
     #[command(after_help = "Examples:\n  narrowgate refused --limit 20\n  narrowgate refused --all -o json")]
     Refused(RefusedArgs),

@@ -56,6 +56,8 @@ pub(crate) struct Call<T> {
     media_type: &'static str,
     /// It changes nothing.
     pub(super) reads_only: bool,
+    /// It is the first page of an export, which the audit log has.
+    exports: bool,
     /// What to do where a change got no answer.
     pub(super) afterwards: &'static str,
     answer: PhantomData<fn() -> T>,
@@ -84,7 +86,13 @@ impl<T> Call<T> {
     pub(super) fn change(method: Method, path: String) -> Self {
         let media_type = "application/json";
         let afterwards = "check the present state (product show, device show), then try again";
-        Self { method, path, body: None, media_type, reads_only: false, afterwards, answer: PhantomData }
+        let (reads_only, exports) = (false, false);
+        Self { method, path, body: None, media_type, reads_only, exports, afterwards, answer: PhantomData }
+    }
+
+    /// As the first page of an export.
+    pub(crate) fn begins_export(self) -> Self {
+        Self { exports: true, ..self }
     }
 
     /// What to do where this change got no answer.
@@ -114,6 +122,10 @@ impl<T> Call<T> {
     pub(super) fn into_request(self) -> Result<Request<Body>, Failure> {
         let request =
             Request::builder().method(self.method).uri(&self.path).header(header::HOST, "narrowgate");
+        let request = match self.exports {
+            true => request.header(narrowgate_http::BEGINS_EXPORT, "1"),
+            false => request,
+        };
         let request = match self.body {
             None => request.body(Body::empty()),
             Some(body) => request

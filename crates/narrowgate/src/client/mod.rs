@@ -6,6 +6,7 @@
 //! is one table of problems; a command gets the same words either way.
 
 mod access;
+mod audit;
 mod call;
 mod connection;
 mod firmware;

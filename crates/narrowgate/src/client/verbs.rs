@@ -1,6 +1,8 @@
 //! A table test of all verbs: the command line's call, its route, and the method of the operator's service.
 
+mod audit;
 mod commands;
+mod firmware;
 mod models;
 mod scripts;
 mod units;
@@ -15,7 +17,6 @@ use axum::{
 use narrowgate_api::{
     command::NewCommand,
     device::{DevicePatch, NamedDevice, NewDeviceRequest},
-    firmware::{ImagePieceQuery, NewImage, NewRollout},
     fleet::{Disk, Host},
     history::ValueView,
     page::Page,
@@ -30,7 +31,7 @@ use narrowgate_platform::{
     ids::DeviceId,
     memory::{MemoryStore, PlainScripts},
     model::property::PropertyKind::{Attribute, Tag},
-    ports::{Batch, Journal as _, NobodyConnected},
+    ports::{Batch, Journal as _, NobodyConnected, Stores},
     service::Operator,
     testing::store::fixtures::{at, report},
 };
@@ -85,8 +86,9 @@ fn verbs() -> Vec<Verb> {
         verb("hold_writes", Call::hold_writes()),
         verb("listen", Call::listen(&EventsQuery { product: Some("pk".into()), device: None })),
     ];
-    all.extend(verbs_of_firmware());
+    all.extend(firmware::verbs());
     all.extend(units::verbs());
+    all.extend(audit::verbs());
     for name in [&NamedDevice::by_keys("pk", "a/b"), &NamedDevice::by_name("a/b")] {
         all.extend([
             verb("show_device", Call::show_device(name)),
@@ -117,37 +119,8 @@ fn verbs() -> Vec<Verb> {
     all
 }
 
-fn verbs_of_firmware() -> [Verb; 10] {
-    [
-        verb("begin_image", Call::begin_image(&new_image())),
-        verb("take_image_piece", Call::take_image_piece(&image_piece(), vec![7])),
-        verb("list_images", Call::list_images(Some("pk".into()))),
-        verb("show_image", Call::show_image("Ab3dEf7h")),
-        verb("delete_image", Call::delete_image("Ab3dEf7h")),
-        verb("offer_image", Call::offer_image(&NewRollout { share: Some(7), ..rollout() })),
-        verb("show_rollout", Call::show_rollout("Ab3dEf7h")),
-        verb("list_rollout_devices", Call::list_rollout_devices("Ab3dEf7h", &Paging::first(7))),
-        verb("pause_rollout", Call::pause_rollout("Ab3dEf7h")),
-        verb("resume_rollout", Call::resume_rollout("Ab3dEf7h")),
-    ]
-}
-
 fn hours() -> PointValuesQuery {
     PointValuesQuery { bucket: Some("1h".into()), ..PointValuesQuery::default() }
-}
-
-fn new_image() -> NewImage {
-    let (product_key, version, sha256) = ("pk".into(), "1.0".into(), "07".repeat(32));
-    NewImage { product_key, version, size: 1, sha256 }
-}
-
-fn image_piece() -> ImagePieceQuery {
-    let NewImage { product_key, version, size, sha256 } = new_image();
-    ImagePieceQuery { product_key, version, size, sha256, offset: 0 }
-}
-
-fn rollout() -> NewRollout {
-    NewRollout { image_id: "Ab3dEf7h".into(), device: None, share: None, cursor: None }
 }
 
 fn get_temp() -> NewCommand {
@@ -156,7 +129,8 @@ fn get_temp() -> NewCommand {
 
 fn router(store: Arc<MemoryStore>) -> Router {
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
-    let operator = Operator::new(store, clock, entropy, Arc::new(NobodyConnected));
+    let stores = Stores { audit: Arc::new(audit::Unreadable::default()), ..Stores::from(store) };
+    let operator = Operator::new(stores, clock, entropy, Arc::new(NobodyConnected));
     let operator = operator.with_scripts(Arc::new(PlainScripts));
     let disk = Disk { registry_bytes: 1, logs_bytes: 5, messages_bytes: 2, other_bytes: 3, free_bytes: None };
     let host = move || Host { version: "0".into(), since: None, refused_by_store: None, disk };
@@ -236,6 +210,8 @@ const VERBS: &[&str] = &[
     "create_user | POST /api/v1/users | cannot create the user",
     "reset_user | POST /api/v1/users/a%2Fb:reset | cannot reset the user",
     "delete_user | DELETE /api/v1/users/a%2Fb | cannot delete the user",
+    "list_audit | GET /api/v1/audit | cannot list the audit log",
+    "read_audit_chain | GET /api/v1/audit/chain?after=7 | cannot read the audit log",
 ];
 
 /// Those of devices; `*` stands for each path of a device.

@@ -110,6 +110,9 @@ pub(super) fn bring_back(arguments: &RestoreArgs, config: &Config, output: Outpu
     progress.end();
     let restored = restored.map_err(|error| failure("cannot restore the backup", config, &error))?;
     show(&restored, output)?;
+    if let Some(what) = store::broken_audit(&config.data) {
+        output::note(format_args!("warning: the audit log of this backup is broken: {what}"));
+    }
     let data = config.data.display();
     output::note(format_args!(
         "start it: narrowgate serve --data {data}; and do not start the original again"

@@ -8,7 +8,12 @@ use narrowgate_api::{
     product::{NewDynamicActivation, NewProduct, ProductRow},
     secret::SecretText,
 };
-use narrowgate_platform::{rules::psk::psk, secret::Secret, service::Operator};
+use narrowgate_platform::{
+    ids::DEFAULT_OU,
+    rules::psk::psk,
+    secret::Secret,
+    service::{AskedFrom, Deed, DeedTo, Operator, path_part},
+};
 use serde::Serialize;
 
 use super::{
@@ -97,23 +102,60 @@ async fn prepare(operator: &Operator) -> Result<String, Problem> {
                 NewDynamicActivation { enabled: true, ..NewDynamicActivation::default() };
             let name = PRODUCT_NAME.to_owned();
             let new = NewProduct { name, dynamic_activation, ..NewProduct::default() };
-            operator.create_product(new).await?.product_key
+            create_product(operator, new).await?
         }
     };
     for device_key in [METER, FACTORY] {
-        let new = NewDeviceRequest { device_key: Some(device_key.to_owned()), ..NewDeviceRequest::default() };
-        match operator.create_device(&product_key, new).await {
-            Err(problem) if problem.code != Code::Exists => return Err(problem),
-            _ => {}
+        let name = NamedDevice::by_keys(&product_key, device_key);
+        match operator.show_device(&name).await {
+            Err(problem) if problem.code == Code::Missing => {}
+            found => {
+                found?;
+                continue;
+            }
         }
+        let new = NewDeviceRequest { device_key: Some(device_key.to_owned()), ..NewDeviceRequest::default() };
+        let deed = deed(operator, "devices.create", &product_key, Some(device_key)).await;
+        operator.noted(deed, operator.create_device(&product_key, new)).await?;
     }
     Ok(product_key)
 }
 
+async fn create_product(operator: &Operator, new: NewProduct) -> Result<String, Problem> {
+    let ou = Some(DEFAULT_OU.to_owned());
+    let action = "products.create".to_owned();
+    let deed = Deed { action, target: "/products".to_owned(), ou, asked: AskedFrom::default() };
+    let noted = operator.note_deed(deed).await?;
+    let created = operator.create_product(new).await;
+    let mut noted = noted.ended(&created);
+    if let Ok(created) = &created {
+        noted.entry.target = format!("/products/{}", path_part(&created.product_key));
+    }
+    // Ignored: the note is durable, and the entry follows.
+    let _ = operator.end_deed(noted).await;
+    Ok(created?.product_key)
+}
+
+/// What the demonstration does as its owner does it, for the audit log.
+async fn deed(operator: &Operator, action: &str, product_key: &str, device_key: Option<&str>) -> Deed {
+    let mut target = format!("/products/{}", path_part(product_key));
+    if let Some(device_key) = device_key {
+        target += &format!("/devices/{}", path_part(device_key));
+    }
+    if action.ends_with("secret.read") {
+        target += "/secret";
+    }
+    let ou = operator.deed_place(&DeedTo::Product(product_key.to_owned())).await.ou;
+    Deed { action: action.to_owned(), target, ou, asked: AskedFrom::default() }
+}
+
 async fn describe(server: &Server, product_key: String) -> Result<Demo, Problem> {
     let operator = &server.operator;
-    let own = operator.show_device_secret(&NamedDevice::by_keys(&product_key, METER)).await?;
-    let product = operator.show_activation_secret(&NamedDevice::by_keys(&product_key, FACTORY)).await?;
+    let [meter, factory] = [METER, FACTORY].map(|key| NamedDevice::by_keys(&product_key, key));
+    let read = deed(operator, "devices.secret.read", &product_key, Some(METER)).await;
+    let own = operator.noted(read, operator.show_device_secret(&meter)).await?;
+    let read = deed(operator, "products.secret.read", &product_key, None).await;
+    let product = operator.noted(read, operator.show_activation_secret(&factory)).await?;
     let devices = vec![
         device(server, &product_key, METER, Task::Report, own.identity, own.device_secret),
         device(server, &product_key, FACTORY, Task::FetchSecret, product.identity, product.product_secret),
@@ -232,7 +274,9 @@ fn is_activation(event: &Happening, product_key: &str) -> bool {
 /// key, which the log never does.
 async fn show_next(server: &Server, product_key: &str, screen: &Screen) {
     let factory = NamedDevice::by_keys(product_key, FACTORY);
-    let own = match server.operator.show_device_secret(&factory).await {
+    let operator = &server.operator;
+    let read = deed(operator, "devices.secret.read", product_key, Some(FACTORY)).await;
+    let own = match operator.noted(read, operator.show_device_secret(&factory)).await {
         Ok(own) => own,
         Err(error) => return output::note(format_args!("cannot show the secret of {FACTORY}: {error}")),
     };

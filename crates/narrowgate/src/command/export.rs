@@ -53,8 +53,9 @@ impl Export<'_> {
         let mut cursor = None;
         loop {
             let filter = self.arguments.filter.question();
-            let page =
-                self.call(Call::list_devices(&DeviceList { limit: Some(DEVICES), cursor, ..filter }))?;
+            let begins = cursor.is_none();
+            let call = Call::list_devices(&DeviceList { limit: Some(DEVICES), cursor, ..filter });
+            let page = self.call(if begins { call.begins_export() } else { call })?;
             // The head is written once it is known that there is something to ask.
             if !output::piece(&std::mem::take(&mut head))? || !self.write(&page.items)? {
                 return Ok(());

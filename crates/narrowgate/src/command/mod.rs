@@ -2,6 +2,7 @@
 
 mod access;
 mod adopt;
+mod audit;
 mod backup;
 mod buckets;
 mod completions;
@@ -72,6 +73,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Token(command) => access::tokens(command, &load(&offline)?, form),
         Command::User(command) => users::run(command, &load(&offline)?, form),
         Command::Unit(command) => access::units(command, &load(&offline)?, form),
+        Command::Audit(command) => audit::run(command, &load(&offline)?, form),
         Command::Device(command) => device::run(command, &load(&offline)?, form),
         Command::Refused(arguments) => refused::run(arguments, &load(&offline)?, form),
         Command::Backup(arguments) => backup::back_up(&arguments, &load(&offline)?, form),

@@ -75,13 +75,29 @@ static FIRMWARE: Key<Size> = Key {
     help: "largest image of firmware that is taken, {accepted}",
 };
 
+static AUDIT_ENTRIES: Key<Number<u64>> = Key {
+    name: "store.audit_entries",
+    default: "1000000",
+    accepts: Number(1000..=100_000_000),
+    help: "entries of the audit log that are kept, some 500 bytes each; the oldest are deleted",
+};
+
 /// In the order in which they are shown.
-pub(super) static KEYS: &[&dyn Setting] =
-    &[&KIND, &DATA_KEY_FILE, &CACHE, &RETENTION, &RETENTION_CLASSES, &LOG_RETENTION, &LOG_ENTRIES, &FIRMWARE];
+pub(super) static KEYS: &[&dyn Setting] = &[
+    &KIND,
+    &DATA_KEY_FILE,
+    &CACHE,
+    &RETENTION,
+    &RETENTION_CLASSES,
+    &LOG_RETENTION,
+    &LOG_ENTRIES,
+    &FIRMWARE,
+    &AUDIT_ENTRIES,
+];
 
 /// Settings that only a store with files has.
-pub(super) static OF_FILES: [&dyn Setting; 6] =
-    [&DATA_KEY_FILE, &CACHE, &RETENTION, &RETENTION_CLASSES, &LOG_RETENTION, &LOG_ENTRIES];
+pub(super) static OF_FILES: [&dyn Setting; 7] =
+    [&DATA_KEY_FILE, &CACHE, &RETENTION, &RETENTION_CLASSES, &LOG_RETENTION, &LOG_ENTRIES, &AUDIT_ENTRIES];
 
 /// Section `[store]`.
 #[derive(Debug, Clone)]
@@ -99,6 +115,8 @@ pub(crate) struct Store {
     pub(crate) log_entries: usize,
     /// Of the largest image.
     pub(crate) firmware_bytes: u64,
+    /// Entries of the audit log.
+    pub(crate) audit_entries: u64,
 }
 
 /// Which store.
@@ -127,18 +145,23 @@ impl Store {
             log_days: values.read(&LOG_RETENTION)?,
             log_entries: values.read(&LOG_ENTRIES)?,
             firmware_bytes: values.read(&FIRMWARE)?,
+            audit_entries: values.read(&AUDIT_ENTRIES)?,
         })
     }
 }
 
 /// Files of the data directory that are something else.
-const OTHER_FILES: [&str; 11] = [
+const OTHER_FILES: [&str; 15] = [
     "registry.db",
     "registry.db-wal",
     "registry.db-shm",
     "log.db",
     "log.db-wal",
     "log.db-shm",
+    "audit.db",
+    "audit.db-wal",
+    "audit.db-shm",
+    "audit.head",
     "messages",
     "firmware",
     "narrowgate.toml",

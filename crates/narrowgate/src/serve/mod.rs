@@ -3,6 +3,7 @@
 //! Everything that can fail is opened and bound before `ready`; if one step fails, nothing is left behind.
 //! Limit: [`STOP_TIME_MAX`].
 
+mod audit;
 mod banner;
 mod descriptors;
 mod followed;
@@ -111,6 +112,7 @@ impl Server {
         let opened = client::open_store_waiting(config)?;
         let journal = Arc::clone(&opened.stores.journal);
         let started = Self::start_on(config, opened, http).await;
+        audit::check(config);
         if started.is_err() {
             // Ignored: the first failure is the one to show.
             let _ = close_store(journal, Instant::now() + STORE_CLOSE_TIME).await;

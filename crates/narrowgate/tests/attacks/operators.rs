@@ -75,3 +75,22 @@ fn requests_that_wait_for_devices_keep_no_command_out_and_end_with_the_server() 
         assert!(answer.starts_with("http/1.1 504") && answer.contains(r#""state":"created""#), "{answer}");
     }
 }
+
+#[test]
+fn a_deed_that_a_crash_cut_off_is_in_the_audit_log() {
+    let mut server = Server::start();
+    let mut client = server.connect(Protection::Ccm8);
+    client.assert_reports();
+    let key = client.device.key.clone();
+    let body = r#"{"kind":"get","ids":["temp"],"pendingTtl":600,"wait":60}"#;
+    let _waits = ask(&server, "POST", &format!("devices/{key}/commands"), "", body);
+    server.wait_for_json(&["command", "list", PRODUCT_KEY, &key], |list| list.contains("created"));
+    server.kill();
+    server.restart(&[]);
+    let entries = server.json(&["audit", "list", "--action", "devices.commands"]);
+    let entry = &entries[0];
+    assert_eq!((&entry["outcome"], &entry["status"]), (&"unknown".into(), &serde_json::Value::Null));
+    assert_eq!(entry["target"], format!("/products/{PRODUCT_KEY}/devices/{key}/commands"));
+    assert_eq!((&entry["user"], entries.as_array().map(Vec::len)), (&"owner".into(), Some(1)));
+    server.json(&["audit", "verify"]);
+}

@@ -15,8 +15,8 @@ fn a_backup_restores_into_an_empty_directory_and_into_no_other() {
     program.json(&["device", "tags", "dk-1", "--set", r#"{"site":"north"}"#]);
     let copied = program.json(&["backup", &there]);
     let files = names(there.as_ref());
-    assert_eq!(files, ["data.key", "log.db", "manifest.json", "messages", "registry.db"]);
-    assert_eq!((copied["files"].as_u64(), copied["batch"].is_u64()), (Some(3), true), "{copied}");
+    assert_eq!(files, ["audit.db", "data.key", "log.db", "manifest.json", "messages", "registry.db"]);
+    assert_eq!((copied["files"].as_u64(), copied["batch"].is_u64()), (Some(4), true), "{copied}");
     assert!(copied["bytes"].as_u64() > Some(10_000), "{copied}");
     let key = fs::metadata(format!("{there}/data.key")).unwrap().permissions().mode();
     assert_eq!(key & 0o777, 0o600);

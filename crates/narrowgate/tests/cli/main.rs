@@ -1,5 +1,7 @@
 //! The real binary, as an operator and scripts use it: without a server, and with one.
 
+mod audit;
+mod audit_crash;
 mod backup;
 mod cancel;
 mod commands;

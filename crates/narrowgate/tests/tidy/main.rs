@@ -7,3 +7,4 @@ mod pure;
 mod style;
 mod text;
 mod tree;
+mod verbs;
