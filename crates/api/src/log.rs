@@ -84,6 +84,39 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason, in order.
+    pub const ALL: [Self; 29] = [
+        Self::IdentityMalformed,
+        Self::ProductUnknown,
+        Self::DeviceUnknown,
+        Self::ModeUnknown,
+        Self::LifetimeOutOfRange,
+        Self::DynamicActivationOff,
+        Self::AlreadyActivated,
+        Self::DeviceDisabled,
+        Self::ProductDisabled,
+        Self::NoCommonCipherSuite,
+        Self::WrongKey,
+        Self::VersionUnsupported,
+        Self::RateLimited,
+        Self::TopicForeign,
+        Self::BodyMalformed,
+        Self::ModelInvalid,
+        Self::PathUnknown,
+        Self::MethodWrong,
+        Self::OptionUnsupported,
+        Self::NotAcceptable,
+        Self::MessageMalformed,
+        Self::MessageIdReused,
+        Self::SecretShared,
+        Self::TimeDoubtful,
+        Self::TooLarge,
+        Self::NotDtls,
+        Self::CommandNotOpen,
+        Self::NotificationLost,
+        Self::NoUpgrade,
+    ];
+
     /// The protocol's number for it, where section 9 of the device protocol has one.
     pub const fn code(self) -> Option<u16> {
         match self {
@@ -94,5 +127,20 @@ impl Reason {
             Self::AlreadyActivated => Some(771),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_reasons_stand_in_their_order() {
+        for (position, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, position, "{reason:?}");
+        }
+        let schema = schemars::schema_for!(Reason);
+        let known = schema.as_value()["enum"].as_array().map(Vec::len);
+        assert_eq!(known, Some(Reason::ALL.len()));
     }
 }

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, time::Instant};
 use narrowgate_engine::event::ShardEvent;
 use narrowgate_platform::{
     ids::DeviceId,
+    model::log::Reason,
     ports::StoreError,
     rules::{clock::ArrivalClock, rate::Seldom},
 };
@@ -26,7 +27,7 @@ use crate::{
     products::{Products, Read},
     properties::Queries,
     raw::ScriptCalls,
-    refusals::Refusals,
+    refusals::{REASONS, Refusals},
     requests::{Counts, Requests},
     residence::{Residence, presence::Presence},
     shared::Shared,
@@ -82,12 +83,19 @@ pub struct Counters {
     /// Handshakes and plain logins that were not counted for the limit of their pair, because too many pairs
     /// are.
     pub handshakes_uncounted: u64,
+    refusals: [u64; REASONS],
     requests: Counts,
     commands: Punctuality,
     firmware: Served,
 }
 
 impl Counters {
+    /// Refusals of handshakes, logins and requests by their reason, also those that are not written down;
+    /// `None`: those without a name.
+    pub fn refusals(&self) -> impl Iterator<Item = (Option<Reason>, u64)> {
+        Reason::ALL.into_iter().map(Some).chain([None]).zip(self.refusals)
+    }
+
     /// Requests that were not served, by the label of the reason.
     pub fn requests_refused(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.requests.labelled()
@@ -464,6 +472,7 @@ impl Gateway {
             online: residence.presence.online(),
             connected: residence.directory.len(),
             observing: observers.len(),
+            refusals: refusals.by_reason,
             requests: requests.counts,
             commands: commands.punctuality,
             firmware: upgrades.served,

@@ -36,6 +36,9 @@ const SINGLE_ALERTS_MAX: u32 = 1;
 /// Characters of a foreign identity that an entry keeps.
 const IDENTITY_CHARACTERS_MAX: usize = 128;
 
+/// Named reasons, and one more for refusals without a name.
+pub(crate) const REASONS: usize = Reason::ALL.len() + 1;
+
 /// Entries that wait for the store at the same time. Where it hangs, further refusals are only counted.
 const ENTRIES_UNWRITTEN_MAX: usize = 8192;
 
@@ -107,6 +110,8 @@ pub(crate) struct Refusals {
     folds: [Folds; 2],
     /// Entries that wait for the store.
     unwritten: usize,
+    /// By the position of their reason, and those that have no name; also those that are not written down.
+    pub(crate) by_reason: [u64; REASONS],
     /// Refusals that were only counted, because there were too many.
     pub(crate) unlogged: u64,
     /// Refusals that were folded into an entry with their number.
@@ -123,6 +128,7 @@ impl Refusals {
             entries: Class::ALL.map(Entries::new),
             folds: Default::default(),
             unwritten: 0,
+            by_reason: [0; REASONS],
             unlogged: 0,
             folded: 0,
             keys: Diagnoses::new(now.instant),
@@ -139,6 +145,7 @@ impl Refusals {
     }
 
     fn record_unless_same(&mut self, out: &mut Outbox, now: Now, same: Same, singles: u32, fold: Fold) {
+        self.count(&fold.refused);
         let folds = &mut self.folds[usize::from(fold.class == Class::Plain)];
         match folds.take(now.instant, same, singles, fold) {
             Some(Fold { class, origin, refused, peer }) => {
@@ -148,6 +155,11 @@ impl Refusals {
             }
             None => self.folded += 1,
         }
+    }
+
+    fn count(&mut self, refused: &Refused) {
+        let position = refused.refusal.reason.map_or(Reason::ALL.len(), |reason| reason as usize);
+        self.by_reason[position] += 1;
     }
 
     /// When [`Self::handle_timeout`] is due next.
@@ -168,6 +180,7 @@ impl Refusals {
     /// Writes down and publishes the refusal of a handshake that was dropped before anything was looked up:
     /// whose log it belongs to is looked up now, if the limits permit the entry.
     pub(crate) fn record_claimed(&mut self, out: &mut Outbox, now: Now, refused: Refused, peer: SocketAddr) {
+        self.count(&refused);
         if !self.admit(now, refused.class(), refused.origin(peer, None)) {
             return;
         }

@@ -45,7 +45,7 @@ async fn world() -> World {
         events: None,
     };
     let about = About { version: "0", dtls: "127.0.0.1:5684".into() };
-    let metrics: MetricsSource = Arc::new(Vec::new);
+    let metrics: MetricsSource = Arc::new(|_| Vec::new());
     let router = control_router(about, Health::default(), metrics, api);
     let product = NewProduct { name: "n".into(), product_key: Some("pk".into()), ..NewProduct::default() };
     operator.create_product(product).await.expect("it is valid");

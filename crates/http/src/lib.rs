@@ -52,7 +52,7 @@ pub use api::{
 };
 pub use connection::{SILENCE_MAX, TCP_PLACES_MAX};
 pub use health::{Findings, Health, Look, Phase};
-pub use metrics::{Metric, MetricKind, MetricsSource, Samples};
+pub use metrics::{Detail, Metric, MetricKind, MetricsSource, Samples};
 pub use page::About;
 pub use places::{ALONE, PlacesMax};
 pub use routes::{control_router, router};

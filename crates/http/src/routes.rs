@@ -20,7 +20,7 @@ use crate::{
     browser,
     gate::{self, Gate, Peer},
     health::{Findings, Health, Phase},
-    metrics::{MetricsSource, prometheus_text},
+    metrics::{Detail, MetricsSource, prometheus_text},
     openapi,
     page::About,
     pages,
@@ -54,8 +54,8 @@ pub fn router(about: About, health: Health, metrics: MetricsSource, api: Api, ra
     let throttle = Arc::new(Throttle::default());
     let pages = pages::routes(api.operator.clone(), Arc::clone(&throttle));
     let counted = Arc::clone(&gate);
-    let metrics: MetricsSource = Arc::new(move || {
-        let mut samples = metrics();
+    let metrics: MetricsSource = Arc::new(move |detail| {
+        let mut samples = metrics(detail);
         samples.extend(counted.samples());
         samples.extend(throttle.samples());
         samples.extend(api::audit_samples());
@@ -66,8 +66,8 @@ pub fn router(about: About, health: Health, metrics: MetricsSource, api: Api, ra
     let verbs = api::routes(api)
         .layer(middleware::from_fn_with_state(work, work::run))
         .layer(middleware::from_fn(request_id::note))
-        .route_layer(middleware::from_fn_with_state(gate, let_in));
-    open_routes(about, health, metrics)
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&gate), let_in));
+    open_routes(about, health, Scrape { source: metrics, gate: Some(Arc::clone(&gate)) })
         .merge(pages)
         .layer(middleware::from_fn(answer_in_time))
         .merge(verbs)
@@ -80,7 +80,7 @@ pub fn router(about: About, health: Health, metrics: MetricsSource, api: Api, ra
 /// What is open to everyone and the operator's verbs, for peers that are the owner. It needs a multi-threaded
 /// runtime.
 pub fn control_router(about: About, health: Health, metrics: MetricsSource, api: Api) -> Router {
-    open_routes(about, health, metrics)
+    open_routes(about, health, Scrape { source: metrics, gate: None })
         .merge(api::routes(api).layer(middleware::from_fn(api::as_owner)))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -117,7 +117,14 @@ async fn let_in(State(gate): State<Arc<Gate>>, mut request: Request, next: Next)
     }
 }
 
-fn open_routes(about: About, health: Health, metrics: MetricsSource) -> Router {
+/// Where metrics come from, and who lets in whoever may see products; without a gate everybody may.
+#[derive(Clone)]
+struct Scrape {
+    source: MetricsSource,
+    gate: Option<Arc<Gate>>,
+}
+
+fn open_routes(about: About, health: Health, metrics: Scrape) -> Router {
     Router::new()
         .route("/", get(async move || Html(about.html())))
         .route("/health/live", get(async || Json(json!({"status": "live"}))))
@@ -141,8 +148,21 @@ async fn ready(State(health): State<Health>) -> Response {
     (StatusCode::from_u16(status).unwrap_or_default(), Json(body)).into_response()
 }
 
-async fn metrics_text(State(source): State<MetricsSource>) -> Response {
-    let text = prometheus_text(&source());
+/// Everybody may scrape; a token for all organisation units also shows products.
+async fn metrics_text(State(Scrape { source, gate }): State<Scrape>, request: Request) -> Response {
+    let detail = match gate {
+        None => Detail::Products,
+        Some(_) if !request.headers().contains_key(header::AUTHORIZATION) => Detail::Totals,
+        Some(gate) => {
+            let peer = request.extensions().get::<Peer>().copied();
+            match gate.admit(request.method(), request.headers(), peer).await {
+                Ok(asker) if asker.caller.unit().is_none() => Detail::Products,
+                Ok(_) => Detail::Totals,
+                Err(refused) => return refused,
+            }
+        }
+    };
+    let text = prometheus_text(&source(detail));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
@@ -214,7 +234,7 @@ mod tests {
     }
 
     async fn ask(health: &Health, method: &str, path: &str) -> (StatusCode, String, String) {
-        let metrics: MetricsSource = Arc::new(|| vec![Metric::gauge("sessions", "Sessions now.").is(2)]);
+        let metrics: MetricsSource = Arc::new(|_| vec![Metric::gauge("sessions", "Sessions now.").is(2)]);
         let about = About { version: "0", dtls: "127.0.0.1:5684".into() };
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         let router = router(about, health.clone(), metrics, api(), None);
@@ -275,7 +295,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn answers_on_the_control_socket_carry_the_same_headers() {
         let about = About { version: "0", dtls: "127.0.0.1:5684".into() };
-        let router = control_router(about, Health::default(), Arc::new(Vec::new), api());
+        let router = control_router(about, Health::default(), Arc::new(|_| Vec::new()), api());
         for path in ["/health/live", "/api/v1/me", "/nothing"] {
             let request = Request::builder().uri(path).body(Body::empty()).unwrap();
             let response = router.clone().oneshot(request).await.unwrap();

@@ -111,6 +111,11 @@ impl Feed {
         self.events.receiver_count() > 0
     }
 
+    /// How many followers there are.
+    pub(crate) fn followers(&self) -> usize {
+        self.events.receiver_count()
+    }
+
     /// Sends `happening` to all followers, with the device whose keys they have to look up; without followers
     /// it is dropped. Never waits.
     pub(crate) fn publish(&self, position: Option<Position>, happening: Happening, device: Option<DeviceId>) {

@@ -27,8 +27,13 @@ impl Host {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             since: self.since,
             refused_by_store: (self.refused_by_store)(),
-            disk: disk(&self.data),
+            disk: Self::disk(&self.data),
         })
+    }
+
+    /// Sizes of the files. Files that appear or disappear meanwhile may be missed.
+    pub(crate) fn disk(data: &Path) -> Disk {
+        disk(data)
     }
 }
 

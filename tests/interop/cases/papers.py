@@ -4,7 +4,6 @@ figures.
 
 import json
 import re
-import subprocess
 from itertools import takewhile
 
 from interop import harness, served
@@ -16,8 +15,7 @@ from interop.relay import Relay, Relayed
 from lib.coap import Request
 from lib.devices import create_device
 from lib.dtls import APPLICATION_DATA, CBC, CCM8
-from lib.paths import GUIDE, TOOLS
-from lib.tools import need
+from lib.paths import GUIDE
 
 from .steps import stored
 
@@ -82,33 +80,6 @@ def _rows(_world):
     check(not lacking, f"rows without a case, or with an empty cell: {lacking}")
     difference = set(named) ^ set(cases)
     check(not difference and len(named) == len(cases), f"in one place only, or twice: {sorted(difference)}")
-
-
-# Names of cookies, which are no metrics.
-COOKIES = {"narrowgate_browser", "narrowgate_session"}
-
-
-@case("every metric that the papers name is served")
-def _metrics(world):
-    papers = GUIDE.parent.glob("*.md")
-    named = {name for paper in papers for name in re.findall(r"`(narrowgate_[a-z_]+)", paper.read_text())}
-    named -= COOKIES
-    check(len(named) >= 10, f"the papers name {sorted(named)}")
-    status, text = world.gateway.http("/metrics")
-    check(status == 200, f"the metrics are answered {status}")
-    served = set(re.findall(r"^(narrowgate_[a-z_]+)", text, re.MULTILINE))
-    check(named <= served, f"not served: {sorted(named - served)}")
-
-
-@case("promtool has nothing to say about the metrics")
-def _lint(world):
-    promtool = need(TOOLS / "prometheus" / "promtool", "promtool")
-    status, text = world.gateway.http("/metrics")
-    check(status == 200, f"the metrics are answered {status}")
-    linted = subprocess.run(
-        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=60, check=False
-    )
-    check((linted.returncode, linted.stdout + linted.stderr) == (0, ""), f"promtool says {linted}")
 
 
 def _handshake(datagrams):

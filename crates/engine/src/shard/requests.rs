@@ -109,7 +109,8 @@ impl Shard {
             established.in_flight = in_flight;
             self.requests_in_flight -= 1;
         }
-        let is_success = response.code.class() < 4;
+        let mut code = response.code;
+        let is_success = code.class() < 4;
         let spent = established.spent;
         // Asked before it is answered, with which its exchange ends.
         let asked_by = response.is_block().then(|| established.endpoint.request_bytes(ticket.exchange));
@@ -121,6 +122,7 @@ impl Shard {
         let mut sent = respond(response);
         if let Err(RespondError::TooLarge { bytes, bytes_max }) = sent {
             self.stats.count(Counter::MessagesTooLarge);
+            code = shorter.code;
             sent = respond(shorter);
             // An error keeps its code; a success has become a failure.
             if is_success {
@@ -128,7 +130,10 @@ impl Shard {
                 self.events.push_back(ShardEvent::AnswerTooLarge { session, bytes, bytes_max });
             }
         }
-        self.stats.count(if sent.is_ok() { Counter::Responses } else { Counter::ResponsesLate });
+        match sent {
+            Ok(_) => self.stats.count_response(code),
+            Err(_) => self.stats.count(Counter::ResponsesLate),
+        }
         self.transmit(ticket.session);
         if let Some(bytes) = asked_by.flatten() {
             self.forgive(ticket.session, spent, bytes);

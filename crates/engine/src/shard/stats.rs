@@ -160,7 +160,7 @@ counters! {
     /// Requests answered 4.29 because their device had sent or been sent too many bytes:
     /// `limits.device_bytes`.
     RequestsThrottled, "requests_throttled" => alone("narrowgate_requests_throttled_total");
-    /// Responses sent.
+    /// Responses sent, those of the CoAP layer itself left out.
     Responses, "responses" => alone("narrowgate_responses_total");
     /// Responses that came after their session or exchange was gone.
     ResponsesLate, "responses_late" => alone("narrowgate_responses_late_total");
@@ -191,12 +191,19 @@ counters! {
     ForgeryAlarms, "forgery_alarms" => alone("narrowgate_forgery_alarms_total");
 }
 
+/// Details that a code can have.
+const DETAILS: usize = 32;
+/// Classes of responses.
+const CLASSES: [u8; 3] = [2, 4, 5];
+
 /// The counters and gauges of one shard.
 #[derive(Debug, Clone)]
 pub struct Stats {
     counters: [u64; Counter::ALL.len()],
     dtls_discards: [u64; dtls::Discard::ALL.len()],
     coap_discards: [u64; coap::Discard::ALL.len()],
+    /// By class 2, 4 and 5, and detail.
+    responses: [[u64; DETAILS]; 3],
     /// The current values.
     pub gauges: Gauges,
 }
@@ -224,6 +231,7 @@ impl Default for Stats {
             counters: [0; Counter::ALL.len()],
             dtls_discards: [0; dtls::Discard::ALL.len()],
             coap_discards: [0; coap::Discard::ALL.len()],
+            responses: [[0; DETAILS]; 3],
             gauges: Gauges::default(),
         }
     }
@@ -248,6 +256,22 @@ impl Stats {
     /// Counts a message that the CoAP layer dropped.
     pub(super) fn count_coap(&mut self, discard: coap::Discard) {
         self.coap_discards[discard as usize] += 1;
+    }
+
+    /// Counts a response to a request, by its code.
+    pub(super) fn count_response(&mut self, code: coap::Code) {
+        self.count(Counter::Responses);
+        if let Some(class) = CLASSES.iter().position(|class| *class == code.class()) {
+            self.responses[class][usize::from(code.detail())] += 1;
+        }
+    }
+
+    /// Codes of responses that were sent, with their counts; those of the CoAP layer itself are left out.
+    pub fn responses(&self) -> impl Iterator<Item = (coap::Code, u64)> {
+        let of = |(class, counts): (u8, [u64; DETAILS])| {
+            (0_u8..).zip(counts).map(move |(detail, count)| (coap::Code::new(class, detail), count))
+        };
+        CLASSES.into_iter().zip(self.responses).flat_map(of).filter(|(_, count)| *count > 0)
     }
 
     /// A counter's value.

@@ -81,7 +81,7 @@ pub(crate) async fn world(rate: Option<Rate>) -> World {
     let passwords = Arc::new(PlainPasswords::default());
     let operator = operator.with_scripts(Arc::new(PlainScripts));
     let operator = operator.with_logins(passwords.clone(), SessionTimes::default());
-    let metrics: MetricsSource = Arc::new(Vec::new);
+    let metrics: MetricsSource = Arc::new(|_| Vec::new());
     let about = About { version: "0", dtls: "127.0.0.1:5684".into() };
     let disk = Disk { registry_bytes: 1, logs_bytes: 5, messages_bytes: 2, other_bytes: 3, free_bytes: None };
     let host = move || Host { version: "0".into(), since: None, refused_by_store: None, disk };

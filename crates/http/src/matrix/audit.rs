@@ -306,7 +306,7 @@ async fn what_cannot_be_noted_is_not_done_and_what_was_done_is_answered() {
         let api =
             Api { operator: operator.clone(), host: Arc::new(|| unreachable!("nobody asks")), events: None };
         let about = About { version: "0", dtls: "127.0.0.1:5684".into() };
-        let router = control_router(about, Health::default(), Arc::new(Vec::new), api);
+        let router = control_router(about, Health::default(), Arc::new(|_| Vec::new()), api);
         let request = Request::builder()
             .method(Method::POST)
             .uri("/api/v1/products")

@@ -105,7 +105,7 @@ impl Served {
         let events = Some(EventsSource { events, stopping: stopping.clone() });
         let api = Api { operator, host: Arc::new(host), events };
         let about = About { version: "0", dtls: "127.0.0.1:5684".into() };
-        let router = narrowgate_http::control_router(about, Health::default(), Arc::new(Vec::new), api);
+        let router = narrowgate_http::control_router(about, Health::default(), Arc::new(|_| Vec::new()), api);
         let mut stopping = stopping;
         let stopped = async move {
             let _ = stopping.wait_for(|stopping| *stopping).await;

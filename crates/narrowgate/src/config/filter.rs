@@ -26,6 +26,7 @@ const MODULES: &[&str] = &[
     "narrowgate::serve",
     "narrowgate::serve::audit",
     "narrowgate::serve::banner",
+    "narrowgate::serve::census",
     "narrowgate::serve::descriptors",
     "narrowgate::serve::notify",
     "narrowgate::serve::rollouts",

@@ -14,7 +14,7 @@ pub(crate) mod http;
 mod key;
 mod keys;
 mod limits;
-mod log;
+pub(crate) mod log;
 mod nbiot;
 mod session;
 pub(crate) mod store;

@@ -14,6 +14,7 @@ use std::{
 };
 
 use narrowgate_gateway::{Outcomes, Token};
+use narrowgate_http::metrics::Times;
 use narrowgate_platform::{
     ids::UnixMillis,
     ports::{Batch, Committed, Journal, PortFuture, StoreError, Write},
@@ -39,7 +40,7 @@ pub(super) struct Batches {
     /// When the last batch began.
     began: Instant,
     under_way: Option<UnderWay>,
-    pub(super) counted: Counted,
+    counted: Counted,
     /// A disk that is full refuses hundreds of batches a second.
     errors: Seldom,
 }
@@ -55,6 +56,10 @@ pub(super) struct Counted {
     pub(super) failed: u64,
     /// Since when the batch is being committed that is.
     pub(super) under_way_since: Option<Instant>,
+    /// How long commits took, failed ones too.
+    pub(super) took: Times,
+    /// Writes that wait for their commit or are in it, at the last turn.
+    pub(super) waiting: u64,
 }
 
 struct UnderWay {
@@ -107,6 +112,12 @@ impl Batches {
             counted,
             errors,
         }
+    }
+
+    /// What is counted, as it is now.
+    pub(super) fn counted(&self) -> Counted {
+        let under_way = self.under_way.as_ref().map_or(0, |under_way| under_way.writes);
+        Counted { waiting: self.open.writes as u64 + under_way, ..self.counted }
     }
 
     /// Adds writes that must be committed together.
@@ -163,7 +174,9 @@ impl Batches {
         let result = result.and_then(|committed| outcomes_of(committed, writes));
         let items = std::mem::take(&mut under_way.items);
         self.under_way = None;
-        self.counted.under_way_since = None;
+        if let Some(since) = self.counted.under_way_since.take() {
+            self.counted.took.add(since.elapsed());
+        }
         match &result {
             Ok(_) => {
                 self.counted.batches += 1;

@@ -1,18 +1,20 @@
 //! Counters and gauges of the shards and the gateway, for `/metrics`.
 
 use std::{
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
 use narrowgate_coap as coap;
 use narrowgate_dtls as dtls;
-use narrowgate_engine::shard::stats::{Counter, Family, Gauges};
+use narrowgate_engine::shard::stats::{Counter, Family, Gauges, Stats};
 use narrowgate_engine_io::handle::ShardHandle;
 use narrowgate_gateway::{Counters, Gateway, Now, Unwritten};
 use narrowgate_http::metrics::{Metric, Samples};
 use narrowgate_platform::{
     ids::UnixMillis,
+    model::log::Reason,
     rules::clock::{ArrivalClock, Standing},
 };
 
@@ -93,6 +95,24 @@ const UPGRADES: Metric = Metric::counter(
 )
 .by("outcome");
 
+const RESPONSES: Metric = Metric::counter(
+    "narrowgate_responses_total",
+    "Responses to requests of devices by their code; those that the CoAP layer gives by itself left out.",
+)
+.by("code");
+
+const REFUSALS: Metric = Metric::counter(
+    "narrowgate_refusals_total",
+    "Refusals of handshakes, logins and requests by their reason, also those that are not written down; \
+     other: those without a name.",
+)
+.by("reason");
+
+const COMMITS: Metric = Metric::histogram(
+    "narrowgate_store_commit_seconds",
+    "How long transactions of what devices send took, until they were durable or had failed.",
+);
+
 /// Reads a gauge of a shard.
 type GaugeOf = fn(&Gauges) -> usize;
 
@@ -128,7 +148,7 @@ const SHARD_GAUGES: [(Metric, GaugeOf); 6] = [
 type ValueOf = fn(&State) -> u64;
 
 /// Metrics of the machine and its batches.
-const MACHINE: [(Metric, ValueOf); 14] = [
+const MACHINE: [(Metric, ValueOf); 15] = [
     (Metric::gauge("narrowgate_devices_online", "Devices online."), |state| state.counters.online as u64),
     (Metric::gauge("narrowgate_devices_connected", "Devices with a session."), |state| {
         state.counters.connected as u64
@@ -142,6 +162,13 @@ const MACHINE: [(Metric, ValueOf); 14] = [
     (Metric::counter("narrowgate_store_writes_total", "Writes in committed transactions."), |state| {
         state.batches.writes
     }),
+    (
+        Metric::gauge(
+            "narrowgate_store_writes_waiting",
+            "Writes of what devices send that wait for their transaction, or are in it.",
+        ),
+        |state| state.batches.waiting,
+    ),
     (
         Metric::counter(
             "narrowgate_store_failed_batches_total",
@@ -218,6 +245,8 @@ pub(super) fn collect(shards: &[ShardHandle], published: &Published, now: Now) -
     let stats: Vec<_> = shards.iter().map(ShardHandle::stats).collect();
     let mut metrics: Vec<Samples> = Counter::ALL
         .chunk_by(|a, b| a.family() == b.family())
+        // They are told apart by their codes, below.
+        .filter(|counters| counters[0] != Counter::Responses)
         .map(|counters| family(counters, |counter| stats.iter().map(|stats| stats.value(counter)).sum()))
         .collect();
     metrics.push(DTLS_DISCARDS.are(dtls::Discard::ALL.iter().map(|discard| {
@@ -228,8 +257,10 @@ pub(super) fn collect(shards: &[ShardHandle], published: &Published, now: Now) -
         let count = stats.iter().map(|stats| stats.coap_discarded(*discard)).sum();
         (discard.name(), count)
     })));
+    metrics.push(RESPONSES.are(responses(&stats)));
     metrics.extend(
-        SHARD_GAUGES.map(|(metric, of)| metric.is(stats.iter().map(|stats| of(&stats.gauges) as u64).sum())),
+        SHARD_GAUGES
+            .map(|(metric, of)| metric.is(stats.iter().map(|stats| of(&stats.gauges) as u64).sum::<u64>())),
     );
     let (behind, ahead) = match published.read_clock(now).0 {
         Standing::Right => (0, 0),
@@ -239,10 +270,27 @@ pub(super) fn collect(shards: &[ShardHandle], published: &Published, now: Now) -
     metrics.push(CLOCK_WRONG.are([("behind", behind), ("ahead", ahead)]));
     let state = published.lock();
     metrics.extend(MACHINE.map(|(metric, of)| metric.is(of(&state))));
+    metrics.push(COMMITS.took(&state.batches.took));
+    metrics.push(REFUSALS.are(state.counters.refusals().map(|(reason, count)| (name_of(reason), count))));
     metrics.push(REQUESTS_REFUSED.are(state.counters.requests_refused()));
     metrics.push(COMMANDS_EXPECTED.are(state.counters.commands_expected()));
     metrics.push(UPGRADES.are(state.counters.upgrades_ended()));
     metrics
+}
+
+/// Codes of responses with their counts, all shards together.
+fn responses(stats: &[Stats]) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for (code, count) in stats.iter().flat_map(Stats::responses) {
+        *counts.entry(code.to_string()).or_default() += count;
+    }
+    counts
+}
+
+/// The stable name of a reason.
+fn name_of(reason: Option<Reason>) -> String {
+    let name = reason.and_then(|reason| serde_json::to_value(reason).ok());
+    name.as_ref().and_then(|name| name.as_str()).unwrap_or("other").to_owned()
 }
 
 /// The metric of counters that belong together, which explains the values of its label.
@@ -275,9 +323,10 @@ mod tests {
             assert!(name.starts_with("narrowgate_") && names.insert(name), "{name}");
             assert_eq!(name.ends_with("_total"), kind == MetricKind::Counter, "{name}");
             assert!(help.ends_with('.'), "{name}: {help}");
-            let labels: HashSet<&str> = values.iter().map(|(of, _)| &**of).collect();
-            assert_eq!(labels.len(), values.len(), "{name}");
-            assert!(label.is_some() || labels == HashSet::from([""]), "{name}");
+            let series: HashSet<_> = values.iter().map(|it| (it.suffix, it.labels.clone())).collect();
+            assert_eq!(series.len(), values.len(), "{name}");
+            let is_labelled = values.iter().any(|it| it.labels.iter().any(|(label, _)| *label != "le"));
+            assert!(label.is_some() || !is_labelled, "{name}");
         }
     }
 }

@@ -169,7 +169,7 @@ impl Task {
             let goes_on = self.settle();
             ends.changes.tell_known(|device| self.machine.knows_commands(device));
             ends.changes.tell_observing(|device| self.machine.observes_commands(device));
-            ends.published.publish(&self.machine, self.batches.counted);
+            ends.published.publish(&self.machine, self.batches.counted());
             match taken {
                 Taken::Some => {}
                 Taken::All if goes_on => {}

@@ -5,12 +5,14 @@
 
 mod audit;
 mod banner;
+mod census;
 mod descriptors;
 mod followed;
 pub(crate) mod log;
 mod metrics;
 mod notify;
 mod options;
+mod process;
 mod rollouts;
 pub(crate) mod signals;
 mod watch;
@@ -155,7 +157,13 @@ impl Server {
         };
         let (health, watch_task) = watch::begin(liveness, clock_warning(gateway.clone()));
         let about = About { version: env!("CARGO_PKG_VERSION"), dtls: dtls.to_string() };
-        let metrics = metrics::source(gateway.clone(), health.clone());
+        let metrics = metrics::source(metrics::Parts {
+            gateway: gateway.clone(),
+            health: health.clone(),
+            feed: feed.clone(),
+            operator: operator.clone(),
+            data: config.data.clone(),
+        });
         let (router, control_router) = routers(config, about, health.clone(), metrics, api);
         let (http_stop, http_stopping) = watched::channel(false);
         let http_task = http_listener.map(|listener| spawn_http(listener, config, router, http_stopping));

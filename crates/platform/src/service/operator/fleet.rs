@@ -22,6 +22,14 @@ impl Operator {
         self.tell("cannot hold the store for a backup", None, held).await
     }
 
+    /// The part of [`Self::show_status`] that is in the store; it reads every device.
+    ///
+    /// # Errors
+    /// The store cannot be read, or is damaged.
+    pub async fn count_fleet(&self) -> Result<FleetView, Problem> {
+        self.tell("cannot count the devices", None, self.registrar.overview().await).await
+    }
+
     /// Devices by state and product, recent refusals and reports. A store that cannot work now, as on a full
     /// disk, affects only what it would have counted.
     ///
