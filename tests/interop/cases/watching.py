@@ -76,8 +76,8 @@ def _lint(world):
 @case("devices are counted by product for those who may see them, and for nobody else")
 def _by_product(world):
     device = create_device(world.gateway)
-    world.gateway.json("ou", "create", "watched", "--name", "Watched")
-    token, of_unit = _token(world, "sees-all"), _token(world, "sees-one", "--ou", "watched")
+    unit = world.gateway.json("ou", "create", "watched")["ou"]
+    token, of_unit = _token(world, "sees-all"), _token(world, "sees-one", "--ou", unit)
     wait_for(lambda: "narrowgate_product_devices{" in _scraped(world, token), 20, 0.2)
     counted = _scraped(world, token)
     check('narrowgate_devices{state="inactive"}' in counted, "devices are not counted")
