@@ -20,7 +20,7 @@ use narrowgate_platform::{
     firmware::{FirmwareMove, FirmwareStep},
     ids::{DeviceId, LoginNumber, UnixMillis},
     model::{
-        access::Unit,
+        access::{Quotas, Unit},
         command::CommandSession,
         device::{DeviceState, NewDevice},
         json_text::JsonText,
@@ -182,7 +182,9 @@ fn key_of(n: usize) -> String {
 /// A large product and, in a unit of its own, one with every hundredth device. Half of all devices have
 /// logged in and reported, and all of them have tags.
 fn fill(store: &SqliteStore, count: usize) -> Result<(), Box<dyn Error>> {
-    let unit = Unit { ou: NORTH.to_owned(), name: "north".to_owned(), created: at(0) };
+    let (ou, name) = (NORTH.to_owned(), "north".to_owned());
+    let quotas = Quotas::default();
+    let unit = Unit { ou, name, created: at(0), suspended: None, quotas, reports: None };
     block_on(store.change_access(AccessChange::AddUnit(unit)))?;
     block_on(store.create_product(product("pk")))?;
     block_on(store.create_product(Product { ou: NORTH.to_owned(), ..product("pk-north") }))?;

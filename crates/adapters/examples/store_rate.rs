@@ -105,6 +105,7 @@ fn register(store: &SqliteStore, devices: usize) -> Result<Vec<DeviceId>, Box<dy
         secret: Secret::new("c3PW03srd6c".to_owned()),
         dynamic_activation: DynamicActivation::default(),
         enabled: true,
+        is_suspended: false,
         profile: Profile::Default,
         short_paths: false,
         data_format: DataFormat::Json,

@@ -337,6 +337,7 @@ fn product_lines(out: &mut String, store: &SqliteStore) {
             secret,
             dynamic_activation,
             enabled,
+            is_suspended,
             model_json,
             created,
             retention,
@@ -346,6 +347,7 @@ fn product_lines(out: &mut String, store: &SqliteStore) {
             content_code,
         } = product;
         assert!(retention.is_standard(), "older formats know no other class");
+        assert!(!is_suspended, "nor a suspended organisation unit");
         let DynamicActivation { enabled: activation, ends_at, quota_per_hour } = dynamic_activation;
         let ends_at = ends_at.map(|end| end.0);
         // No format before the ninth has another one, nor has one before the eleventh short paths, one before

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{names::UnixMillis, secret::SecretText};
+use crate::{names::UnixMillis, object, product::given, secret::SecretText};
 
 /// What a caller may do; each role may do what those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -24,6 +24,51 @@ pub struct NewUnit {
     /// What people call it; no other unit is called so.
     #[schemars(length(min = 1, max = 128))]
     pub name: String,
+    /// How much it may have; of what is left out, any number.
+    #[serde(default, deserialize_with = "object::one", skip_serializing_if = "QuotasPatch::is_empty")]
+    pub quotas: QuotasPatch,
+}
+
+/// What to change of an organisation unit: what is left out stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UnitPatch {
+    /// How much it may have from now on. What it has already stays.
+    #[serde(default, deserialize_with = "object::one", skip_serializing_if = "QuotasPatch::is_empty")]
+    pub quotas: QuotasPatch,
+}
+
+/// Quotas to be set: what is left out stays, and null takes one away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct QuotasPatch {
+    /// Products that it may have.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub products: Option<Option<u32>>,
+    /// Devices that it may have.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub devices: Option<Option<u32>>,
+    /// Reports of all of its devices that are taken in a day of UTC.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub reports_per_day: Option<Option<u32>>,
+}
+
+impl QuotasPatch {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How much an organisation unit may have; null: any number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct QuotasView {
+    /// Products that it may have.
+    pub products: Option<u32>,
+    /// Devices that it may have.
+    pub devices: Option<u32>,
+    /// Reports of all of its devices that are taken in a day of UTC.
+    pub reports_per_day: Option<u32>,
 }
 
 /// An organisation unit.
@@ -36,6 +81,12 @@ pub struct UnitView {
     pub name: String,
     /// When it was created; null of the one that exists from the first start on.
     pub created_at: Option<UnixMillis>,
+    /// Since when it is suspended; null: it is not.
+    pub suspended_at: Option<UnixMillis>,
+    /// How much it may have.
+    pub quotas: QuotasView,
+    /// Reports that were taken today (UTC), up to ten seconds ago; null where there is no quota of them.
+    pub reports_today: Option<u32>,
 }
 
 /// A token to be created.

@@ -61,6 +61,7 @@ pub enum Reason {
     AlreadyActivated,
     DeviceDisabled,
     ProductDisabled,
+    UnitSuspended,
     NoCommonCipherSuite,
     WrongKey,
     VersionUnsupported,
@@ -121,7 +122,7 @@ impl Reason {
     pub const fn code(self) -> Option<u16> {
         match self {
             Self::DeviceUnknown => Some(705),
-            Self::DeviceDisabled | Self::ProductDisabled => Some(723),
+            Self::DeviceDisabled | Self::ProductDisabled | Self::UnitSuspended => Some(723),
             Self::WrongKey => Some(742),
             Self::DynamicActivationOff => Some(770),
             Self::AlreadyActivated => Some(771),

@@ -58,12 +58,16 @@ pub enum Code {
     Unauthorized,
     /// The caller may not do it.
     Forbidden,
+    /// The caller belongs to an organisation unit that is suspended.
+    UnitSuspended,
     /// The caller asks too often.
     RateLimited,
     /// There is no such thing.
     Missing,
     /// There is one already.
     Exists,
+    /// The organisation unit has as much as its quota permits.
+    QuotaExceeded,
     /// Several things are called like that.
     Ambiguous,
     /// A row is not as it was stored.
@@ -83,9 +87,16 @@ pub enum Code {
     /// A command cannot be sent: too many wait for the device.
     #[serde(rename = "11902")]
     QueueFull,
-    /// A command cannot be sent: the device or its product is switched off (device protocol, section 9).
+    /// A command cannot be sent: the device or its product is switched off, or its organisation unit is
+    /// suspended (device protocol, section 9).
     #[serde(rename = "723")]
     SwitchedOff,
+    /// A request with the same idempotency key is under way.
+    InProgress,
+    /// An idempotency key was sent with another request before.
+    IdempotencyKeyReused,
+    /// It is not known what became of the first request with an idempotency key, or its answer is not known.
+    OutcomeUnknown,
     /// A command has ended already.
     Ended,
     /// What is there does not permit it.

@@ -300,7 +300,8 @@ mod tests {
         let (clock, entropy) = (ManualClock::new(UnixMillis(1)), SeededEntropy::new(1));
         let operator =
             Operator::new(store.clone(), Arc::new(clock), Arc::new(entropy), Arc::new(NobodyConnected));
-        block_on(operator.create_unit(NewUnit { name: "north".into() })).expect("it is new");
+        block_on(operator.create_unit(NewUnit { name: "north".into(), ..NewUnit::default() }))
+            .expect("it is new");
         for (key, ou) in [("pa", "default"), ("p2", "default"), ("pb", "north")] {
             let (product_key, ou) = (Some(key.to_owned()), Some(ou.to_owned()));
             let new = NewProduct { name: "n".into(), product_key, ou, ..NewProduct::default() };

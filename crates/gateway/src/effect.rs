@@ -7,14 +7,15 @@ use narrowgate_engine::event::ShardCommand;
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName, Position, UnixMillis},
     model::{
+        access::Unit,
         command::Command,
         credential::CredentialLookup,
         product::{DataFormat, Product},
         property::{Properties, PropertyEdit, PropertyKind},
     },
     ports::{
-        Fault, ImagePiece, ImagePieceWanted, OfferedUpgrade, Registry, StoreError, UpgradeMoved, Write,
-        Written,
+        AccessReads as _, Fault, ImagePiece, ImagePieceWanted, OfferedUpgrade, Registry, StoreError,
+        UpgradeMoved, Write, Written,
     },
 };
 
@@ -113,6 +114,8 @@ pub struct ProductRead {
     pub product: Product,
     /// The source that is published; `None`: none is.
     pub script: Result<Option<Arc<str>>, StoreError>,
+    /// Its organisation unit; `None`: the default one, or one whose row is damaged, which is not limited.
+    pub unit: Option<Box<Unit>>,
 }
 
 impl ProductRead {
@@ -129,7 +132,11 @@ impl ProductRead {
                 script.map(|script| script.published.map(|published| published.source))
             }
         };
-        Ok(Some(Self { product, script }))
+        let unit = match registry.unit(&product.ou).await {
+            Err(StoreError::Damaged(_)) => None,
+            found => found?.map(Box::new),
+        };
+        Ok(Some(Self { product, script, unit }))
     }
 }
 

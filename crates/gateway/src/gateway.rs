@@ -26,6 +26,7 @@ use crate::{
     pace::Pace,
     products::{Products, Read},
     properties::Queries,
+    quotas::ReportQuotas,
     raw::ScriptCalls,
     refusals::{REASONS, Refusals},
     requests::{Counts, Requests},
@@ -145,6 +146,7 @@ impl Gateway {
                 pace: Pace::new(limits.device_handshakes, seed),
                 plain_pace: Pace::new(limits.device_handshakes, seed),
                 spent: SpentBytes::new(limits.device_bytes),
+                quotas: ReportQuotas::default(),
                 message_limit: limits.message,
                 lookup_errors: Seldom::new(ERRORS_EVERY),
                 script_calls: ScriptCalls::new(),
@@ -219,7 +221,8 @@ impl Gateway {
                 refusals.handle_claimed(out, now, *claimed, &answer);
             }
             (Pending::Product(product_key), Answer::Product(answer)) => {
-                let Shared { products, out, .. } = &mut self.shared;
+                let Shared { products, out, quotas, .. } = &mut self.shared;
+                quotas.know(&answer);
                 if let Some(read) = products.read(out, now.instant, &product_key, answer) {
                     self.take_up(now, &product_key, &read);
                 }
@@ -276,7 +279,8 @@ impl Gateway {
         };
         shared.requests.note_outcome(now, is_report, outcomes);
         match pending {
-            Pending::Report { ticket, response, asker, happenings } => {
+            Pending::Report { ticket, response, asker, happenings, counted } => {
+                shared.give_back(&asker, counted, outcomes);
                 shared.tell_reports(first, happenings, outcomes);
                 shared.handle_stored(now, (ticket, response), &asker, outcomes);
             }
@@ -288,6 +292,8 @@ impl Gateway {
                 presence.handle_written(&mut shared.out, now, (change, number), first, outcomes);
             }
             Pending::Seen => shared.residence.presence.handle_seen_written(),
+            Pending::QuotaTold => {}
+            Pending::UnitReports(ou) => shared.quotas.handle_written(&ou, outcomes.is_ok()),
             Pending::Log(happening) => {
                 shared.refusals.handle_written(&mut shared.out, happening, first, outcomes);
             }
@@ -324,9 +330,9 @@ impl Gateway {
         {
             let Some(desk) = self.desks.get_mut(changing.desk) else {
                 let reached = self.changing.pop_front();
-                if let Some(closed) = reached.filter(|reached| reached.reach == Reach::CloseAll) {
+                if let Some(Changing { product_key, reach: Reach::CloseAll(off), .. }) = reached {
                     let until = self.shared.residence.last_login();
-                    self.shared.leaving.enter(closed.product_key, until);
+                    self.shared.leaving.enter(product_key, until, off);
                 }
                 continue;
             };
@@ -371,7 +377,7 @@ impl Gateway {
             LiveChange::ProductChanged { product_key } => {
                 // It may be on again: what is read now decides.
                 self.changing.retain(|changing| {
-                    changing.reach != Reach::CloseAll || changing.product_key != *product_key
+                    !matches!(changing.reach, Reach::CloseAll(_)) || changing.product_key != *product_key
                 });
                 leaving.drop_of(product_key);
                 products.change(out, product_key);
@@ -401,12 +407,13 @@ impl Gateway {
     /// Does what is due. Call it when [`Self::poll_timeout`] says so; an earlier call does no harm.
     pub fn handle_timeout(&mut self, now: Now) {
         let now = self.shared.clock.stamp(now);
-        let Shared { out, residence, products, refusals, pace, plain_pace, .. } = &mut self.shared;
+        let Shared { out, residence, products, refusals, pace, plain_pace, quotas, .. } = &mut self.shared;
         pace.handle_timeout(now.instant);
         plain_pace.handle_timeout(now.instant);
         residence.presence.handle_timeout(out, now);
         products.handle_timeout(out, now.instant);
         refusals.handle_timeout(out, now, false);
+        quotas.handle_timeout(out, now.instant);
         if self.settles_at.is_some_and(|at| at <= now.instant) {
             self.settles_at = None;
             if out.give_up_diagnoses() {
@@ -421,14 +428,14 @@ impl Gateway {
 
     /// When [`Self::handle_timeout`] is due next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let Shared { residence, products, refusals, leaving, commands, observers, pace, plain_pace, .. } =
-            &self.shared;
+        let Shared { residence, products, refusals, leaving, commands, observers, .. } = &self.shared;
+        let Shared { pace, plain_pace, quotas, .. } = &self.shared;
         let changing = self.changing.front().map(|changing| changing.since);
         let due = [residence.presence.poll_timeout(), products.poll_timeout(), refusals.poll_timeout()];
         // Without room it is the store's answer that goes on.
         let leaving = leaving.poll_timeout().filter(|_| residence.presence.room() > 0);
         let of_commands = [commands.poll_timeout(), observers.poll_timeout()];
-        let paces = [pace.poll_timeout(), plain_pace.poll_timeout()];
+        let paces = [pace.poll_timeout(), plain_pace.poll_timeout(), quotas.poll_timeout()];
         let timeouts =
             due.into_iter().chain([self.settles_at, changing, leaving]).chain(of_commands).chain(paces);
         timeouts.flatten().min()
@@ -441,10 +448,11 @@ impl Gateway {
         for desk in &mut self.desks {
             desk.record_all_held(&mut self.shared, now);
         }
-        let Shared { refusals, out, leaving, .. } = &mut self.shared;
+        let Shared { refusals, out, leaving, quotas, .. } = &mut self.shared;
         leaving.stop();
         out.give_up_lists();
         refusals.handle_timeout(out, now, true);
+        quotas.write_all(out);
         self.shared.residence.presence.flush(&mut self.shared.out);
         self.settles_at = Some(now.instant + diagnosis::SETTLE_MAX);
     }

@@ -1,4 +1,5 @@
-//! Devices that are online without a session when their product is switched off: they go offline too.
+//! Devices that are online without a session when their product or its organisation unit is switched off:
+//! they go offline too.
 //!
 //! Who they are only the store knows: it is asked for the product's online devices page by page, in the order
 //! of their ids. Limits: one page is being read at a time, of as many devices as may fall silent at once; so
@@ -21,6 +22,7 @@ use crate::{
     ERRORS_EVERY,
     effect::{Effect, Now},
     outbox::{Outbox, Pending},
+    products::Off,
     shared::Shared,
 };
 
@@ -74,6 +76,8 @@ struct Left {
     after: Option<DeviceId>,
     /// The last login before its sessions were closed: a newer one was let in again.
     until: LoginNumber,
+    /// Why.
+    off: Off,
 }
 
 impl Leaving {
@@ -89,9 +93,9 @@ impl Leaving {
     }
 
     /// The sessions of a product are closed: those without one follow.
-    pub(crate) fn enter(&mut self, product_key: String, until: LoginNumber) {
+    pub(crate) fn enter(&mut self, product_key: String, until: LoginNumber, off: Off) {
         if !self.has_stopped {
-            self.products.push_back(Left { product_key, after: None, until });
+            self.products.push_back(Left { product_key, after: None, until, off });
         }
     }
 
@@ -123,17 +127,17 @@ impl Leaving {
         out.ask(Pending::OnlineOf(self.questions), |token| Effect::OnlineOf(token, asked));
     }
 
-    /// A page: its devices, and the last login of those that are to leave. `None`: the question was given up,
-    /// or is repeated.
+    /// A page: its devices, and the last login of those that are to leave, and why. `None`: the question was
+    /// given up, or is repeated.
     pub(crate) fn answered(
         &mut self,
         now: Instant,
         question: u64,
         answer: Result<Vec<DeviceId>, StoreError>,
-    ) -> Option<(Vec<DeviceId>, LoginNumber)> {
+    ) -> Option<(Vec<DeviceId>, (LoginNumber, Off))> {
         let (_, limit) = self.asked.take_if(|(asked, _)| *asked == question)?;
         let left = self.products.front_mut()?;
-        let until = left.until;
+        let (until, off) = (left.until, left.off);
         match answer {
             Ok(devices) => {
                 if devices.len() < limit {
@@ -141,7 +145,7 @@ impl Leaving {
                 } else {
                     left.after = devices.last().copied();
                 }
-                Some((devices, until))
+                Some((devices, (until, off)))
             }
             Err(error) => {
                 self.again = Some(now + READ_AGAIN);
@@ -170,9 +174,11 @@ impl Shared {
         question: u64,
         answer: Result<Vec<DeviceId>, StoreError>,
     ) {
-        let Some((devices, until)) = self.leaving.answered(now.instant, question, answer) else { return };
+        let Some((devices, (until, off))) = self.leaving.answered(now.instant, question, answer) else {
+            return;
+        };
         for device in devices {
-            self.residence.leave(&mut self.out, now, device, until);
+            self.residence.leave(&mut self.out, now, device, (until, off.cause()));
         }
     }
 
@@ -198,8 +204,8 @@ mod tests {
     fn a_product_that_cannot_be_read_keeps_no_other_one_waiting() {
         let (mut leaving, mut out, now) = (Leaving::new(), Outbox::default(), crate::tests::start());
         let until = LoginNumber(7);
-        leaving.enter("bad".to_owned(), until);
-        leaving.enter("good".to_owned(), until);
+        leaving.enter("bad".to_owned(), until, Off::Product);
+        leaving.enter("good".to_owned(), until, Off::Unit);
         leaving.ask(&mut out, now, 10);
         assert_eq!(asked(&mut out).as_deref(), Some("bad"));
         assert!(leaving.answered(now, 1, Err(StoreError::Unavailable("damaged".to_owned()))).is_none());

@@ -77,6 +77,7 @@ mod outbox;
 mod pace;
 mod products;
 mod properties;
+mod quotas;
 mod raw;
 mod refusals;
 mod requests;

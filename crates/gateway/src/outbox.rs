@@ -55,7 +55,13 @@ pub(crate) enum Pending {
         response: Response,
         asker: Asker,
         happenings: Vec<(usize, Happening)>,
+        /// How many of them count for the quota of the device's organisation unit.
+        counted: u32,
     },
+    /// How many reports of a unit were taken.
+    UnitReports(Arc<str>),
+    /// That a device has used up much of a quota, in its log.
+    QuotaTold,
     /// A change of attributes or tags.
     Edit(Box<Edited>),
     /// Attributes or tags, which a device asks for.

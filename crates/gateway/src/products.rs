@@ -27,6 +27,7 @@ use crate::{
     desk::Reach,
     effect::{Effect, ProductRead},
     outbox::{Line, Outbox, Pending},
+    quotas::ReportQuota,
 };
 
 /// Products that are read at the same time. The others wait in their order, no more than there are products.
@@ -39,8 +40,8 @@ const READ_AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct CachedProduct {
     /// What its devices may report; `None`: anything.
     pub(crate) model: Option<ThingModel>,
-    /// Whether its devices may be connected.
-    pub(crate) enabled: bool,
+    /// Why its devices may not be connected; see [`Self::off`].
+    off: Option<Off>,
     /// How long what they report is kept.
     pub(crate) retention: RetentionClass,
     /// How patient the server is with them.
@@ -51,6 +52,27 @@ pub(crate) struct CachedProduct {
     pub(crate) content_code: ContentCode,
     /// Where they may speak bytes.
     pub(crate) custom: Option<Custom>,
+    /// How many reports their organisation unit may send in a day; `None`: any number.
+    pub(crate) quota: Option<ReportQuota>,
+}
+
+/// Why the devices of a product may not be connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Off {
+    /// It is switched off or gone, or its model cannot be read.
+    Product,
+    /// Its organisation unit is suspended.
+    Unit,
+}
+
+impl Off {
+    /// Why a device is offline, for its log.
+    pub(crate) fn cause(self) -> &'static str {
+        match self {
+            Self::Product => "closed: its product was switched off",
+            Self::Unit => "closed: its organisation unit was suspended",
+        }
+    }
 }
 
 /// What reads and writes the bytes of a product's devices.
@@ -157,7 +179,7 @@ impl Products {
         reading.closing = true;
         reading.speaks = former.as_ref().map_or(reading.speaks, |former| former.data_format());
         // While it is read, sessions begin with either profile; and those that were to be closed may stay.
-        let is_sure = |former: &Arc<CachedProduct>| former.enabled && !was_reading;
+        let is_sure = |former: &Arc<CachedProduct>| former.off.is_none() && !was_reading;
         reading.profile = former.filter(is_sure).map(|former| former.profile);
     }
 
@@ -203,11 +225,11 @@ impl Products {
                 } else {
                     self.known.insert(product_key.to_owned(), Arc::clone(&product));
                 }
-                let reach = match () {
-                    () if !closing => None,
-                    () if !product.enabled => Some(Reach::CloseAll),
-                    () if profile == Some(product.profile) => None,
-                    () => Some(Reach::Profile(product.profile)),
+                let reach = match product.off {
+                    _ if !closing => None,
+                    Some(off) => Some(Reach::CloseAll(off)),
+                    None if profile == Some(product.profile) => None,
+                    None => Some(Reach::Profile(product.profile)),
                 };
                 Read { product: Some(product), waiting, reach }
             }
@@ -263,6 +285,11 @@ impl Products {
 }
 
 impl CachedProduct {
+    /// Why its devices may not be connected; `None`: they may.
+    pub(crate) fn off(&self) -> Option<Off> {
+        self.off
+    }
+
     /// What its devices speak.
     fn data_format(&self) -> DataFormat {
         if self.custom.is_some() { DataFormat::Custom } else { DataFormat::Json }
@@ -305,14 +332,16 @@ impl Errors {
     fn cached(&mut self, now: Instant, product_key: &str, read: Option<ProductRead>) -> CachedProduct {
         let mut cached = CachedProduct {
             model: None,
-            enabled: false,
+            off: Some(Off::Product),
             retention: RetentionClass::STANDARD,
             profile: Profile::Default,
             short_paths: false,
             content_code: ContentCode::Content,
             custom: None,
+            quota: None,
         };
-        let Some(ProductRead { product, script }) = read else { return cached };
+        let Some(ProductRead { product, script, unit }) = read else { return cached };
+        cached.quota = unit.as_deref().and_then(ReportQuota::of);
         if product.data_format == DataFormat::Custom {
             let script = script.map(|source| source.map(|source| Script::new(product_key, source)));
             let script = script.map_err(|error| {
@@ -323,7 +352,8 @@ impl Errors {
             });
             cached.custom = Some(Custom { script });
         }
-        cached.enabled = product.enabled;
+        let switched_off = (!product.enabled).then_some(Off::Product);
+        cached.off = if product.is_suspended { Some(Off::Unit) } else { switched_off };
         cached.retention = product.retention;
         cached.profile = product.profile;
         cached.short_paths = product.short_paths;
@@ -336,7 +366,7 @@ impl Errors {
                         let said = "the stored thing model cannot be read";
                         tracing::error!(product_key, %error, left_out, "{said}");
                     }
-                    cached.enabled = false;
+                    cached.off = cached.off.or(Some(Off::Product));
                 }
             }
         }

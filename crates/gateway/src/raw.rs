@@ -102,7 +102,7 @@ pub(crate) enum Then {
     /// It is sent.
     Respond,
     /// These are stored, and it is sent.
-    Store(RetentionClass, Vec<Write>),
+    Store((RetentionClass, u32), Vec<Write>),
     /// This is changed, and it is sent.
     Edit(Box<EditWanted>, Arrival),
     /// This is noted of the device's firmware, and it is sent.
@@ -249,13 +249,16 @@ impl Shared {
         &mut self,
         ticket: Ticket,
         asker: Asker,
-        retention: RetentionClass,
+        retention_and_counted: (RetentionClass, u32),
         writes: Vec<Write>,
         response: Response,
     ) {
         match asker.to_encode(&response) {
-            Some(encode) => self.encode(ticket, asker, (response, encode), Then::Store(retention, writes)),
-            None => self.store(ticket, asker, retention, writes, response),
+            Some(encode) => {
+                let then = Then::Store(retention_and_counted, writes);
+                self.encode(ticket, asker, (response, encode), then);
+            }
+            None => self.store(ticket, asker, retention_and_counted, writes, response),
         }
     }
 
@@ -285,7 +288,9 @@ impl Shared {
         };
         match then {
             Then::Respond => self.respond(now, ticket, &asker, response),
-            Then::Store(retention, writes) => self.store(ticket, asker, retention, writes, response),
+            Then::Store(retention_and_counted, writes) => {
+                self.store(ticket, asker, retention_and_counted, writes, response);
+            }
             Then::Edit(mut wanted, arrived) => {
                 wanted.response = response;
                 self.edit(ticket, asker, *wanted, arrived);

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The reasons for which a request is refused, with the labels of the metric. Two more labels follow them.
-const REASONS: [(Reason, &str); 14] = [
+const REASONS: [(Reason, &str); 15] = [
     (Reason::TopicForeign, "topic_foreign"),
     (Reason::PathUnknown, "path_unknown"),
     (Reason::MethodWrong, "method_wrong"),
@@ -35,6 +35,7 @@ const REASONS: [(Reason, &str); 14] = [
     (Reason::TooLarge, "too_large"),
     (Reason::DeviceDisabled, "device_disabled"),
     (Reason::ProductDisabled, "product_disabled"),
+    (Reason::UnitSuspended, "unit_suspended"),
     (Reason::DynamicActivationOff, "dynamic_activation_off"),
     (Reason::AlreadyActivated, "already_activated"),
     (Reason::RateLimited, "rate_limited"),
@@ -280,8 +281,8 @@ fn not_stored(outcomes: &[Written]) -> Refusal {
                       nothing was stored";
         Refusal::new(Reason::WrongKey, detail)
     } else {
-        let detail = "the device was switched off or deleted while its report was under way; \
-                      nothing was stored";
+        let detail = "the device was switched off or deleted, or its organisation unit suspended, while its \
+                      report was under way; nothing was stored";
         Refusal::new(Reason::DeviceDisabled, detail)
     }
 }

@@ -5,8 +5,8 @@ use narrowgate_platform::{device_api::MessageLimit, rules::rate::Seldom};
 use crate::{
     clock::Clock, commands::Commands, firmware::Firmware, issuing::Issuing, leaving::Leaving,
     observers::Observers, outbox::Outbox, pace::Pace, products::Products, properties::Queries,
-    raw::ScriptCalls, refusals::Refusals, requests::Requests, residence::Residence, spent::SpentBytes,
-    upgrades::Upgrades,
+    quotas::ReportQuotas, raw::ScriptCalls, refusals::Refusals, requests::Requests, residence::Residence,
+    spent::SpentBytes, upgrades::Upgrades,
 };
 
 /// See the module.
@@ -32,6 +32,7 @@ pub(crate) struct Shared {
     /// Of logins by plain CoAP. Their addresses may be forged, so they have a count of their own.
     pub(crate) plain_pace: Pace,
     pub(crate) spent: SpentBytes,
+    pub(crate) quotas: ReportQuotas,
     pub(crate) message_limit: MessageLimit,
     /// Of look-ups that the store cannot answer.
     pub(crate) lookup_errors: Seldom,

@@ -158,6 +158,7 @@ impl Gate {
                 {
                     browser::check_change(headers, session).map_err(forbidden)?;
                 }
+                self.check_unit_of(&caller).await?;
                 Ok(Asker { caller, credential: Some(credential) })
             }
             Ok(None) => {
@@ -174,13 +175,18 @@ impl Gate {
     /// The answer to somebody who may not any more.
     pub(crate) async fn confirm(&self, asker: &Asker) -> Result<(), Response> {
         match Standing::new(self.operator.clone(), asker.clone()).look().await {
-            Ok(true) => Ok(()),
+            Ok(true) => self.check_unit_of(&asker.caller).await,
             Ok(false) => {
                 Err(self
                     .unauthorized(Some("invalid_token"), "the token or the session is not valid any more"))
             }
             Err(problem) => Err(Refused(problem).into_response()),
         }
+    }
+
+    /// Passes a caller whose organisation unit is not suspended.
+    async fn check_unit_of(&self, caller: &Caller) -> Result<(), Response> {
+        self.operator.check_unit_of(caller).await.map_err(|problem| Refused(problem).into_response())
     }
 
     /// Remembers a token or a session that is valid; the bucket that it takes from.

@@ -35,6 +35,8 @@ mod page;
 mod pages;
 mod places;
 mod problem;
+#[cfg(test)]
+mod replays;
 mod request_id;
 mod routes;
 mod secret;

@@ -141,6 +141,35 @@ async fn a_token_opens_the_api_until_it_is_revoked_or_expires() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_unit_is_changed_only_as_it_was_read_where_the_request_says_so() {
+    let world = world(None).await;
+    let token = world.token("t", Role::Administrator, None).await;
+    let patch = async |tag: Option<&str>, devices: u32| {
+        let mut request = get("/api/v1/ous/north", Some(&token));
+        *request.method_mut() = Method::PATCH;
+        let json = "application/json".parse().expect("it is a value");
+        request.headers_mut().insert(header::CONTENT_TYPE, json);
+        if let Some(tag) = tag {
+            request.headers_mut().insert(header::IF_MATCH, tag.parse().expect("it is a value"));
+        }
+        *request.body_mut() = Body::from(format!(r#"{{"quotas":{{"devices":{devices}}}}}"#));
+        world.ask(request).await
+    };
+    let shown = async || {
+        let request = get("/api/v1/ous/north", Some(&token));
+        let response = world.router.clone().oneshot(request).await.expect("it answers");
+        response.headers()[header::ETAG].to_str().expect("it is text").to_owned()
+    };
+    let before = shown().await;
+    let (status, unit) = patch(Some(&before), 7).await;
+    assert_eq!((status, &unit["quotas"]["devices"]), (StatusCode::OK, &7.into()));
+    assert_ne!(shown().await, before);
+    let (status, problem) = patch(Some(&before), 8).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::PRECONDITION_FAILED, &"precondition_failed".into()));
+    assert_eq!(patch(None, 9).await.1["quotas"]["devices"], 9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_act_is_what_the_path_means_however_it_is_written() {
     let world = world(None).await;
     let operator = world.token("operator", Role::Operator, None).await;

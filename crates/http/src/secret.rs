@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::StreamExt as _;
+use narrowgate_platform::secret::Secret;
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
@@ -110,6 +111,22 @@ impl AsRef<[u8]> for Collected {
     fn as_ref(&self) -> &[u8] {
         &self.whole
     }
+}
+
+/// The text of a body, in a piece of memory of its size; `None`: it is none.
+pub(crate) fn secret_text(bytes: &[u8]) -> Option<String> {
+    std::str::from_utf8(bytes).ok().map(str::to_owned)
+}
+
+/// A secret as a body, which is wiped when it was sent.
+pub(crate) fn bytes_of(secret: Secret) -> Bytes {
+    struct Owned(Secret);
+    impl AsRef<[u8]> for Owned {
+        fn as_ref(&self) -> &[u8] {
+            self.0.expose().as_bytes()
+        }
+    }
+    Bytes::from_owner(Owned(secret))
 }
 
 struct Length(usize);

@@ -76,11 +76,12 @@ fn without_randomness(mut datagram: Vec<u8>) -> Vec<u8> {
 /// The secret of every device.
 const SECRET: &str = "Z5YtZaQpK5IWocakV7zQ";
 
-/// A product with devices, and one that is switched off.
+/// A product with devices, one that is switched off, and one of a suspended organisation unit.
 struct Products {
     key: String,
     secret: String,
     off: String,
+    suspended: String,
 }
 
 /// Creates them, and switches off what has to be off.
@@ -89,9 +90,18 @@ fn register(program: &Program) -> Products {
     let text = |name: &str| product[name].as_str().unwrap().to_owned();
     let (key, secret) = (text("productKey"), text("productSecret"));
     let off = program.json(&["product", "create", "old"])["productKey"].as_str().unwrap().to_owned();
+    program.json(&["ou", "create", "north"]);
+    let suspended = program.json(&["product", "create", "n", "--ou", "north"])["productKey"].clone();
+    let suspended = suspended.as_str().unwrap().to_owned();
     // Three good ones: of one device from one network few refusals at a time are written down.
-    let devices =
-        [(&key, "good"), (&key, "good2"), (&key, "good3"), (&key, "disabled"), (&off, "good-of-old")];
+    let devices = [
+        (&key, "good"),
+        (&key, "good2"),
+        (&key, "good3"),
+        (&key, "disabled"),
+        (&off, "good-of-old"),
+        (&suspended, "good-of-north"),
+    ];
     for (product, device) in devices {
         let create =
             ["device", "create", "--product", product, "--device-key", device, "--device-secret", SECRET];
@@ -99,7 +109,8 @@ fn register(program: &Program) -> Products {
     }
     program.json(&["device", "disable", &key, "disabled"]);
     program.json(&["product", "update", &off, "--disable"]);
-    Products { key, secret, off }
+    program.json(&["ou", "suspend", "north"]);
+    Products { key, secret, off, suspended }
 }
 
 /// What the log has to say, the identity, and the key. The first one is a wrong key.
@@ -107,7 +118,7 @@ fn faults(products: &Products) -> Vec<(&'static str, String, Psk)> {
     let right = || key_of(SECRET);
     let wrong = || key_of("not the secret");
     let of_product = || key_of(&products.secret);
-    let (pk, off) = (&products.key, &products.off);
+    let (pk, off, suspended) = (&products.key, &products.off, &products.suspended);
     vec![
         ("wrong_key", format!("{pk},good,2,3600"), wrong()),
         ("wrong_key", format!("{pk},good,3,3600"), right()),
@@ -129,6 +140,8 @@ fn faults(products: &Products) -> Vec<(&'static str, String, Psk)> {
         ("device_disabled", format!("{pk},disabled,2,3600"), right()),
         ("product_disabled", format!("{off},good-of-old,2,3600"), right()),
         ("product_disabled", format!("{off},good-of-old,3,3600"), right()),
+        ("unit_suspended", format!("{suspended},good-of-north,2,3600"), right()),
+        ("unit_suspended", format!("{suspended},good-of-north,3,3600"), right()),
     ]
 }
 

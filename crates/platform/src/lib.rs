@@ -31,6 +31,7 @@
 //!     activated: true,
 //!     product_secret: Secret::new("c3PW03srd6c".to_owned()),
 //!     product_enabled: true,
+//!     unit_suspended: false,
 //!     profile: Profile::Default,
 //!     dynamic_activation: DynamicActivation::default(),
 //! }));

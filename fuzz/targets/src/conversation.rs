@@ -436,6 +436,7 @@ impl<'a> Conversation<'a> {
                         Answer::Product(Ok(Some(ProductRead {
                             product: product(product_key),
                             script: Ok(None),
+                            unit: None,
                         }))),
                     );
                 }
@@ -538,6 +539,7 @@ fn credentials(device: usize, secret: &str) -> CredentialLookup {
         activated: true,
         product_secret: Secret::new("c3PW03srd6c".to_owned()),
         product_enabled: true,
+        unit_suspended: false,
         profile: Profile::Default,
         dynamic_activation: DynamicActivation::default(),
     }))
@@ -552,6 +554,7 @@ fn product(product_key: String) -> Product {
         secret: Secret::new("c3PW03srd6c".to_owned()),
         dynamic_activation: DynamicActivation::default(),
         enabled: true,
+        is_suspended: false,
         profile: Profile::Default,
         short_paths: false,
         data_format: DataFormat::Json,

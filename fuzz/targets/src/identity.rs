@@ -66,6 +66,7 @@ fn lookups_of_all_kinds() -> [Option<CredentialLookup>; 6] {
             activated: true,
             product_secret: Secret::new("of the product".into()),
             product_enabled,
+            unit_suspended: false,
             profile: Profile::Default,
             dynamic_activation: DynamicActivation::default(),
         })))

@@ -59,6 +59,16 @@ def _product_off(bench):
     return told(lambda: gnutls.exchange(bench.target(), [REPORT]))
 
 
+def _unit_suspended(bench):
+    bench.operate("ou", "create", "north")
+    bench.operate("product", "create", "north's", "--product-key", "2zp6A70r", "--ou", "north")
+    device = ["--device-key", "SwnkrZjJ1T", "--device-secret", OTHER_SECRET]
+    bench.operate("device", "create", "--product", "2zp6A70r", *device)
+    bench.operate("ou", "suspend", "north")
+    target = bench.target("2zp6A70r,SwnkrZjJ1T,2,3600", psk(OTHER_SECRET))
+    return told(lambda: openssl.exchange(target, [REPORT]))
+
+
 _MALFORMED = "identity_malformed"
 _LIFETIME = "lifetime_out_of_range"
 MISTAKES = [
@@ -127,5 +137,13 @@ MISTAKES = [
     Mistake("a device that was switched off", openssl.NAME, _device_off, NOTHING, "device_disabled", ""),
     Mistake(
         "a device whose product was switched off", gnutls.NAME, _product_off, NOTHING, "product_disabled", ""
+    ),
+    Mistake(
+        "a device whose organisation unit was suspended",
+        openssl.NAME,
+        _unit_suspended,
+        NOTHING,
+        "unit_suspended",
+        "",
     ),
 ]

@@ -71,7 +71,7 @@ fn make(registry: &mut Registry, change: &ports::Change) -> Change<Changed> {
             registry.cancel_commands(device, id, at)?.map(Changed::Cancelled)
         }
         Change::Firmware(change) => registry.change_firmware(change)?,
-        Change::Access(change) => registry.change_access(change)?.map(|()| Changed::Done),
+        Change::Access(change) => registry.change_access(change)?,
         &Change::NoteSecretShown { device, at, ref detail } => {
             let entry =
                 LogEntry { detail: detail.clone(), ..LogEntry::new(device, at, LogEvent::SecretShown) };

@@ -49,8 +49,8 @@ pub(super) struct Format {
 pub(super) const REGISTRY: Format = Format {
     name: "registry",
     application_id: u32::from_be_bytes(*b"NGre"),
-    version: 16,
-    former: &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
+    version: 17,
+    former: &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
     schema: schema::registry::schema,
     tables: &["meta", "products", "devices", "latest", "marks"],
     later_tables: &[
@@ -66,6 +66,7 @@ pub(super) const REGISTRY: Format = Format {
         (14, "tokens"),
         (15, "users"),
         (15, "user_sessions"),
+        (17, "requests"),
     ],
     moved_out: &[(LOGS_SINCE, "log"), (LOGS_SINCE, "presence")],
     heals_indexes: true,

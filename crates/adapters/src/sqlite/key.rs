@@ -37,6 +37,8 @@ pub(super) enum SealedRow<'a> {
     Product(&'a str),
     /// The device of this asset id.
     Device(&'a str),
+    /// The request of this owner and key.
+    Request(&'a str),
 }
 
 impl SealedRow<'_> {
@@ -44,6 +46,7 @@ impl SealedRow<'_> {
         let (table, id) = match self {
             Self::Product(product_key) => ("products/", product_key),
             Self::Device(asset_id) => ("devices/", asset_id),
+            Self::Request(key) => ("requests/", key),
         };
         [table.as_bytes(), id.as_bytes()].concat()
     }

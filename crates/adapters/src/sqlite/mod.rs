@@ -534,7 +534,8 @@ impl ports::Registry for SqliteStore {
     }
 
     fn access(&self, query: AccessQuery) -> PortFuture<'_, Result<AccessFound, StoreError>> {
-        self.shared.lookups.look_up(move |reader| registry::access::read(reader.registry(), query))
+        let key = Arc::clone(&self.shared.key);
+        self.shared.lookups.look_up(move |reader| registry::access::read(reader.registry(), &key, query))
     }
 
     fn firmware(&self, query: FirmwareQuery) -> PortFuture<'_, Result<FirmwareFound, StoreError>> {

@@ -59,6 +59,7 @@ const REASONS: &[(Reason, &str)] = &[
     (Reason::AlreadyActivated, "already_activated"),
     (Reason::DeviceDisabled, "device_disabled"),
     (Reason::ProductDisabled, "product_disabled"),
+    (Reason::UnitSuspended, "unit_suspended"),
     (Reason::NoCommonCipherSuite, "no_common_cipher_suite"),
     (Reason::WrongKey, "wrong_key"),
     (Reason::VersionUnsupported, "version_unsupported"),

@@ -69,6 +69,7 @@ pub(super) fn credentials(
             dynamic_activation: product.dynamic_activation.clone(),
             product_secret: product.secret.clone(),
             product_enabled: product.enabled,
+            unit_suspended: product.is_suspended,
             profile: product.profile,
         })))
     };
@@ -93,6 +94,7 @@ fn known_product(
         let known = KnownProduct {
             secret: key.open(sealed, &product.secret).map_err(rows::unreadable)?,
             enabled: product.enabled,
+            is_suspended: product.suspended.unwrap_or_default(),
             profile: product.profile.unwrap_or_default(),
             dynamic_activation: rows::dynamic_activation(&product),
         };

@@ -157,6 +157,7 @@ pub(super) struct Reader {
 pub(super) struct KnownProduct {
     pub(super) secret: Secret,
     pub(super) enabled: bool,
+    pub(super) is_suspended: bool,
     pub(super) profile: Profile,
     pub(super) dynamic_activation: DynamicActivation,
 }

@@ -163,6 +163,7 @@ pub(super) fn product(row: &Row<'_>, key: &DataKey) -> rusqlite::Result<Product>
         product_key: read.product_key,
         name: read.name,
         enabled: read.enabled,
+        is_suspended: read.suspended.unwrap_or_default(),
         retention: read.retention.as_deref().and_then(RetentionClass::parse).unwrap_or_default(),
         profile: read.profile.unwrap_or_default(),
         short_paths: read.short_paths.unwrap_or_default(),

@@ -145,7 +145,7 @@ impl Shared {
         answer: &Result<CredentialLookup, StoreError>,
     ) {
         let enabled = matches!(answer, Ok(CredentialLookup::Found(found))
-            if found.device == grant.device && found.device_enabled && found.product_enabled
+            if found.device == grant.device && found.may_connect()
                 && mark(&found.product_secret) == grant.product_secret_mark);
         if !enabled {
             self.out.close(session);

@@ -29,13 +29,13 @@ use narrowgate_platform::{
 };
 
 use self::{handshake::Asked, login::Begun, request::Parked, sessions::Sessions};
-use crate::{effect::Now, lookups::Waiter, refusals, residence::presence::PRODUCT_OFF, shared::Shared};
+use crate::{effect::Now, lookups::Waiter, products::Off, refusals, shared::Shared};
 
 /// What a change of a product does to its sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// It was switched off: they are closed.
-    CloseAll,
+    /// It, or its organisation unit, was switched off: they are closed.
+    CloseAll(Off),
     /// Its secret was replaced: those that proved it are closed.
     CloseActivating,
     /// Its profile is another one: so is theirs.
@@ -140,8 +140,8 @@ impl Desk {
         slots: Range<u32>,
     ) -> u32 {
         match reach {
-            Reach::CloseAll => self.close_product(shared, now, (product_key, false), slots),
-            Reach::CloseActivating => self.close_product(shared, now, (product_key, true), slots),
+            Reach::CloseAll(off) => self.close_product(shared, now, (product_key, Some(off)), slots),
+            Reach::CloseActivating => self.close_product(shared, now, (product_key, None), slots),
             Reach::Profile(profile) => {
                 let (looked_at, sessions) = self.sessions.range_mut(self.shard, slots);
                 for (session, known) in sessions {
@@ -154,26 +154,26 @@ impl Desk {
         }
     }
 
-    /// Ends sessions of a product, or only those that have proved its secret.
+    /// Ends the sessions of a product that is off; of one that is not, those that have proved its secret.
     fn close_product(
         &self,
         shared: &mut Shared,
         now: Now,
-        (product_key, only_activating): (&str, bool),
+        (product_key, off): (&str, Option<Off>),
         slots: Range<u32>,
     ) -> u32 {
         let (looked_at, sessions) = self.sessions.range(self.shard, slots);
         for (session, known) in sessions {
             let grant = &known.asker.grant;
             let is_activating = grant.mode == SecureMode::ProductSecret;
-            if grant.product_key() != product_key || only_activating && !is_activating {
+            if grant.product_key() != product_key || off.is_none() && !is_activating {
                 continue;
             }
             shared.out.close(session);
             // What a session with the product's secret still wishes for is not issued.
             shared.residence.directory.remove(grant.device, session);
-            if !only_activating {
-                shared.residence.presence.forget(&mut shared.out, now, grant.device, PRODUCT_OFF);
+            if let Some(off) = off {
+                shared.residence.presence.forget(&mut shared.out, now, grant.device, off.cause());
             }
         }
         looked_at

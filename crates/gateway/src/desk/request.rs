@@ -21,7 +21,7 @@ use super::Desk;
 use crate::{
     effect::Now,
     outbox::Pending,
-    products::CachedProduct,
+    products::{CachedProduct, Off},
     requests::{Asker, Whose, name_of},
     shared::Shared,
 };
@@ -81,7 +81,7 @@ impl Desk {
         let short = product.filter(|product| product.short_paths && device_api::short::is_for(&request.path));
         let content_code = product.map(|product| product.content_code).unwrap_or_default();
         let asker = Asker::new(&known.asker, short.cloned(), content_code);
-        if let Some(product) = product.filter(|product| product.enabled) {
+        if let Some(product) = product.filter(|product| product.off().is_none()) {
             shared.note_bytes(now, asker.grant.device, product.custom.is_some());
         }
         let action = device_api::handle_within(
@@ -108,6 +108,13 @@ impl Desk {
     ) {
         let Some(known) = self.sessions.find_mut(ticket.session) else { return };
         let retention = product.map(|product| product.retention).unwrap_or_default();
+        let counted = match shared.take_reports(now, &asker, &action, product, arrived) {
+            Ok(counted) => counted,
+            Err(used_up) => {
+                shared.hear(now, &asker, false);
+                return shared.refuse_reports(now, ticket, &asker, used_up);
+            }
+        };
         // A refusal is an exchange too: the device was heard.
         shared.hear(now, &asker, matches!(action, Action::Store { .. }));
         match action {
@@ -118,7 +125,7 @@ impl Desk {
                     // What the limits suppress is said at the next report.
                     known.warned = shared.warn(now, &asker, warning);
                 }
-                shared.store_with_reply(ticket, asker, retention, writes, response);
+                shared.store_with_reply(ticket, asker, (retention, counted), writes, response);
             }
             Action::Edit(wanted) => shared.edit_with_reply(ticket, asker, wanted, arrived),
             Action::Decode(body) => {
@@ -149,14 +156,15 @@ impl Desk {
 }
 
 fn state_of(product: Option<&Arc<CachedProduct>>) -> ProductState<'_> {
-    match product {
-        None => ProductState::Unreadable,
-        Some(product) if !product.enabled => ProductState::Off,
-        Some(product) if product.custom.is_some() => {
+    let Some(product) = product else { return ProductState::Unreadable };
+    match product.off() {
+        Some(Off::Product) => ProductState::Off,
+        Some(Off::Unit) => ProductState::Suspended,
+        None if product.custom.is_some() => {
             ProductState::OnWithBytes { model: product.model.as_ref(), short_paths: product.short_paths }
         }
-        Some(product) if product.short_paths => ProductState::OnWithShortPaths(product.model.as_ref()),
-        Some(product) => ProductState::On(product.model.as_ref()),
+        None if product.short_paths => ProductState::OnWithShortPaths(product.model.as_ref()),
+        None => ProductState::On(product.model.as_ref()),
     }
 }
 
@@ -175,7 +183,7 @@ impl Shared {
         &mut self,
         ticket: Ticket,
         asker: Asker,
-        retention: RetentionClass,
+        (retention, counted): (RetentionClass, u32),
         mut writes: Vec<Write>,
         response: Response,
     ) {
@@ -193,7 +201,7 @@ impl Shared {
         } else {
             Vec::new()
         };
-        self.out.write(writes, Pending::Report { ticket, response, asker, happenings });
+        self.out.write(writes, Pending::Report { ticket, response, asker, happenings, counted });
     }
 
     /// Tells of reports that are durable, each in its place; `first` is that of the first write.

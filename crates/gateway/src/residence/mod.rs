@@ -41,11 +41,17 @@ impl Residence {
         self.last_login
     }
 
-    /// The product of a device is off: it is offline, unless it has a session, which is closed for itself, or
-    /// has logged in since.
-    pub(crate) fn leave(&mut self, out: &mut Outbox, now: Now, device: DeviceId, until: LoginNumber) {
+    /// The product of a device or its organisation unit is off: it is offline, unless it has a session, which
+    /// is closed for itself, or has logged in since.
+    pub(crate) fn leave(
+        &mut self,
+        out: &mut Outbox,
+        now: Now,
+        device: DeviceId,
+        until_and_cause: (LoginNumber, &str),
+    ) {
         if self.directory.login_of(device).is_none() {
-            self.presence.leave(out, now, device, until);
+            self.presence.leave(out, now, device, until_and_cause);
         }
     }
 

@@ -39,8 +39,6 @@ const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 /// them in its transaction, which is 2 to 5 ms. Where many devices fall silent at once, the last ones are
 /// noticed seconds later. As many as have one deadline after a restart.
 pub(crate) const CHANGES_AT_ONCE: usize = 64;
-/// Why a device whose product is off is offline, for people.
-pub(crate) const PRODUCT_OFF: &str = "closed: its product was switched off";
 /// Last-seen times that are committed together.
 const SEEN_TOGETHER_MAX: usize = 250;
 
@@ -176,16 +174,23 @@ impl Presence {
         }
     }
 
-    /// Its product was switched off, and it has no session: now offline, and its clock stops. One whose login
-    /// is newer than `until`, or is being written, was let in again and stays.
-    pub(crate) fn leave(&mut self, out: &mut Outbox, now: Now, device: DeviceId, until: LoginNumber) {
+    /// Its product or its organisation unit was switched off, and it has no session: now offline, with this
+    /// cause, and its clock stops. One whose login is newer than `until`, or is being written, was let in
+    /// again and stays.
+    pub(crate) fn leave(
+        &mut self,
+        out: &mut Outbox,
+        now: Now,
+        device: DeviceId,
+        (until, cause): (LoginNumber, &str),
+    ) {
         let is_newer = self.tracker.stored_login(device).is_some_and(|login| login > until);
         if is_newer || self.logins_under_way.contains_key(&device) {
             return;
         }
         let login = self.confirmed_login(device);
         if self.tracker.handle_closed(device, now.instant).is_some() {
-            let (state, at, cause) = (DeviceState::Offline, now.wall, PRODUCT_OFF.to_owned());
+            let (state, at, cause) = (DeviceState::Offline, now.wall, cause.to_owned());
             self.hand_over(out, Change { device, login, state, at, cause });
         }
     }

@@ -9,12 +9,14 @@ mod observers;
 mod plain;
 mod profiles;
 mod properties;
+mod quotas;
 mod raw;
 mod real;
 mod said;
 mod short;
 mod stage;
 mod stories;
+mod suspended;
 mod table;
 
 use std::time::Instant;

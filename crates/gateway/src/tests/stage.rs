@@ -21,6 +21,7 @@ use narrowgate_platform::{
     ids::{DEFAULT_OU, DeviceId, Position, UnixMillis},
     memory::PlainScripts,
     model::{
+        access::Unit,
         command::{Command, CommandId, CommandMove, CommandState, CommandTopic, OpenCommand, Order},
         credential::{CredentialLookup, Credentials},
         product::{ContentCode, DataFormat, DynamicActivation, Product, Profile},
@@ -95,6 +96,8 @@ pub(super) struct Stage {
     runs: BTreeMap<Token, Run>,
     /// What is published for a product whose data format is custom.
     script: Option<Arc<str>>,
+    /// The organisation unit of all products; `None`: the default one.
+    pub(super) unit: Option<Unit>,
     committed: u64,
     mid: u16,
 }
@@ -144,6 +147,7 @@ impl Stage {
             steps: BTreeMap::new(),
             runs: BTreeMap::new(),
             script: None,
+            unit: None,
             committed: 0,
             mid: 0,
         }
@@ -366,6 +370,8 @@ impl Stage {
         match answer {
             "has too much" => self.properties(Ok(Properties::from_json(&much()))),
             "found slow" => self.lookup(Ok(changed(|found| found.profile = Profile::Nbiot))),
+            "unit off" => self.lookup(Ok(changed(|found| found.unit_suspended = true))),
+            "suspended" => self.product(Ok(Some(Product { is_suspended: true, ..product(true) }))),
             "slow" => self.product(Ok(Some(Product { profile: Profile::Nbiot, ..product(true) }))),
             "short" => {
                 let model_json = Some(MODEL.to_owned());
@@ -456,7 +462,9 @@ impl Stage {
         script: Result<Option<Arc<str>>, StoreError>,
     ) {
         let token = self.take(Kind::Product);
-        let read = answer.map(|found| found.map(|product| ProductRead { product, script }));
+        let read = answer.map(|found| {
+            found.map(|product| ProductRead { product, script, unit: self.unit.clone().map(Box::new) })
+        });
         self.gateway.handle_answer(self.now, token, Answer::Product(read));
     }
 
@@ -644,6 +652,7 @@ pub(super) fn found(device: &str, device_enabled: bool, product_enabled: bool) -
         activated: false,
         product_secret: Secret::new("product".into()),
         product_enabled,
+        unit_suspended: false,
         profile: Profile::Default,
         dynamic_activation: DynamicActivation { enabled: true, ..DynamicActivation::default() },
     }))
@@ -666,6 +675,7 @@ fn product(enabled: bool) -> Product {
         secret: Secret::new("product".into()),
         dynamic_activation: DynamicActivation::default(),
         enabled,
+        is_suspended: false,
         profile: Profile::Default,
         short_paths: false,
         data_format: DataFormat::Json,

@@ -1,28 +1,37 @@
 //! `/api/v1/me`, `/api/v1/ous` and `/api/v1/tokens`: who asks, organisation units, tokens.
 
-use axum::Json;
+use axum::{Json, http::header};
 use narrowgate_api::{
-    access::{Me, NewToken, NewUnit, TokenCreated, TokenView, UnitView},
+    access::{Me, NewToken, NewUnit, TokenCreated, TokenView, UnitPatch, UnitView},
     page::Page,
 };
 use narrowgate_platform::{
     model::access::{Caller, Needs},
-    service::DeedTo,
+    service::{DeedTo, entity_tag},
 };
 
 use super::{
-    asked::{Asked, Routes},
+    asked::{Acts, Asked, Routes},
     audited::{Made, Place},
-    described::{Created, Status},
-    extract::{Body, Part},
+    conditions::{Tagged, alone, permit},
+    described::{Answers as _, Created, Status},
+    extract::{Body, Matching, Part, given},
 };
 use crate::{problem::Refused, secret::Secretive};
+
+const UNIT_ACTS: Acts = &[
+    ("suspend", Needs::AdministerAll, <Json<UnitView>>::answers),
+    ("resume", Needs::AdministerAll, <Json<UnitView>>::answers),
+];
 
 pub(super) fn routes() -> Routes {
     Routes::default()
         .get("/api/v1/me", Needs::Read, me)
         .get("/api/v1/ous", Needs::AdministerAll, list_units)
         .post("/api/v1/ous", Needs::AdministerAll, create_unit)
+        .get("/api/v1/ous/{ou}", Needs::AdministerAll, show_unit)
+        .patch("/api/v1/ous/{ou}", Needs::AdministerAll, update_unit)
+        .acts("/api/v1/ous/{ou}", UNIT_ACTS, switch_unit)
         .get("/api/v1/tokens", Needs::AdministerAll, list_tokens)
         .post("/api/v1/tokens", Needs::AdministerAll, create_token)
         .delete("/api/v1/tokens/{token}", Needs::AdministerAll, revoke_token)
@@ -42,6 +51,44 @@ async fn create_unit(
 ) -> Result<Made<Created<Json<UnitView>>>, Refused> {
     let created = api.operator.create_unit(new).await?;
     Ok(Place::new(&["ous", &created.ou], DeedTo::Nothing).has(Status(Json(created))))
+}
+
+async fn update_unit(
+    Asked(api): Asked,
+    Part(name): Part,
+    Matching(if_match): Matching,
+    Body(patch): Body<UnitPatch>,
+) -> Result<Tagged<UnitView>, Refused> {
+    // It has two names.
+    let ou = api.operator.show_unit(&name).await?.ou;
+    let _alone = alone(&ou).await;
+    let tag = async { api.operator.show_unit(&ou).await.map(|shown| tag_of(&shown)) };
+    permit(if_match, "the organisation unit", tag).await?;
+    Ok(tagged(api.operator.update_unit(&ou, patch).await?))
+}
+
+async fn show_unit(Asked(api): Asked, Part(name): Part) -> Result<Tagged<UnitView>, Refused> {
+    Ok(tagged(api.operator.show_unit(&name).await?))
+}
+
+fn tagged(unit: UnitView) -> Tagged<UnitView> {
+    ([(header::ETAG, tag_of(&unit))], Json(unit))
+}
+
+/// The tag of what operators change of a unit; reports do not change it.
+fn tag_of(unit: &UnitView) -> String {
+    entity_tag(&UnitView { reports_today: None, ..unit.clone() })
+}
+
+async fn switch_unit(Asked(api): Asked, Part(last): Part) -> Result<Json<UnitView>, Refused> {
+    // Only these two acts get here; a name may have colons.
+    let (name, act) = last.rsplit_once(':').unwrap_or((&last, ""));
+    let name = given(name.to_owned());
+    let switched = match act {
+        "suspend" => api.operator.suspend_unit(&name).await,
+        _ => api.operator.resume_unit(&name).await,
+    };
+    Ok(Json(switched?))
 }
 
 async fn list_tokens(Asked(api): Asked) -> Result<Json<Page<TokenView>>, Refused> {

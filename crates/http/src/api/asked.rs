@@ -27,6 +27,7 @@ use super::{
     audited::{Recorder, Rule, permit},
     described::{Answering, Sketch, Taking},
     extract::malformed,
+    idempotency::Keeper,
 };
 use crate::{problem::Refused, work::Attended};
 
@@ -112,9 +113,9 @@ impl Standing {
         Ok(holder?.is_some_and(|caller| caller == self.asker.caller))
     }
 
-    /// Whether it is. Where the store cannot say, it is not.
+    /// Whether it is, and its organisation unit is not suspended. Where the store cannot say, it is not.
     pub(super) async fn holds(&self) -> bool {
-        self.look().await.unwrap_or(false)
+        self.look().await.unwrap_or(false) && self.operator.check_unit_of(&self.asker.caller).await.is_ok()
     }
 }
 
@@ -260,7 +261,8 @@ impl Routes {
 
     /// What answers them. Whoever lets requests in must say who asks: an [`Asker`] in their extensions.
     pub(super) fn router(self, api: Api) -> Router {
-        self.router.layer(Extension(Recorder(api.operator.clone()))).with_state(Door(api))
+        let (recorder, keeper) = (Recorder(api.operator.clone()), Keeper::new(api.operator.clone()));
+        self.router.layer(Extension(recorder)).layer(Extension(keeper)).with_state(Door(api))
     }
 }
 

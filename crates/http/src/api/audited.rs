@@ -25,6 +25,7 @@ use super::{
     described::{Answers, Sketch},
     export::accepted,
     extract::{given, malformed},
+    idempotency,
 };
 use crate::{
     gate::Peer,
@@ -257,7 +258,7 @@ pub(super) async fn permit(rule: Rule, mut request: Request, next: Next) -> Resp
     let exports = rule.exports(&request);
     if !rule.is_audited() && !exports {
         return match is_permitted {
-            true => next.run(request).await,
+            true => idempotency::run(rule.needs, request, next).await,
             false => forbidden(rule.needs, &caller).into_response(),
         };
     }
@@ -278,7 +279,7 @@ pub(super) async fn permit(rule: Rule, mut request: Request, next: Next) -> Resp
     }
     match operator.note_deed(deed).await {
         Ok(noted) => {
-            let answer = next.run(request).await;
+            let answer = idempotency::run(rule.needs, request, next).await;
             written_down(&operator, noted, answer).await
         }
         Err(problem) => {

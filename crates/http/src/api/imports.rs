@@ -50,6 +50,7 @@ use super::{
     asked::{Asked, Lasting, Routes, Standing},
     described::{CsvFile, Either, Sketch, Takes},
     extract::{Body as JsonBody, Part, Product, Query},
+    idempotency::is_keyed,
 };
 use crate::{
     device_file::{Entry, Rows, Unusable},
@@ -87,11 +88,13 @@ pub(super) fn routes() -> Routes {
     )
 }
 
-/// Whether the body of a request is read by its handler, piece by piece.
+/// Whether the body of a request is read by its handler, piece by piece: where it has no idempotency key, for
+/// which it is compared.
 pub(crate) fn reads_its_body(request: &Request) -> bool {
     request.method() == Method::POST
         && request.uri().path().ends_with("/devices:import")
         && is_file(request.headers().get(header::CONTENT_TYPE))
+        && !is_keyed(request)
 }
 
 fn is_file(media_type: Option<&HeaderValue>) -> bool {

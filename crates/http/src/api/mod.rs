@@ -20,6 +20,7 @@ mod extract;
 mod firmware;
 mod fleet;
 mod history;
+mod idempotency;
 mod imports;
 mod models;
 mod products;

@@ -121,7 +121,7 @@ pub(crate) fn document(examples: &Examples) -> Value {
 const PROBLEMS: &[(u16, &str)] = &[
     (400, "The request cannot be read: its path, its query or its body."),
     (401, "There is no token, or it is not valid (any more)."),
-    (403, "The role does not permit it."),
+    (403, "The role does not permit it, or the organisation unit of the caller is suspended."),
     (404, "There is none, or it belongs to another organisation unit."),
     (408, "The rest of the body did not arrive."),
     (409, "What is there does not permit it."),

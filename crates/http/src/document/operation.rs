@@ -15,6 +15,7 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("image", "Id of the image.", "Ab3dEf7h"),
     ("token", "Name of the token.", "ci"),
     ("user", "Name of the user.", "ann"),
+    ("ou", "Key or name of the organisation unit.", "south"),
     ("id", "Id of the command.", "1"),
     ("point", "Identifier of the point.", "temp"),
     ("version", "Which version, from 1 on.", "1"),
@@ -46,6 +47,16 @@ pub(super) fn operation(schemas: &mut Schemas, row: &Row, examples: &Examples) -
             "in": "header",
             "description": "Changes nothing unless what is there has one of these entity tags.",
             "schema": {"type": "string"},
+        }));
+    }
+    // As of `crate::api::idempotency`.
+    if row.method == Method::POST && row.needs != Needs::Own {
+        parameters.push(json!({
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "Sent again with the same key within 24 hours, the request is answered as before \
+                and not carried out again.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
         }));
     }
     let (role, is_of_all) = role(row.needs);

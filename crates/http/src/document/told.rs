@@ -36,6 +36,13 @@ pub(crate) const TOLD: &[Told] = &[
     told("GET /me", "showMe", "Who asks."),
     told("GET /ous", "listUnits", "Organisation units."),
     told("POST /ous", "createUnit", "Makes an organisation unit.").with(r#"{"name":"new unit"}"#),
+    told("GET /ous/{ou}", "showUnit", "An organisation unit: what it may have, and whether it is suspended."),
+    told("PATCH /ous/{ou}", "updateUnit",
+        "Changes how much an organisation unit may have: null takes a quota away. What it has stays.")
+        .with(r#"{"quotas":{"devices":1000}}"#),
+    told("POST /ous/{ou}:suspend", "suspendUnit",
+        "Suspends an organisation unit: sessions of its devices end, its tokens open nothing; all is kept."),
+    told("POST /ous/{ou}:resume", "resumeUnit", "Ends that: devices and tokens get in again."),
     told("GET /tokens", "listTokens", "Tokens, without their texts."),
     told("POST /tokens", "createToken", "Makes a token. Its text is shown this once.")
         .with(r#"{"name":"new token","role":"viewer"}"#),

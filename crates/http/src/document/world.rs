@@ -72,7 +72,7 @@ pub(crate) struct Keys<'a> {
     pub(crate) command: &'a str,
 }
 
-/// Product `pk-1` with device `dk-1` in the default unit, and another unit, `north`.
+/// Product `pk-1` with device `dk-1` in the default unit, and two other units, `north` and `south`.
 pub(crate) async fn world(rate: Option<Rate>) -> World {
     let clock = Arc::new(ManualClock::new(UnixMillis(1_700_000_000_000)));
     let entropy = Arc::new(SeededEntropy::new(1));
@@ -88,7 +88,10 @@ pub(crate) async fn world(rate: Option<Rate>) -> World {
     let api = Api { operator: operator.clone(), host: Arc::new(host), events: None };
     let router = router(about, Health::default(), metrics, api, rate);
     let world = World { router, operator, clock, passwords, store };
-    world.operator.create_unit(NewUnit { name: "north".into() }).await.expect("it is new");
+    for name in ["north", "south"] {
+        let new = NewUnit { name: name.into(), ..NewUnit::default() };
+        world.operator.create_unit(new).await.expect("it is new");
+    }
     world.fill().await;
     world
 }
@@ -263,6 +266,7 @@ pub(crate) fn request(row: &Row, keys: Keys<'_>, token: Option<&str>) -> Request
         .replace("{image}", image)
         .replace("{token}", "ci")
         .replace("{user}", "ann")
+        .replace("{ou}", "south")
         .replace("{id}", command);
     let path = path.replace("{point}", "temp").replace("{version}", "1").replace("{import}", "none");
     let is_piece = path.ends_with(":content");

@@ -1,7 +1,7 @@
 //! `narrowgate token …`, `narrowgate user …` and `narrowgate ou …`.
 
 use clap::{Args, Subcommand, ValueEnum};
-use narrowgate_api::access::Role;
+use narrowgate_api::access::{QuotasPatch, Role};
 
 use super::paging::number;
 
@@ -119,7 +119,74 @@ pub(crate) enum UnitCommand {
         /// What it is called
         #[arg(value_name = "NAME")]
         name: String,
+        #[command(flatten)]
+        quotas: QuotaArgs,
     },
-    /// List all organisation units
+    /// Change how much an organisation unit may have; what it has already stays
+    #[command(after_help = "Example:\n  narrowgate ou update north --max-devices 5000 --max-reports none")]
+    Update {
+        /// Its key or its name
+        #[arg(value_name = "OU")]
+        unit: String,
+        #[command(flatten)]
+        quotas: QuotaArgs,
+    },
+    /// Show an organisation unit: what it may have, and since when it is suspended
+    Show {
+        /// Its key or its name
+        #[arg(value_name = "OU")]
+        unit: String,
+    },
+    /// List all organisation units, and since when which are suspended
     List,
+    /// Suspend an organisation unit: its devices and tokens get in no more
+    #[command(after_help = "The sessions of its devices end within a second, and new ones are refused \
+                            (unit_suspended); its tokens get 403, and their event streams end. All that is \
+                            stored stays.\n\nExample:\n  narrowgate ou suspend north")]
+    Suspend {
+        /// Its key or its name
+        #[arg(value_name = "OU")]
+        unit: String,
+    },
+    /// Let the devices and tokens of a suspended organisation unit in again
+    Resume {
+        /// Its key or its name
+        #[arg(value_name = "OU")]
+        unit: String,
+    },
+}
+
+/// Quotas of an organisation unit; what is not given stays.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct QuotaArgs {
+    /// Products that it may have, or none for any number
+    #[arg(long, value_name = "N", value_parser = quota)]
+    max_products: Option<MaxArg>,
+    /// Devices that it may have, or none for any number
+    #[arg(long, value_name = "N", value_parser = quota)]
+    max_devices: Option<MaxArg>,
+    /// Reports of all of its devices that are taken in a day of UTC, or none for any number
+    #[arg(long, value_name = "N", value_parser = quota)]
+    max_reports: Option<MaxArg>,
+}
+
+/// A quota; `None`: none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct MaxArg(Option<u32>);
+
+fn quota(text: &str) -> Result<MaxArg, String> {
+    if text == "none" {
+        return Ok(MaxArg(None));
+    }
+    let number = text.parse().map_err(|_| format!("a number up to {}, or none", u32::MAX))?;
+    Ok(MaxArg(Some(number)))
+}
+
+impl From<QuotaArgs> for QuotasPatch {
+    fn from(quotas: QuotaArgs) -> Self {
+        let QuotaArgs { max_products, max_devices, max_reports } = quotas;
+        let [products, devices, reports_per_day] =
+            [max_products, max_devices, max_reports].map(|quota| quota.map(|MaxArg(quota)| quota));
+        Self { products, devices, reports_per_day }
+    }
 }

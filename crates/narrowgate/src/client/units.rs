@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 use narrowgate_api::{
-    access::{NewToken, NewUnit, TokenCreated, TokenView, UnitView},
+    access::{NewToken, NewUnit, TokenCreated, TokenView, UnitPatch, UnitView},
     page::Page,
     user::{NewUser, UserInvited, UserView},
 };
@@ -22,6 +22,25 @@ impl Call<Page<UnitView>> {
 impl Call<UnitView> {
     pub(crate) fn create_unit(new: &NewUnit) -> Self {
         Self::change(Method::POST, UNITS.into()).body(new)
+    }
+}
+
+/// Of one unit.
+impl Call<UnitView> {
+    pub(crate) fn show_unit(name: &str) -> Self {
+        Self::get(format!("{UNITS}/{}", segment(name)))
+    }
+
+    pub(crate) fn update_unit(name: &str, patch: &UnitPatch) -> Self {
+        Self::change(Method::PATCH, format!("{UNITS}/{}", segment(name))).body(patch)
+    }
+
+    pub(crate) fn suspend_unit(name: &str) -> Self {
+        Self::change(Method::POST, format!("{UNITS}/{}:suspend", segment(name)))
+    }
+
+    pub(crate) fn resume_unit(name: &str) -> Self {
+        Self::change(Method::POST, format!("{UNITS}/{}:resume", segment(name)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! `token …` and `ou …`.
 
 use narrowgate_api::{
-    access::{NewToken, NewUnit, TokenView, UnitView},
+    access::{NewToken, NewUnit, TokenView, UnitPatch, UnitView},
     names::UnixMillis,
     page::Page,
 };
@@ -33,6 +33,7 @@ const UNITS: &[Column] = &[
     Column { field: "ou", title: "OU" },
     Column { field: "name", title: "NAME" },
     Column { field: "createdAt", title: "CREATED" },
+    Column { field: "suspendedAt", title: "SUSPENDED" },
 ];
 
 impl Row for TokenView {}
@@ -76,9 +77,27 @@ fn create_token(arguments: NewTokenArgs, config: &Config, output: Output) -> Res
 
 pub(super) fn units(command: UnitCommand, config: &Config, output: Output) -> Result<(), Failure> {
     match command {
-        UnitCommand::Create { name } => {
-            let created = Access::open(config)?.call_once(Call::create_unit(&NewUnit { name }))?;
+        UnitCommand::Create { name, quotas } => {
+            let new = NewUnit { name, quotas: quotas.into() };
+            let created = Access::open(config)?.call_once(Call::create_unit(&new))?;
             output::print(output, &created, Layout::Record)
+        }
+        UnitCommand::Show { unit } => {
+            let shown = Access::open(config)?.call_once(Call::show_unit(&unit))?;
+            output::print(output, &shown, Layout::Record)
+        }
+        UnitCommand::Update { unit, quotas } => {
+            let patch = UnitPatch { quotas: quotas.into() };
+            let updated = Access::open(config)?.call_once(Call::update_unit(&unit, &patch))?;
+            output::print(output, &updated, Layout::Record)
+        }
+        UnitCommand::Suspend { unit } => {
+            let suspended = Access::open(config)?.call_once(Call::suspend_unit(&unit))?;
+            output::print(output, &suspended, Layout::Record)
+        }
+        UnitCommand::Resume { unit } => {
+            let resumed = Access::open(config)?.call_once(Call::resume_unit(&unit))?;
+            output::print(output, &resumed, Layout::Record)
         }
         UnitCommand::List => list(&Access::open(config)?.call_once(Call::list_units())?, UNITS, output),
     }

@@ -1,4 +1,5 @@
-//! Of a product that is off no device is online. Where the last process did not get that far, this one does.
+//! Of a product that is off, or whose organisation unit is suspended, no device is online. Where the last
+//! process did not get that far, this one does.
 
 use std::{
     sync::{Arc, Weak},
@@ -46,7 +47,7 @@ where
 
 async fn tell_once(registry: &dyn Registry, changes: &Changes) -> Result<(), StoreError> {
     // Of a damaged one it is not known.
-    for product in registry.products().await?.into_iter().flatten().filter(|product| !product.enabled) {
+    for product in registry.products().await?.into_iter().flatten().filter(|product| !product.may_connect()) {
         changes.product_changed(&product.product_key);
     }
     Ok(())

@@ -345,7 +345,7 @@ fn attack_164_a_recorded_activation() {
 
 /// The session is told within a second and is no session any more.
 #[track_caller]
-fn assert_ended(server: &Server, client: &mut Client, since: Instant) {
+pub(crate) fn assert_ended(server: &Server, client: &mut Client, since: Instant) {
     let goodbye = client.receive_within(2 * AT_ONCE).expect("close_notify");
     assert!(since.elapsed() < 3 * AT_ONCE, "{:?}", since.elapsed());
     assert_eq!(client.keys().open(&goodbye), Some((ALERT, vec![1, 0])));
@@ -380,7 +380,12 @@ fn attack_165_a_disabled_or_deleted_device() {
 
 /// A product `pk2`, with a device for each protection that is connected.
 fn another_product(server: &Server) -> [Client; 3] {
-    server.json(&["product", "create", "others", "--product-key", "pk2"]);
+    product_of(server, &[])
+}
+
+/// The same, created with further options.
+pub(crate) fn product_of(server: &Server, more: &[&str]) -> [Client; 3] {
+    server.json(&[&["product", "create", "others", "--product-key", "pk2"], more].concat());
     Protection::ALL.map(|protection| {
         let key = format!("other-{protection:?}");
         let secret = "Z5YtZaQpK5IWocakV7zQ";

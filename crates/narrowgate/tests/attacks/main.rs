@@ -1,7 +1,7 @@
 //! Hostile input at the socket of the real binary, by the numbers of its catalogue: sections A (`record`), B
 //! (`handshake` and `negotiation`), C (`identity`), E (`load`), F (`format`), G (`exchange`), H and 151 of I
-//! (`blocks`), J (`authority`), 173 of K (`raw`), F to K at the port of plain CoAP (`plain`), and N
-//! (`second_cookie`, `races`, `clocks`, `wildcard`, `refusals`, `backup`);
+//! (`blocks`), J (`authority`, `suspended`), 173 of K (`raw`), F to K at the port of plain CoAP (`plain`),
+//! and N (`second_cookie`, `races`, `clocks`, `wildcard`, `refusals`, `backup`);
 //! changes to everything (`mutations`), what devices say besides points (`upstream`), and what an operator
 //! reads of it: as it happens (`listening`), why (`mistakes`, `named`), and as it was sent (`exact`).
 //!
@@ -62,6 +62,7 @@ mod record;
 mod refusals;
 mod second_cookie;
 mod short_paths;
+mod suspended;
 mod tap;
 mod upstream;
 mod wildcard;

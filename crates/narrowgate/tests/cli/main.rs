@@ -24,6 +24,7 @@ mod places;
 mod points;
 mod profiles;
 mod purge;
+mod replays;
 mod retention;
 mod scripts;
 mod secrets;

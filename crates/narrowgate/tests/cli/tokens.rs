@@ -203,6 +203,51 @@ fn a_stream_of_events_shows_its_unit_alone_and_ends_within_a_second_of_the_revoc
     assert!(all.contains("OF-PK") && !north.contains("OF-PK"), "{north}");
 }
 
+#[test]
+fn a_token_of_a_suspended_unit_opens_nothing_until_it_is_resumed_and_others_see_it_as_ever() {
+    let program = program();
+    program.json(&["product", "create", "meters", "--product-key", "pk"]);
+    program.json(&["ou", "create", "north"]);
+    program.json(&["product", "create", "n", "--product-key", "pn", "--ou", "north"]);
+    for product in ["pk", "pn"] {
+        program.json(&["device", "create", "--product", product, "--device-key", &format!("of-{product}")]);
+    }
+    let server = program.serve();
+    let north = token(&program, "north", &["--role", "administrator", "--ou", "north"]);
+    let all = token(&program, "all", &["--role", "viewer"]);
+    let call = |path: &str, token: &str| json_of(ask(&server, "GET", path, Some(token), ""));
+    assert_eq!(call("/api/v1/products/pn", &north).0, 200);
+    let mut stream = follow(&server, "/api/v1/events", &north);
+    let began = Instant::now();
+    program.json(&["ou", "suspend", "north"]);
+    let mut told = String::new();
+    stream.read_to_string(&mut told).expect("it ends");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(told.contains("event: ended"), "{told}");
+    for path in ["/api/v1/products/pn", "/api/v1/products/pk", "/api/v1/me", "/api/v1/events"] {
+        let (status, problem) = call(path, &north);
+        assert_eq!((status, &problem["code"]), (403, &json!("unit_suspended")), "{path}");
+        let detail = problem["detail"].as_str().expect("it says why");
+        assert!(detail.contains("is suspended"), "{detail}");
+    }
+    let (status, page) = call("/api/v1/devices", &all);
+    let keys: Vec<_> = page["items"].as_array().expect("a page").iter().map(|it| &it["deviceKey"]).collect();
+    assert_eq!((status, keys), (200, vec![&json!("of-pk"), &json!("of-pn")]));
+    let admin = token(&program, "admin", &["--role", "administrator"]);
+    let act = |act: &str, token: &str| {
+        json_of(ask(&server, "POST", &format!("/api/v1/ous/north:{act}"), Some(token), ""))
+    };
+    assert_eq!(act("resume", &all).0, 403, "it takes an administrator");
+    let (status, unit) = act("resume", &admin);
+    assert_eq!((status, &unit["name"], &unit["suspendedAt"]), (200, &json!("north"), &Value::Null));
+    assert_eq!(call("/api/v1/products/pn", &north).0, 200);
+    assert!(act("suspend", &admin).1["suspendedAt"].is_i64());
+    let (status, problem) = json_of(ask(&server, "POST", "/api/v1/ous/default:suspend", Some(&admin), ""));
+    assert_eq!((status, &problem["code"]), (409, &json!("conflict")));
+    program.run(&["ou", "suspend", "south"]).failed(1, &["there is no organisation unit south"]);
+    program.run(&["ou", "suspend", "default"]).failed(1, &["cannot be suspended", "--disable"]);
+}
+
 /// Each device reports once.
 fn simulate(program: &Program, server: &Server) {
     for product in ["pk", "pn"] {

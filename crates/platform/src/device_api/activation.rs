@@ -82,7 +82,8 @@ pub fn answer_secret(
         }
         // Not the device's fault: it asks again in a new session.
         NotIssued::SecretSuperseded => (super::unavailable(), true),
-        NotIssued::ProductUnavailable
+        NotIssued::UnitSuspended
+        | NotIssued::ProductUnavailable
         | NotIssued::DeviceUnavailable
         | NotIssued::AlreadyActivated
         | NotIssued::ProductSecretReplaced
@@ -165,6 +166,7 @@ mod tests {
             (NotIssued::DynamicActivationOff, Code::FORBIDDEN, Reason::DynamicActivationOff, Some(770), true),
             (NotIssued::DeviceUnavailable, Code::FORBIDDEN, Reason::DeviceDisabled, Some(723), true),
             (NotIssued::ProductUnavailable, Code::FORBIDDEN, Reason::ProductDisabled, Some(723), true),
+            (NotIssued::UnitSuspended, Code::FORBIDDEN, Reason::UnitSuspended, Some(723), true),
             (NotIssued::QuotaExceeded, Code::TOO_MANY_REQUESTS, Reason::RateLimited, None, false),
             (NotIssued::ProductSecretReplaced, Code::FORBIDDEN, Reason::WrongKey, Some(742), true),
             (NotIssued::SecretSuperseded, Code::SERVICE_UNAVAILABLE, Reason::WrongKey, Some(742), true),

@@ -71,6 +71,7 @@ pub mod ota;
 mod path;
 pub mod points;
 pub mod properties;
+pub mod quota;
 pub mod raw;
 pub mod short;
 mod topic;
@@ -166,6 +167,8 @@ pub enum ProductState<'a> {
     Unreadable,
     /// It is switched off or gone, or its thing model cannot be read; its sessions are being closed.
     Off,
+    /// Its organisation unit is suspended; its sessions are being closed.
+    Suspended,
     /// It is switched on, with the thing model that it has, if any.
     On(Option<&'a ThingModel>),
     /// The same, and its devices may use short paths.
@@ -269,6 +272,10 @@ fn served(product: ProductState<'_>) -> Result<(Option<&ThingModel>, Served), Ac
         ProductState::Off => {
             let detail = "the product was switched off while the device had a session";
             Err(Action::refuse(Code::FORBIDDEN, Refusal::new(Reason::ProductDisabled, detail)))
+        }
+        ProductState::Suspended => {
+            let detail = "the organisation unit was suspended while the device had a session";
+            Err(Action::refuse(Code::FORBIDDEN, Refusal::new(Reason::UnitSuspended, detail)))
         }
         ProductState::On(model) => Ok((model, Served::default())),
         ProductState::OnWithShortPaths(model) => Ok((model, Served { short_paths: true, bytes: false })),

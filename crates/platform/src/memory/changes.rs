@@ -19,11 +19,12 @@ use crate::{
         log::{LogEntry, LogEvent},
         product::Product,
     },
-    ports::{Change, Changed, StoreError, Switched},
+    ports::{Change, Changed, Quota, StoreError, Switched},
     rules::{
         commands::may_be_remembered,
         latest::LatestPoints,
         life::{Life, SWITCHED_OFF},
+        quotas::permit_one_more,
     },
     secret::Secret,
 };
@@ -75,7 +76,7 @@ impl Model {
                 self.cancel_commands(device, id, at).map(Changed::Cancelled)
             }
             Change::Firmware(change) => self.change_firmware(change),
-            Change::Access(change) => self.change_access(&change).map(|()| Changed::Done),
+            Change::Access(change) => self.change_access(&change),
             Change::NoteSecretShown { device, at, detail } => {
                 let row = self.row_mut(device).ok_or_else(|| missing(device))?;
                 row.note(LogEntry { detail, ..LogEntry::new(device, at, LogEvent::SecretShown) });
@@ -89,6 +90,10 @@ impl Model {
         if self.product_keys.contains_key(&product.product_key) {
             return Err(StoreError::Exists { what: "product", key: product.product_key });
         }
+        let quota = self.quotas(&product.ou).products;
+        let has = self.products_by_index().filter(|(_, other)| other.ou == product.ou).count();
+        permit_one_more(Quota::Products, has as u64, quota)?;
+        product.is_suspended = self.is_suspended(&product.ou);
         self.product_keys.insert(product.product_key.clone(), self.products.len());
         let models = Models::of(&mut product);
         self.products.push(Some(ProductRow { product, models, scripts: Scripts::default(), issued: (0, 0) }));
@@ -165,6 +170,10 @@ impl Model {
         if same_key.iter().filter_map(|&id| self.row(id)).any(|row| self.product_of(row.product).ou == *unit)
         {
             return Err(StoreError::Exists { what: "device", key: new.device_key });
+        }
+        if let quota @ Some(_) = self.quotas(unit).devices {
+            let has = self.rows().filter(|row| self.product_of(row.product).ou == *unit).count();
+            permit_one_more(Quota::Devices, has as u64, quota)?;
         }
         if !self.assets.insert(new.asset_id.as_str().into()) {
             return Err(StoreError::Exists { what: "asset", key: new.asset_id });

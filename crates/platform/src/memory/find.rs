@@ -32,6 +32,7 @@ impl Model {
             activated: row.life.active_time.is_some(),
             product_secret: product.secret.clone(),
             product_enabled: product.enabled,
+            unit_suspended: product.is_suspended,
             profile: product.profile,
             dynamic_activation: product.dynamic_activation.clone(),
         }))

@@ -22,6 +22,7 @@ mod pages;
 mod product_scripts;
 mod properties;
 mod purge;
+mod replay;
 mod scripts;
 mod search;
 mod users;

@@ -37,6 +37,7 @@ use super::{
     firmware::Firmware,
     model_versions::Models,
     product_scripts::Scripts,
+    replay::Requests,
 };
 
 /// Arrivals of deleted devices that are still counted; the oldest are dropped first.
@@ -77,6 +78,7 @@ pub struct Model {
     pub(super) former: FormerSecrets,
     pub(super) firmware: Firmware,
     pub(super) access: Access,
+    pub(super) requests: Requests,
     arrivals: StoredArrivals,
 }
 
@@ -166,6 +168,7 @@ impl Model {
     fn write(&mut self, write: Write) -> Written {
         match write {
             Write::Message(message) => self.message(message),
+            Write::UnitReports { ou, reports } => self.note_reports(&ou, reports),
             Write::Login { device, number, at, lifetime_s, secret_version, peer } => {
                 self.login(device, (number, secret_version), at, lifetime_s, peer)
             }
@@ -302,6 +305,7 @@ impl Model {
         let case = IssueCase {
             device_enabled: row.life.enabled,
             product_enabled: product.enabled,
+            unit_suspended: product.is_suspended,
             activated: row.life.active_time.is_some(),
             has_replaced: row.life.secret_version == replaces,
             has_proved: mark(&product.secret) == product_secret_mark,
@@ -338,6 +342,10 @@ impl Model {
         rows.filter_map(|(index, row)| Some((index, &row.as_ref()?.product)))
     }
 
+    pub(super) fn products_mut(&mut self) -> impl Iterator<Item = &mut Product> {
+        self.products.iter_mut().flatten().map(|row| &mut row.product)
+    }
+
     pub(super) fn row(&self, device: DeviceId) -> Option<&DeviceRow> {
         self.devices.get(slot(device)?)?.as_deref()
     }
@@ -346,11 +354,11 @@ impl Model {
         self.devices.get_mut(slot(device)?)?.as_deref_mut()
     }
 
-    /// The device, if its own switch and its product's are on.
+    /// The device, if its own switch and its product's are on and its unit is not suspended.
     pub(super) fn enabled_row_mut(&mut self, device: DeviceId) -> Option<&mut DeviceRow> {
         let row = self.devices.get_mut(slot(device)?)?.as_deref_mut()?;
         let product = self.products[row.product].as_ref()?;
-        (row.life.enabled && product.product.enabled).then_some(row)
+        (row.life.enabled && product.product.may_connect()).then_some(row)
     }
 
     /// The product of a device or of a key: it stays as long as either does.

@@ -1,6 +1,6 @@
 //! Organisation units, tokens, and who asks.
 
-pub use narrowgate_api::access::Role;
+pub use narrowgate_api::access::{QuotasPatch, Role};
 
 use crate::{
     firmware::Sha256Sum,
@@ -19,6 +19,46 @@ pub struct Unit {
     pub name: String,
     /// When it was created.
     pub created: UnixMillis,
+    /// Since when it is suspended: its devices have no sessions and get none, and its tokens open nothing.
+    /// `None`: it is not.
+    pub suspended: Option<UnixMillis>,
+    /// How much it may have.
+    pub quotas: Quotas,
+    /// Reports that were taken on the last day of which they were counted. They are only while there is a
+    /// quota of them, and written down now and then.
+    pub reports: Option<ReportsOfDay>,
+}
+
+/// Reports of a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReportsOfDay {
+    /// The day of UTC, counted from 1970.
+    pub day: i64,
+    /// How many.
+    pub count: u32,
+}
+
+/// How much a unit may have; `None`: any number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Quotas {
+    /// Products.
+    pub products: Option<u32>,
+    /// Devices.
+    pub devices: Option<u32>,
+    /// Reports of all of its devices in a day of UTC.
+    pub reports_per_day: Option<u32>,
+}
+
+impl Quotas {
+    /// These with a change.
+    #[must_use]
+    pub fn changed(self, by: QuotasPatch) -> Self {
+        Self {
+            products: by.products.unwrap_or(self.products),
+            devices: by.devices.unwrap_or(self.devices),
+            reports_per_day: by.reports_per_day.unwrap_or(self.reports_per_day),
+        }
+    }
 }
 
 impl Unit {
@@ -196,6 +236,15 @@ mod tests {
                 assert_eq!(needs.permits(&caller), may.contains(&needs), "{caller:?} {needs:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_change_of_quotas_leaves_what_it_does_not_name_and_takes_away_what_is_null() {
+        let quotas = Quotas { products: Some(1), devices: Some(2), reports_per_day: None };
+        let by = QuotasPatch { products: None, devices: Some(None), reports_per_day: Some(Some(3)) };
+        let expected = Quotas { products: Some(1), devices: None, reports_per_day: Some(3) };
+        assert_eq!(quotas.changed(by), expected);
+        assert_eq!(expected.changed(QuotasPatch::default()), expected);
     }
 
     #[test]

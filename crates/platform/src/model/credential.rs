@@ -34,10 +34,19 @@ pub struct Credentials {
     pub activated: bool,
     /// The product's secret.
     pub product_secret: Secret,
-    /// Whether the product's devices may connect.
+    /// Whether the product's devices may connect, as far as its own switch goes.
     pub product_enabled: bool,
+    /// Whether the organisation unit of both is suspended.
+    pub unit_suspended: bool,
     /// How patient the server is with the product's devices.
     pub profile: Profile,
     /// The product's dynamic activation.
     pub dynamic_activation: DynamicActivation,
+}
+
+impl Credentials {
+    /// Whether the device may connect: nothing of it is switched off.
+    pub fn may_connect(&self) -> bool {
+        self.device_enabled && self.product_enabled && !self.unit_suspended
+    }
 }

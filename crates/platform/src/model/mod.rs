@@ -13,6 +13,7 @@ pub mod message;
 pub mod overview;
 pub mod product;
 pub mod property;
+pub mod replay;
 pub mod retention;
 pub mod thing_model;
 pub mod user;

@@ -40,8 +40,10 @@ pub struct Product {
     pub secret: Secret,
     /// Dynamic activation's switch, end and quota.
     pub dynamic_activation: DynamicActivation,
-    /// Whether the product's devices may connect.
+    /// Whether the product's devices may connect, as far as its own switch goes.
     pub enabled: bool,
+    /// Whether its organisation unit is suspended. The store knows: what a change says of it is ignored.
+    pub is_suspended: bool,
     /// How patient the server is with them.
     pub profile: Profile,
     /// Whether they may use short paths (device protocol, section 13); off by default.
@@ -56,4 +58,11 @@ pub struct Product {
     pub retention: RetentionClass,
     /// When it was created.
     pub created: UnixMillis,
+}
+
+impl Product {
+    /// Whether its devices may connect.
+    pub fn may_connect(&self) -> bool {
+        self.enabled && !self.is_suspended
+    }
 }

@@ -1,9 +1,16 @@
 //! Organisation units and tokens in the registry; users stand in a module of their own.
 
-use super::{PortFuture, Registry, StoreError, UserChange, UserFound, UserQuery};
+use super::{
+    Change, Changed, PortFuture, Registry, ReplayChange, StoreError, UnitChanged, UserChange, UserFound,
+    UserQuery,
+};
 use crate::{
     firmware::Sha256Sum,
-    model::access::{Token, Unit},
+    ids::UnixMillis,
+    model::{
+        access::{QuotasPatch, Token, Unit},
+        replay::{AskedBefore, RequestKey},
+    },
     paging::Page,
 };
 
@@ -19,12 +26,16 @@ pub const TOKENS_MAX: usize = 1000;
 pub enum AccessQuery {
     /// All organisation units but the default one, in order of creation.
     Units,
+    /// The organisation unit of this key; the default one is none.
+    Unit(String),
     /// All tokens, by name, also those that are not valid any more.
     Tokens,
     /// The token whose text has this SHA-256.
     TokenOf(Sha256Sum),
     /// Users and their sessions.
     User(UserQuery),
+    /// A request with an idempotency key.
+    Request(RequestKey),
 }
 
 /// What was read.
@@ -32,12 +43,16 @@ pub enum AccessQuery {
 pub enum AccessFound {
     /// Units, all in one page.
     Units(Page<Unit>),
+    /// One, where there is one.
+    Unit(Option<Unit>),
     /// Tokens, all in one page.
     Tokens(Page<Token>),
     /// One, where there is one.
     Token(Option<Token>),
     /// Users or a session.
     User(UserFound),
+    /// One, where it is remembered.
+    Request(Option<AskedBefore>),
 }
 
 impl AccessFound {
@@ -51,6 +66,22 @@ impl AccessFound {
 pub enum AccessChange {
     /// Adds a unit. `Exists` where its key or its name is taken, `Conflict` where there are [`UNITS_MAX`].
     AddUnit(Unit),
+    /// Suspends a unit, or ends that. One that is suspended already stays so since then. Its products and
+    /// devices stay as they are, and so do their commands. `Missing` where there is no such unit; the default
+    /// one is none.
+    SuspendUnit {
+        /// Its key.
+        ou: String,
+        /// Since when; `None`: it is not suspended any more.
+        since: Option<UnixMillis>,
+    },
+    /// Changes how much a unit may have. What it has already stays. `Missing` as of [`Self::SuspendUnit`].
+    SetQuotas {
+        /// Its key.
+        ou: String,
+        /// What changes.
+        by: QuotasPatch,
+    },
     /// Adds a token. `Exists` where its name is taken, `Missing` where there is no such unit, `Conflict`
     /// where there are [`TOKENS_MAX`].
     AddToken(Token),
@@ -61,6 +92,8 @@ pub enum AccessChange {
     },
     /// Changes users or their sessions.
     User(UserChange),
+    /// Remembers a request with an idempotency key, or its answer.
+    Request(ReplayChange),
 }
 
 /// The words of every store for what it refuses.
@@ -79,9 +112,11 @@ impl AccessChange {
     pub fn exists(&self) -> StoreError {
         let (what, key) = match self {
             Self::AddUnit(unit) => ("organisation unit", &unit.name),
+            Self::SuspendUnit { ou, .. } | Self::SetQuotas { ou, .. } => ("organisation unit", ou),
             Self::AddToken(Token { name, .. }) | Self::RevokeToken { name } => ("token", name),
             Self::User(UserChange::Add(user)) => ("user", &user.name),
             Self::User(_) => return UserChange::is_another(),
+            Self::Request(_) => return StoreError::Exists { what: "request", key: String::new() },
         };
         StoreError::Exists { what, key: key.clone() }
     }
@@ -107,6 +142,14 @@ pub trait AccessReads: Registry {
         })
     }
 
+    /// See [`AccessQuery::Unit`].
+    fn unit(&self, ou: &str) -> PortFuture<'_, Result<Option<Unit>, StoreError>> {
+        read(self, AccessQuery::Unit(ou.to_owned()), |found| match found {
+            AccessFound::Unit(unit) => unit,
+            other => other.is_wrong(),
+        })
+    }
+
     /// See [`AccessQuery::Tokens`].
     fn tokens(&self) -> PortFuture<'_, Result<Page<Token>, StoreError>> {
         read(self, AccessQuery::Tokens, |found| match found {
@@ -125,6 +168,31 @@ pub trait AccessReads: Registry {
 }
 
 impl<R: Registry + ?Sized> AccessReads for R {}
+
+/// The changes of units by name.
+pub trait UnitChanges: Registry {
+    /// See [`AccessChange::SuspendUnit`].
+    fn suspend_unit(
+        &self,
+        ou: String,
+        since: Option<UnixMillis>,
+    ) -> PortFuture<'static, Result<UnitChanged, StoreError>> {
+        let changed = self.change(Change::Access(AccessChange::SuspendUnit { ou, since }));
+        Box::pin(async move { changed.await.map(Changed::unit) })
+    }
+
+    /// See [`AccessChange::SetQuotas`].
+    fn set_quotas(
+        &self,
+        ou: String,
+        by: QuotasPatch,
+    ) -> PortFuture<'static, Result<UnitChanged, StoreError>> {
+        let changed = self.change(Change::Access(AccessChange::SetQuotas { ou, by }));
+        Box::pin(async move { changed.await.map(Changed::unit) })
+    }
+}
+
+impl<R: Registry + ?Sized> UnitChanges for R {}
 
 fn read<'a, T: 'a>(
     registry: &'a (impl Registry + ?Sized),

@@ -6,7 +6,7 @@ use super::{Advanced, NotDeleted, Offered, StoreError, UpgradeMoved};
 use crate::{
     firmware::Image,
     ids::DeviceId,
-    model::{command::Command, device::Device, property::Properties},
+    model::{access::Unit, command::Command, device::Device, property::Properties},
     rules::{
         commands::NotSent,
         models::{ModelStands, NotPut},
@@ -47,6 +47,17 @@ pub enum Changed {
     Offered(Offered),
     /// What time did to upgrades.
     Advanced(Advanced),
+    /// An organisation unit was suspended, or is not any more.
+    Unit(Box<UnitChanged>),
+}
+
+/// An organisation unit that was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitChanged {
+    /// The unit as it stands now.
+    pub unit: Unit,
+    /// Keys of all of its products, as they are read.
+    pub products: Vec<String>,
 }
 
 /// A device that was switched on or off, or reset.
@@ -213,6 +224,17 @@ impl Changed {
         match self {
             Self::Advanced(advanced) => advanced,
             other => other.is_wrong("what time did"),
+        }
+    }
+
+    /// A unit that was changed.
+    ///
+    /// # Panics
+    /// Where none was.
+    pub fn unit(self) -> UnitChanged {
+        match self {
+            Self::Unit(changed) => *changed,
+            other => other.is_wrong("an organisation unit"),
         }
     }
 

@@ -1,12 +1,13 @@
 //! The port of the data path: what devices cause is committed in batches, before anybody is answered.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{PortFuture, StoreError};
 use crate::{
     firmware::{FirmwareMove, ImageId, NoUpgrade, UpgradeFailure, UpgradeState},
     ids::{DeviceId, LoginNumber, Position, UnixMillis},
     model::{
+        access::ReportsOfDay,
         command::{CommandMove, OpenCommand},
         device::DeviceState,
         log::LogEntry,
@@ -139,6 +140,14 @@ pub enum Write {
     /// Stores a report; for `MessageKind::Points` the latest values move, unless they are newer already.
     /// Refused where the device has another login or secret than the report's session.
     Message(Message),
+    /// How many reports of a unit were taken so far on a day: of a unit that has a quota of them. Of one that
+    /// is gone nothing is written.
+    UnitReports {
+        /// Key of the unit.
+        ou: Arc<str>,
+        /// How many.
+        reports: ReportsOfDay,
+    },
     /// A mode-2 session was established: state online, `lastOnlineTime` (if it was not online),
     /// `lastSeenTime`, `lifetime`, and `activeTime` when it was never set. Log and presence history are
     /// written with it.

@@ -13,6 +13,7 @@ mod history;
 mod journal;
 mod lookups;
 mod registry;
+mod replay;
 mod scripts;
 mod search;
 mod sessions;
@@ -21,10 +22,10 @@ mod users;
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 pub use self::{
-    access::{AccessChange, AccessFound, AccessQuery, AccessReads, TOKENS_MAX, UNITS_MAX},
+    access::{AccessChange, AccessFound, AccessQuery, AccessReads, TOKENS_MAX, UNITS_MAX, UnitChanges},
     audit::{AUDIT_CUT, AUDIT_READ_MAX, AUDIT_USER, AuditLog, AuditPage, AuditRead, NoteId},
-    changed::{Changed, NotEdited, Purged, Switched},
-    error::StoreError,
+    changed::{Changed, NotEdited, Purged, Switched, UnitChanged},
+    error::{Quota, StoreError},
     firmware::{
         Advanced, FirmwareChange, FirmwareFound, FirmwareQuery, FirmwareReads, ImagePiece, ImagePieceWanted,
         Images, NotDeleted, OfferTo, Offered, OfferedUpgrade, PieceTaken, Upload,
@@ -40,6 +41,7 @@ pub use self::{
     },
     lookups::{DeviceQuery, FORMER_SECRETS_MAX, SimilarNames},
     registry::{Change, Registry, RegistryChanges},
+    replay::{ANSWERS_BYTES_MAX, REQUEST_LIFE_MS, REQUESTS_MAX, ReplayChange, Replays, bytes_of},
     scripts::{
         Caller, Circumstances, FAULT_MESSAGE_BYTES_MAX, Fault, FaultKind, NoScripts, SCRIPT_BYTES_MAX,
         Script, Scripts,

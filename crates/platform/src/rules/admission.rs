@@ -141,6 +141,10 @@ pub fn decide(identity: &Result<Identity, IdentityFault>, lookup: Option<&Creden
             refuse(Refusal::new(Reason::ProductUnknown, detail))
         };
     };
+    if credentials.unit_suspended {
+        let detail = format!("the organisation unit of product {product_key} is suspended");
+        return refuse(Refusal::new(Reason::UnitSuspended, detail));
+    }
     if !credentials.product_enabled {
         let detail = format!("product {product_key} is switched off");
         return refuse(Refusal::new(Reason::ProductDisabled, detail));
@@ -182,6 +186,7 @@ mod tests {
             activated: true,
             product_secret: Secret::new("product".into()),
             product_enabled: true,
+            unit_suspended: false,
             profile: Profile::Nbiot,
             dynamic_activation: DynamicActivation::default(),
         }
@@ -242,6 +247,10 @@ mod tests {
         let device_off = || found(Credentials { device_enabled: false, ..credentials() });
         let both_off =
             || found(Credentials { device_enabled: false, product_enabled: false, ..credentials() });
+        let all_off = || {
+            let off = Credentials { device_enabled: false, product_enabled: false, ..credentials() };
+            found(Credentials { unit_suspended: true, ..off })
+        };
         let known = Some(DeviceId(7));
         for (identity, lookup, reason, code, device) in [
             ("pk,dk,2,60", Some(CredentialLookup::ProductUnknown), Reason::ProductUnknown, None, None),
@@ -250,6 +259,8 @@ mod tests {
             ("pk,dk,2,60", Some(device_off()), Reason::DeviceDisabled, Some(723), known),
             ("pk,dk,3,60", Some(device_off()), Reason::DeviceDisabled, Some(723), known),
             ("pk,dk,2,60", Some(both_off()), Reason::ProductDisabled, Some(723), known),
+            ("pk,dk,2,60", Some(all_off()), Reason::UnitSuspended, Some(723), known),
+            ("pk,dk,3,60", Some(all_off()), Reason::UnitSuspended, Some(723), known),
             ("pk,dk,2", None, Reason::IdentityMalformed, None, None),
             ("pk,dk,4,60", Some(found(credentials())), Reason::ModeUnknown, None, known),
             ("pk,dk,2,29", Some(found(credentials())), Reason::LifetimeOutOfRange, None, known),

@@ -15,6 +15,8 @@ pub struct IssueCase<'a> {
     pub device_enabled: bool,
     /// Its product's switch.
     pub product_enabled: bool,
+    /// Whether the organisation unit of both is suspended.
+    pub unit_suspended: bool,
     /// It has logged in with its own secret.
     pub activated: bool,
     /// Whether it still has the secret that is to be replaced.
@@ -32,6 +34,8 @@ pub struct IssueCase<'a> {
 /// Why a secret is not issued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotIssued {
+    /// The organisation unit is suspended.
+    UnitSuspended,
     /// The product is disabled.
     ProductUnavailable,
     /// The device is gone or disabled.
@@ -53,10 +57,13 @@ impl IssueCase<'_> {
     ///
     /// # Errors
     ///
-    /// The first that holds, in the order of [`NotIssued`]: switches (as for a handshake, the product's
-    /// first), activation, the secret that is to be replaced, the product's secret, dynamic activation and
-    /// its end, quota.
+    /// The first that holds, in the order of [`NotIssued`]: switches (as for a handshake, the unit's first,
+    /// then the product's), activation, the secret that is to be replaced, the product's secret, dynamic
+    /// activation and its end, quota.
     pub fn permit(&self) -> Result<(), NotIssued> {
+        if self.unit_suspended {
+            return Err(NotIssued::UnitSuspended);
+        }
         if !self.product_enabled {
             return Err(NotIssued::ProductUnavailable);
         }
@@ -87,6 +94,7 @@ impl NotIssued {
     /// What the log, listeners and the metric say about it.
     pub fn refusal(self) -> Refusal {
         let (reason, detail) = match self {
+            Self::UnitSuspended => (Reason::UnitSuspended, "the organisation unit is suspended"),
             Self::ProductUnavailable => (Reason::ProductDisabled, "the product is switched off"),
             Self::DeviceUnavailable => (Reason::DeviceDisabled, "the device is gone or switched off"),
             Self::AlreadyActivated => (
@@ -133,6 +141,7 @@ pub fn permit_wish(
     let case = IssueCase {
         device_enabled: found.device_enabled,
         product_enabled: found.product_enabled,
+        unit_suspended: found.unit_suspended,
         activated: found.activated,
         has_replaced: true,
         has_proved: mark(&found.product_secret) == product_secret_mark,
@@ -176,6 +185,7 @@ mod tests {
             let case = IssueCase {
                 device_enabled,
                 product_enabled,
+                unit_suspended: false,
                 activated,
                 has_replaced: !others.0,
                 has_proved: !others.1,
@@ -184,6 +194,8 @@ mod tests {
                 at,
             };
             assert_eq!(case.permit(), expected, "{case:?}");
+            let suspended = IssueCase { unit_suspended: true, ..case };
+            assert_eq!(suspended.permit(), Err(NotIssued::UnitSuspended), "{suspended:?}");
         }
     }
 

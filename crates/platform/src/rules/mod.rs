@@ -23,6 +23,7 @@ pub mod passwords;
 pub mod presence;
 pub mod properties;
 pub mod psk;
+pub mod quotas;
 pub mod rate;
 pub mod refusal;
 pub mod scripts;

@@ -235,6 +235,7 @@ mod tests {
             activated: false,
             product_secret: secret("c3PW03srd6c"),
             product_enabled: true,
+            unit_suspended: false,
             profile: Profile::Default,
             dynamic_activation: DynamicActivation::default(),
         };

@@ -1,7 +1,7 @@
 //! Organisation units, tokens, and who asks.
 
 use narrowgate_api::{
-    access::{NewToken, NewUnit, TokenCreated, TokenView, UnitView},
+    access::{NewToken, NewUnit, QuotasView, TokenCreated, TokenView, UnitPatch, UnitView},
     page::Page as ShownPage,
 };
 
@@ -14,9 +14,9 @@ use super::{
 use crate::{
     firmware::Sha256Sum,
     ids::{DEFAULT_OU, UnixMillis},
-    model::access::{Caller, DEFAULT_UNIT_NAME, Scope, Token, Unit},
-    ports::{AccessChange, AccessReads as _, RegistryChanges as _},
-    rules::names,
+    model::access::{Caller, DEFAULT_UNIT_NAME, Quotas, ReportsOfDay, Scope, Token, Unit},
+    ports::{AccessChange, AccessReads as _, RegistryChanges as _, UnitChanged, UnitChanges as _},
+    rules::{names, quotas},
 };
 
 /// Longest life of a token that ends, in days: what is written in another unit of time shows.
@@ -60,11 +60,23 @@ impl Registrar {
     /// # Errors
     /// Only the store's.
     pub(super) async fn units(&self) -> Result<ShownPage<UnitView>, ServiceError> {
-        let page = self.registry.units().await?;
+        let (page, now) = (self.registry.units().await?, self.clock.now());
         let (ou, name) = (DEFAULT_OU.to_owned(), DEFAULT_UNIT_NAME.to_owned());
-        let first = UnitView { ou, name, created_at: None };
-        let items = std::iter::once(first).chain(page.items.into_iter().map(unit_view)).collect();
+        let quotas = QuotasView::default();
+        let first = UnitView { ou, name, created_at: None, suspended_at: None, quotas, reports_today: None };
+        let items =
+            std::iter::once(first).chain(page.items.into_iter().map(|unit| unit_view(unit, now))).collect();
         Ok(ShownPage { items, next_cursor: None, damaged: view::left_out(page.damaged) })
+    }
+
+    /// One unit, by its key or its name.
+    ///
+    /// # Errors
+    /// `Missing`.
+    pub(super) async fn unit(&self, named: &str) -> Result<UnitView, ServiceError> {
+        let ou = self.unit_key(named).await?;
+        let found = self.units().await?.items.into_iter().find(|unit| unit.ou == ou);
+        found.ok_or_else(|| no_unit(named))
     }
 
     /// Creates a unit.
@@ -78,9 +90,62 @@ impl Registrar {
             let message = "has the form of a unit's key".to_owned();
             return Err(ServiceError::Invalid { field: "name", message });
         }
-        let unit = Unit { ou: names::new_ou(&*self.entropy), name: new.name, created: self.clock.now() };
+        let (ou, created) = (names::new_ou(&*self.entropy), self.clock.now());
+        let quotas = Quotas::default().changed(new.quotas);
+        let unit = Unit { ou, name: new.name, created, suspended: None, quotas, reports: None };
         self.registry.change_access(AccessChange::AddUnit(unit.clone())).await?;
-        Ok(unit_view(unit))
+        Ok(unit_view(unit, created))
+    }
+
+    /// Suspends a unit, by its key or its name, or ends that. Returns also the keys of its products: what
+    /// that means for their sessions is the caller's to say.
+    ///
+    /// # Errors
+    /// `Missing`; `Conflict` for the default unit.
+    pub(super) async fn suspend_unit(
+        self,
+        named: String,
+        is_suspended: bool,
+    ) -> Result<(UnitView, Vec<String>), ServiceError> {
+        let ou = self.unit_key(&named).await?;
+        if ou == DEFAULT_OU {
+            let said = "the default organisation unit cannot be suspended: it is the installation's own; \
+                        switch its products off (product update --disable)";
+            return Err(ServiceError::Conflict(said.to_owned()));
+        }
+        let since = is_suspended.then(|| self.clock.now());
+        let UnitChanged { unit, products } = self.registry.suspend_unit(ou, since).await?;
+        Ok((unit_view(unit, self.clock.now()), products))
+    }
+
+    /// Changes how much a unit may have. Returns also the keys of its products, whose reports it is about.
+    ///
+    /// # Errors
+    /// `Missing`; `Conflict` for the default unit.
+    pub(super) async fn update_unit(
+        self,
+        named: String,
+        patch: UnitPatch,
+    ) -> Result<(UnitView, Vec<String>), ServiceError> {
+        let ou = self.unit_key(&named).await?;
+        if ou == DEFAULT_OU {
+            let said = "the default organisation unit has no quotas: it is the installation's own";
+            return Err(ServiceError::Conflict(said.to_owned()));
+        }
+        let UnitChanged { unit, products } = self.registry.set_quotas(ou, patch.quotas).await?;
+        Ok((unit_view(unit, self.clock.now()), products))
+    }
+
+    /// Passes a caller whose organisation unit is not suspended.
+    ///
+    /// # Errors
+    /// `UnitSuspended`.
+    pub(super) async fn check_unit_of(&self, caller: &Caller) -> Result<(), ServiceError> {
+        let Some(ou) = caller.unit().filter(|ou| *ou != DEFAULT_OU) else { return Ok(()) };
+        match self.registry.unit(ou).await? {
+            Some(Unit { suspended: Some(_), .. }) => Err(ServiceError::UnitSuspended { ou: ou.to_owned() }),
+            _ => Ok(()),
+        }
     }
 
     /// All tokens, by name, without their texts.
@@ -148,9 +213,14 @@ fn check_end(created: UnixMillis, expires: UnixMillis) -> Result<(), ServiceErro
     Err(ServiceError::Invalid { field: "expiresAt", message })
 }
 
-fn unit_view(unit: Unit) -> UnitView {
-    let Unit { ou, name, created } = unit;
-    UnitView { ou, name, created_at: Some(created) }
+fn unit_view(unit: Unit, now: UnixMillis) -> UnitView {
+    let Unit { ou, name, created, suspended, quotas: has, reports } = unit;
+    let Quotas { products, devices, reports_per_day } = has;
+    let shown = QuotasView { products, devices, reports_per_day };
+    let today = |reports: ReportsOfDay| if reports.day == quotas::day(now) { reports.count } else { 0 };
+    let reports_today = reports_per_day.map(|_| reports.map_or(0, today));
+    let (created_at, suspended_at) = (Some(created), suspended);
+    UnitView { ou, name, created_at, suspended_at, quotas: shown, reports_today }
 }
 
 fn token_view(token: Token) -> TokenView {
@@ -225,7 +295,8 @@ mod tests {
     #[test]
     fn a_unit_is_named_by_its_key_or_its_name_and_owns_products() {
         let registrar = registrar();
-        let unit = block_on(registrar.create_unit(NewUnit { name: "north".into() })).expect("it is new");
+        let unit = block_on(registrar.create_unit(NewUnit { name: "north".into(), ..NewUnit::default() }))
+            .expect("it is new");
         assert_eq!((unit.ou.len(), &unit.ou[..1]), (15, "o"));
         let create = |ou: Option<&str>| {
             let product = NewProduct { name: "n".into(), ou: ou.map(str::to_owned), ..NewProduct::default() };
@@ -239,13 +310,16 @@ mod tests {
             (Ok(unit.ou.clone()), Ok(unit.ou.clone()))
         );
         assert_eq!(create(Some("south")), Err("there is no organisation unit south".to_owned()));
-        let again = block_on(registrar.create_unit(NewUnit { name: "north".into() }));
+        let again = block_on(registrar.create_unit(NewUnit { name: "north".into(), ..NewUnit::default() }));
         assert_eq!(again.expect_err("it is there").to_string(), "organisation unit north exists already");
         let listed = block_on(registrar.units()).expect("it reads").items;
         let names: Vec<_> = listed.iter().map(|unit| &*unit.name).collect();
         assert_eq!(names, ["default", "north"]);
         for name in ["", "-x", "a\u{7}", "o12345678901234"] {
-            assert!(block_on(registrar.create_unit(NewUnit { name: name.into() })).is_err(), "{name}");
+            assert!(
+                block_on(registrar.create_unit(NewUnit { name: name.into(), ..NewUnit::default() })).is_err(),
+                "{name}"
+            );
         }
         for (ms, said) in [
             (0, "expiresAt is not in the future"),
@@ -261,7 +335,8 @@ mod tests {
     #[test]
     fn a_caller_of_one_unit_sees_and_makes_only_what_belongs_to_it() {
         let owner = registrar();
-        let unit = block_on(owner.create_unit(NewUnit { name: "north".into() })).expect("it is new");
+        let unit = block_on(owner.create_unit(NewUnit { name: "north".into(), ..NewUnit::default() }))
+            .expect("it is new");
         let named = |name: &str, ou: Option<&str>| NewProduct {
             name: name.to_owned(),
             ou: ou.map(str::to_owned),
@@ -280,6 +355,38 @@ mod tests {
         for ou in [DEFAULT_OU, "default", "none"] {
             let refused = block_on(north.create_product(named("n", Some(ou)))).expect_err("it is foreign");
             assert_eq!(refused.to_string(), format!("there is no organisation unit {ou}"));
+        }
+    }
+
+    #[test]
+    fn a_caller_of_a_suspended_unit_may_do_nothing_and_others_go_on() {
+        let owner = registrar();
+        let unit = |name: &str| {
+            let created = block_on(owner.create_unit(NewUnit { name: name.into(), ..NewUnit::default() }))
+                .expect("it is new");
+            let (name, scope) = ("t".to_owned(), Scope::Unit(created.ou));
+            Caller::Token { name, role: Role::Viewer, scope }
+        };
+        let (north, south) = (unit("north"), unit("south"));
+        let all = Caller::Token { name: "t".into(), role: Role::Viewer, scope: Scope::All };
+        let of_default =
+            |role| Caller::Token { name: "t".into(), role, scope: Scope::Unit(DEFAULT_OU.into()) };
+        let switch = |on| block_on(owner.clone().suspend_unit("north".into(), on)).expect("it is there").0;
+        let may = |caller: &Caller| block_on(owner.check_unit_of(caller)).is_ok();
+        assert!(may(&north));
+        assert_eq!(switch(true).suspended_at, Some(NOW));
+        let refused = block_on(owner.check_unit_of(&north)).expect_err("it is suspended").to_string();
+        assert!(refused.ends_with("is suspended"), "{refused}");
+        assert!([south, all, of_default(Role::Viewer), Caller::Owner].iter().all(may));
+        assert_eq!(switch(false).suspended_at, None);
+        assert!(may(&north));
+        for (name, said) in [
+            ("default", "the default organisation unit cannot be suspended"),
+            ("x", "there is no organisation"),
+        ] {
+            let refused = block_on(owner.clone().suspend_unit(name.into(), true)).map(|(unit, _)| unit.name);
+            let refused = refused.expect_err("there is none").to_string();
+            assert!(refused.starts_with(said), "{refused}");
         }
     }
 }

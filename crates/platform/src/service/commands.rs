@@ -35,8 +35,8 @@ impl Registrar {
     /// Sends a command, once it is checked.
     ///
     /// # Errors
-    /// `Invalid` for what the device's thing model does not have, `SwitchedOff` where nobody may fetch it,
-    /// `NotSent` for what the rules do not permit.
+    /// `Invalid` for what the device's thing model does not have, `SwitchedOff` or
+    /// `NotSentToSuspended` where nobody may fetch it, `NotSent` for what the rules do not permit.
     pub(super) async fn send_command(
         &self,
         device: &Device,
@@ -48,6 +48,9 @@ impl Registrar {
         let is_custom = product.data_format == DataFormat::Custom;
         if order.topic == CommandTopic::Raw && !is_custom {
             return Err(invalid("hex", "does not go with a product whose data format is json"));
+        }
+        if product.is_suspended {
+            return Err(ServiceError::NotSentToSuspended { ou: product.ou });
         }
         let off = [
             (device.enabled, format!("device {}/{}", device.product_key, device.device_key)),

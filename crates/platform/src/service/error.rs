@@ -124,6 +124,18 @@ pub(super) enum ServiceError {
         /// The device or its product.
         what: String,
     },
+    /// A command cannot be sent: nobody may fetch it while the device's unit is suspended.
+    #[error("organisation unit {ou} is suspended (723)")]
+    NotSentToSuspended {
+        /// Its key.
+        ou: String,
+    },
+    /// Who belongs to a unit that is suspended may do nothing.
+    #[error("organisation unit {ou} is suspended")]
+    UnitSuspended {
+        /// Its key.
+        ou: String,
+    },
     /// A command that is to be taken back has ended.
     #[error("command {id} has ended: it is {}", word_of(*.state))]
     Ended {
@@ -147,6 +159,9 @@ pub(super) enum ServiceError {
     /// What is there does not permit it.
     #[error("{0}")]
     Conflict(String),
+    /// The organisation unit has as much as its quota permits: the store's words.
+    #[error("{0}")]
+    QuotaExceeded(String),
     /// The store failed.
     #[error(transparent)]
     Store(StoreError),
@@ -199,24 +214,19 @@ impl ServiceError {
                 Some("start narrowgate serve, or let it wait for the device: --pending-ttl SECONDS")
             }
             Self::SwitchedOff { .. } => Some("switch it on: device enable, or product update --enable"),
+            Self::NotSentToSuspended { .. } | Self::UnitSuspended { .. } => Some("ou resume OU ends it"),
             Self::Unreadable(_) => {
                 Some("try again; where it stays so, move the file away, and give the same upload again")
+            }
+            Self::QuotaExceeded(_) => {
+                Some("an administrator of all units can raise it: narrowgate ou update OU")
             }
             Self::Ended { .. } | Self::Conflict(_) => None,
             Self::Stale { .. } => Some("read them again, and make the change of what they are now"),
             Self::NotEmpty { .. } => {
                 Some("--force deletes them with it; device list --product PK lists them")
             }
-            Self::Store(StoreError::Unavailable(_)) => {
-                Some("check the space and the permissions of the data directory")
-            }
-            Self::Store(StoreError::Fenced(_)) => Some("stop this server: another one serves its devices"),
-            Self::Store(StoreError::Damaged(_)) => {
-                Some("stop the server and restore the data directory from a backup")
-            }
-            Self::Store(StoreError::Exists { .. } | StoreError::Missing { .. } | StoreError::Conflict(_)) => {
-                None
-            }
+            Self::Store(error) => hint_of_store(error),
         }
     }
 }
@@ -235,6 +245,18 @@ fn hint_to_send(why: &NotSent) -> &'static str {
         NotSent::Offline => "let it wait for the device: pendingTtl (--pending-ttl SECONDS), up to 172800",
         NotSent::OtherId(_) => "try again",
         NotSent::QueueFull { .. } => "command list shows them, and command cancel takes them back",
+    }
+}
+
+fn hint_of_store(error: &StoreError) -> Option<&'static str> {
+    match error {
+        StoreError::Unavailable(_) => Some("check the space and the permissions of the data directory"),
+        StoreError::Fenced(_) => Some("stop this server: another one serves its devices"),
+        StoreError::Damaged(_) => Some("stop the server and restore the data directory from a backup"),
+        StoreError::Exists { .. }
+        | StoreError::Missing { .. }
+        | StoreError::Conflict(_)
+        | StoreError::QuotaExceeded { .. } => None,
     }
 }
 
@@ -269,6 +291,7 @@ impl From<StoreError> for ServiceError {
             StoreError::Exists { what, key } => Self::Exists { what, key },
             StoreError::Missing { what, key } => Self::Missing { what, key },
             StoreError::Conflict(message) => Self::Conflict(message),
+            error @ StoreError::QuotaExceeded { .. } => Self::QuotaExceeded(error.to_string()),
             other => Self::Store(other),
         }
     }

@@ -74,6 +74,7 @@ impl Registrar {
             secret,
             dynamic_activation,
             enabled: true,
+            is_suspended: false,
             profile: new.profile.unwrap_or_default(),
             short_paths: new.short_paths.unwrap_or_default(),
             data_format: new.data_format.unwrap_or_default(),

@@ -14,6 +14,7 @@ use crate::{
     firmware::ImageId,
     ids::{DeviceId, DeviceName},
     model::{
+        access::Unit,
         command::{Command, CommandId},
         credential::CredentialLookup,
         damaged::{DamagedDevice, DamagedProduct},
@@ -102,10 +103,16 @@ impl UnitRegistry {
                 | FirmwareChange::Offer { image, .. }
                 | FirmwareChange::Switch { image, .. },
             ) => self.check_image(*image).await,
-            Change::Access(AccessChange::AddUnit(unit)) => Err(AccessChange::no_unit(&unit.ou)),
+            Change::Access(
+                AccessChange::AddUnit(Unit { ou, .. })
+                | AccessChange::SuspendUnit { ou, .. }
+                | AccessChange::SetQuotas { ou, .. },
+            ) => Err(AccessChange::no_unit(ou)),
             Change::Access(AccessChange::AddToken(token)) => Err(AccessChange::no_token(&token.name)),
             Change::Access(AccessChange::RevokeToken { name }) => Err(AccessChange::no_token(name)),
             Change::Access(AccessChange::User(change)) => Err(UserChange::no_user(change.whom())),
+            // Requests are remembered for all units by the way in.
+            Change::Access(AccessChange::Request(_)) => Ok(()),
             Change::RenameDevice { .. }
             | Change::SetDeviceEnabled { .. }
             | Change::ResetDevice { .. }
@@ -312,6 +319,8 @@ impl Registry for UnitRegistry {
     fn access(&self, query: AccessQuery) -> PortFuture<'_, Result<AccessFound, StoreError>> {
         Box::pin(ready(Ok(match query {
             AccessQuery::Units => AccessFound::Units(Page::empty()),
+            AccessQuery::Unit(_) => AccessFound::Unit(None),
+            AccessQuery::Request(_) => AccessFound::Request(None),
             AccessQuery::Tokens => AccessFound::Tokens(Page::empty()),
             AccessQuery::TokenOf(_) => AccessFound::Token(None),
             AccessQuery::User(UserQuery::All) => AccessFound::User(UserFound::All(Page::empty())),

@@ -147,6 +147,7 @@ impl Fleet {
             secret: Secret::new("c3PW03srd6c".to_owned()),
             dynamic_activation: DynamicActivation::default(),
             enabled: true,
+            is_suspended: false,
             profile: Profile::Default,
             short_paths: true,
             data_format: DataFormat::Json,

@@ -160,6 +160,7 @@ impl World {
             secret: Secret::new(PRODUCT_SECRET.to_owned()),
             dynamic_activation,
             enabled: true,
+            is_suspended: false,
             profile: Profile::Default,
             short_paths: false,
             data_format: DataFormat::Json,

@@ -41,7 +41,7 @@ use super::{
 const ROOM_BYTES: u64 = 1 << 20;
 
 /// The steps: what makes a registry of this format one of the next.
-const STEPS: [(u32, Step); 13] = [
+const STEPS: [(u32, Step); 14] = [
     (3, to_4),
     (4, to_5),
     (5, to_6),
@@ -55,6 +55,7 @@ const STEPS: [(u32, Step); 13] = [
     (13, to_14),
     (14, to_15),
     (15, to_16),
+    (16, to_17),
 ];
 
 /// Pages of the registry that are not used, from which on it is made smaller: 4 MiB.
@@ -326,6 +327,24 @@ fn to_15(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
 /// Format 16: products say by which code their devices' GETs are answered.
 fn to_16(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
     let added = registry.execute_batch("ALTER TABLE products ADD COLUMN content_code TEXT");
+    added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
+}
+
+/// Format 17: organisation units may be suspended, and their products with them, and have quotas; requests
+/// with idempotency keys.
+fn to_17(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
+    let added = registry.execute_batch(
+        "ALTER TABLE products ADD COLUMN suspended INTEGER; \
+         ALTER TABLE units ADD COLUMN suspended INTEGER; \
+         ALTER TABLE units ADD COLUMN products_max INTEGER; \
+         ALTER TABLE units ADD COLUMN devices_max INTEGER; \
+         ALTER TABLE units ADD COLUMN reports_max INTEGER; \
+         ALTER TABLE units ADD COLUMN reports_day INTEGER; \
+         ALTER TABLE units ADD COLUMN reports_count INTEGER; \
+         CREATE TABLE requests (n INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, key BLOB NOT NULL, \
+         at INTEGER NOT NULL, bytes INTEGER NOT NULL, sealed BLOB NOT NULL, sum INTEGER NOT NULL, \
+         UNIQUE (owner, key))",
+    );
     added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
 }
 

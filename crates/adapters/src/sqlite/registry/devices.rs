@@ -39,6 +39,9 @@ impl Registry {
         if let Some(taken) = self.taken(new, &product.ou)? {
             return Ok(Err(taken));
         }
+        if let Err(full) = self.permit_device(&product.ou)? {
+            return Ok(Err(full));
+        }
         let secret = self.seal(SealedRow::Device(&new.asset_id), &new.device_secret)?;
         let mut row = DeviceRow {
             id: DeviceId(0),
@@ -127,7 +130,7 @@ impl Registry {
         let Some((row, product)) = self.device_and_product(device)? else {
             return Ok(Err(missing(device)));
         };
-        let mut life = super::life::life_of(&row, product.enabled);
+        let mut life = super::life::life_of(&row, super::may_connect(&product));
         if life.state != DeviceState::Inactive {
             self.note_presence(device, at, DeviceState::Inactive, "reset")?;
         }

@@ -17,6 +17,7 @@ mod products;
 mod properties;
 mod rebuild;
 mod removal;
+mod replay;
 pub(super) mod scripts;
 mod secrets;
 mod users;
@@ -101,6 +102,8 @@ pub(super) struct Registry {
     open_commands_max: usize,
     /// The latest values that are copied into a new table.
     aside: Option<Aside>,
+    /// How many devices units have that have a quota of them; of those that were counted.
+    devices_of_units: HashMap<String, u64>,
 }
 
 /// A [`Standing`] in 16 bytes: there is one for each device that reports.
@@ -164,6 +167,7 @@ impl Registry {
             watched,
             open_commands_max: options.open_commands_max,
             aside,
+            devices_of_units: HashMap::new(),
         })
     }
 
@@ -213,6 +217,7 @@ impl Registry {
             self.standings.clear();
         }
         self.switches.clear();
+        self.devices_of_units.clear();
         let log = self.log.rollback();
         if self.connection.is_autocommit() {
             return log;
@@ -263,7 +268,7 @@ impl Registry {
         }
         let found = unless_damaged(self.device_and_product(device))?;
         let standing = found.map(|(device, product)| Standing {
-            enabled: device.enabled && product.enabled,
+            enabled: device.enabled && may_connect(&product),
             login: device.login_number,
             secret_version: device.secret_version,
         });
@@ -290,8 +295,8 @@ impl Registry {
         found.optional()
     }
 
-    /// A device as it was stored, and whether its product is switched on, in whatever state the product's row
-    /// is.
+    /// A device as it was stored, and whether its product and its unit are on, in whatever state the row of
+    /// the product is.
     fn device_of_any_product(&mut self, device: DeviceId) -> rusqlite::Result<Option<(DeviceRow, bool)>> {
         let sql = sql!("SELECT {} FROM devices d WHERE d.id = ?1", DEVICES.list());
         let what = || format!("the row of device {}", device.0);
@@ -304,12 +309,12 @@ impl Registry {
         Ok(self.is_product_on(row.product)?.map(|is_on| (row, is_on)))
     }
 
-    /// Whether a product is switched on; `None`: there is no such product.
+    /// Whether a product and its unit are on; `None`: there is no such product.
     fn is_product_on(&mut self, product: i64) -> rusqlite::Result<Option<bool>> {
         if let Some(is_on) = self.switches.get(&product) {
             return Ok(Some(*is_on));
         }
-        let sql = "SELECT enabled FROM products WHERE id = ?1";
+        let sql = "SELECT enabled AND suspended IS NOT 1 FROM products WHERE id = ?1";
         let found = self.connection.prepare_cached(sql)?.query_row([product], |row| row.get(0)).optional()?;
         if let Some(is_on) = found {
             if self.switches.len() >= SWITCHES_MAX {
@@ -333,6 +338,11 @@ fn open_log(registry: &Connection, layout: &Layout, options: &SqliteOptions) -> 
         LogFile::create(layout, &origin, |_| Ok(()))?;
     }
     LogFile::open(layout, options)
+}
+
+/// Whether devices of a product may be connected, as far as its row says.
+fn may_connect(product: &ProductRow) -> bool {
+    product.enabled && product.suspended != Some(true)
 }
 
 /// A device whose row is not as it was stored counts as switched off: an error would fail everything that is

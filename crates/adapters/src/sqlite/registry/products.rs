@@ -40,7 +40,7 @@ const CHANGING: [&str; 10] = [
     "content_code",
 ];
 /// The other columns that are new where a damaged row is replaced.
-const REPLACED: [&str; 5] = ["ou", "product_key", "secret", "created", "issued_hour"];
+const REPLACED: [&str; 6] = ["ou", "product_key", "secret", "created", "issued_hour", "suspended"];
 
 impl Registry {
     pub(in crate::sqlite) fn create_product(&mut self, product: &Product) -> Change<()> {
@@ -49,12 +49,16 @@ impl Registry {
         }
         let secret = self.seal(SealedRow::Product(&product.product_key), &product.secret)?;
         let mut row = row_of(product, secret);
+        row.suspended = self.is_suspended(&row.ou)?.then_some(true);
         let exists = "SELECT EXISTS (SELECT 1 FROM products WHERE product_key = ?1)";
         let exists = self
             .connection
             .prepare_cached(exists)?
             .query_row([&product.product_key], |row| row.get::<_, bool>(0))?;
         if !exists {
+            if let Err(full) = self.permit_product(&product.ou)? {
+                return Ok(Err(full));
+            }
             row.id = row.insert_numbered(&self.connection)?;
             row.put_sum(&self.connection)?;
             self.begin_model(row.id, product)?;
@@ -81,6 +85,7 @@ impl Registry {
             created: found.created,
             issued_hour: found.issued_hour,
             issued_count: found.issued_count,
+            suspended: found.suspended,
             ..row_of(product, found.secret)
         };
         PRODUCTS.update(&CHANGING).run(&self.connection, &changed)?;
@@ -119,7 +124,8 @@ impl Registry {
             return Ok(false);
         }
         let ou = self.unit_of_devices(id)?.unwrap_or(row.ou);
-        let row = ProductRow { id, ou, ..row };
+        let suspended = self.is_suspended(&ou)?.then_some(true);
+        let row = ProductRow { id, ou, suspended, ..row };
         let columns = [&CHANGING[..], &REPLACED, &["issued_count"]].concat();
         healing(&self.connection, "products", || PRODUCTS.update(&columns).run(&self.connection, &row))?;
         self.begin_model(id, product)?;
@@ -195,5 +201,7 @@ fn row_of(product: &Product, secret: Vec<u8>) -> ProductRow {
         short_paths: product.short_paths.then_some(true),
         data_format: Some(product.data_format).filter(|format| *format != DataFormat::Json),
         content_code: Some(product.content_code).filter(|code| *code != ContentCode::Content),
+        // Its unit says.
+        suspended: None,
     }
 }

@@ -56,6 +56,7 @@ impl Registry {
             rows += self.take_away(table, sql, [device.0])?;
         }
         self.forget_standing(device);
+        self.devices_of_units.clear();
         self.former.lock().unwrap_or_else(PoisonError::into_inner).forget(device);
         let entry = match found {
             Ok(gone) => LogEntry::deleted((&gone.product_key, &gone.device_key), None, device, at),

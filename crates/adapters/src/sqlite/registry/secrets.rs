@@ -51,6 +51,7 @@ impl Registry {
         let case = IssueCase {
             device_enabled: row.enabled,
             product_enabled: product.enabled,
+            unit_suspended: product.suspended == Some(true),
             activated: row.active_time.is_some(),
             has_replaced: row.secret_version == replaces,
             has_proved: mark(&product_secret) == product_secret_mark,

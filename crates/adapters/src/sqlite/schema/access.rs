@@ -11,7 +11,33 @@ table! {
         ou: String = "TEXT NOT NULL UNIQUE",
         name: String = "TEXT NOT NULL UNIQUE",
         created: UnixMillis = "INTEGER NOT NULL",
-    } "\n)"
+    }
+    later {
+        /// Since when it is suspended; `None`: it is not. Its products have it too.
+        suspended: UnixMillis = "INTEGER",
+        /// Products, devices, and reports of a day that it may have; `None`: any number.
+        products_max: u32 = "INTEGER",
+        devices_max: u32 = "INTEGER",
+        reports_max: u32 = "INTEGER",
+        /// The day (since 1970) in which reports were last counted, and how many there were.
+        reports_day: i64 = "INTEGER",
+        reports_count: u32 = "INTEGER",
+    }
+    "\n)"
+}
+
+table! {
+    /// A request with an idempotency key. `n` is the order in which they came.
+    REQUESTS of RequestRow: "requests" as "r", summed as "request" {
+        n: i64 = "INTEGER PRIMARY KEY AUTOINCREMENT",
+        owner: String = "TEXT NOT NULL",
+        key: Sha256Sum = "BLOB NOT NULL",
+        at: UnixMillis = "INTEGER NOT NULL",
+        /// Bytes of the answer.
+        bytes: i64 = "INTEGER NOT NULL",
+        /// What it asks for, and the answer, once there is one.
+        sealed: Vec<u8> = "BLOB NOT NULL",
+    } ",\n  UNIQUE (owner, key)\n)"
 }
 
 table! {

@@ -15,7 +15,7 @@ use rusqlite::types::{Value, ValueRef};
 use super::{
     super::sum,
     Table,
-    access::{TOKENS, UNITS},
+    access::{REQUESTS, TOKENS, UNITS},
     firmware::{self, IMAGES, UPGRADES, VERSIONS},
     table,
     users::{self, USER_SESSIONS, USERS},
@@ -50,6 +50,8 @@ table! {
         data_format: DataFormat = "TEXT",
         /// `None`: 2.05.
         content_code: ContentCode = "TEXT",
+        /// Whether its organisation unit is suspended; `None`: it is not.
+        suspended: bool = "INTEGER",
     }
     // The model, which may be long, has a sum of its own.
     ",\n  model_json TEXT,\n  model_sum INTEGER NOT NULL DEFAULT 0\n)"
@@ -216,7 +218,7 @@ table! {
 }
 
 /// All of them.
-pub(in crate::sqlite) static TABLES: [&Table; 17] = [
+pub(in crate::sqlite) static TABLES: [&Table; 18] = [
     &META,
     &PRODUCTS,
     &DEVICES,
@@ -234,6 +236,7 @@ pub(in crate::sqlite) static TABLES: [&Table; 17] = [
     &TOKENS,
     &USERS,
     &USER_SESSIONS,
+    &REQUESTS,
 ];
 
 /// The statements that make them, with their indexes.

@@ -63,6 +63,7 @@ impl Plan {
                     Write::Seen { .. } => {}
                     Write::Log(_) => logs = true,
                     Write::Login { .. }
+                    | Write::UnitReports { .. }
                     | Write::Properties(_)
                     | Write::Presence { .. }
                     | Write::Command(_)
@@ -305,6 +306,7 @@ fn apply(registry: &mut Registry, files: &mut DayFiles, write: &Write) -> rusqli
                 (permitted, _) => Ok(permitted.err().unwrap_or(Written::DeviceUnavailable)),
             }
         }
+        Write::UnitReports { ou, reports } => registry.note_reports(ou, *reports),
         Write::Login { device, number, at, lifetime_s, secret_version, peer } => {
             registry.login(*device, *number, *at, *lifetime_s, *secret_version, peer)
         }

@@ -209,6 +209,7 @@ pub(super) fn remember(changed: &mut Activities, write: &Write) -> usize {
             0
         }
         Write::Presence { .. }
+        | Write::UnitReports { .. }
         | Write::Properties(_)
         | Write::Log(_)
         | Write::Command(_)

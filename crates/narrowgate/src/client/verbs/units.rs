@@ -1,18 +1,22 @@
 //! The verbs of organisation units, tokens and users.
 
 use narrowgate_api::{
-    access::{NewToken, NewUnit, Role},
+    access::{NewToken, NewUnit, Role, UnitPatch},
     user::NewUser,
 };
 
 use super::{Call, Verb, verb};
 
-pub(super) fn verbs() -> [Verb; 9] {
+pub(super) fn verbs() -> [Verb; 13] {
     let user = NewUser { user: "ann".into(), role: Role::Viewer, ou: None };
     let token = NewToken { name: "ci".into(), role: Role::Viewer, ou: None, expires_at: None };
     [
         verb("list_units", Call::list_units()),
-        verb("create_unit", Call::create_unit(&NewUnit { name: "north".into() })),
+        verb("create_unit", Call::create_unit(&NewUnit { name: "north".into(), ..NewUnit::default() })),
+        verb("show_unit", Call::show_unit("north")),
+        verb("update_unit", Call::update_unit("north", &UnitPatch::default())),
+        verb("suspend_unit", Call::suspend_unit("a:b")),
+        verb("resume_unit", Call::resume_unit("a:b")),
         verb("list_tokens", Call::list_tokens()),
         verb("create_token", Call::create_token(&token)),
         verb("revoke_token", Call::revoke_token("a/b")),

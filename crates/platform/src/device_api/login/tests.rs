@@ -25,6 +25,7 @@ fn credentials() -> Credentials {
         activated: true,
         product_secret: Secret::new("product".into()),
         product_enabled: true,
+        unit_suspended: false,
         profile: Profile::Default,
         dynamic_activation: DynamicActivation::default(),
     }
@@ -73,12 +74,14 @@ fn what_is_refused_has_the_reason_that_a_handshake_would_have() {
     let right = body("2", "3600", SIGN);
     let off = found(Credentials { device_enabled: false, ..credentials() });
     let product_off = found(Credentials { product_enabled: false, ..credentials() });
+    let suspended = found(Credentials { unit_suspended: true, ..credentials() });
     let known = Some(DeviceId(7));
     for (body, lookup, reason, code, device) in [
         (&right, CredentialLookup::ProductUnknown, Reason::ProductUnknown, None, None),
         (&right, CredentialLookup::DeviceUnknown, Reason::DeviceUnknown, Some(705), None),
         (&right, off, Reason::DeviceDisabled, Some(723), known),
         (&right, product_off, Reason::ProductDisabled, Some(723), known),
+        (&right, suspended, Reason::UnitSuspended, Some(723), known),
         (&body("3", "3600", SIGN), found(credentials()), Reason::ModeUnknown, None, known),
         (&body("4", "3600", SIGN), found(credentials()), Reason::ModeUnknown, None, known),
         (&body("2", "29", SIGN), found(credentials()), Reason::LifetimeOutOfRange, None, known),

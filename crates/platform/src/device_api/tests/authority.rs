@@ -341,9 +341,14 @@ proptest! {
 fn the_state_of_the_product_goes_before_everything_else() {
     for mode in [SecureMode::DeviceSecret, SecureMode::ProductSecret] {
         for request in [Request::post(POST, 50, b"{"), Request::get(INFO), Request::get("/nowhere")] {
-            let off = handle(&session(mode), &request, ProductState::Off, NOW);
-            let expected = (Code::FORBIDDEN, Some(Reason::ProductDisabled), Some(723));
-            assert_eq!(outcome(off), expected, "{request:?}");
+            for (state, reason) in [
+                (ProductState::Off, Reason::ProductDisabled),
+                (ProductState::Suspended, Reason::UnitSuspended),
+            ] {
+                let off = handle(&session(mode), &request, state, NOW);
+                let expected = (Code::FORBIDDEN, Some(reason), Some(723));
+                assert_eq!(outcome(off), expected, "{request:?}");
+            }
             let unreadable = handle(&session(mode), &request, ProductState::Unreadable, NOW);
             let Action::Unavailable(response) = unreadable else { panic!("it is 5.03: {unreadable:?}") };
             assert_eq!(response.code, Code::SERVICE_UNAVAILABLE);

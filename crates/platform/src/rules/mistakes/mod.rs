@@ -117,6 +117,7 @@ mod tests {
             activated: false,
             product_secret: Secret::new("c3PW03srd6c".into()),
             product_enabled: true,
+            unit_suspended: false,
             profile: Profile::Default,
             dynamic_activation: DynamicActivation::default(),
         }

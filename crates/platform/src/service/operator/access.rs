@@ -1,7 +1,7 @@
 //! Organisation units, tokens, and who asks.
 
 use narrowgate_api::{
-    access::{Me, NewToken, NewUnit, TokenCreated, TokenView, UnitView},
+    access::{Me, NewToken, NewUnit, TokenCreated, TokenView, UnitPatch, UnitView},
     page::Page,
     problem::Problem,
 };
@@ -63,6 +63,14 @@ impl Operator {
         self.tell("cannot list the organisation units", None, self.registrar.units().await).await
     }
 
+    /// One organisation unit, by its key or its name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn show_unit(&self, named: &str) -> Result<UnitView, Problem> {
+        self.tell("cannot show the organisation unit", None, self.registrar.unit(named).await).await
+    }
+
     /// Creates an organisation unit.
     ///
     /// # Errors
@@ -70,6 +78,64 @@ impl Operator {
     pub async fn create_unit(&self, new: NewUnit) -> Result<UnitView, Problem> {
         let created = self.registrar.create_unit(new).await;
         self.tell("cannot create the organisation unit", None, created).await
+    }
+
+    /// Suspends an organisation unit, by its key or its name: the sessions of its devices end, they get none,
+    /// and its callers may do nothing. What is stored stays.
+    ///
+    /// # Errors
+    /// There is none; it is the default one.
+    pub async fn suspend_unit(&self, named: &str) -> Result<UnitView, Problem> {
+        self.switch_unit("cannot suspend the organisation unit", named, true).await
+    }
+
+    /// Ends that.
+    ///
+    /// # Errors
+    /// There is none; it is the default one.
+    pub async fn resume_unit(&self, named: &str) -> Result<UnitView, Problem> {
+        self.switch_unit("cannot resume the organisation unit", named, false).await
+    }
+
+    async fn switch_unit(
+        &self,
+        title: &'static str,
+        named: &str,
+        is_suspended: bool,
+    ) -> Result<UnitView, Problem> {
+        let (registrar, sessions) = (self.registrar.clone(), self.sessions.clone());
+        let named = named.to_owned();
+        // Also where the caller goes before the store has answered, the products are read anew.
+        let switched = self.to_its_end(async move {
+            let (unit, products) = registrar.suspend_unit(named, is_suspended).await?;
+            products.iter().for_each(|product_key| sessions.product_changed(product_key));
+            Ok::<_, ServiceError>(unit)
+        });
+        self.tell(title, None, switched.await).await
+    }
+
+    /// Changes how much an organisation unit may have. What it has already stays.
+    ///
+    /// # Errors
+    /// There is none; it is the default one.
+    pub async fn update_unit(&self, named: &str, patch: UnitPatch) -> Result<UnitView, Problem> {
+        let (registrar, sessions) = (self.registrar.clone(), self.sessions.clone());
+        let named = named.to_owned();
+        let updated = self.to_its_end(async move {
+            let (unit, products) = registrar.update_unit(named, patch).await?;
+            products.iter().for_each(|product_key| sessions.product_changed(product_key));
+            Ok::<_, ServiceError>(unit)
+        });
+        self.tell("cannot change the organisation unit", None, updated.await).await
+    }
+
+    /// Passes a caller whose organisation unit is not suspended. To be asked of the service of all units.
+    ///
+    /// # Errors
+    /// It is suspended; the store's.
+    pub async fn check_unit_of(&self, caller: &Caller) -> Result<(), Problem> {
+        let checked = self.registrar.check_unit_of(caller).await;
+        self.tell("nothing is done for this organisation unit now", None, checked).await
     }
 
     /// All tokens, by name, without their texts.

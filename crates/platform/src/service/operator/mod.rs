@@ -19,6 +19,7 @@ mod over;
 mod problem;
 mod products;
 mod properties;
+mod replay;
 mod scripts;
 mod users;
 
@@ -27,7 +28,11 @@ use std::{fmt, sync::Arc};
 use narrowgate_api::{device::NamedDevice, problem::Problem};
 
 use self::meant::Named;
-pub use self::{events::EventFilter, firmware::UpgradesAdvanced};
+pub use self::{
+    events::EventFilter,
+    firmware::UpgradesAdvanced,
+    replay::{ANSWER_BYTES_MAX, sum_of},
+};
 use super::{error::ServiceError, find::Found, registrar::Registrar};
 #[cfg(doc)]
 use crate::firmware::IMAGE_BYTES_MAX;

@@ -32,8 +32,12 @@ pub(super) fn of(title: &str, error: &ServiceError) -> Problem {
             (409, Code::Offline)
         }
         ServiceError::NotSent { why: NotSent::QueueFull { .. }, .. } => (409, Code::QueueFull),
-        ServiceError::SwitchedOff { .. } => (409, Code::SwitchedOff),
+        ServiceError::SwitchedOff { .. } | ServiceError::NotSentToSuspended { .. } => {
+            (409, Code::SwitchedOff)
+        }
+        ServiceError::UnitSuspended { .. } => (403, Code::UnitSuspended),
         ServiceError::Ended { .. } => (409, Code::Ended),
+        ServiceError::QuotaExceeded(_) => (409, Code::QuotaExceeded),
         ServiceError::Conflict(_) => (409, Code::Conflict),
         ServiceError::Stale { .. } => (412, Code::PreconditionFailed),
         ServiceError::Damaged { .. } => (500, Code::Damaged),
@@ -147,6 +151,8 @@ mod tests {
             (not_sent(NotSent::Offline), 409, Code::Offline, None),
             (not_sent(NotSent::QueueFull { open_max: 50 }), 409, Code::QueueFull, None),
             (ServiceError::SwitchedOff { what: "device pk/dk".into() }, 409, Code::SwitchedOff, None),
+            (ServiceError::NotSentToSuspended { ou: "o1".into() }, 409, Code::SwitchedOff, None),
+            (ServiceError::UnitSuspended { ou: "o1".into() }, 403, Code::UnitSuspended, None),
             (ended, 409, Code::Ended, None),
             (ServiceError::Stale { what: "tags" }, 412, Code::PreconditionFailed, None),
             (ServiceError::NotEmpty { product_key: "pk".into() }, 409, Code::NotEmpty, None),
@@ -156,6 +162,7 @@ mod tests {
             (ServiceError::Unreadable("a file".into()), 503, Code::Unavailable, None),
             (ServiceError::NotHashed(NotHashed::Busy), 429, Code::Busy, None),
             (ServiceError::NotHashed(NotHashed::Unavailable), 503, Code::Unavailable, None),
+            (ServiceError::QuotaExceeded("q".into()), 409, Code::QuotaExceeded, None),
             (ServiceError::Conflict("c".into()), 409, Code::Conflict, None),
             (ServiceError::Store(StoreError::Fenced("f".into())), 500, Code::Internal, None),
         ];

@@ -172,7 +172,8 @@ fn sessions_and_links_end_by_the_clock_that_is_ahead() {
 #[test]
 fn a_user_belongs_to_a_unit_or_to_all() {
     let (registrar, ..) = registrar();
-    let unit = block_on(registrar.create_unit(NewUnit { name: "north".into() })).expect("it is new");
+    let unit = block_on(registrar.create_unit(NewUnit { name: "north".into(), ..NewUnit::default() }))
+        .expect("it is new");
     let north = || Some("north".to_owned());
     let ann = block_on(registrar.create_user(NewUser { ou: north(), ..new("ann") })).expect("it is new");
     assert_eq!(ann.view.ou, Some(unit.ou.clone()));

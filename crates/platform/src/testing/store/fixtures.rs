@@ -36,6 +36,7 @@ pub fn product(product_key: &str) -> Product {
         secret: Secret::new(format!("secret of {product_key}")),
         dynamic_activation: DynamicActivation::default(),
         enabled: true,
+        is_suspended: false,
         profile: Profile::Default,
         short_paths: false,
         data_format: DataFormat::Json,

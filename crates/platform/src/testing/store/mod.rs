@@ -34,6 +34,7 @@ pub mod properties;
 pub mod purge;
 pub mod random;
 pub mod registry;
+pub mod replay;
 pub mod scripts;
 pub mod search;
 pub mod users;
@@ -131,6 +132,15 @@ macro_rules! store_conformance {
                 units_and_tokens_are_limited
                 a_token_is_found_by_its_hash_until_it_is_revoked
                 a_product_belongs_to_a_unit_that_exists
+                a_suspended_unit_suspends_its_products_and_no_others
+                a_device_of_a_suspended_unit_stores_nothing_and_keeps_all
+                a_unit_takes_as_many_products_and_devices_as_its_quotas_say
+                reports_of_a_unit_are_counted
+            }
+            replay {
+                a_request_is_remembered_with_its_answer
+                a_request_is_forgotten_after_a_day
+                requests_of_an_owner_are_bounded
             }
             users {
                 a_user_is_found_by_name_and_by_link

@@ -22,7 +22,7 @@ use super::{
                 sql,
             },
         },
-        missing, unless_damaged,
+        may_connect, missing, unless_damaged,
     },
     Change, Registry, no_image, row_of,
 };
@@ -233,7 +233,7 @@ impl Registry {
             open_max: self.open_commands_max,
             pending_ttl_s: OFFER_TTL_S,
         };
-        let enabled = found.is_some_and(|(device, product)| device.enabled && product.enabled);
+        let enabled = found.is_some_and(|(device, product)| device.enabled && may_connect(&product));
         let permitted = SendUpgrade { enabled, has_another, case }.permit();
         let step = match permitted {
             Err(why) => UpgradeStep::NotQueued(why),

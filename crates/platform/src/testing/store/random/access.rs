@@ -1,7 +1,10 @@
 //! Units and tokens that are made and revoked, one after the other, and what can be read of them.
 
 use super::{
-    super::access::{token, unit},
+    super::{
+        access::{token, unit},
+        fixtures::at,
+    },
     users,
 };
 use crate::{
@@ -11,7 +14,7 @@ use crate::{
 };
 
 /// How many forms of changes there are.
-pub(super) const FORMS: u64 = 16 + users::FORMS as u64;
+pub(super) const FORMS: u64 = 24 + users::FORMS as u64;
 
 /// A change of the given form.
 pub(super) fn change(form: u8) -> Change {
@@ -25,7 +28,11 @@ pub(super) fn change(form: u8) -> Change {
             AccessChange::AddToken(Token { scope, ..token(&name, 8 + number) })
         }
         12..16 => AccessChange::RevokeToken { name },
-        _ => AccessChange::User(users::change(form - 16)),
+        16..24 => {
+            let since = (form < 20).then(|| at(i64::from(form)));
+            AccessChange::SuspendUnit { ou: unit(number).ou, since }
+        }
+        _ => AccessChange::User(users::change(form - 24)),
     })
 }
 

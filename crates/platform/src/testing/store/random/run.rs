@@ -461,6 +461,7 @@ impl Run {
             secret: Secret::new(format!("secret of product {product}, turn {}", self.turn)),
             dynamic_activation: DynamicActivation { enabled: true, ends_at: None, quota_per_hour: 3 },
             enabled: true,
+            is_suspended: false,
             profile: if self.turn.is_multiple_of(3) { Profile::Nbiot } else { Profile::Default },
             short_paths: self.turn.is_multiple_of(5),
             data_format: if self.turn.is_multiple_of(3) { DataFormat::Custom } else { DataFormat::Json },
