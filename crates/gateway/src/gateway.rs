@@ -280,7 +280,7 @@ impl Gateway {
         shared.requests.note_outcome(now, is_report, outcomes);
         match pending {
             Pending::Report { ticket, response, asker, happenings, counted } => {
-                shared.give_back(&asker, counted, outcomes);
+                shared.give_back_unless_stored(&asker, counted, outcomes);
                 shared.tell_reports(first, happenings, outcomes);
                 shared.handle_stored(now, (ticket, response), &asker, outcomes);
             }

@@ -207,15 +207,22 @@ impl Shared {
         Ok(count)
     }
 
-    /// Gives back what was counted of a report that the store has not taken.
-    pub(crate) fn give_back(
+    /// Gives back what was counted of a report where the store has not taken it.
+    pub(crate) fn give_back_unless_stored(
         &mut self,
         asker: &Whose,
         counted: u32,
         outcomes: Result<&[Written], &StoreError>,
     ) {
         let is_stored = outcomes.is_ok_and(|outcomes| outcomes.iter().all(|one| *one == Written::Done));
-        if counted == 0 || is_stored {
+        if !is_stored {
+            self.give_back(asker, counted);
+        }
+    }
+
+    /// Gives back what was counted of a report that is not stored.
+    pub(crate) fn give_back(&mut self, asker: &Whose, counted: u32) {
+        if counted == 0 {
             return;
         }
         let product = self.products.find(asker.grant.product_key());

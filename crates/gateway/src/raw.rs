@@ -284,7 +284,12 @@ impl Shared {
         let Encoding { ticket, asker, response, then } = encoding;
         let response = match answer.and_then(|bytes| raw::encoded(&response, bytes)) {
             Ok(response) => response,
-            Err(fault) => return self.handle_fault(now, ticket, &asker, &fault, "jsonStrToRawData"),
+            Err(fault) => {
+                if let Then::Store((_, counted), _) = then {
+                    self.give_back(&asker, counted);
+                }
+                return self.handle_fault(now, ticket, &asker, &fault, "jsonStrToRawData");
+            }
         };
         match then {
             Then::Respond => self.respond(now, ticket, &asker, response),

@@ -68,6 +68,19 @@ fn a_report_that_is_not_stored_does_not_count() {
     assert!(stage.play("s1 posts").starts_with("s1 4.29"));
 }
 
+/// Bytes whose script cannot write the reply are not stored.
+#[test]
+fn a_report_in_bytes_whose_reply_cannot_be_written_does_not_count() {
+    let report = r#"{"id":"7","method":"thing.measurepoint.post","params":{"measurepoints":{"a":1}}}"#;
+    let mut stage = served(2, 0);
+    stage.play("s1 posts; custom copy; done");
+    let refused = stage.play(&format!("s1 sends {report}; runs; fails throws; done"));
+    assert!(refused.contains("s1 4.00"), "{refused}");
+    let stored = stage.play(&format!("s1 sends {report}; runs; runs; done"));
+    assert!(stored.contains("s1 2.04"), "{stored}");
+    assert!(stage.play(&format!("s1 sends {report}; runs")).contains("s1 4.29"));
+}
+
 #[test]
 fn a_quota_that_is_raised_or_taken_away_holds_at_once() {
     let mut stage = served(1, 1);
