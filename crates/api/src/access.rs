@@ -30,7 +30,7 @@ pub struct NewUnit {
 }
 
 /// What to change of an organisation unit: what is left out stays.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UnitPatch {
     /// How much it may have from now on. What it has already stays.
@@ -39,7 +39,7 @@ pub struct UnitPatch {
 }
 
 /// Quotas to be set: what is left out stays, and null takes one away.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct QuotasPatch {
     /// Products that it may have.
@@ -60,7 +60,7 @@ impl QuotasPatch {
 }
 
 /// How much an organisation unit may have; null: any number.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QuotasView {
     /// Products that it may have.

@@ -107,6 +107,29 @@ async fn is_hidden_from(world: &World, row: &Row, foreign: &str) -> bool {
     false
 }
 
+/// Its token and its user: each route says the same to them, until it is resumed.
+#[tokio::test(flavor = "multi_thread")]
+async fn attack_166_who_is_of_a_suspended_unit_gets_nothing_of_any_route() {
+    let world = world(None).await;
+    let token = world.token("of-north", Role::Administrator, Some("north")).await;
+    let user = world.session("of-north", Role::Administrator, Some("north")).await;
+    let of_other = world.token("of-south", Role::Viewer, Some("south")).await;
+    world.operator.suspend_unit("north").await.expect("it is there");
+    for row in &documented() {
+        for caller in [&token, &user] {
+            let (status, problem) = world.ask(request(row, FOREIGN, Some(caller))).await;
+            let said = (status, problem["code"].as_str());
+            assert_eq!(said, (StatusCode::FORBIDDEN, Some("unit_suspended")), "{}", name(row));
+        }
+    }
+    let rows = documented();
+    let me = rows.iter().find(|row| name(row) == "GET /me").expect("there is such a route");
+    let ask = async |caller: &str| world.ask(request(me, FOREIGN, Some(caller))).await.0;
+    assert_eq!(ask(&of_other).await, StatusCode::OK);
+    world.operator.resume_unit("north").await.expect("it is there");
+    assert_eq!([ask(&token).await, ask(&user).await], [StatusCode::OK; 2]);
+}
+
 fn get(path: &str, token: Option<&str>) -> Request<Body> {
     let mut request = Request::builder().uri(path);
     if let Some(token) = token {

@@ -94,10 +94,9 @@ impl Keeper {
             Refused(Problem { place: Some("Idempotency-Key".to_owned()), ..refused.0 })
         })?;
         let Some(_turn) = Turn::begin(&self.under_way, &key) else {
-            return Err(conflict(
-                Code::InProgress,
-                "the first request with this Idempotency-Key is under way",
-            ));
+            let detail = "the first request with this Idempotency-Key is under way";
+            let hint = Some("wait for its answer, or send it again in a second".to_owned());
+            return Err(Refused(Problem { hint, ..conflict(Code::InProgress, detail).0 }));
         };
         // It is in memory as one piece already, and is not copied.
         let body = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {

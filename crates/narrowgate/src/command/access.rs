@@ -88,6 +88,10 @@ pub(super) fn units(command: UnitCommand, config: &Config, output: Output) -> Re
         }
         UnitCommand::Update { unit, quotas } => {
             let patch = UnitPatch { quotas: quotas.into() };
+            if patch == UnitPatch::default() {
+                return Err(Failure::usage("nothing to change")
+                    .hint("narrowgate ou update --help lists what can be changed"));
+            }
             let updated = Access::open(config)?.call_once(Call::update_unit(&unit, &patch))?;
             output::print(output, &updated, Layout::Record)
         }

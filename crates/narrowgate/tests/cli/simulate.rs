@@ -43,7 +43,7 @@ fn lines(text: &str) -> Vec<Value> {
 
 /// What is written down a little after its answer is there in the end.
 #[track_caller]
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !holds() {
         assert!(begin.elapsed() < PATIENCE, "{what}");

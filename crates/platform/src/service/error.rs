@@ -214,7 +214,9 @@ impl ServiceError {
                 Some("start narrowgate serve, or let it wait for the device: --pending-ttl SECONDS")
             }
             Self::SwitchedOff { .. } => Some("switch it on: device enable, or product update --enable"),
-            Self::NotSentToSuspended { .. } | Self::UnitSuspended { .. } => Some("ou resume OU ends it"),
+            Self::NotSentToSuspended { .. } | Self::UnitSuspended { .. } => {
+                Some("an administrator of all units can end it: narrowgate ou resume OU")
+            }
             Self::Unreadable(_) => {
                 Some("try again; where it stays so, move the file away, and give the same upload again")
             }

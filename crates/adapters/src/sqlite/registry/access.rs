@@ -99,7 +99,7 @@ impl Registry {
         Ok(permit_one_more(Quota::Products, has.cast_unsigned(), quota))
     }
 
-    /// Passes one more device of a unit. They are counted once, until one is deleted.
+    /// Passes one more device of a unit. They are counted once, and anew after a damaged one was deleted.
     pub(super) fn permit_device(&mut self, ou: &str) -> Change<()> {
         let quota = self.quotas(ou)?.devices;
         if quota.is_none() {

@@ -56,11 +56,16 @@ impl Registry {
             rows += self.take_away(table, sql, [device.0])?;
         }
         self.forget_standing(device);
-        self.devices_of_units.clear();
         self.former.lock().unwrap_or_else(PoisonError::into_inner).forget(device);
         let entry = match found {
-            Ok(gone) => LogEntry::deleted((&gone.product_key, &gone.device_key), None, device, at),
+            Ok(gone) => {
+                if let Some(has) = self.devices_of_units.get_mut(&gone.ou) {
+                    *has = has.saturating_sub(1);
+                }
+                LogEntry::deleted((&gone.product_key, &gone.device_key), None, device, at)
+            }
             Err(gone) => {
+                self.devices_of_units.clear();
                 tracing::warn!(device_key = gone.device_key, what = gone.what, "a damaged device is deleted");
                 for ou in units {
                     self.leave_trace_of_damage(&ou, &gone.device_key, at.0)?;

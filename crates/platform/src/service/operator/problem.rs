@@ -117,6 +117,7 @@ mod tests {
         let not_sent = |why| ServiceError::NotSent { why, device: "pk/dk".into() };
         let ended = ServiceError::Ended { id: "7".into(), state: CommandState::TimedOut };
         assert_eq!(ended.to_string(), "command 7 has ended: it is timed_out");
+        let moved = ServiceError::ModelMoved { product_key: "pk".into(), version: 7 };
         let table = [
             (
                 ServiceError::Value { field: "points", fault: thing_model::Fault::new("/n", "is wrong") },
@@ -132,12 +133,7 @@ mod tests {
                 Code::ModelInvalid,
                 Some("/model/events/0"),
             ),
-            (
-                ServiceError::ModelMoved { product_key: "pk".into(), version: 7 },
-                412,
-                Code::PreconditionFailed,
-                None,
-            ),
+            (moved, 412, Code::PreconditionFailed, None),
             (
                 ServiceError::Property { what: "tags", fault: thing_model::Fault::new("/k", "is wrong") },
                 422,
