@@ -249,9 +249,9 @@ fn logs_and_presence_move_to_a_file_of_their_own() {
     // A page for each table and index, and a few for what they are.
     let registry = Connection::open(layout.registry()).unwrap();
     let roots = "SELECT count(*) + 8 FROM sqlite_master WHERE rootpage > 0";
-    let pages: u64 = registry.query_row(roots, [], |row| row.get(0)).unwrap();
+    let pages: u32 = registry.query_row(roots, [], |row| row.get(0)).unwrap();
     let small = size(layout.registry());
-    assert!(small < 4096 * pages && large > 5_000_000, "{small} of {large}, {pages} pages");
+    assert!(small < 4096 * u64::from(pages) && large > 5_000_000, "{small} of {large}, {pages} pages");
     let found: String = logs.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(found, "ok");
 }
