@@ -369,7 +369,8 @@ mod tests {
     #[test]
     fn a_dry_run_says_what_the_import_does_where_another_unit_has_the_key() {
         let registrar = registrar_with_product();
-        block_on(registrar.create_unit(NewUnit { name: "north".into() })).expect("it is new");
+        block_on(registrar.create_unit(NewUnit { name: "north".into(), ..NewUnit::default() }))
+            .expect("it is new");
         let (product_key, ou) = (Some("pn".to_owned()), Some("north".to_owned()));
         let product = NewProduct { name: "n".into(), product_key, ou, ..NewProduct::default() };
         block_on(registrar.create_product(product)).expect("it is new");

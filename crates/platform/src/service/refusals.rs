@@ -188,7 +188,8 @@ mod tests {
     #[test]
     fn a_unit_learns_nothing_of_the_refusals_of_others() {
         let (owner, store) = registrar_with_product_and_store();
-        let unit = block_on(owner.create_unit(NewUnit { name: "north".into() })).expect("it is new");
+        let unit = block_on(owner.create_unit(NewUnit { name: "north".into(), ..NewUnit::default() }))
+            .expect("it is new");
         let (product_key, ou) = (Some("own".to_owned()), Some("north".to_owned()));
         let product = NewProduct { name: "n".into(), product_key, ou, ..NewProduct::default() };
         block_on(owner.create_product(product)).expect("it is new");
