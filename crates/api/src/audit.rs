@@ -51,7 +51,7 @@ pub struct AuditEntry {
     pub outcome: AuditOutcome,
     /// The HTTP status of the answer; null where there was none.
     pub status: Option<u16>,
-    /// The code of the problem, where it was one.
+    /// The code of the problem, where it was one; `replayed`: an answer was given again (`Idempotency-Key`).
     pub code: Option<String>,
     /// Logins that failed before this one and have no entry of their own; left out where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

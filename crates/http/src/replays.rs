@@ -4,7 +4,10 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Method, Request, StatusCode, header},
 };
-use narrowgate_api::access::{NewToken, Role};
+use narrowgate_api::{
+    access::{NewToken, Role},
+    audit::AuditQuery,
+};
 use narrowgate_platform::{
     model::{access::Needs, replay::RequestKey},
     service::{sum_of, token_hash},
@@ -66,7 +69,7 @@ async fn every_post_that_is_sent_again_gets_the_answer_that_it_got() {
         let (again, more, same) = ask(&world, request(row, keys, Some(&token)), &key).await;
         assert!(is_replayed(&more), "{what}: {again} {same}");
         assert_eq!((again, without_id(&same)), (status, without_id(&body)), "{what}");
-        for header in [header::CONTENT_TYPE, header::ETAG] {
+        for header in [header::CONTENT_TYPE, header::ETAG, header::LOCATION] {
             assert_eq!(more.get(&header), headers.get(&header), "{what}");
         }
         tried += 1;
@@ -114,6 +117,10 @@ async fn a_secret_is_shown_again_to_its_key_and_after_a_day_the_key_is_free() {
         (StatusCode::CREATED, Some(20))
     );
     assert_eq!(ask(&world, make(), "k").await.2, made);
+    // A secret was shown, and nothing was made.
+    let newest = AuditQuery { limit: Some(1), ..AuditQuery::default() };
+    let entry = world.operator.list_audit(&newest).await.expect("it reads").items.remove(0);
+    assert_eq!((&*entry.action, entry.code.as_deref()), ("devices.create", Some("replayed")));
     world.clock.advance_ms(86_400_000 - 1);
     assert_eq!(ask(&world, make(), "k").await.2, made);
     world.clock.advance_ms(1);

@@ -46,6 +46,9 @@ const ONLY_STREAMED: &str = "/products/{product}/values";
 /// What only administrators read, and what is no secret.
 const NO_SECRETS: [&str; 4] = ["/api/v1/ous", "/api/v1/tokens", "/api/v1/users", "/api/v1/audit"];
 
+/// The code of an entry whose request was not carried out again.
+const REPLAYED: &str = "replayed";
+
 const WRITTEN: Metric = Metric::counter(
     "narrowgate_audit_entries_total",
     "Requests of operators that were written into the audit log.",
@@ -309,7 +312,8 @@ async fn written_down(operator: &Operator, mut noted: Noted, answer: Response) -
         status if status.is_client_error() || status.is_server_error() => AuditOutcome::Failed,
         _ => AuditOutcome::Done,
     };
-    entry.code = problem.and_then(|ProblemOf(Refused(problem))| problem.code.word());
+    let replayed = || idempotency::is_replayed(&answer).then(|| REPLAYED.to_owned());
+    entry.code = problem.and_then(|ProblemOf(Refused(problem))| problem.code.word()).or_else(replayed);
     if let Some(Place { target, of }) = answer.extensions().get() {
         entry.target.clone_from(target);
         if entry.ou.is_none() {

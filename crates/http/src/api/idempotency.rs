@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: a `POST` that is sent again with the same key is not carried out again, and gets the
 //! answer that it got, for 24 hours.
 //!
-//! Every `POST` has it, where the caller may do it ([`super::asked`] leads each one through [`run`]), but
+//! Every `POST` has it, where the caller may do it ([`super::audited`] leads each one through [`run`]), but
 //! those of the owner alone, which hold everybody up and change nothing.
 //!
 //! * A key is one of its caller (a token, a session, or the owner). The same key with another request is 409
@@ -129,6 +129,7 @@ impl Keeper {
             status: parts.status.as_u16(),
             media_type: text(header::CONTENT_TYPE).to_owned(),
             tag: text(header::ETAG).to_owned(),
+            location: text(header::LOCATION).to_owned(),
             body: (body.len() <= ANSWER_BYTES_MAX).then(|| secret_text(&body)).flatten().map(Secret::new),
         };
         if let Err(problem) = self.operator.keep_answer(key, answer).await {
@@ -191,7 +192,7 @@ fn answer_again(before: AskedBefore, sum: Sha256Sum) -> Response {
                       takes a new key";
         return conflict(Code::IdempotencyKeyReused, detail).into_response();
     }
-    let Some(KeptAnswer { status, media_type, tag, body }) = before.answer else {
+    let Some(KeptAnswer { status, media_type, tag, location, body }) = before.answer else {
         let detail = "the server stopped while the first request with this Idempotency-Key was under way, so \
                       it may have been carried out: look, and send it with a new key where it was not";
         return conflict(Code::OutcomeUnknown, detail).into_response();
@@ -210,7 +211,9 @@ fn answer_again(before: AskedBefore, sum: Sha256Sum) -> Response {
         None => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let mut response = (status, Body::from(bytes_of(body))).into_response();
-            for (name, value) in [(header::CONTENT_TYPE, media_type), (header::ETAG, tag)] {
+            let kept =
+                [(header::CONTENT_TYPE, media_type), (header::ETAG, tag), (header::LOCATION, location)];
+            for (name, value) in kept {
                 if let Ok(value) = HeaderValue::from_str(&value)
                     && !value.is_empty()
                 {
@@ -222,6 +225,11 @@ fn answer_again(before: AskedBefore, sum: Sha256Sum) -> Response {
     };
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     response
+}
+
+/// Whether an answer was given before.
+pub(super) fn is_replayed(answer: &Response) -> bool {
+    answer.headers().contains_key(REPLAYED)
 }
 
 /// Whether an answer says what became of the request. The others say that nothing was done now, or not for

@@ -11,7 +11,9 @@ const READS: &[&str] = &["list_", "show_", "find_", "read_", "knows_", "sees", "
 
 /// Other verbs that change nothing.
 const READ_TOO: &[&str] = &[
+    "asked_before",
     "caller",
+    "check_unit_of",
     "deed_place",
     "device_name",
     "holder",
@@ -27,7 +29,10 @@ const READ_TOO: &[&str] = &[
 /// Verbs that change something without an entry, and why.
 const WITHOUT: &[(&str, &str)] = &[
     ("advance_upgrades", "a rollout goes on that somebody began, who has an entry"),
+    ("begin_request", "it remembers a request that has an entry itself"),
     ("end_deed", "it is the entry"),
+    ("forget_request", "it forgets a request that has an entry itself"),
+    ("keep_answer", "it keeps the answer to a request that has an entry itself"),
     ("note_deed", "it is the note"),
     ("use_session", "it says that a session was used, by what has an entry itself"),
 ];

@@ -31,6 +31,8 @@ pub struct KeptAnswer {
     pub media_type: String,
     /// The entity tag; empty: there is none.
     pub tag: String,
+    /// Where what was made is; empty: nothing was, or it is not known.
+    pub location: String,
     /// The body; `None`: it was too long to be kept.
     pub body: Option<Secret>,
 }
@@ -39,15 +41,15 @@ impl AskedBefore {
     /// All but the time as one text, to be kept sealed.
     pub fn to_text(&self) -> Secret {
         let request = self.request.to_string();
-        let (status, media_type, tag, body) = match &self.answer {
-            None => (String::new(), "", "", None),
+        let (status, [media_type, tag, location], body) = match &self.answer {
+            None => (String::new(), [""; 3], None),
             Some(answer) => {
-                let KeptAnswer { status, media_type, tag, body } = answer;
-                (status.to_string(), media_type.as_str(), tag.as_str(), body.as_ref())
+                let KeptAnswer { status, media_type, tag, location, body } = answer;
+                (status.to_string(), [media_type, tag, location].map(String::as_str), body.as_ref())
             }
         };
         let kept = if body.is_some() { "whole" } else { "" };
-        let parts = [&*request, &*status, media_type, tag, kept, body.map_or("", Secret::expose)];
+        let parts = [&*request, &*status, media_type, tag, location, kept, body.map_or("", Secret::expose)];
         // In one piece, which is wiped: one that grows would leave its beginnings behind.
         let bytes = parts.iter().map(|part| part.len() + 1).sum();
         let mut text = String::with_capacity(bytes);
@@ -62,10 +64,10 @@ impl AskedBefore {
 
     /// The reverse; `None`: it is no such text.
     pub fn from_text(text: &Secret, at: UnixMillis) -> Option<Self> {
-        let mut parts = text.expose().splitn(6, '\n');
+        let mut parts = text.expose().splitn(7, '\n');
         let mut next = || parts.next();
         let (request, status, media_type) = (next()?, next()?, next()?);
-        let (tag, kept, body) = (next()?, next()?, next()?);
+        let (tag, location, kept, body) = (next()?, next()?, next()?, next()?);
         let request = Sha256Sum(crate::hex::read(request).ok()?.try_into().ok()?);
         let answer = match status {
             "" => None,
@@ -73,6 +75,7 @@ impl AskedBefore {
                 status: status.parse().ok()?,
                 media_type: media_type.to_owned(),
                 tag: tag.to_owned(),
+                location: location.to_owned(),
                 body: (kept == "whole").then(|| Secret::new(body.to_owned())),
             }),
         };
@@ -91,15 +94,16 @@ mod tests {
             status: 201,
             media_type: "application/json".to_owned(),
             tag: "\"3\"".to_owned(),
+            location: "/api/v1/ous/o1".to_owned(),
             body: body.map(|body| Secret::new(body.to_owned())),
         };
-        let bare = KeptAnswer { media_type: String::new(), tag: String::new(), ..answer(Some("")) };
+        let bare = KeptAnswer { media_type: String::new(), location: String::new(), ..answer(Some("")) };
         for asked in
             [of(None), of(Some(answer(None))), of(Some(answer(Some("{\n\"a\":1\n}")))), of(Some(bare))]
         {
             assert_eq!(AskedBefore::from_text(&asked.to_text(), UnixMillis(9)), Some(asked));
         }
-        for text in ["", "x", "00\n201\n\n\n\n"] {
+        for text in ["", "x", "00\n201\n\n\n\n\n"] {
             assert_eq!(AskedBefore::from_text(&Secret::new(text.to_owned()), UnixMillis(9)), None);
         }
     }

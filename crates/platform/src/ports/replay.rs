@@ -46,7 +46,7 @@ pub enum ReplayChange {
 /// What of a request counts for [`ANSWERS_BYTES_MAX`].
 pub fn bytes_of(answer: &KeptAnswer) -> usize {
     let body = answer.body.as_ref().map_or(0, |body| body.expose().len());
-    body + answer.media_type.len() + answer.tag.len()
+    body + answer.media_type.len() + answer.tag.len() + answer.location.len()
 }
 
 /// What is remembered, by name.

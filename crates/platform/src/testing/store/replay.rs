@@ -39,6 +39,7 @@ pub fn answer(bytes: usize) -> KeptAnswer {
         status: 201,
         media_type: String::new(),
         tag: String::new(),
+        location: String::new(),
         body: Some(Secret::new("x".repeat(bytes))),
     }
 }
