@@ -86,7 +86,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in order.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::IdentityMalformed,
         Self::ProductUnknown,
         Self::DeviceUnknown,
@@ -96,6 +96,7 @@ impl Reason {
         Self::AlreadyActivated,
         Self::DeviceDisabled,
         Self::ProductDisabled,
+        Self::UnitSuspended,
         Self::NoCommonCipherSuite,
         Self::WrongKey,
         Self::VersionUnsupported,

@@ -238,7 +238,10 @@ impl Shared {
         self.respond(now, ticket, asker, response);
         match refusal {
             Some(refusal) if is_news => self.refuse(now, asker, refusal),
-            _ => self.requests.count(Some(Reason::RateLimited)),
+            _ => {
+                self.requests.count(Some(Reason::RateLimited));
+                self.refusals.count(Some(Reason::RateLimited));
+            }
         }
         if let Some((device, count)) = heaviest {
             let detail = device_api::quota::used_up_by(count, reports_per_day);

@@ -145,7 +145,7 @@ impl Refusals {
     }
 
     fn record_unless_same(&mut self, out: &mut Outbox, now: Now, same: Same, singles: u32, fold: Fold) {
-        self.count(&fold.refused);
+        self.count(fold.refused.refusal.reason);
         let folds = &mut self.folds[usize::from(fold.class == Class::Plain)];
         match folds.take(now.instant, same, singles, fold) {
             Some(Fold { class, origin, refused, peer }) => {
@@ -157,8 +157,9 @@ impl Refusals {
         }
     }
 
-    fn count(&mut self, refused: &Refused) {
-        let position = refused.refusal.reason.map_or(Reason::ALL.len(), |reason| reason as usize);
+    /// Counts a refusal, also one that is not written down.
+    pub(crate) fn count(&mut self, reason: Option<Reason>) {
+        let position = reason.map_or(Reason::ALL.len(), |reason| reason as usize);
         self.by_reason[position] += 1;
     }
 
@@ -180,7 +181,7 @@ impl Refusals {
     /// Writes down and publishes the refusal of a handshake that was dropped before anything was looked up:
     /// whose log it belongs to is looked up now, if the limits permit the entry.
     pub(crate) fn record_claimed(&mut self, out: &mut Outbox, now: Now, refused: Refused, peer: SocketAddr) {
-        self.count(&refused);
+        self.count(refused.refusal.reason);
         if !self.admit(now, refused.class(), refused.origin(peer, None)) {
             return;
         }
