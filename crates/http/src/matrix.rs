@@ -117,7 +117,7 @@ async fn attack_166_who_is_of_a_suspended_unit_gets_nothing_of_any_route() {
     world.operator.suspend_unit("north").await.expect("it is there");
     for row in &documented() {
         for caller in [&token, &user] {
-            let (status, problem) = world.ask(request(row, FOREIGN, Some(caller))).await;
+            let (status, problem) = world.ask(request(row, NOWHERE, Some(caller))).await;
             let said = (status, problem["code"].as_str());
             assert_eq!(said, (StatusCode::FORBIDDEN, Some("unit_suspended")), "{}", name(row));
         }
