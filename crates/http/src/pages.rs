@@ -25,11 +25,11 @@ use narrowgate_platform::{
     model::access::Caller,
     rules::passwords::PASSWORD_CHARACTERS_MIN,
     secret::Secret,
-    service::{AskedFrom, LoggedIn, Operator, form_token, is_form_token, session_hash},
+    service::{AskedFrom, LoggedIn, Operator, UNWRITTEN, form_token, is_form_token, session_hash},
 };
 
 use crate::{
-    api::asked_from,
+    api::{asked_from, count_unwritten},
     browser::{BROWSER, BROWSER_LASTS_S, CameBy, Origin, SESSION, cookie, origin, set_cookie},
     form::Form,
     gate::Peer,
@@ -282,6 +282,9 @@ fn too_often(wait: Duration, name: &str) -> Response {
 
 /// A problem that is none of the form.
 fn failed(problem: &Problem) -> Response {
+    if problem.title == UNWRITTEN {
+        count_unwritten();
+    }
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let page = refused(status, &format!("{}: {problem}", problem.title));
     match status {

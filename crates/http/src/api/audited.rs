@@ -73,6 +73,11 @@ fn count<T, E>(written: &Result<T, E>) {
     COUNTS[usize::from(written.is_err())].fetch_add(1, Ordering::Relaxed);
 }
 
+/// Counts a login, a logout or a password that was not possible for that.
+pub(crate) fn count_unwritten() {
+    count(&Err::<(), ()>(()));
+}
+
 /// Writes the log; in the extensions of every request.
 #[derive(Clone)]
 pub(super) struct Recorder(pub(super) Operator);

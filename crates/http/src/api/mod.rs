@@ -45,7 +45,7 @@ pub(crate) use self::described::{Answer, Shape};
 use self::{asked::Routes, events::EventsSource};
 pub(crate) use self::{
     asked::{Asker, Credential, Row, Standing},
-    audited::{asked_from, samples as audit_samples},
+    audited::{asked_from, count_unwritten, samples as audit_samples},
     imports::reads_its_body,
 };
 use crate::{

@@ -45,7 +45,7 @@ pub use self::{
     find::Found,
     import::IMPORT_CHUNK,
     import_secrets::{ImportSecrets, Imported},
-    operator::{ANSWER_BYTES_MAX, EventFilter, Operator, UpgradesAdvanced, sum_of},
+    operator::{ANSWER_BYTES_MAX, EventFilter, Operator, UNWRITTEN, UpgradesAdvanced, sum_of},
     properties::{IfMatch, Others, PropertiesEdit, entity_tag},
     registrar::LIMIT_MAX,
     removal::DELETE_CHUNK,

@@ -185,4 +185,20 @@ async fn nobody_logs_in_or_out_or_sets_a_password_while_that_cannot_be_noted() {
         fails.log_in("admin", Secret::new("x".into()), asked()).await.expect("it is looked at").is_none()
     );
     fails.note_failed_logins("admin", 0, asked()).await;
+
+    let host = Arc::new(|| unreachable!("nobody asks for it"));
+    let api = crate::Api { operator: fails, host, events: None };
+    let about = crate::About { version: "0", dtls: "127.0.0.1:5684".into() };
+    let router = crate::router(about, crate::Health::default(), Arc::new(Vec::new), api, None);
+    let body = format!("user=admin&password={}", PASSWORD.replace(' ', "+"));
+    let login = axum::http::Request::builder().method(Method::POST).uri("/login");
+    let login = login.header("content-type", FORM).body(Body::from(body)).expect("it is a request");
+    let answer = router.clone().oneshot(login).await.expect("it answers");
+    assert_eq!((answer.status().as_u16(), answer.headers().get(header::SET_COOKIE)), (503, None));
+    let metrics =
+        axum::http::Request::builder().uri("/metrics").body(Body::empty()).expect("it is a request");
+    let answer = router.oneshot(metrics).await.expect("it answers");
+    let text = to_bytes(answer.into_body(), 1 << 20).await.expect("it ends");
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert!(!text.contains("narrowgate_audit_unwritten_total 0\n"), "{text}");
 }

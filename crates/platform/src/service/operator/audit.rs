@@ -9,6 +9,9 @@ use narrowgate_api::{
 use super::Operator;
 use crate::service::audit::{Deed, DeedPlace, DeedTo, Noted};
 
+/// The headline of the problem of a deed that was not done, because it could not be noted.
+pub const UNWRITTEN: &str = "cannot write the audit log";
+
 impl Operator {
     /// Where something belongs that a deed is done to, as far as the caller may know it.
     pub async fn deed_place(&self, to: &DeedTo) -> DeedPlace {
@@ -26,7 +29,7 @@ impl Operator {
     /// The log cannot be written: it must not be done.
     pub async fn note_deed(&self, deed: Deed) -> Result<Noted, Problem> {
         let noted = self.registrar.note_deed(deed, self.show_me()).await;
-        self.tell("cannot write the audit log", None, noted).await
+        self.tell(UNWRITTEN, None, noted).await
     }
 
     /// Appends the entry of a deed; durable when it returns.
@@ -34,7 +37,7 @@ impl Operator {
     /// # Errors
     /// The log cannot be written. The note stays, and the entry follows.
     pub async fn end_deed(&self, noted: Noted) -> Result<(), Problem> {
-        self.tell("cannot write the audit log", None, self.registrar.end_deed(noted).await).await
+        self.tell(UNWRITTEN, None, self.registrar.end_deed(noted).await).await
     }
 
     /// Does what is no request of the API: notes it, does it, and appends the entry.

@@ -29,6 +29,7 @@ use narrowgate_api::{device::NamedDevice, problem::Problem};
 
 use self::meant::Named;
 pub use self::{
+    audit::UNWRITTEN,
     events::EventFilter,
     firmware::UpgradesAdvanced,
     replay::{ANSWER_BYTES_MAX, sum_of},
