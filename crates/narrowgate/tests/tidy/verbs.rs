@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::tree::{Source, root, sources};
 
 /// What verbs are called that change nothing and show no secret.
-const READS: &[&str] = &["list_", "show_", "find_", "read_", "knows_", "sees", "try_", "infer_"];
+const READS: &[&str] = &["count_", "list_", "show_", "find_", "read_", "knows_", "sees", "try_", "infer_"];
 
 /// Other verbs that change nothing.
 const READ_TOO: &[&str] = &[

@@ -189,7 +189,7 @@ async fn nobody_logs_in_or_out_or_sets_a_password_while_that_cannot_be_noted() {
     let host = Arc::new(|| unreachable!("nobody asks for it"));
     let api = crate::Api { operator: fails, host, events: None };
     let about = crate::About { version: "0", dtls: "127.0.0.1:5684".into() };
-    let router = crate::router(about, crate::Health::default(), Arc::new(Vec::new), api, None);
+    let router = crate::router(about, crate::Health::default(), Arc::new(|_| Vec::new()), api, None);
     let body = format!("user=admin&password={}", PASSWORD.replace(' ', "+"));
     let login = axum::http::Request::builder().method(Method::POST).uri("/login");
     let login = login.header("content-type", FORM).body(Body::from(body)).expect("it is a request");
