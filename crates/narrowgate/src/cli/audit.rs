@@ -10,8 +10,8 @@ use super::paging::PagingArgs;
 pub(crate) enum AuditCommand {
     /// List what operators changed and which secrets they read, newest first
     #[command(
-        after_help = "An OUTCOME of unknown: the server ended before the answer; it is not known whether \
-                            it happened.\n\nExamples:\n  narrowgate audit list --actor ci --from 2026-11-01\n  \
+        after_help = "An OUTCOME of unknown: the server ended before the answer; it is not known \
+                            whether it happened.\n\nExamples:\n  narrowgate audit list --actor ci --from 2026-11-01\n  \
                             narrowgate audit list --target /products/MuGsF6W4 --all -o json"
     )]
     List(AuditListArgs),

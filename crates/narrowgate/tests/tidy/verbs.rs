@@ -38,7 +38,7 @@ const WITHOUT: &[(&str, &str)] = &[
 ];
 
 /// Files and folders that are tests.
-const TESTS: &[&str] = &["tests", "tests.rs", "document", "matrix", "matrix.rs", "files.rs"];
+const TESTS: &[&str] = &["tests", "tests.rs", "document", "matrix", "matrix.rs", "files.rs", "replays.rs"];
 
 /// How a verb gets its entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
