@@ -157,13 +157,7 @@ impl Server {
         };
         let (health, watch_task) = watch::begin(liveness, clock_warning(gateway.clone()));
         let about = About { version: env!("CARGO_PKG_VERSION"), dtls: dtls.to_string() };
-        let metrics = metrics::source(metrics::Parts {
-            gateway: gateway.clone(),
-            health: health.clone(),
-            feed: feed.clone(),
-            operator: operator.clone(),
-            data: config.data.clone(),
-        });
+        let metrics = measured(config, (gateway.clone(), health.clone()), (&feed, &operator));
         let (router, control_router) = routers(config, about, health.clone(), metrics, api);
         let (http_stop, http_stopping) = watched::channel(false);
         let http_task = http_listener.map(|listener| spawn_http(listener, config, router, http_stopping));
@@ -284,6 +278,16 @@ pub(crate) fn run(life: impl Future<Output = Result<(), Failure>>) -> Result<(),
     let result = runtime.block_on(life);
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
+}
+
+/// What is measured of the parts.
+fn measured(
+    config: &Config,
+    (gateway, health): (SharedGateway, Health),
+    (feed, operator): (&Feed, &Operator),
+) -> MetricsSource {
+    let (feed, operator, data) = (feed.clone(), operator.clone(), config.data.clone());
+    metrics::source(metrics::Parts { gateway, health, feed, operator, data })
 }
 
 /// An operator with what is configured.
