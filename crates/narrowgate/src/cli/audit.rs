@@ -9,11 +9,9 @@ use super::paging::PagingArgs;
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
     /// List what operators changed and which secrets they read, newest first
-    #[command(
-        after_help = "An OUTCOME of unknown: the server ended before the answer; it is not known \
-                            whether it happened.\n\nExamples:\n  narrowgate audit list --actor ci --from 2026-11-01\n  \
-                            narrowgate audit list --target /products/MuGsF6W4 --all -o json"
-    )]
+    #[command(after_help = "OUTCOME unknown: it is not known whether it happened, as the server ended.\n\n\
+                            Examples:\n  narrowgate audit list --actor ci --from 2026-11-01\n  \
+                            narrowgate audit list --target /products/MuGsF6W4 --all -o json")]
     List(AuditListArgs),
     /// Write the whole chain to a file, as JSON lines; the last one has its head and count
     #[command(
