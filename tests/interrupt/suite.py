@@ -36,6 +36,7 @@ def suites(binaries: Path, hooks: Path) -> Iterator[tuple[str, list]]:
     yield "crash: kills", ["crash", "--binary", narrowgate, "--kills", "100"]
     yield "crash: full disk", ["crash", "--binary", narrowgate, "--full-disk"]
     yield "crash: faults", ["crash", "--binary", narrowgate, "--faults"]
+    yield "live", ["live", "--binary", narrowgate]
     yield "cargo test", ["cargo", "--workspace", "--test", "attacks"]
 
 

@@ -60,6 +60,7 @@ SUITES = {
     "crash": Package(
         "kill -9, named points, failing system calls, a full disk, damaged files", "crash", tools=True
     ),
+    "live": Package("followers of live events over kill -9 and restarts: each gets everything once", "live"),
     "interrupt": Package("suites that are ended in the middle: nothing stays", "interrupt", tools=True),
     "mutants": Package("rules broken on purpose, each noticed by a test", "mutants"),
     "coverage": Package("line coverage of the protocol core", "coverage"),
@@ -93,5 +94,6 @@ EVERYTHING = (
     ("learning",),
     ("schema", "--quick"),
     ("crash", "--quick"),
+    ("live", "--quick"),
     ("interrupt",),
 )

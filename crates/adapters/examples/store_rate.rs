@@ -59,6 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             lifetime_s: 3600,
             secret_version: 1,
             peer,
+            over: "TLS_PSK_WITH_AES_128_CCM_8",
         }
     })?;
     measure("presence changes", run / 2, &store, |n| {

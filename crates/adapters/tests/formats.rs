@@ -29,6 +29,7 @@ use narrowgate_platform::{
         command::{self, Command, CommandMove, CommandStep, CommandTopic, Order},
         credential::CredentialLookup,
         device::{Device, DeviceState, NewDevice},
+        happened::{Happened, StreamPlace},
         log::LogEntry,
         message::Message,
         overview::OverviewQuery,
@@ -308,6 +309,7 @@ fn reads(store: &SqliteStore) -> String {
     out += &access::lines(store);
     out += &users::lines(store);
     out += &firmware::lines(store);
+    happened_lines(&mut out, store);
     log_lines(&mut out, "refusals", &block_on(store.refusals(Part::first(100))).unwrap());
     let mut recovered = block_on(store.recover()).unwrap();
     recovered.online.sort_by_key(|online| online.device);
@@ -478,6 +480,25 @@ fn command_line(out: &mut String, device: DeviceId, command: &Command) {
         device.0
     )
     .unwrap();
+}
+
+/// What followers of live events are told beside reports. Formats before the eighteenth have nothing of it.
+fn happened_lines(out: &mut String, store: &SqliteStore) {
+    let mut after = StreamPlace::START;
+    loop {
+        let page = block_on(store.happened(Some(after), 100)).unwrap();
+        for Happened { place, device, happening } in &page.items {
+            if happening.name() != "report" {
+                let device = device.map(|device| device.0);
+                let json = serde_json::to_string(happening).unwrap();
+                writeln!(out, "happened {}.{} device={device:?} {json}", place.position, place.part).unwrap();
+            }
+        }
+        after = page.upto;
+        if after == page.head {
+            break;
+        }
+    }
 }
 
 fn log_lines(out: &mut String, of: &str, page: &Page<LogEntry>) {

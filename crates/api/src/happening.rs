@@ -12,8 +12,10 @@ use crate::{
 };
 
 mod flat;
+mod kind;
 
 use self::flat::Flat;
+pub use self::kind::HappeningKind;
 
 /// Something that happened to a device, or to one that claimed to be one. `time` is that of its entry in the
 /// device's log. `device` is `None` if its keys are unknown, or not looked up yet.
@@ -256,6 +258,22 @@ impl Happening {
             Self::SecretIssued(_) => "secret_issued",
             Self::Rollout(_) => "rollout",
             Self::Upgrade(_) => "upgrade",
+        }
+    }
+
+    /// When; of a report or an event, by the device's own time.
+    pub fn time(&self) -> UnixMillis {
+        match self {
+            Self::Activated(login) | Self::Login(login) => login.time,
+            Self::Online(presence) | Self::Offline(presence) => presence.time,
+            Self::Refused(refused) | Self::Warning(refused) => refused.time,
+            Self::Report(report) => report.time,
+            Self::Event(event) => event.time,
+            Self::Attributes(edit) | Self::Tags(edit) => edit.time,
+            Self::Command(command) => command.time,
+            Self::SecretIssued(issue) => issue.time,
+            Self::Rollout(rollout) => rollout.time,
+            Self::Upgrade(upgrade) => upgrade.time,
         }
     }
 

@@ -240,6 +240,12 @@ pub struct EventsQuery {
     /// Only of this device: its key, or another name of it where no product is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
+    /// Only of these kinds, separated by commas: `report`, `presence`, `refusal`, `command`, `event`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub types: Option<String>,
+    /// What follows the event of this `id:`, and then what happens. A header `Last-Event-ID` counts first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
 }
 
 /// How a time is written in a query.

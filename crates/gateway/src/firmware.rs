@@ -387,7 +387,7 @@ impl Shared {
         if fetching.contains(&kind) || fetching.len() >= FETCHING_MAX {
             return;
         }
-        if let Some(write) = write_of(asker, FirmwareStep::Fetching { image, fetched }, at) {
+        if let Some(write) = write_of(asker, FirmwareStep::Fetching { image, fetched, percent }, at) {
             fetching.insert(kind);
             let told = Told::Fetching(Box::new(asker.clone()), fetched, percent);
             let told = FirmwareTold { device, told };

@@ -22,7 +22,7 @@ use crate::{
     leaving::Leaving,
     observers::Observers,
     options::Options,
-    outbox::{Outbox, Pending},
+    outbox::{Followers, Outbox, Pending},
     pace::Pace,
     products::{Products, Read},
     properties::Queries,
@@ -156,9 +156,9 @@ impl Gateway {
         }
     }
 
-    /// Whether anybody listens: without listeners no events are sent.
-    pub fn set_followers(&mut self, has_followers: bool) {
-        self.shared.out.has_followers = has_followers;
+    /// What is followed: other events are not sent.
+    pub fn set_followers(&mut self, followers: Followers) {
+        self.shared.out.set_followers(followers);
     }
 
     /// An event of a shard.

@@ -98,6 +98,7 @@ pub use self::{
     gateway::{Counters, Gateway},
     leaving::OnlineOf,
     options::{Limits, Options},
+    outbox::Followers,
     raw::{Decode, Encode, Received},
     unwritten::Unwritten,
 };

@@ -101,8 +101,21 @@ pub(crate) struct Outbox {
     pending: Slab<(u32, Pending)>,
     asked: u32,
     lookups: Lookups,
-    /// Whether anybody listens.
+    /// Whether anybody follows all that happens.
     pub(crate) has_followers: bool,
+    /// Whether anybody follows at least what is not stored.
+    pub(crate) has_followers_of_unstored: bool,
+}
+
+/// What is followed of what happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Followers {
+    /// Nothing.
+    None,
+    /// What is not stored: all else is read from the store.
+    OfUnstored,
+    /// All.
+    OfAll,
 }
 
 impl Outbox {
@@ -144,6 +157,12 @@ impl Outbox {
         self.command(ticket.session.shard, ShardCommand::Respond { ticket, response });
     }
 
+    /// What is followed.
+    pub(crate) fn set_followers(&mut self, followers: Followers) {
+        self.has_followers = followers == Followers::OfAll;
+        self.has_followers_of_unstored = followers != Followers::None;
+    }
+
     /// Sends an event to the listeners, if there are any. With a device, they look up its keys.
     pub(crate) fn tell(
         &mut self,
@@ -151,7 +170,7 @@ impl Outbox {
         happening: Happening,
         device: Option<DeviceId>,
     ) {
-        if self.has_followers {
+        if self.has_followers || (self.has_followers_of_unstored && position.is_none()) {
             self.effects.push_back(Effect::Tell(position, happening, device));
         }
     }

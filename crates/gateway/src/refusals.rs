@@ -260,7 +260,8 @@ impl Refusals {
         let name_of_event = if event == LogEvent::Warning { "warning" } else { "refused" };
         tracing::debug!(peer, ?reason, ?identity, detail = &**detail, name_of_event);
         // Listeners see it in its place among what is committed, with the entry's time.
-        let happening = out.has_followers.then(|| Box::new(happening_of(now, event, &refused, &peer)));
+        let is_followed = out.has_followers_of_unstored;
+        let happening = is_followed.then(|| Box::new(happening_of(now, event, &refused, &peer)));
         let Refused { door: _, device, name: _, identity, refusal } = refused;
         let (reason, code) = (refusal.reason, refusal.code());
         let (time, peer, detail) = (now.wall, Some(peer), Some(refusal.detail.into_owned()));

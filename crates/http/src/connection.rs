@@ -28,7 +28,7 @@ use crate::{
 
 /// Connections at a time on TCP: some programs, a scraper, a probe and some browsers need only a few. Only
 /// holders of tokens follow, and wait for devices.
-pub const TCP_PLACES_MAX: PlacesMax = PlacesMax { requests: 256, queued: 128, followers: 128, waiting: 64 };
+pub const TCP_PLACES_MAX: PlacesMax = PlacesMax { requests: 256, queued: 128, followers: 1024, waiting: 64 };
 
 /// A connection that sends no complete request, or accepts no bytes of an answer, for this long is closed, so
 /// that silent ones cannot use up the places.

@@ -49,7 +49,7 @@ mod work;
 
 pub use api::{
     Api, BEGINS_EXPORT,
-    events::{Events, EventsSource, Next, Subscription},
+    events::{CursorKey, Events, EventsSource, Next, Piece, Subscription, Told, Whose},
     router as api_router,
 };
 pub use connection::{SILENCE_MAX, TCP_PLACES_MAX};

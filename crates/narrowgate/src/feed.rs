@@ -1,9 +1,10 @@
-//! What happens to devices, as it happens: for `listen`, and for `demo`, which waits for the first report.
+//! What happens to devices, as it happens: for `demo`, which waits for the first report. Who follows over
+//! HTTP reads what is stored (module `live`), and gets from here what is not: [`Feed::subscribe_lone`].
 //!
 //! The gateway publishes what is committed, with the times of the device's log; any number of listeners may
-//! follow. What is written in batches is published in commit order, each event with its place in it, before
-//! its device is answered; what the store could not write has no place, nor has what an operator did (a
-//! command that was sent or taken back, a rollout). A listener that is slower than the fleet misses events
+//! follow. What is written in batches is published in commit order, before its device is answered; what the
+//! store could not write comes without a place, and so does what an operator did (a command that was sent or
+//! taken back, a rollout). A listener that is slower than the fleet misses events
 //! and gets their number; publishing never waits. Limits: [`EVENTS_KEPT`] and [`BYTES_KEPT`].
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
 };
 
 use narrowgate_api::happening::Happening;
+use narrowgate_gateway::Followers;
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName, Position},
     rules::rate::Seldom,
@@ -34,11 +36,12 @@ const BYTES_KEPT: usize = 16 << 20;
 /// While the store cannot say whose events these are, a line of the log comes this often.
 const ERRORS_EVERY: Duration = Duration::from_secs(1);
 
+/// What is not stored, for the slowest that follows it; older ones are missed.
+const LONE_KEPT: usize = 256;
+
 /// What was published.
 #[derive(Debug, Clone)]
 struct Published {
-    /// Its place in the order of commits if it was committed.
-    position: Option<Position>,
     /// What happened.
     happening: Arc<Happening>,
     /// The device, if its keys are still to be looked up.
@@ -78,6 +81,11 @@ fn take(slot: &Mutex<Option<Published>>) -> Option<Published> {
     slot.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
+/// Whether nothing but this tells of it.
+fn is_lone(happening: &Happening) -> bool {
+    matches!(happening, Happening::Rollout(_) | Happening::Refused(_) | Happening::Warning(_))
+}
+
 /// Of what a device said: all else is short.
 fn bytes_of(happening: &Happening) -> usize {
     let said = match happening {
@@ -92,6 +100,8 @@ fn bytes_of(happening: &Happening) -> usize {
 #[derive(Debug, Clone)]
 pub(crate) struct Feed {
     events: broadcast::Sender<Slot>,
+    /// What is not stored.
+    lone: broadcast::Sender<Arc<Happening>>,
     kept: Arc<Mutex<Kept>>,
     errors: Errors,
 }
@@ -103,32 +113,47 @@ impl Feed {
     /// A feed without followers.
     pub(crate) fn new() -> Self {
         let errors = Arc::new(Mutex::new(Seldom::new(ERRORS_EVERY)));
-        Self { events: broadcast::Sender::new(EVENTS_KEPT), kept: Arc::default(), errors }
+        let (events, lone) = (broadcast::Sender::new(EVENTS_KEPT), broadcast::Sender::new(LONE_KEPT));
+        Self { events, lone, kept: Arc::default(), errors }
     }
 
-    /// Whether there are followers; without them the caller need not make the event.
-    pub(crate) fn has_subscribers(&self) -> bool {
-        self.events.receiver_count() > 0
+    /// What is followed; the caller need not make other events.
+    pub(crate) fn wanted(&self) -> Followers {
+        match (self.events.receiver_count(), self.lone.receiver_count()) {
+            (0, 0) => Followers::None,
+            (0, _) => Followers::OfUnstored,
+            _ => Followers::OfAll,
+        }
     }
 
-    /// How many followers there are.
+    /// How many follow over HTTP.
     pub(crate) fn followers(&self) -> usize {
-        self.events.receiver_count()
+        self.lone.receiver_count()
     }
 
     /// Sends `happening` to all followers, with the device whose keys they have to look up; without followers
     /// it is dropped. Never waits.
     pub(crate) fn publish(&self, position: Option<Position>, happening: Happening, device: Option<DeviceId>) {
-        if self.has_subscribers() {
+        if position.is_none() && is_lone(&happening) && self.lone.receiver_count() > 0 {
+            // Ignored: the last follower may have left meanwhile.
+            let _ = self.lone.send(Arc::new(happening.clone()));
+        }
+        if self.events.receiver_count() > 0 {
             let bytes = bytes_of(&happening);
             let (happening, named) = (Arc::new(happening), Arc::default());
-            let slot = Arc::new(Mutex::new(Some(Published { position, happening, device, named })));
+            let slot = Arc::new(Mutex::new(Some(Published { happening, device, named })));
             // Sent under the lock, so that what is given up is what was sent first.
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             kept.add(&slot, bytes);
             // Ignored: the last follower may have left meanwhile.
             let _ = self.events.send(slot);
         }
+    }
+
+    /// Follows what is not stored from now on: rollouts as they stand, and refusals and warnings that could
+    /// not be stored. All else without a place is told where it is stored.
+    pub(crate) fn subscribe_lone(&self) -> broadcast::Receiver<Arc<Happening>> {
+        self.lone.subscribe()
     }
 
     /// Follows from now on.
@@ -164,7 +189,7 @@ enum Received {
 #[derive(Debug, Clone)]
 pub(crate) enum Next {
     /// An event.
-    Event(Option<Position>, Arc<Happening>),
+    Event(Arc<Happening>),
     /// The listener was too slow and missed this many events.
     Missed(u64),
     /// There will be no more.
@@ -178,12 +203,12 @@ impl Subscription {
     /// keys, the event comes without them.
     pub(crate) async fn next_named(&mut self, operator: &Operator) -> Next {
         loop {
-            let Published { position, happening, device, named: known } = match self.receive().await {
+            let Published { happening, device, named: known } = match self.receive().await {
                 Ok(Received::Published(published)) => published,
                 Ok(Received::Ended) => return Next::Ended,
                 Err(missed) => return Next::Missed(missed),
             };
-            let Some(device) = device else { return Next::Event(position, happening) };
+            let Some(device) = device else { return Next::Event(happening) };
             let errors = &self.errors;
             let with_keys = known.get_or_init(|| async {
                 let name = look_up(operator.clone(), device).await;
@@ -193,7 +218,7 @@ impl Subscription {
                 named(Arc::clone(&happening), name)
             });
             if let Some(event) = with_keys.await {
-                return Next::Event(position, Arc::clone(event));
+                return Next::Event(Arc::clone(event));
             }
         }
     }
@@ -324,7 +349,7 @@ mod tests {
         let (mut first, mut second) = (feed.subscribe(), feed.subscribe());
         feed.publish(None, offline(1), Some(id));
         let keys = |next| match next {
-            Next::Event(_, event) => event.device().map(|name| name.device_key.clone()),
+            Next::Event(event) => event.device().map(|name| name.device_key.clone()),
             other => panic!("{other:?}"),
         };
         assert_eq!(keys(first.next_named(&operator).await).as_deref(), Some("dk"));
@@ -335,7 +360,7 @@ mod tests {
         feed.publish(None, offline(3), None);
         for follower in [&mut first, &mut second] {
             // Those of a device that is not there do not come.
-            assert!(matches!(follower.next_named(&operator).await, Next::Event(_, event)
+            assert!(matches!(follower.next_named(&operator).await, Next::Event(event)
                 if matches!(&*event, Happening::Offline(told) if told.time == UnixMillis(3))));
         }
     }
@@ -344,12 +369,12 @@ mod tests {
     async fn a_follower_gets_what_is_published_after_it_came() {
         let (feed, operator) = (Feed::new(), operator());
         feed.publish(None, offline(1), None);
-        assert!(!feed.has_subscribers());
+        assert_eq!(feed.wanted(), Followers::None);
         let mut follower = feed.subscribe();
-        assert!(feed.has_subscribers());
+        assert_eq!(feed.wanted(), Followers::OfAll);
         feed.publish(None, offline(2), None);
         let next = follower.next_named(&operator).await;
-        assert!(matches!(next, Next::Event(_, event)
+        assert!(matches!(next, Next::Event(event)
             if matches!(&*event, Happening::Offline(told) if told.time == UnixMillis(2))));
         drop(feed);
         assert!(matches!(follower.next_named(&operator).await, Next::Ended));
@@ -363,7 +388,7 @@ mod tests {
             feed.publish(None, offline(time), None);
         }
         assert!(matches!(follower.next_named(&operator).await, Next::Missed(5)));
-        assert!(matches!(follower.next_named(&operator).await, Next::Event(_, event)
+        assert!(matches!(follower.next_named(&operator).await, Next::Event(event)
             if matches!(&*event, Happening::Offline(told) if told.time == UnixMillis(5))));
     }
 
@@ -385,12 +410,12 @@ mod tests {
         assert_eq!(missed, (reports - kept) as u64);
         for time in reports - kept..reports {
             assert!(
-                matches!(slow.next_named(&operator).await, Next::Event(_, event)
+                matches!(slow.next_named(&operator).await, Next::Event(event)
                 if matches!(&*event, Happening::Report(report) if report.time == UnixMillis(time))),
                 "{time}"
             );
         }
-        assert!(matches!(slow.next_named(&operator).await, Next::Event(_, event)
+        assert!(matches!(slow.next_named(&operator).await, Next::Event(event)
             if matches!(&*event, Happening::Offline(_))));
     }
 

@@ -13,6 +13,7 @@ mod failure;
 mod feed;
 mod gateway;
 mod host;
+mod live;
 mod output;
 mod passwords;
 mod scripts;

@@ -96,6 +96,7 @@ pub(crate) fn options(config: &Config) -> SqliteOptions {
         device_refusals_max: config.store.log_entries / 2,
         device_changes_max: config.store.log_entries / 2,
         presence_changes_max: config.store.log_entries,
+        happenings_bytes: config.store.live_events_bytes,
         open_commands_max: config.limits.device_commands,
         clock: || SystemClock.now(),
         ..SqliteOptions::new(&config.data)

@@ -35,8 +35,7 @@ pub(super) struct Format {
     tables: &'static [&'static str],
     /// Those that a former format may not have, each with the first one that has it.
     later_tables: &'static [(u32, &'static str)],
-    /// Those that former formats have, each with the first one that has it no more: a migration moves out
-    /// what can be read of them.
+    /// Those that former formats have, each with the first one that has it no more: they are moved out.
     moved_out: &'static [(u32, &'static str)],
     /// Whether indexes that do not match their rows are rebuilt at the start, where nothing else is wrong.
     /// Every row has a sum, which shows that the row is right.
@@ -49,8 +48,8 @@ pub(super) struct Format {
 pub(super) const REGISTRY: Format = Format {
     name: "registry",
     application_id: u32::from_be_bytes(*b"NGre"),
-    version: 17,
-    former: &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
+    version: 18,
+    former: &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17],
     schema: schema::registry::schema,
     tables: &["meta", "products", "devices", "latest", "marks"],
     later_tables: &[
@@ -67,6 +66,7 @@ pub(super) const REGISTRY: Format = Format {
         (15, "users"),
         (15, "user_sessions"),
         (17, "requests"),
+        (18, "happened"),
     ],
     moved_out: &[(LOGS_SINCE, "log"), (LOGS_SINCE, "presence")],
     heals_indexes: true,

@@ -63,6 +63,7 @@ mod retention;
 mod rows;
 mod schema;
 mod search;
+mod stream;
 mod sum;
 mod volume;
 mod watch;
@@ -72,7 +73,7 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
@@ -125,6 +126,7 @@ use self::{
     place::Places,
     readers::Readers,
     retention::Kept,
+    stream::Extents,
     volume::Volume,
     writer::{Append, Job},
 };
@@ -158,6 +160,9 @@ struct Shared {
     former: Arc<Mutex<FormerSecrets>>,
     places: Arc<Places>,
     files: RwLock<BTreeMap<Volume, TimeSpan>>,
+    /// For what followers of live events read.
+    stream_readers: Readers,
+    extents: Mutex<Extents>,
     /// What happened to the files, so that nothing can be written.
     trouble: Mutex<Option<String>>,
     /// A damaged page was met.
@@ -171,7 +176,7 @@ impl Shared {
         options: SqliteOptions,
         layout: Layout,
         key: Arc<DataKey>,
-        readers: Readers,
+        [readers, stream_readers]: [Readers; 2],
         former: Arc<Mutex<FormerSecrets>>,
         places: Arc<Places>,
     ) -> Self {
@@ -186,6 +191,8 @@ impl Shared {
             former,
             places,
             files: RwLock::default(),
+            stream_readers,
+            extents: Mutex::default(),
             trouble: Mutex::default(),
             suspected: AtomicBool::new(false),
             #[cfg(test)]
@@ -212,6 +219,17 @@ impl Shared {
 
     fn take_suspicion(&self) -> bool {
         self.suspected.swap(false, Ordering::Relaxed)
+    }
+
+    fn extents(&self) -> MutexGuard<'_, Extents> {
+        self.extents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of a message file, which is to be deleted.
+    fn forget_file(&self, volume: Volume) {
+        self.readers.forget(volume);
+        self.stream_readers.forget(volume);
+        self.extents().forget(volume);
     }
 
     fn set_span(&self, volume: Volume, span: TimeSpan) {
@@ -307,6 +325,14 @@ impl SqliteStore {
                 })
             })
         })
+    }
+
+    /// As [`Self::read`], for followers of live events, who keep nobody else waiting.
+    fn read_stream<'a, T: Send + 'a>(
+        &'a self,
+        job: impl FnOnce(&mut readers::Reader) -> rusqlite::Result<T> + Send + 'a,
+    ) -> PortFuture<'a, Result<T, StoreError>> {
+        Box::pin(async move { self.shared.stream_readers.read(job) })
     }
 
     /// The latest values, with what is not written down yet.

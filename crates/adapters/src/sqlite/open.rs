@@ -3,7 +3,7 @@
 
 use std::{fs, io, sync::Arc, time::Instant};
 
-use narrowgate_platform::ids::UnixMillis;
+use narrowgate_platform::ids::{Position, UnixMillis};
 use rusqlite::Connection;
 
 use super::{
@@ -22,24 +22,36 @@ use super::{
         set_store_id,
     },
     retention::{Kept, Retention},
+    stream,
     volume::Volume,
     writer::Writer,
 };
 
+/// Connections for what followers of live events read: one for all who are up to date, and two for those who
+/// are not.
+const STREAM_READERS: usize = 3;
+
 /// Opens the store in `options.data`, or makes one where there is none. On a full disk, old messages are
 /// deleted first; not for an upgrade, which is refused before anything is changed.
 pub(super) fn open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError> {
+    let mut lost = None;
     loop {
         match try_open(options) {
-            Err(OpenError::DiskFull { .. }) if make_room(options) => {}
-            opened => return opened,
+            Err(OpenError::DiskFull { .. }) if make_room(options, &mut lost) => {}
+            Ok((shared, mut writer)) => {
+                if let Some(lost) = lost {
+                    writer.note_lost(lost);
+                }
+                return Ok((shared, writer));
+            }
+            failed => return failed,
         }
     }
 }
 
-/// Deletes the oldest file whose time is over; returns whether there was one. The last one of each class
-/// stays, since it may hold latest values that are nowhere else.
-fn make_room(options: &SqliteOptions) -> bool {
+/// Deletes the oldest file whose time is over; returns whether there was one, and the place of its last
+/// message. The last one of each class stays, since it may hold latest values that are nowhere else.
+fn make_room(options: &SqliteOptions, lost: &mut Option<Position>) -> bool {
     let layout = Layout { data: options.data.clone() };
     let Ok(volumes) = layout.volumes() else { return false };
     let registry = read_as_it_is(&layout.registry());
@@ -53,6 +65,7 @@ fn make_room(options: &SqliteOptions) -> bool {
         return false;
     }
     let Ok(_lock) = DataLock::take(&layout.data) else { return false };
+    *lost = (*lost).max(stream::end_of(&layout.volume(*oldest)).ok().flatten());
     let removed = layout.remove_volume(*oldest);
     match &removed {
         Ok(()) => {
@@ -109,7 +122,9 @@ fn try_open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError>
             reason: format!("{finding}: {error}"),
         })?;
     }
-    let readers = Readers::open(&layout, options)?;
+    let readers = [options.readers, STREAM_READERS].map(|count| Readers::open(&layout, options, count));
+    let [readers, stream_readers] = readers;
+    let readers = [readers?, stream_readers?];
     let shared = Arc::new(Shared::new(options.clone(), layout, key, readers, former, places));
     let mut writer = Writer::new(Arc::clone(&shared), registry, lock);
     writer.undo_half_batch(&looked.halves)?;

@@ -78,6 +78,9 @@ pub struct SqliteOptions {
     pub unknown_refusals_max: usize,
     /// Presence changes kept of each device; the oldest are dropped first.
     pub presence_changes_max: usize,
+    /// What happened beside reports is kept for followers of live events: so much of it in the file of logs,
+    /// and a quarter of that in the registry; the oldest are dropped first.
+    pub happenings_bytes: u64,
     /// Commands of a device that have not ended; a further one is refused.
     pub open_commands_max: usize,
     /// Log entries and presence changes older than this many days are deleted, within a day; `None` keeps
@@ -124,6 +127,7 @@ impl SqliteOptions {
             device_changes_max: DEVICE_CHANGES_MAX,
             unknown_refusals_max: UNKNOWN_REFUSALS_MAX,
             presence_changes_max: PRESENCE_CHANGES_MAX,
+            happenings_bytes: 256 << 20,
             open_commands_max: OPEN_MAX_DEFAULT,
             log_days: None,
             command_days: None,
@@ -143,6 +147,11 @@ impl SqliteOptions {
             true => class,
             false => RetentionClass::STANDARD,
         }
+    }
+
+    /// Bytes of what happened in the file of logs.
+    pub(super) fn happenings_kept(&self) -> i64 {
+        i64::try_from(self.happenings_bytes).unwrap_or(i64::MAX)
     }
 
     /// SQLite's `cache_size` for the writer: KiB, negative

@@ -6,7 +6,7 @@ use narrowgate_platform::{
     rules::buckets::BUCKETS_MAX,
 };
 
-use super::{SqliteStore, VALUES_MAX, arrivals, buckets, history, queries};
+use super::{SqliteStore, VALUES_MAX, arrivals, buckets, history, queries, stream};
 
 impl History for SqliteStore {
     fn read(&self, query: Query) -> PortFuture<'_, Result<HistoryPage, StoreError>> {
@@ -46,6 +46,9 @@ impl History for SqliteStore {
             Query::Arrivals { device, limit } => self.read(move |reader| {
                 let limit = limit.min(VALUES_MAX);
                 arrivals::of_device(reader, &self.shared.spans(), device, limit).map(HistoryPage::Arrivals)
+            }),
+            Query::Happened { after, limit } => self.read_stream(move |reader| {
+                stream::read(reader, &self.shared, after, limit).map(HistoryPage::Happened)
             }),
             Query::Presence { device, part } => self.read(move |reader| {
                 queries::presence_history(reader, device, within(part), options).map(HistoryPage::Presence)

@@ -10,12 +10,14 @@ use narrowgate_platform::ids::Position;
 pub(super) struct Places {
     epoch: AtomicU64,
     next: AtomicU64,
+    /// The last one of a commit that is complete.
+    settled: AtomicU64,
 }
 
 impl Places {
     /// Before the store's epoch is known; nothing happens until then.
     pub(super) fn new() -> Self {
-        Self { epoch: AtomicU64::new(0), next: AtomicU64::new(1) }
+        Self { epoch: AtomicU64::new(0), next: AtomicU64::new(1), settled: AtomicU64::new(0) }
     }
 
     /// Begins an epoch.
@@ -36,5 +38,16 @@ impl Places {
     /// The next place.
     pub(super) fn take(&self) -> Position {
         Position { epoch: self.epoch(), sequence: self.next.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// All that has a place by now is committed, or never will be.
+    pub(super) fn settle(&self) {
+        // What is read behind it sees the commit.
+        self.settled.store(self.next.load(Ordering::Relaxed) - 1, Ordering::Release);
+    }
+
+    /// Everything up to here is committed in all files.
+    pub(super) fn settled(&self) -> Position {
+        Position { epoch: self.epoch(), sequence: self.settled.load(Ordering::Acquire) }
     }
 }

@@ -49,14 +49,14 @@ struct Slot {
 }
 
 impl Readers {
-    /// Opens the readers (one at least) of the registry.
-    pub(super) fn open(layout: &Layout, options: &SqliteOptions) -> Result<Self, OpenError> {
+    /// Opens so many readers (one at least) of the registry.
+    pub(super) fn open(layout: &Layout, options: &SqliteOptions, count: usize) -> Result<Self, OpenError> {
         let cache_size = options.reader_cache();
         let reader = |_| {
             let reader = Reader::open(layout, cache_size)?;
             Ok(Slot { reader: Mutex::new(Some(reader)), gone: Mutex::default() })
         };
-        let slots = (0..options.readers.max(1)).map(reader).collect::<Result<_, _>>()?;
+        let slots = (0..count.max(1)).map(reader).collect::<Result<_, _>>()?;
         Ok(Self { slots, next: AtomicUsize::new(0) })
     }
 

@@ -171,6 +171,7 @@ impl Shared {
             lifetime_s: grant.lifetime_s,
             secret_version: grant.secret_version,
             peer: asker.peer().to_string(),
+            over,
         };
         let asked = LoginAsked { session, number, asker: asker.clone(), over, ticket, at: now.wall };
         self.out.write(vec![write], Pending::Login(Box::new(asked)));

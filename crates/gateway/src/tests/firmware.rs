@@ -331,7 +331,7 @@ fn each_step_of_an_upgrade_is_told_and_its_end_is_counted() {
     stage.play("s1 informs 2.0; moved not; s1 informs 2.0; unchanged");
     assert!(told_of(&mut stage).is_empty());
     let silent = LiveChange::UpgradeMoved { device, name: None, moved: upgrade_moved("failed") };
-    stage.gateway.set_followers(false);
+    stage.gateway.set_followers(crate::Followers::None);
     stage.gateway.handle_change(stage.now, &silent);
     let ended: Vec<_> = stage.gateway.counters().upgrades_ended().collect();
     assert_eq!(ended, [("done", 1), ("failed", 2)]);

@@ -130,7 +130,7 @@ impl Stage {
         let options =
             Options { shards, plain_shards, seed, online, commands, epoch, newest_arrival, limits, server };
         let mut gateway = Gateway::new(options, now);
-        gateway.set_followers(true);
+        gateway.set_followers(crate::Followers::OfAll);
         Self {
             gateway,
             now,

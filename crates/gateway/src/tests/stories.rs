@@ -483,6 +483,6 @@ fn what_is_told_has_the_place_of_its_commit_and_what_was_not_committed_has_none(
 #[test]
 fn nobody_follows_and_nothing_is_told() {
     let mut stage = served();
-    stage.gateway.set_followers(false);
+    stage.gateway.set_followers(crate::Followers::None);
     assert_eq!(stage.play("s1 posts; done"), "write report, s1 2.04");
 }

@@ -105,12 +105,26 @@ impl Standing {
     /// # Errors
     /// Only the store's.
     pub(crate) async fn look(&self) -> Result<bool, Problem> {
-        let holder = match self.asker.credential {
-            None => return Ok(true),
-            Some(Credential::Token(hash)) => self.operator.holder(hash).await,
-            Some(Credential::Session(hash)) => self.operator.session_holder(hash).await,
-        };
-        Ok(holder?.is_some_and(|caller| caller == self.asker.caller))
+        let Some(credential) = self.asker.credential else { return Ok(true) };
+        Ok(self.is_of(self.present(credential).await?.as_ref()))
+    }
+
+    /// What says who it is; `None`: the owner's, which always stands.
+    pub(super) fn credential(&self) -> Option<Credential> {
+        self.asker.credential
+    }
+
+    /// Who has its credential now.
+    pub(super) async fn present(&self, credential: Credential) -> Result<Option<Caller>, Problem> {
+        match credential {
+            Credential::Token(hash) => self.operator.holder(hash).await,
+            Credential::Session(hash) => self.operator.session_holder(hash).await,
+        }
+    }
+
+    /// Whether it holds where this is who has its credential.
+    pub(super) fn is_of(&self, present: Option<&Caller>) -> bool {
+        present == Some(&self.asker.caller)
     }
 
     /// Whether it is, and its organisation unit is not suspended. Where the store cannot say, it is not.

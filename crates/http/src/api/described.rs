@@ -27,6 +27,8 @@ pub(crate) struct Sketch {
     pub(crate) query: Option<Shape>,
     /// Whether it reads `If-Match`.
     pub(crate) takes_condition: bool,
+    /// Whether it reads `Last-Event-ID`.
+    pub(crate) takes_last_event: bool,
     /// Whether it answers with all there is, line by line, where it is asked to.
     pub(crate) streams: bool,
     /// The media types of its body, each with its form.

@@ -1,38 +1,57 @@
 //! `/api/v1/events`: what happens to devices, as it happens, as server-sent events.
 //!
-//! `event:` is `report` (of points, attributes or tags), `presence`, `refusal` or `event`; `data:` is the
-//! happening as one line of JSON; `id:` is its position if it has one. Two more concern the stream itself:
-//! `missed`, where a slow reader did not get some (to a reader of all units, with their number), and `ended`
-//! when the server stops or the reader's token or session is not valid any more, which is looked up
-//! every [`LOOK_EVERY`]. Where nothing happens, a comment comes every [`COMMENT_EVERY`]: a peer that is gone
-//! is noticed, and a proxy keeps the stream.
+//! `event:` is the kind of what happened ([`HappeningKind`](narrowgate_api::happening::HappeningKind)),
+//! `data:` is the happening as one line of JSON, and `id:` a cursor: who asks again with it (`Last-Event-ID`,
+//! or `?cursor=`) gets all that follows, nothing of it twice and nothing less, also after a restart. What has
+//! no `id:` is not stored, and is told to who follows at that moment. An `id:` alone tells where the follower
+//! is: at the beginning, and every [`SAY_EVERY`] where nothing is for it.
+//!
+//! Two more concern the stream itself: `gap`, where something that followed is not there any more, with the
+//! reason; and `ended` when the server stops or the reader's token or session is not valid any more, which is
+//! looked up every [`LOOK_EVERY`].
+//!
+//! Where nothing happens, a comment comes every [`COMMENT_EVERY`]: a peer that is gone is noticed, and a
+//! proxy keeps the stream.
+//!
+//! A reader that is slow keeps nobody waiting, and nothing is kept for it: see [`Subscription`].
 
-use std::{collections::BTreeMap, convert::Infallible, future::Future, pin::Pin, sync::Arc, time::Duration};
+mod cursor;
+mod looks;
+mod told;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
-    http::{HeaderName, StatusCode, header},
+    extract::FromRequestParts,
+    http::{HeaderName, StatusCode, header, request::Parts},
     response::sse::{Event, KeepAlive, KeepAliveStream, Sse},
 };
 use futures_util::{Stream, stream};
 use narrowgate_api::{
-    happening::Happening,
+    happening::HappeningKind,
     problem::{Code, Problem},
     query::EventsQuery,
 };
 use narrowgate_platform::{
-    ids::Position,
-    model::access::Needs,
+    model::{access::Needs, happened::StreamPlace},
+    ports::{Lost, WhyLost},
     service::{EventFilter, Operator},
 };
 use tokio::{
     runtime::Handle,
     sync::watch,
     task::spawn_blocking,
-    time::{Interval, MissedTickBehavior, interval},
+    time::{Instant, Interval, MissedTickBehavior, interval},
 };
 
+pub use self::{
+    cursor::CursorKey,
+    told::{Events, Next, Piece, Subscription, Told, Whose},
+};
+use self::{cursor::is_cursor, looks::Looks};
 use super::{
     asked::{Asked, Routes, Standing},
+    described::{Sketch, Takes},
     extract::Query,
 };
 use crate::{
@@ -41,45 +60,29 @@ use crate::{
     work::Attended,
 };
 
-/// How often it is looked up whether the reader's token or session is valid, and whose the products are.
+/// How often it is looked up whether the reader's token or session is valid.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// How often a reader hears something at least.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
 
-/// Products whose unit is remembered between two look-ups; a further one is looked up each time.
-const PRODUCTS_KEPT: usize = 1024;
-
-/// What happens, for any number of followers.
-pub trait Events: Send + Sync + 'static {
-    /// Follows from now on.
-    fn subscribe(&self) -> Box<dyn Subscription>;
-}
-
-/// One follower. Events that it does not take in time are missed and counted.
-pub trait Subscription: Send + 'static {
-    /// Waits for the next event.
-    fn next(&mut self) -> Pin<Box<dyn Future<Output = Next> + Send + '_>>;
-}
-
-/// What a follower gets next.
-#[derive(Debug)]
-pub enum Next {
-    /// Something happened, with its position in the order of commits if it has one.
-    Happening(Option<Position>, Arc<Happening>),
-    /// This many happenings were missed.
-    Missed(u64),
-    /// There will be no more.
-    Ended,
-}
+/// How often a reader is told how far it is where nothing is for it.
+const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// Where events come from, and when they end.
 #[derive(Clone)]
 pub struct EventsSource {
-    /// What happens.
-    pub events: Arc<dyn Events>,
-    /// Turns true when the server stops.
-    pub stopping: watch::Receiver<bool>,
+    events: Arc<dyn Events>,
+    cursors: CursorKey,
+    pub(super) stopping: watch::Receiver<bool>,
+    looks: Arc<Looks>,
+}
+
+impl EventsSource {
+    /// What happens, with what makes places into cursors, until `stopping` turns true.
+    pub fn new(events: Arc<dyn Events>, cursors: CursorKey, stopping: watch::Receiver<bool>) -> Self {
+        Self { events, cursors, stopping, looks: Arc::default() }
+    }
 }
 
 pub(super) fn routes() -> Routes {
@@ -90,25 +93,34 @@ async fn listen(
     Asked(api): Asked,
     standing: Standing,
     peer: Attended,
+    last: LastEventId,
     Query(query): Query<EventsQuery>,
 ) -> Result<Followed<KeepAliveStream<impl Stream<Item = Result<Event, Infallible>>>>, Refused> {
-    let Some(EventsSource { events, stopping }) = api.events else {
+    let Some(EventsSource { events, cursors, stopping, looks }) = api.events else {
         let detail = "events come from a running server only";
         return Err(Refused::new(StatusCode::NOT_FOUND, Code::PathUnknown, detail));
+    };
+    let Some((from, is_unknown)) = start(&cursors, &last, query.cursor.as_deref()) else {
+        let detail = "cursor is not one that a stream of events gave as an id";
+        return Err(Refused::new(StatusCode::BAD_REQUEST, Code::Invalid, detail));
     };
     let filter = api.operator.listen(query).await?;
     // A request that came by no connection takes no place.
     let place = peer.seat.map(|seat| seat.follow(&peer.holder)).transpose().map_err(too_many)?;
-    // Subscribed before the answer begins, so that nothing after its beginning is missed.
-    let is_of_unit = api.operator.caller().unit().is_some();
-    let shown = Shown { operator: api.operator, is_of_unit, filter, products: BTreeMap::new() };
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let follower = Follower {
-        subscription: events.subscribe(),
-        shown,
+        // Before the answer begins, so that nothing after its beginning is missed.
+        subscription: events.follow(from).await,
+        shown: Shown { operator: api.operator, filter },
+        cursors,
+        at: from.unwrap_or(StreamPlace::START),
+        piece: None,
+        said: Instant::now(),
+        lost: is_unknown.then_some(Gap { why: "unknown", upto: None }),
         stopping,
         standing,
+        looks,
         ticks,
         has_ended: false,
         _place: place,
@@ -125,82 +137,106 @@ async fn listen(
 /// A stream of events, and the end of its connection.
 type Followed<S> = ([(HeaderName, &'static str); 1], Sse<S>);
 
+/// `Last-Event-ID`, which a client sends that connects again.
+struct LastEventId(Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let id = parts.headers.get("last-event-id").and_then(|id| id.to_str().ok());
+        Ok(Self(id.map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned)))
+    }
+}
+
+impl Takes for LastEventId {
+    fn takes(sketch: &mut Sketch) {
+        sketch.takes_last_event = true;
+    }
+}
+
+/// From where a reader follows, and whether it comes from a place that is not known here; `None`: it names
+/// what can be no cursor. A client that connects again by itself sends the same query as before, so the
+/// header counts first; and it is not refused for its cursor: it could not help it.
+fn start(
+    cursors: &CursorKey,
+    last: &LastEventId,
+    cursor: Option<&str>,
+) -> Option<(Option<StreamPlace>, bool)> {
+    let given = match (&last.0, cursor) {
+        (Some(id), _) => id.as_str(),
+        (None, Some(cursor)) if is_cursor(cursor) => cursor,
+        (None, Some(_)) => return None,
+        (None, None) => return Some((None, false)),
+    };
+    let place = cursors.open(given);
+    Some((place, place.is_none()))
+}
+
 /// What is shown to a reader.
 struct Shown {
     /// As the reader sees it.
     operator: Operator,
-    is_of_unit: bool,
     filter: EventFilter,
-    /// Whether the reader sees a product, as it was looked up since the last tick.
-    products: BTreeMap<String, bool>,
-}
-
-/// Whether an event is for a reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sees {
-    Yes,
-    No,
-    /// The store cannot say now whose it is.
-    Unknown,
 }
 
 impl Shown {
-    async fn sees(&mut self, happening: &Happening) -> Sees {
-        let product_key = happening.product_key();
-        let device_key = happening.device().map(|device| &*device.device_key);
-        match (self.is_of_unit, product_key) {
-            (_, None) if !happening.is_of_stranger() && self.depends_on_keys() => Sees::Unknown,
-            _ if !self.filter.wants(product_key, device_key) => Sees::No,
-            (false, _) => Sees::Yes,
-            // A stranger belongs to no unit, whatever it claims to be.
-            (true, Some(product_key)) if !happening.is_of_stranger() => self.sees_product(product_key).await,
-            (true, _) => Sees::No,
+    fn wants(&self, told: &Told) -> bool {
+        let Whose { product_key, device_key, .. } = &*told.whose;
+        self.filter.wants_kind(told.kind) && self.filter.wants(product_key.as_deref(), device_key.as_deref())
+    }
+
+    /// Whether the reader sees what happened to a device of this unit.
+    fn sees(&self, ou: Option<&str>) -> bool {
+        self.operator.caller().unit().is_none_or(|unit| ou == Some(unit))
+    }
+
+    /// The same of something that is not stored: a rollout belongs to its product.
+    async fn sees_lone(&self, told: &Told) -> bool {
+        match &*told.whose {
+            Whose { product_key: Some(product_key), device_key: None, .. } => {
+                self.sees_product(product_key.clone()).await
+            }
+            Whose { ou, .. } => self.sees(ou.as_deref()),
         }
-    }
-
-    /// Whether an event without keys may be one that the reader does not want, or may not see.
-    fn depends_on_keys(&self) -> bool {
-        self.is_of_unit || !self.filter.wants(None, None)
-    }
-
-    async fn sees_product(&mut self, product_key: &str) -> Sees {
-        let seen = match self.products.get(product_key).copied() {
-            Some(seen) => seen,
-            None => match self.look_up(product_key.to_owned()).await {
-                Some(seen) => seen,
-                None => return Sees::Unknown,
-            },
-        };
-        if seen { Sees::Yes } else { Sees::No }
     }
 
     /// Looks it up beside the threads that everybody shares: the store may have others to serve first.
-    async fn look_up(&mut self, product_key: String) -> Option<bool> {
-        let (operator, key) = (self.operator.clone(), product_key.clone());
-        let read = async move { operator.sees(&key).await.ok() };
-        let seen = spawn_blocking(move || Handle::current().block_on(read)).await.ok()??;
-        if self.products.len() < PRODUCTS_KEPT {
-            self.products.insert(product_key, seen);
-        }
-        Some(seen)
+    async fn sees_product(&self, product_key: String) -> bool {
+        let operator = self.operator.clone();
+        let sees = async move { operator.sees(&product_key).await.unwrap_or(false) };
+        spawn_blocking(move || Handle::current().block_on(sees)).await.unwrap_or(false)
     }
 
-    fn missed(&self, count: u64) -> Event {
-        Event::default().event("missed").data(self.count(count))
+    /// Whether it can matter to the reader that something is lost.
+    fn misses(&self, lost: &Lost) -> bool {
+        let of_messages = [HappeningKind::Report, HappeningKind::Event];
+        lost.others || (lost.messages && of_messages.into_iter().any(|kind| self.filter.wants_kind(kind)))
     }
+}
 
-    /// What a reader of one unit is told has no number: that is of all units.
-    fn count(&self, count: u64) -> String {
-        if self.is_of_unit { "{}".to_owned() } else { format!("{{\"count\":{count}}}") }
-    }
+/// Something is not there any more.
+struct Gap {
+    why: &'static str,
+    /// What it was before; `None`: that is not known.
+    upto: Option<StreamPlace>,
 }
 
 /// A connection that follows.
 struct Follower {
     subscription: Box<dyn Subscription>,
     shown: Shown,
+    cursors: CursorKey,
+    /// All up to here was shown, or was not for the reader.
+    at: StreamPlace,
+    /// What is being shown, and how much of it was.
+    piece: Option<(Arc<Piece>, usize)>,
+    /// When the reader got its last cursor.
+    said: Instant,
+    lost: Option<Gap>,
     stopping: watch::Receiver<bool>,
     standing: Standing,
+    looks: Arc<Looks>,
     ticks: Interval,
     has_ended: bool,
     _place: Option<Share>,
@@ -222,16 +258,30 @@ fn too_many(full: Full) -> Refused {
 }
 
 impl Follower {
-    /// The next event that passes the filter; `None` after the last one.
+    /// The next event that is for the reader; `None` after the last one.
     async fn next(&mut self) -> Option<Event> {
         while !self.has_ended {
+            if let Some(event) = self.next_of_piece() {
+                return Some(event);
+            }
+            if let Some(gap) = self.lost.take() {
+                return Some(self.gap(&gap));
+            }
             match self.pass_time_until_next().await {
-                Next::Happening(position, happening) => match self.shown.sees(&happening).await {
-                    Sees::Yes => return Some(event(position, &happening)),
-                    Sees::No => {}
-                    Sees::Unknown => return Some(self.shown.missed(1)),
-                },
-                Next::Missed(count) => return Some(self.shown.missed(count)),
+                Next::At(place) => {
+                    self.at = place;
+                    return Some(self.cursor_alone());
+                }
+                Next::Piece(piece) => self.piece = Some((piece, 0)),
+                Next::Lone(told) => {
+                    if self.shown.wants(&told) && self.shown.sees_lone(&told).await {
+                        return Some(event(&told));
+                    }
+                }
+                Next::Lost(lost) if self.shown.misses(&lost) => {
+                    self.lost = Some(Gap { why: word(lost.why), upto: Some(lost.upto) });
+                }
+                Next::Lost(_) => {}
                 Next::Ended => {
                     self.has_ended = true;
                     return Some(Event::default().event("ended").data("{}"));
@@ -241,10 +291,44 @@ impl Follower {
         None
     }
 
+    /// The next event of the piece that is being shown.
+    fn next_of_piece(&mut self) -> Option<Event> {
+        let (piece, shown) = self.piece.as_mut()?;
+        while let Some(told) = piece.told.get(*shown) {
+            *shown += 1;
+            let Some(place) = told.place.filter(|place| *place > self.at) else { continue };
+            if self.shown.sees(told.whose.ou.as_deref()) && self.shown.wants(told) {
+                self.at = place;
+                self.said = Instant::now();
+                return Some(event(told).id(self.cursors.seal(place)));
+            }
+        }
+        self.at = self.at.max(piece.upto);
+        let is_damaged = piece.is_damaged;
+        self.piece = None;
+        if is_damaged {
+            self.lost = Some(Gap { why: "damaged", upto: Some(self.at) });
+        }
+        (self.said.elapsed() >= SAY_EVERY).then(|| self.cursor_alone())
+    }
+
+    /// Tells the reader where it is.
+    fn cursor_alone(&mut self) -> Event {
+        self.said = Instant::now();
+        Event::default().id(self.cursors.seal(self.at))
+    }
+
+    fn gap(&self, Gap { why, upto }: &Gap) -> Event {
+        let from = (self.at > StreamPlace::START).then(|| self.cursors.seal(self.at));
+        let to = upto.map(|upto| self.cursors.seal(upto));
+        let data = serde_json::json!({ "reason": why, "from": from, "to": to });
+        Event::default().event("gap").data(data.to_string())
+    }
+
     /// What comes next; at each tick meanwhile, whether the reader may go on.
     async fn pass_time_until_next(&mut self) -> Next {
-        let Self { subscription, shown, stopping, standing, ticks, .. } = self;
-        // Not dropped at a tick: it may have taken an event already.
+        let Self { subscription, stopping, standing, looks, ticks, .. } = self;
+        // Not dropped at a tick: it may wait for its turn.
         let mut next = subscription.next();
         loop {
             tokio::select! {
@@ -254,32 +338,22 @@ impl Follower {
                 _ = stopping.wait_for(|stopping| *stopping) => return Next::Ended,
                 next = &mut next => return next,
             }
-            shown.products.clear();
-            if !standing.holds().await {
+            if !looks.hold(standing).await {
                 return Next::Ended;
             }
         }
     }
 }
 
-fn event(position: Option<Position>, happening: &Happening) -> Event {
-    let kind = match happening {
-        Happening::Report(_) => "report",
-        Happening::Activated(_) | Happening::Login(_) | Happening::Online(_) | Happening::Offline(_) => {
-            "presence"
-        }
-        Happening::Refused(_) | Happening::Warning(_) => "refusal",
-        Happening::Attributes(_) | Happening::Tags(_) => "report",
-        Happening::Command(_) => "command",
-        Happening::Event(_) | Happening::SecretIssued(_) | Happening::Rollout(_) | Happening::Upgrade(_) => {
-            "event"
-        }
-    };
-    // A happening can always be serialised: keys are text, and points are already JSON.
-    let event = Event::default().event(kind).data(serde_json::to_string(happening).unwrap_or_default());
-    match position {
-        Some(position) => event.id(position.to_string()),
-        None => event,
+fn event(told: &Told) -> Event {
+    Event::default().event(told.kind.word()).data(&*told.json)
+}
+
+fn word(why: WhyLost) -> &'static str {
+    match why {
+        WhyLost::Expired => "expired",
+        WhyLost::Restored => "restored",
+        WhyLost::Unknown => "unknown",
     }
 }
 

@@ -34,6 +34,26 @@ pub(super) const QUERY: &[(&str, &str)] = &[
     ("sha256", "ca358758f6d27e6cf45272937977a748fd88391db679ceda7dc7bf1f005ee879"),
 ];
 
+/// The fields of the head that a route reads.
+fn headers(row: &Row) -> impl Iterator<Item = Value> + use<> {
+    let condition = "Changes nothing unless what is there has one of these entity tags.";
+    let cursor = "What follows the event of this `id:`, and then what happens; counts before `cursor`.";
+    let key = "Sent again with the same key within 24 hours, the request is answered as before and not \
+               carried out again.";
+    let text = json!({"type": "string"});
+    // As of `crate::api::idempotency`.
+    let takes_key = row.method == Method::POST && row.needs != Needs::Own;
+    let known = [
+        (row.sketch.takes_condition, "If-Match", condition, text.clone()),
+        (row.sketch.takes_last_event, "Last-Event-ID", cursor, text),
+        (takes_key, "Idempotency-Key", key, json!({"type": "string", "minLength": 1, "maxLength": 255})),
+    ];
+    let taken = known.into_iter().filter(|(is_taken, ..)| *is_taken);
+    taken.map(|(_, name, description, schema)| {
+        json!({"name": name, "in": "header", "description": description, "schema": schema})
+    })
+}
+
 /// What a route takes and answers.
 pub(super) fn operation(schemas: &mut Schemas, row: &Row, examples: &Examples) -> Value {
     let (told, id) = (told_of(row), operation_id(row));
@@ -41,24 +61,7 @@ pub(super) fn operation(schemas: &mut Schemas, row: &Row, examples: &Examples) -
     if let Some(query) = row.sketch.query {
         parameters.extend(query_parameters(&mut schemas.heard, query));
     }
-    if row.sketch.takes_condition {
-        parameters.push(json!({
-            "name": "If-Match",
-            "in": "header",
-            "description": "Changes nothing unless what is there has one of these entity tags.",
-            "schema": {"type": "string"},
-        }));
-    }
-    // As of `crate::api::idempotency`.
-    if row.method == Method::POST && row.needs != Needs::Own {
-        parameters.push(json!({
-            "name": "Idempotency-Key",
-            "in": "header",
-            "description": "Sent again with the same key within 24 hours, the request is answered as before \
-                and not carried out again.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-        }));
-    }
+    parameters.extend(headers(row));
     let (role, is_of_all) = role(row.needs);
     let mut operation = json!({
         "operationId": id,

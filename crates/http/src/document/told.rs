@@ -160,5 +160,5 @@ pub(crate) const TOLD: &[Told] = &[
     told("GET /system", "showStatus", "The fleet in numbers, who serves it, and the disk."),
     told("POST /backup:hold", "holdWrites",
         "The store stands still while the answer goes on, for at most three seconds: for backups."),
-    told("GET /events", "listen", "What happens to devices, as it happens."),
+    told("GET /events", "listen", "What happens to devices, as it happens or from a cursor on."),
 ];

@@ -188,6 +188,7 @@ impl World {
             lifetime_s: 300,
             secret_version: 1,
             peer: peer.clone(),
+            over: "TLS_PSK_WITH_AES_128_CCM_8",
         };
         let refusal = LogEntry {
             identity: Some("pk-1,dk-1,2,300".to_owned()),
@@ -336,7 +337,7 @@ const MODEL: &str = concat!(
 const SECRETS: &str = "assetId,productKey,deviceKey,deviceSecret\nAb3dEf6h,pk-1,dk-1,Z5YtZaQpK5IWocakV7zQ\n";
 
 const STREAM: &str = concat!(
-    "event: report\nid: 1-7\n",
+    "event: report\nid: 5b1f0c2d6e0a4b7f9d8c3e2a1b0f4c6d\n",
     r#"data: {"time":1700000000000,"event":"report","productKey":"pk-1","deviceKey":"dk-1","#,
     r#""points":{"temp":21.5}}"#,
     "\n\n"

@@ -138,7 +138,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  narrowgate status -o json | jq .devices")]
     Status,
     /// Print events as they happen, one JSON line each (needs a running server)
-    #[command(after_help = "Example:\n  narrowgate listen --product MuGsF6W4 | jq .points")]
+    #[command(after_help = LISTEN_HELP)]
     Listen(ListenArgs),
     /// Copy the store into a new directory, also while a server runs
     #[command(after_help = BACKUP_HELP)]
@@ -165,6 +165,11 @@ pub(crate) enum Command {
     },
 }
 
+const LISTEN_HELP: &str = "It goes on when the server restarts, and misses nothing.\n\n\
+    Examples:\n  narrowgate listen --product MuGsF6W4 | jq .points\n  \
+    narrowgate listen --types presence,refusal\n  \
+    narrowgate listen -o json --with-cursor --from \"$last\"";
+
 /// Refusals: 50 by default, 10,000 at most.
 #[derive(Debug, Args)]
 pub(crate) struct RefusedArgs {
@@ -180,6 +185,18 @@ pub(crate) struct ListenArgs {
     /// Only of this device, as DK or PK/DK
     #[arg(long, value_name = "DK")]
     pub(crate) device: Option<String>,
+    /// Only these kinds, separated by commas: report, presence, refusal, command, event
+    #[arg(long, value_name = "KINDS")]
+    pub(crate) types: Option<String>,
+    /// First what has happened since the event with this cursor
+    #[arg(long, value_name = "CURSOR")]
+    pub(crate) from: Option<String>,
+    /// With -o json: print the cursor of each event with it
+    #[arg(long)]
+    pub(crate) with_cursor: bool,
+    /// End when the server stops, instead of going on when it is back
+    #[arg(long)]
+    pub(crate) no_resume: bool,
 }
 
 #[cfg(test)]

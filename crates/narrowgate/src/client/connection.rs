@@ -61,7 +61,7 @@ struct Open {
     /// Bytes sent and received.
     moved: Arc<AtomicU64>,
     /// The stream of events, if one is followed.
-    following: Option<(Incoming, Events)>,
+    following: Option<(Incoming, Box<Events>)>,
 }
 
 impl Client {
@@ -130,7 +130,7 @@ impl Client {
         })?;
         match begun.map_err(|error| error.into_failure(true, ""))? {
             Ok(stream) => {
-                open.following = Some((stream, Events::default()));
+                open.following = Some((stream, Box::default()));
                 Ok(())
             }
             Err(problem) => Err(problem::failure(problem)),
@@ -161,6 +161,11 @@ impl Client {
                 }
             }
         })
+    }
+
+    /// Where the stream of events stands, once it has said so.
+    pub(crate) fn cursor(&self) -> Option<&str> {
+        self.open.as_ref()?.following.as_ref()?.1.cursor()
     }
 
     /// Whether an answer that goes on has ended.

@@ -11,8 +11,8 @@ use crate::failure::Failure;
 pub(crate) enum StreamEvent {
     /// Something happened: the JSON text as it was sent.
     Happening(String),
-    /// This many events were missed.
-    Missed(u64),
+    /// Something is not there any more, for this reason.
+    Gap(String),
     /// The server is stopping.
     Ended,
 }
@@ -23,17 +23,24 @@ pub(super) struct Events {
     bytes: Vec<u8>,
     /// Leading bytes in which no event ends.
     searched: usize,
+    /// The last one, by which the stream goes on elsewhere.
+    cursor: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Missed {
-    count: u64,
+struct Gap {
+    reason: String,
 }
 
 impl Events {
     /// Adds received bytes.
     pub(super) fn add(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Where the stream stands.
+    pub(super) fn cursor(&self) -> Option<&str> {
+        self.cursor.as_deref()
     }
 
     /// The next complete event; comments and events without data are skipped.
@@ -50,6 +57,9 @@ impl Events {
             let event: Vec<u8> = self.bytes.drain(..from + end + 2).collect();
             self.searched = 0;
             let event = String::from_utf8(event).map_err(|error| other_version(&error.to_string()))?;
+            if let Some(cursor) = field(&event, "id") {
+                self.cursor = Some(cursor.to_owned());
+            }
             if let Some(event) = read(&event)? {
                 return Ok(Some(event));
             }
@@ -57,15 +67,17 @@ impl Events {
     }
 }
 
+/// A field of an event.
+fn field<'a>(event: &'a str, name: &str) -> Option<&'a str> {
+    let values = event.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    values.map(|value| value.strip_prefix(' ').unwrap_or(value)).next_back()
+}
+
 fn read(event: &str) -> Result<Option<StreamEvent>, Failure> {
-    let field = |name: &str| {
-        let values = event.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        values.map(|value| value.strip_prefix(' ').unwrap_or(value)).next_back()
-    };
-    let Some(data) = field("data") else { return Ok(None) };
+    let Some(data) = field(event, "data") else { return Ok(None) };
     let unknown = |error: serde_json::Error| other_version(&error.to_string());
-    Ok(Some(match field("event") {
-        Some("missed") => StreamEvent::Missed(serde_json::from_str::<Missed>(data).map_err(unknown)?.count),
+    Ok(Some(match field(event, "event") {
+        Some("gap") => StreamEvent::Gap(serde_json::from_str::<Gap>(data).map_err(unknown)?.reason),
         Some("ended") => StreamEvent::Ended,
         _ => {
             serde_json::from_str::<Happening>(data).map_err(unknown)?;
@@ -82,8 +94,8 @@ mod tests {
     fn events_are_cut_from_pieces_of_any_size() {
         let login = r#"{"time":1,"event":"login","productKey":"pk","deviceKey":"dk"}"#;
         let stream = format!(
-            ": hello\n\nevent: presence\ndata: {login}\nid: 1-2\n\nevent:missed\ndata:{{\"count\":5}}\n\n\
-             event: ended\ndata: {{}}\n\n"
+            ": hello\n\nevent: presence\ndata: {login}\nid: 1f\n\nevent:gap\n\
+             data:{{\"reason\":\"expired\"}}\n\nid: 2a\n\nevent: ended\ndata: {{}}\n\n"
         );
         for size in [1, 2, 7, 1000] {
             let mut events = Events::default();
@@ -94,10 +106,11 @@ mod tests {
                     told.push(next);
                 }
             }
-            let [StreamEvent::Happening(json), StreamEvent::Missed(5), StreamEvent::Ended] = &told[..] else {
+            let [StreamEvent::Happening(json), StreamEvent::Gap(reason), StreamEvent::Ended] = &told[..]
+            else {
                 panic!("{told:?}")
             };
-            assert_eq!(json, login);
+            assert_eq!((json.as_str(), &**reason, events.cursor()), (login, "expired", Some("2a")));
         }
     }
 

@@ -14,21 +14,21 @@ use axum::{Router, body::to_bytes, http::StatusCode};
 use narrowgate_api::{
     device::{NamedDevice, NewDeviceRequest},
     fleet::{Disk, Host},
-    happening::{Happening, Login},
     import::ImportRow,
-    names::{DeviceName, UnixMillis},
+    names::UnixMillis,
     page::Page,
     problem::{Code, Problem},
     product::{NewProduct, ProductPatch, ProductRow, ProductView},
     query::{DeviceList, EventsQuery, LatestQuery, Paging},
     secret::SecretText,
 };
-use narrowgate_http::{About, Api, BODY_BYTES_MAX, EventsSource, Health};
+use narrowgate_http::{About, Api, BODY_BYTES_MAX, CursorKey, EventsSource, Health};
 use narrowgate_platform::{
-    ids::{DeviceId, Position},
+    ids::DeviceId,
     memory::MemoryStore,
-    ports::{LiveSessions, NobodyConnected},
+    ports::{Journal as _, LiveSessions, NobodyConnected, Registry as _, Stores},
     service::Operator,
+    testing::store::fixtures::{SUITE, at, batch, login, name, report},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -39,10 +39,13 @@ use super::*;
 use crate::{
     failure::{Exit, Failure},
     feed::Feed,
-    serve::Followed,
+    live::Live,
     socket::{self, ControlSocket},
     system::{SystemClock, SystemEntropy},
 };
+
+/// No filter.
+const EVERYTHING: EventsQuery = EventsQuery { product: None, device: None, types: None, cursor: None };
 
 /// What ended sessions.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,7 +82,7 @@ impl LiveSessions for Noted {
 /// A control socket that serves an empty store.
 struct Served {
     directory: tempfile::TempDir,
-    feed: Feed,
+    store: Arc<MemoryStore>,
     noted: Arc<Noted>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -98,11 +101,13 @@ impl Served {
     fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = ControlSocket::bind(directory.path()).unwrap();
-        let (feed, noted) = (Feed::new(), Arc::new(Noted::default()));
-        let operator = operator(noted.clone());
+        let (store, noted) = (Arc::new(MemoryStore::default()), Arc::new(Noted::default()));
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+        let operator = Operator::new(store.clone(), clock, entropy, noted.clone());
         let (stop, stopping) = watch::channel(false);
-        let events = Arc::new(Followed { feed: feed.clone(), operator: operator.clone() });
-        let events = Some(EventsSource { events, stopping: stopping.clone() });
+        let events = Arc::new(Live::begin(&Stores::from(store.clone()), Feed::new()));
+        let cursors = CursorKey::new([7; 16]);
+        let events = Some(EventsSource::new(events, cursors, stopping.clone()));
         let api = Api { operator, host: Arc::new(host), events };
         let about = About { version: "0", dtls: "127.0.0.1:5684".into() };
         let router = narrowgate_http::control_router(about, Health::default(), Arc::new(|_| Vec::new()), api);
@@ -111,7 +116,43 @@ impl Served {
             let _ = stopping.wait_for(|stopping| *stopping).await;
         };
         let task = tokio::spawn(narrowgate_http::serve(socket, router, socket::PLACES_MAX, stopped));
-        Self { directory, feed, noted, stop, task }
+        Self { directory, store, noted, stop, task }
+    }
+
+    /// A device of this key, which must exist, logs in.
+    async fn log_in(&self, product_key: &str, device_key: &str) {
+        let device = self.device(product_key, device_key).await;
+        self.store.append(batch(vec![login(device, at(1))])).await.unwrap();
+    }
+
+    async fn device(&self, product_key: &str, device_key: &str) -> DeviceId {
+        let found = self.store.device(&name(product_key, device_key)).await.unwrap();
+        found.expect("it was registered").id
+    }
+
+    /// Two products with a device each: `pk/dk` and `other/dk-2`.
+    async fn register(&self) {
+        for (product_key, device_key) in [("pk", "dk"), ("other", "dk-2")] {
+            self.ask(Call::create_product(&new_product(product_key))).await.unwrap();
+            self.ask(Call::create_device(product_key, &new_device(device_key))).await.unwrap();
+        }
+    }
+
+    /// The bytes of the stream of events, up to and with so many events that say something.
+    async fn stream(&self, head: &str, count: usize) -> String {
+        let mut stream = UnixStream::connect(self.data().join("control.sock")).unwrap();
+        let request = format!("GET /api/v1/events HTTP/1.1\r\nhost: h\r\n{head}connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let read = move || {
+            let (mut text, mut part) = (String::new(), [0; 512]);
+            while text.matches("data:").count() < count || !text.ends_with("\n\n\r\n") {
+                let bytes = stream.read(&mut part).unwrap();
+                assert!(bytes > 0, "the stream ended: {text}");
+                text += std::str::from_utf8(&part[..bytes]).unwrap();
+            }
+            text
+        };
+        tokio::task::spawn_blocking(read).await.unwrap()
     }
 
     fn data(&self) -> &Path {
@@ -255,17 +296,15 @@ async fn a_product_that_is_deleted_ends_its_sessions_before_its_devices_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_gets_what_it_asked_for_until_the_server_stops() {
     let served = Served::start();
-    served.ask(Call::create_product(&new_product("pk"))).await.unwrap();
+    served.register().await;
     let listener = served.with_client(|mut client| {
-        client.listen(Call::listen(&EventsQuery { product: Some("pk".into()), device: None })).unwrap();
+        let query = EventsQuery { product: Some("pk".into()), types: Some("presence".into()), ..EVERYTHING };
+        client.listen(Call::listen(&query)).unwrap();
         client
     });
     let mut listener = listener.await;
-    for product_key in ["other", "pk"] {
-        let device = DeviceName { product_key: product_key.into(), device_key: "dk".into() };
-        let login = Login { time: UnixMillis(1), device: Some(device), peer: None, detail: None };
-        served.feed.publish(None, Happening::Login(login), None);
-    }
+    served.log_in("other", "dk-2").await;
+    served.log_in("pk", "dk").await;
     let received = tokio::task::spawn_blocking(move || {
         let Some(StreamEvent::Happening(json)) = listener.receive().unwrap() else {
             panic!("an event is expected")
@@ -273,80 +312,106 @@ async fn a_listener_gets_what_it_asked_for_until_the_server_stops() {
         (json, listener)
     });
     let (event, mut listener) = received.await.unwrap();
-    assert_eq!(event, r#"{"time":1,"event":"login","productKey":"pk","deviceKey":"dk"}"#);
+    let expected = format!(
+        concat!(
+            r#"{{"time":{},"event":"activated","productKey":"pk","deviceKey":"dk","#,
+            r#""peer":"192.0.2.1:5","detail":"{}"}}"#
+        ),
+        at(1).0,
+        SUITE
+    );
+    assert_eq!(event, expected);
 
     served.stop.send(true).unwrap();
     served.task.await.unwrap();
-    let end = tokio::task::spawn_blocking(move || (listener.receive().unwrap(), listener)).await.unwrap();
-    assert!(matches!(end.0, Some(StreamEvent::Ended)));
+    let end = tokio::task::spawn_blocking(move || {
+        let login = listener.receive().unwrap();
+        (login, listener.receive().unwrap(), listener)
+    });
+    let end = end.await.unwrap();
+    assert!(
+        matches!((&end.0, &end.1), (Some(StreamEvent::Happening(_)), Some(StreamEvent::Ended))),
+        "{:?}",
+        end.0
+    );
     let no_runtime_here = tokio::task::spawn_blocking(move || drop(end));
     no_runtime_here.await.unwrap();
     assert!(Client::connect(served.directory.path()).unwrap().is_none(), "the socket is gone");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_event_in_the_stream_has_the_place_of_its_commit_and_none_where_it_was_not_committed() {
-    let served = Served::start();
-    let path = served.data().join("control.sock");
-    let mut stream = UnixStream::connect(&path).unwrap();
-    stream.write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").unwrap();
-    while !served.feed.has_subscribers() {
-        tokio::task::yield_now().await;
-    }
-    let place = |epoch, sequence| Some(Position { epoch, sequence });
-    for position in [place(3, 9), None, place(3, 10), place(4, 1)] {
-        let login = Login { time: UnixMillis(1), device: None, peer: None, detail: None };
-        served.feed.publish(position, Happening::Login(login), None);
-    }
-    let read = move || {
-        let mut text = String::new();
-        let mut part = [0; 512];
-        while text.matches("data:").count() < 4 {
-            let bytes = stream.read(&mut part).unwrap();
-            assert!(bytes > 0, "the stream ended: {text}");
-            text += std::str::from_utf8(&part[..bytes]).unwrap();
-        }
-        text
-    };
-    let text = tokio::task::spawn_blocking(read).await.unwrap();
-    let ids: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("id: ")).collect();
-    assert_eq!(ids, ["3-9", "3-10", "4-1"]);
-    let data = text.lines().filter(|line| line.starts_with("data:"));
-    assert!(
-        data.clone().count() == 4
-            && data.into_iter().all(|line| line == r#"data: {"time":1,"event":"login"}"#),
-        "{text}"
-    );
+/// The ids of a stream's events, in their order.
+fn ids(text: &str) -> Vec<&str> {
+    text.lines().filter_map(|line| line.strip_prefix("id: ")).collect()
+}
+
+/// What they say.
+fn data(text: &str) -> Vec<&str> {
+    text.lines().filter_map(|line| line.strip_prefix("data: ")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listener_that_is_too_slow_misses_events_and_is_told_how_many() {
-    const EVENTS: u64 = 50_000;
+async fn a_stream_goes_on_from_each_of_its_ids_with_nothing_missed_and_nothing_twice() {
     let served = Served::start();
+    served.register().await;
+    let first = tokio::join!(served.stream("", 4), async {
+        // Its first id comes before anything happens.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        served.log_in("pk", "dk").await;
+        served.log_in("other", "dk-2").await;
+    });
+    let (ids, data) = (ids(&first.0), data(&first.0));
+    assert_eq!(
+        (ids.len(), data.len()),
+        (5, 4),
+        "where it begins, and two logins that are the first: {first:?}"
+    );
+    for (n, id) in ids.iter().enumerate().take(4) {
+        let header = served.stream(&format!("last-event-id: {id}\r\n"), 4 - n).await;
+        assert_eq!(self::data(&header), data[n..]);
+    }
+    // What the header says counts, as with a client that connects again by itself.
+    let unknown = served.stream("last-event-id: 3-9\r\n", 1).await;
+    assert_eq!(self::data(&unknown), [r#"{"from":null,"reason":"unknown","to":null}"#]);
+    assert!(unknown.contains("event: gap"));
+    let query = |cursor: &str| EventsQuery { cursor: Some(cursor.into()), ..EVERYTHING };
+    let refused = served.with_client({
+        let query = query("3-9");
+        move |mut client| client.listen(Call::listen(&query)).unwrap_err()
+    });
+    assert!(refused.await.parts.iter().any(|(_, text)| text.contains("cursor is not one")));
+    let none = EventsQuery { types: Some("report,nothing".into()), ..EVERYTHING };
+    let refused = served.with_client(move |mut client| client.listen(Call::listen(&none)).unwrap_err());
+    assert!(refused.await.parts.iter().any(|(_, text)| text.contains("types has \"nothing\"")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_is_slow_misses_nothing_and_keeps_nobody_waiting() {
+    const REPORTS: i64 = 20_000;
+    let served = Served::start();
+    served.register().await;
     let listener = served.with_client(|mut client| {
         client.listen(Call::listen(&EventsQuery::default())).unwrap();
         client
     });
     let mut listener = listener.await;
-    for _ in 0..EVENTS {
-        let login = Login { time: UnixMillis(1), device: None, peer: None, detail: None };
-        served.feed.publish(None, Happening::Login(login), None);
+    let device = served.device("pk", "dk").await;
+    for n in 0..REPORTS / 100 {
+        let writes = (0..100).map(|m| report(device, at(n * 100 + m), r#"{"t":1}"#)).collect();
+        served.store.append(batch(writes)).await.unwrap();
     }
     // Its full socket stops nobody else.
     served.ask(Call::list_products()).await.unwrap();
-    let count = move || {
-        let (mut shown, mut missed) = (0, 0);
-        while shown + missed < EVENTS {
+    let read = move || {
+        for n in 0..REPORTS {
             match listener.receive().unwrap() {
-                Some(StreamEvent::Happening(_)) => shown += 1,
-                Some(StreamEvent::Missed(count)) => missed += count,
-                other => panic!("{other:?} after {shown} events"),
+                Some(StreamEvent::Happening(json)) => {
+                    assert!(json.starts_with(&format!("{{\"time\":{},", at(n).0)), "{json} is report {n}");
+                }
+                other => panic!("{other:?} after {n} events"),
             }
         }
-        (shown, missed)
     };
-    let (shown, missed) = tokio::task::spawn_blocking(count).await.unwrap();
-    assert!(shown > 0 && missed > 0 && shown + missed == EVENTS, "{shown} and {missed}");
+    tokio::task::spawn_blocking(read).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -358,7 +423,7 @@ async fn a_listener_to_what_does_not_exist_is_told_so() {
     served.ask(Call::create_device("pk", &new_device("dk-1"))).await.unwrap();
     let listen = |product: Option<&str>, device: Option<&str>| {
         let (product, device) = (product.map(str::to_owned), device.map(str::to_owned));
-        let call = Call::listen(&EventsQuery { product, device });
+        let call = Call::listen(&EventsQuery { product, device, ..EventsQuery::default() });
         served.with_client(move |mut client| client.listen(call))
     };
     for (product, device, reason) in [

@@ -84,7 +84,7 @@ fn verbs() -> Vec<Verb> {
         verb("list_devices", Call::list_devices(&DeviceList::default())),
         verb("list_refusals", Call::list_refusals(&Paging::first(7))),
         verb("hold_writes", Call::hold_writes()),
-        verb("listen", Call::listen(&EventsQuery { product: Some("pk".into()), device: None })),
+        verb("listen", Call::listen(&EventsQuery { product: Some("pk".into()), ..EventsQuery::default() })),
     ];
     all.extend(firmware::verbs());
     all.extend(units::verbs());

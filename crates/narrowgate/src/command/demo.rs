@@ -235,7 +235,7 @@ async fn show(
     let mut reported = false;
     loop {
         match arriving.next_named(&server.operator).await {
-            Next::Event(_, event) => {
+            Next::Event(event) => {
                 let json = serde_json::to_string(&*event).unwrap_or_default();
                 let line = match output {
                     Output::Json => json,

@@ -1,5 +1,10 @@
 //! `listen`: events as they happen, from a running server.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use narrowgate_api::query::EventsQuery;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -12,42 +17,105 @@ use crate::{
     output::{self, printable},
 };
 
+/// A server that stops is waited for so long: it may be restarted.
+const RESUME_TIME_MAX: Duration = Duration::from_secs(60);
+/// Time between two looks whether it is there.
+const RESUME_STEP: Duration = Duration::from_millis(100);
+
 pub(super) fn run(arguments: ListenArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let resumes = !arguments.no_resume;
+    let ListenArgs { product, device, types, from: cursor, with_cursor, .. } = arguments;
+    let mut query = EventsQuery { product, device, types, cursor };
     let Some(mut client) = Client::connect(&config.data)? else {
         return Err(Failure::failed("there is nothing to listen to")
             .file(config.data.display())
             .reason("no server is running on this data directory")
             .hint("start narrowgate serve with the same --data"));
     };
-    client.listen(Call::listen(&EventsQuery { product: arguments.product, device: arguments.device }))?;
+    client.listen(Call::listen(&query))?;
     output::note("listening; press Ctrl-C to stop");
     loop {
-        match client.receive()? {
+        let end = match client.receive()? {
             Some(StreamEvent::Happening(json)) => {
                 let line = match output {
+                    Output::Json if with_cursor => with(client.cursor(), &json),
                     Output::Json => json,
                     Output::Table => readable(&json),
                 };
                 if !output::stream_line(&line)? {
                     return Ok(());
                 }
+                continue;
             }
-            Some(StreamEvent::Missed(count)) => {
-                output::note(format_args!(
-                    "this reader was too slow and missed {}",
-                    output::counted(count, "event")
-                ));
+            Some(StreamEvent::Gap(reason)) => {
+                output::note(gap(&reason));
+                continue;
             }
-            Some(StreamEvent::Ended) => {
+            Some(StreamEvent::Ended) => End::Stopped,
+            None => End::WentAway,
+        };
+        query.cursor = client.cursor().map(str::to_owned).or(query.cursor);
+        let Some(next) = (if resumes { resume(config, &query)? } else { None }) else { return end.tell() };
+        client = next;
+        output::note("the server was restarted; listening goes on where it was");
+    }
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy)]
+enum End {
+    Stopped,
+    WentAway,
+}
+
+impl End {
+    fn tell(self) -> Result<(), Failure> {
+        match self {
+            Self::Stopped => {
                 output::note("the server stopped");
-                return Ok(());
+                Ok(())
             }
-            None => {
-                return Err(
-                    Failure::failed("the server went away").hint("look at its log, and start it again")
-                );
+            Self::WentAway => {
+                Err(Failure::failed("the server went away").hint("look at its log, and start it again"))
             }
         }
+    }
+}
+
+/// Follows from where the stream ended, once a server is there again; `None`: there is none for long.
+fn resume(config: &Config, query: &EventsQuery) -> Result<Option<Client>, Failure> {
+    let until = Instant::now() + RESUME_TIME_MAX;
+    while Instant::now() < until {
+        // One that stops refuses, or does not answer: the next one is asked.
+        if let Ok(Some(mut client)) = Client::connect(&config.data) {
+            match client.listen(Call::listen(query)) {
+                Ok(()) => return Ok(Some(client)),
+                Err(failure) if failure.headline == "cannot listen" => return Err(failure),
+                Err(_) => {}
+            }
+        }
+        thread::sleep(RESUME_STEP);
+    }
+    Ok(None)
+}
+
+/// What a reader is told that has lost something.
+fn gap(reason: &str) -> String {
+    let why = match reason {
+        "expired" => "its time was over, or there was too much of it",
+        "restored" => "the store was restored or copied since",
+        "damaged" => "it is damaged",
+        "unknown" => "the cursor is none of this store",
+        other => return format!("some events are not there any more: {}", printable(other)),
+    };
+    format!("some events are not there any more: {why}")
+}
+
+/// An event with where the stream stands after it.
+fn with(cursor: Option<&str>, json: &str) -> String {
+    match (cursor, json.strip_prefix('{')) {
+        (Some(cursor), Some(rest)) => format!("{{\"cursor\":\"{cursor}\",{rest}"),
+        _ => json.to_owned(),
     }
 }
 

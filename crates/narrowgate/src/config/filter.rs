@@ -21,6 +21,7 @@ const MODULES: &[&str] = &[
     "narrowgate::gateway::batches",
     "narrowgate::gateway::products_off",
     "narrowgate::gateway::reads",
+    "narrowgate::live::tail",
     "narrowgate::passwords",
     "narrowgate::scripts",
     "narrowgate::serve",

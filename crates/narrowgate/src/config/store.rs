@@ -68,6 +68,15 @@ static LOG_ENTRIES: Key<Number<usize>> = Key {
            many refusals, and half as many changes by operators are kept",
 };
 
+static LIVE_EVENTS: Key<Size> = Key {
+    name: "store.live_events",
+    default: "256MiB",
+    accepts: Size(64 << 10..=64 << 30),
+    help: "what followers of live events are told beside reports is kept up to this size, {accepted}, and \
+           commands, upgrades, attributes and tags up to a quarter more: who comes back later has missed \
+           some",
+};
+
 static FIRMWARE: Key<Size> = Key {
     name: "store.firmware",
     default: "64MiB",
@@ -91,13 +100,22 @@ pub(super) static KEYS: &[&dyn Setting] = &[
     &RETENTION_CLASSES,
     &LOG_RETENTION,
     &LOG_ENTRIES,
+    &LIVE_EVENTS,
     &FIRMWARE,
     &AUDIT_ENTRIES,
 ];
 
 /// Settings that only a store with files has.
-pub(super) static OF_FILES: [&dyn Setting; 7] =
-    [&DATA_KEY_FILE, &CACHE, &RETENTION, &RETENTION_CLASSES, &LOG_RETENTION, &LOG_ENTRIES, &AUDIT_ENTRIES];
+pub(super) static OF_FILES: [&dyn Setting; 8] = [
+    &DATA_KEY_FILE,
+    &CACHE,
+    &RETENTION,
+    &RETENTION_CLASSES,
+    &LOG_RETENTION,
+    &LOG_ENTRIES,
+    &LIVE_EVENTS,
+    &AUDIT_ENTRIES,
+];
 
 /// Section `[store]`.
 #[derive(Debug, Clone)]
@@ -113,6 +131,8 @@ pub(crate) struct Store {
     pub(crate) log_days: Option<u32>,
     /// Of each kind and device.
     pub(crate) log_entries: usize,
+    /// Of what followers of live events are told beside reports.
+    pub(crate) live_events_bytes: u64,
     /// Of the largest image.
     pub(crate) firmware_bytes: u64,
     /// Entries of the audit log.
@@ -144,6 +164,7 @@ impl Store {
             retention_classes: values.read(&RETENTION_CLASSES)?,
             log_days: values.read(&LOG_RETENTION)?,
             log_entries: values.read(&LOG_ENTRIES)?,
+            live_events_bytes: values.read(&LIVE_EVENTS)?,
             firmware_bytes: values.read(&FIRMWARE)?,
             audit_entries: values.read(&AUDIT_ENTRIES)?,
         })

@@ -163,7 +163,7 @@ impl Task {
     /// Takes inputs and sends the resulting commands, turn by turn.
     fn poll(&mut self, context: &mut Context<'_>, ends: &mut Ends) -> Poll<()> {
         loop {
-            self.machine.set_followers(self.feed.has_subscribers());
+            self.machine.set_followers(self.feed.wanted());
             let taken = self.take_inputs(context, ends);
             self.send();
             let goes_on = self.settle();

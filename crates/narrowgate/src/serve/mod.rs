@@ -7,7 +7,6 @@ mod audit;
 mod banner;
 mod census;
 mod descriptors;
-mod followed;
 pub(crate) mod log;
 mod metrics;
 mod notify;
@@ -26,11 +25,12 @@ use std::{
 
 use axum::Router;
 use narrowgate_api::fleet::RefusedByStore;
-use narrowgate_http::{About, Api, EventsSource, Health, MetricsSource, Phase};
+use narrowgate_http::{About, Api, CursorKey, EventsSource, Health, MetricsSource, Phase};
 use narrowgate_platform::{
-    ports::{Clock as _, Journal, StoreError},
+    ports::{Clock as _, Journal, StoreError, Stores},
     service::Operator,
 };
+use sha2::{Digest as _, Sha256};
 use tokio::{
     sync::watch as watched,
     task::{AbortHandle, JoinHandle},
@@ -44,13 +44,13 @@ use crate::{
     feed::Feed,
     gateway::{Gateway, StartError},
     host::Host,
+    live::Live,
     passwords, scripts,
     socket::{self, ControlSocket},
     store::OpenedStore,
     system::{SystemClock, SystemEntropy},
 };
 
-pub(crate) use followed::Followed;
 pub(crate) use signals::{Hangup, Signals};
 
 /// How long a stop may take: work in progress ends, and the store is closed.
@@ -147,14 +147,10 @@ impl Server {
             .with_server_name(config.dtls.server_name(dtls));
         let operator = configured(config, operator);
         let (stopping, stop) = watched::channel(false);
-        let events = Arc::new(Followed { feed: feed.clone(), operator: operator.clone() });
+        let events = events(&stores, feed.clone(), &opened.decoy, stop.clone());
         let refused_by_store = refused_by_store(gateway.clone());
         let host = Host { since: Some(clock.now()), data: config.data.clone(), refused_by_store };
-        let api = Api {
-            operator: operator.clone(),
-            host: host.source(),
-            events: Some(EventsSource { events, stopping: stop.clone() }),
-        };
+        let api = Api { operator: operator.clone(), host: host.source(), events: Some(events) };
         let (health, watch_task) = watch::begin(liveness, clock_warning(gateway.clone()));
         let about = About { version: env!("CARGO_PKG_VERSION"), dtls: dtls.to_string() };
         let metrics = measured(config, (gateway.clone(), health.clone()), (&feed, &operator));
@@ -309,6 +305,19 @@ fn routers(
     let rate = config.http.token_requests;
     let open = narrowgate_http::router(about.clone(), health.clone(), metrics.clone(), api.clone(), rate);
     (open, narrowgate_http::control_router(about, health, metrics, api))
+}
+
+/// What happens, for those who follow it until `stopping` turns true.
+fn events(stores: &Stores, feed: Feed, secret: &[u8; 32], stopping: watched::Receiver<bool>) -> EventsSource {
+    EventsSource::new(Arc::new(Live::begin(stores, feed)), cursor_key(secret), stopping)
+}
+
+/// The key of the cursors of live events, by the secret that a store has from its first start on.
+fn cursor_key(secret: &[u8; 32]) -> CursorKey {
+    let digest = Sha256::new().chain_update("narrowgate cursors of events").chain_update(secret).finalize();
+    let mut key = [0; 16];
+    key.copy_from_slice(&digest[..16]);
+    CursorKey::new(key)
 }
 
 /// Serves the API, health and metrics on TCP until `stopping` turns true.

@@ -12,6 +12,7 @@ use narrowgate_api::{
     happening::{Happening, RolloutMoved},
     problem::Problem,
 };
+use narrowgate_gateway::Followers;
 use narrowgate_platform::{ports::Clock as _, service::Operator};
 use tokio::{
     task::AbortHandle,
@@ -58,7 +59,7 @@ impl Rollouts {
         loop {
             look.tick().await;
             let mut looked = self.advance().await;
-            let is_time = looks.is_multiple_of(LOOKS_PER_TELLING) || self.feed.has_subscribers();
+            let is_time = looks.is_multiple_of(LOOKS_PER_TELLING) || self.feed.wanted() != Followers::None;
             if looked.is_ok() && is_time {
                 looked = self.tell().await;
             }

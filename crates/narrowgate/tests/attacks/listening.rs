@@ -6,7 +6,6 @@ use std::{
     os::unix::net::UnixStream,
 };
 
-use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 
 use crate::{
@@ -87,45 +86,54 @@ fn a_report_is_heard_with_the_devices_time_and_the_servers() {
     server.assert_alive();
 }
 
-#[test]
-fn the_id_of_an_event_is_the_place_of_its_row() {
-    const REPORTS: u16 = 20;
-    let server = Server::start();
-    let mut client = server.connect(Protection::Ccm8);
+/// Reports in the stream of events behind `last`; from its beginning on nothing is missed.
+fn follow(server: &Server, last: Option<&str>) -> impl Iterator<Item = (String, String)> + use<> {
     let mut stream = UnixStream::connect(server.data().join("control.sock")).unwrap();
-    stream.write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: h\r\n\r\n").unwrap();
+    let last = last.map(|last| format!("last-event-id: {last}\r\n")).unwrap_or_default();
+    write!(stream, "GET /api/v1/events?types=report HTTP/1.1\r\nhost: h\r\n{last}\r\n").unwrap();
     let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
     lines.find(String::is_empty).expect("the head of the answer ends");
-    for mid in 1..=REPORTS {
-        let body = r#"{"params":{"measurepoints":{"t":1}}}"#;
-        let answer = client.exchange(&coap::post(mid, &client.device.report_path(), body));
-        assert_eq!(coap::code_of(&answer, mid), 0x44);
-    }
-    // Their order in an event is free.
-    let (mut heard, mut id, mut is_report) = (Vec::new(), None, false);
-    while heard.len() < usize::from(REPORTS) {
-        let line = lines.next().expect("the stream goes on");
-        if let Some(place) = line.strip_prefix("id: ") {
-            id = Some(place.to_owned());
-        } else if line == "event: report" {
-            is_report = true;
-        } else if line.is_empty() && is_report {
-            heard.push(id.take().expect("a report has a place"));
-            is_report = false;
+    // The order of id and data in an event is free.
+    let (mut id, mut data) = (None, None);
+    lines.filter_map(move |line| {
+        if let Some(cursor) = line.strip_prefix("id: ") {
+            id = Some(cursor.to_owned());
+        } else if let Some(json) = line.strip_prefix("data: ") {
+            data = Some(json.to_owned());
         }
-    }
-    let messages = std::fs::read_dir(server.data().join("messages")).unwrap();
-    let mut stored: Vec<String> = Vec::new();
-    for file in messages.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(is_db))
-    {
-        let file = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-        let mut rows = file.prepare("SELECT epoch || '-' || sequence FROM messages ORDER BY id").unwrap();
-        stored.extend(rows.query_map([], |row| row.get::<_, String>(0)).unwrap().map(Result::unwrap));
-    }
-    assert_eq!(heard, stored);
-    server.assert_alive();
+        let data = if line.is_empty() { data.take()? } else { return None };
+        Some((id.take().expect("a report has an id"), data))
+    })
 }
 
-fn is_db(extension: &std::ffi::OsStr) -> bool {
-    extension == "db"
+#[test]
+fn from_the_id_of_each_report_a_stream_has_the_others_also_after_a_kill() {
+    const REPORTS: u16 = 20;
+    let mut server = Server::start();
+    let mut client = server.connect(Protection::Ccm8);
+    let stream = follow(&server, None);
+    for mid in 1..=REPORTS {
+        let body = format!(r#"{{"params":{{"measurepoints":{{"t":{mid}}}}}}}"#);
+        let answer = client.exchange(&coap::post(mid, &client.device.report_path(), &body));
+        assert_eq!(coap::code_of(&answer, mid), 0x44);
+    }
+    let heard: Vec<_> = stream.take(usize::from(REPORTS)).collect();
+    for (n, (_, data)) in heard.iter().enumerate() {
+        assert!(data.contains(&format!(r#""points":{{"t":{}}}"#, n + 1)), "{data}");
+    }
+    for is_killed in [false, true] {
+        if is_killed {
+            server.kill();
+            server.restart(&[]);
+        }
+        for (n, (id, _)) in heard.iter().enumerate() {
+            let rest = &heard[n + 1..];
+            assert_eq!(follow(&server, Some(id)).take(rest.len()).collect::<Vec<_>>(), rest);
+        }
+    }
+    let mut ids: Vec<_> = heard.iter().map(|(id, _)| id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), heard.len());
+    server.assert_alive();
 }

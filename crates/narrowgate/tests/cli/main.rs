@@ -17,6 +17,7 @@ mod hung;
 mod import;
 mod import_cut_off;
 mod lists;
+mod live;
 mod lost;
 mod mistakes;
 mod models;

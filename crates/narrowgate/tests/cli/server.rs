@@ -151,11 +151,15 @@ fn a_listener_is_told_what_operators_change_of_attributes_and_tags() {
 }
 
 #[test]
-fn a_listener_ends_when_the_server_stops() {
+fn a_listener_ends_when_the_server_stops_if_it_is_to() {
     let program = program_with_device();
     let server = program.serve();
-    let mut listener =
-        program.command(&["listen"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut listener = program
+        .command(&["listen", "--no-resume"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut said = String::new();
     let mut stderr = BufReader::new(listener.stderr.take().unwrap());
     stderr.read_line(&mut said).unwrap();

@@ -166,6 +166,18 @@ fn follow(server: &Server, path: &str, token: &str) -> TcpStream {
     stream
 }
 
+/// The cursor with which a stream begins.
+fn first_cursor(stream: &mut TcpStream) -> String {
+    let mut begun = Vec::new();
+    while !begun.ends_with(b"\n\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a cursor comes");
+        begun.push(byte[0]);
+    }
+    let begun = String::from_utf8(begun).expect("it is text");
+    begun.split_once("id: ").expect("it is a cursor").1.trim_end().to_owned()
+}
+
 #[test]
 fn a_stream_of_events_shows_its_unit_alone_and_ends_within_a_second_of_the_revocation() {
     let program = program();
@@ -178,29 +190,40 @@ fn a_stream_of_events_shows_its_unit_alone_and_ends_within_a_second_of_the_revoc
     let server = program.serve();
     let north = token(&program, "north", &["--role", "viewer", "--ou", "north"]);
     let all = token(&program, "all", &["--role", "viewer"]);
-    let mut streams = [&north, &all].map(|token| follow(&server, "/api/v1/events", token));
+    let [stream_of_north, mut stream_of_all] =
+        [&north, &all].map(|token| follow(&server, "/api/v1/events", token));
+    let cursor = first_cursor(&mut stream_of_all);
     simulate(&program, &server);
     // Almost a device of the other unit: the owner is told of it, and north not even that somebody came.
     let address = server.address("coaps");
     let arguments = ["device", "simulate", "pn/OF-PK", "--secret", "x", "--fault", "wrong-key"];
     program.run(&[&arguments[..], &["--server", &address]].concat());
     assert!(program.text(&["refused", "-o", "json"]).contains("OF-PK"));
+    // From a cursor that somebody got who sees all units.
+    let later = follow(&server, &format!("/api/v1/events?cursor={cursor}"), &north);
     std::thread::sleep(Duration::from_millis(500));
     let began = Instant::now();
     program.json(&["token", "revoke", "north"]);
     program.json(&["token", "revoke", "all"]);
-    let [north, all] = streams.each_mut().map(|stream| {
+    let [north, later, all] = [stream_of_north, later, stream_of_all].map(|mut stream| {
         let mut text = String::new();
         stream.read_to_string(&mut text).expect("it ends");
         text
     });
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    for text in [&north, &all] {
+    for text in [&north, &later, &all] {
         assert!(text.contains("event: ended"), "{text}");
     }
-    assert!(all.contains("of-pk") && all.contains("of-pn"), "{all}");
-    assert!(north.contains("of-pn") && !north.contains("of-pk") && !north.contains("\"pk\""), "{north}");
-    assert!(all.contains("OF-PK") && !north.contains("OF-PK"), "{north}");
+    assert!(all.contains("of-pk") && all.contains("of-pn") && all.contains("device_unknown"), "{all}");
+    for north in [&north, &later] {
+        assert!(north.contains("of-pn") && !north.contains("of-pk") && !north.contains("\"pk\""), "{north}");
+        assert!(!north.contains("OF-PK") && !north.contains("event: gap"), "{north}");
+    }
+    let data = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| line.starts_with("data: {\"")).map(str::to_owned).collect()
+    };
+    assert_eq!(data(&north), data(&later), "the same again");
+    assert!(all.contains("OF-PK"), "{all}");
 }
 
 #[test]
@@ -276,7 +299,7 @@ fn attack_182_a_token_follows_so_often_and_one_that_leaves_gives_its_place_back(
     program.json(&["product", "create", "meters", "--product-key", "pk"]);
     let server = program.serve();
     let [loud, other] = ["loud", "other"].map(|name| token(&program, name, &["--role", "viewer"]));
-    let mut streams: Vec<_> = (0..32).map(|_| follow(&server, "/api/v1/events", &loud)).collect();
+    let mut streams: Vec<_> = (0..256).map(|_| follow(&server, "/api/v1/events", &loud)).collect();
     let begin = |token: &str| begin_to_follow(&server, token).0;
     assert_eq!(begin(&loud), "HTTP/1.1 429");
     assert_eq!(begin(&other), "HTTP/1.1 200");

@@ -85,6 +85,8 @@ pub enum FirmwareStep {
         image: ImageId,
         /// How much of it.
         fetched: Fetched,
+        /// The same in percent, for people.
+        percent: u8,
     },
 }
 

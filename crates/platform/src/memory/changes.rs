@@ -37,6 +37,7 @@ impl Model {
     pub fn change(&mut self, change: Change) -> Result<Changed, StoreError> {
         let device = |device| Changed::Device(Box::new(device));
         let switched = |switched| Changed::Switched(Box::new(switched));
+        self.take_place();
         match change {
             Change::CreateProduct(product) => self.create_product(product).map(|()| Changed::Done),
             Change::UpdateProduct(product) => self.update_product(product).map(|()| Changed::Done),
@@ -233,7 +234,8 @@ impl Model {
         row.note(LogEntry::new(device, at, event));
         let mut stopped = Vec::new();
         if !enabled {
-            row.commands.cancel(None, at);
+            let cancelled = row.commands.cancel(None, at);
+            self.tell_commands(device, at, &cancelled);
             stopped = self.stop_upgrades(device, at);
         }
         let device = self.device_by_id(device).ok_or_else(|| missing(device))?;
@@ -251,9 +253,10 @@ impl Model {
             row.note_presence(at, DeviceState::Inactive, "reset".to_owned());
         }
         row.life.reset();
-        row.commands.cancel(None, at);
+        let cancelled = row.commands.cancel(None, at);
         let replaced = mem::replace(&mut row.secret, secret);
         row.note(LogEntry::new(device, at, LogEvent::Reset));
+        self.tell_commands(device, at, &cancelled);
         let stopped = self.stop_upgrades(device, at);
         self.former.note(device, replaced);
         let device = self.device_by_id(device).ok_or_else(|| missing(device))?;

@@ -12,7 +12,10 @@ use crate::{
     },
     paging::{Collector, Page, Part, Place},
     ports::{StoreError, Written},
-    rules::commands::{NotSent, OPEN_MAX_DEFAULT, SendCase, ended_kept, kept_from, next_id},
+    rules::{
+        commands::{NotSent, OPEN_MAX_DEFAULT, SendCase, ended_kept, kept_from, next_id},
+        happened::of_command,
+    },
 };
 
 /// Most commands of a device that have not ended.
@@ -133,6 +136,7 @@ impl Model {
             // What is over by its time makes room, also where no server has written that down.
             let over = row.commands.step_open(None, &CommandStep::TimePasses, at);
             case.open -= over.len();
+            self.tell_commands(device, at, &over);
             self.commands_moved(device, &over, at);
         }
         if let Err(why) = case.permit() {
@@ -145,6 +149,7 @@ impl Model {
         }
         let command = row.commands.send(order, id, at);
         row.note(LogEntry::command_sent(device, at, &command));
+        self.tell(device, of_command(at, &command));
         Ok(Ok(command))
     }
 
@@ -162,6 +167,7 @@ impl Model {
         }
         let cancelled = row.commands.cancel(id, at);
         LogEntry::commands_cancelled(device, at, &cancelled).into_iter().for_each(|entry| row.note(entry));
+        self.tell_commands(device, at, &cancelled);
         self.commands_moved(device, &cancelled, at);
         Ok(cancelled)
     }
@@ -179,12 +185,18 @@ impl Model {
         match command.step(&wanted.step, wanted.at) {
             Ok(true) => {
                 let moved = command.clone();
+                self.tell(wanted.device, of_command(wanted.at, &moved));
                 let upgrade = self.commands_moved(wanted.device, &[moved], wanted.at);
                 upgrade.map_or(Written::Done, Written::Upgrade)
             }
             Ok(false) => Written::Unchanged,
             Err(_) => Written::CommandOver,
         }
+    }
+
+    /// Followers are told of commands that have changed.
+    pub(super) fn tell_commands(&mut self, device: DeviceId, at: UnixMillis, moved: &[Command]) {
+        moved.iter().for_each(|command| self.tell(device, of_command(at, command)));
     }
 
     pub(super) fn command(&self, device: DeviceId, id: CommandId) -> Option<Command> {

@@ -19,7 +19,11 @@ use crate::{
         Advanced, Changed, FirmwareChange, FirmwareFound, FirmwareQuery, NotDeleted, OfferTo, Offered,
         OfferedUpgrade, StoreError, UpgradeMoved, Written,
     },
-    rules::{commands::SendCase, life::Standing},
+    rules::{
+        commands::SendCase,
+        happened::{UpgradeSaid, of_upgrade, tells_of},
+        life::Standing,
+    },
 };
 
 /// What a store has of firmware.
@@ -286,7 +290,7 @@ impl Model {
             }
             Some(upgrade) if again && !upgrade.is_open() => {
                 // Ignored: an operator's offer is never refused.
-                let _ = upgrade.step(UpgradeStep::OfferedAgain, at);
+                let _ = self.step_upgrade(key, UpgradeStep::OfferedAgain, at);
             }
             Some(upgrade) => {
                 let is_open = upgrade.is_open();
@@ -313,13 +317,28 @@ impl Model {
         step: UpgradeStep<'_>,
         at: UnixMillis,
     ) -> Result<UpgradeMoved, NoUpgrade> {
+        self.step_upgrade_saying(key, (step, UpgradeSaid::of_step(step)), at)
+    }
+
+    /// … of which more is told than the step has.
+    fn step_upgrade_saying(
+        &mut self,
+        key: (DeviceId, ImageId),
+        (step, said): (UpgradeStep<'_>, UpgradeSaid<'_>),
+        at: UnixMillis,
+    ) -> Result<UpgradeMoved, NoUpgrade> {
         let upgrade = self.firmware.upgrades.get_mut(&key).ok_or(NoUpgrade::None)?;
+        let before = upgrade.state;
         let moved = upgrade.step(step, at)?;
+        if moved.changed && tells_of(step, before, upgrade) {
+            self.stream.add(Some(key.0), of_upgrade(at, upgrade, said));
+        }
         let Upgrade { state, failure, progress, .. } = *upgrade;
         let paused = self.firmware.rollout_mut(key.1).is_some_and(|rollout| rollout.note_moved(&moved));
         let Moved { changed, cancel, .. } = moved;
         let row = self.row_mut(key.0).filter(|_| cancel.is_some());
         let cancelled = row.map_or_else(Vec::new, |row| row.commands.cancel(cancel, at));
+        self.tell_commands(key.0, at, &cancelled);
         let commands_changed = !cancelled.is_empty();
         Ok(UpgradeMoved { image: key.1, state, failure, progress, changed, commands_changed, paused })
     }
@@ -338,7 +357,8 @@ impl Model {
             let found = self.firmware.of_device(device).find(|(_, upgrade)| offers(upgrade));
             let Some(image) = found.map(|(image, _)| image.id) else { continue };
             // Ignored: what a command does is never refused.
-            let moved = self.step_upgrade((device, image), UpgradeStep::of_command(command), at);
+            let step = (UpgradeStep::of_command(command), UpgradeSaid::of_command(command));
+            let moved = self.step_upgrade_saying((device, image), step, at);
             last = moved.ok().filter(|moved| moved.changed).or(last);
         }
         last
@@ -365,12 +385,13 @@ impl Model {
                 let step = UpgradeStep::Progress { step: *step, desc: desc.as_deref() };
                 self.progress(*device, step, *at)
             }
-            FirmwareStep::Fetching { image, fetched } => {
+            FirmwareStep::Fetching { image, fetched, percent } => {
                 if self.firmware.meant(*device).all(|(_, _, meant)| meant != *image) {
                     return Written::NoUpgrade;
                 }
-                let key = (*device, *image);
-                Written::of_upgrade(self.step_upgrade(key, UpgradeStep::Fetching(*fetched), *at))
+                let said = UpgradeSaid { fetched: Some(*percent), ..UpgradeSaid::default() };
+                let step = (UpgradeStep::Fetching(*fetched), said);
+                Written::of_upgrade(self.step_upgrade_saying((*device, *image), step, *at))
             }
         }
     }

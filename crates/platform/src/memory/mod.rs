@@ -25,6 +25,7 @@ mod purge;
 mod replay;
 mod scripts;
 mod search;
+mod stream;
 mod users;
 
 use std::sync::{Mutex, PoisonError};

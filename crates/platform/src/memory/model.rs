@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    ids::{DeviceId, LoginNumber, UnixMillis},
+    ids::{DeviceId, LoginNumber, Position, UnixMillis},
     model::{
         command::CommandId,
         device::{Device, DeviceState},
@@ -22,6 +22,7 @@ use crate::{
     rules::{
         clock::{StoredArrivals, last_heard},
         former::FormerSecrets,
+        happened,
         issuing::{IssueCase, NotIssued, clock_hour},
         latest::LatestPoints,
         life::{Life, permit},
@@ -38,6 +39,7 @@ use super::{
     model_versions::Models,
     product_scripts::Scripts,
     replay::Requests,
+    stream::Stream,
 };
 
 /// Arrivals of deleted devices that are still counted; the oldest are dropped first.
@@ -79,6 +81,8 @@ pub struct Model {
     pub(super) firmware: Firmware,
     pub(super) access: Access,
     pub(super) requests: Requests,
+    /// For followers of live events.
+    pub(super) stream: Stream,
     arrivals: StoredArrivals,
 }
 
@@ -138,9 +142,23 @@ impl Model {
             self.arrivals.confirm(confirmed);
         }
         let first_sequence = self.written + 1;
-        self.written += batch.writes.len() as u64;
-        let outcomes = batch.writes.into_iter().map(|write| self.write(write)).collect();
+        let outcomes = batch.writes.into_iter().map(|write| {
+            self.take_place();
+            self.write(write)
+        });
+        let outcomes = outcomes.collect();
         Committed { epoch: self.epoch, first_sequence, outcomes }
+    }
+
+    /// What is written from here on has the next place among all.
+    pub(super) fn take_place(&mut self) {
+        self.written += 1;
+        self.stream.begin(self.position());
+    }
+
+    /// The place of what was written last.
+    pub(super) fn position(&self) -> Position {
+        Position { epoch: self.epoch, sequence: self.written }
     }
 
     /// See [`crate::ports::Journal::recover`]. Begins an epoch: the caller takes over from a gateway that is
@@ -169,8 +187,8 @@ impl Model {
         match write {
             Write::Message(message) => self.message(message),
             Write::UnitReports { ou, reports } => self.note_reports(&ou, reports),
-            Write::Login { device, number, at, lifetime_s, secret_version, peer } => {
-                self.login(device, (number, secret_version), at, lifetime_s, peer)
+            Write::Login { device, number, at, lifetime_s, secret_version, peer, over } => {
+                self.login(device, (number, secret_version), at, lifetime_s, (peer, over))
             }
             Write::Presence { device, login, state, at, cause } => {
                 self.presence(device, login, state, at, cause)
@@ -200,10 +218,12 @@ impl Model {
             }
         }
         row.life.last_seen_time = last_heard(row.life.last_seen_time, Some(message.arrival));
-        let Message { kind, time, arrival, points_json, .. } = message;
+        let Message { device, kind, time, arrival, points_json, .. } = message;
+        let told = happened::of_message(kind, (time, arrival), &points_json);
         let report = Report { number, time, arrival, kind, points_json };
         push_bounded(&mut row.messages, report, MESSAGES_PER_DEVICE_MAX);
         self.arrivals.add(arrival);
+        told.into_iter().for_each(|told| self.tell(device, told));
         Written::Done
     }
 
@@ -222,7 +242,7 @@ impl Model {
         (number, secret_version): (LoginNumber, u32),
         at: UnixMillis,
         lifetime_s: u32,
-        peer: String,
+        (peer, over): (String, &str),
     ) -> Written {
         let Some(row) = self.enabled_row_mut(device) else { return Written::DeviceUnavailable };
         let step = match row.life.login(number, at, lifetime_s, secret_version) {
@@ -235,7 +255,9 @@ impl Model {
         if step.activated {
             row.note(LogEntry { peer: Some(peer.clone()), ..LogEntry::new(device, at, LogEvent::Activated) });
         }
+        let told: Vec<_> = happened::of_login(at, &peer, over, step.activated).collect();
         row.note(LogEntry { peer: Some(peer), ..LogEntry::new(device, at, LogEvent::Login) });
+        told.into_iter().for_each(|told| self.tell(device, told));
         if step.activated {
             self.firmware.wake(device, at);
         }
@@ -261,7 +283,9 @@ impl Model {
         row.life = Life { enabled: row.life.enabled, ..life };
         let event = if state == DeviceState::Online { LogEvent::Online } else { LogEvent::Offline };
         row.note(LogEntry { detail: Some(cause.clone()), ..LogEntry::new(device, at, event) });
+        let told = happened::of_presence(state, at, &cause);
         row.note_presence(at, state, cause);
+        told.into_iter().for_each(|told| self.tell(device, told));
         Written::Done
     }
 
@@ -271,8 +295,15 @@ impl Model {
         {
             return Written::DeviceUnavailable;
         }
-        self.note(entry);
+        self.note_and_tell(entry);
         Written::Done
+    }
+
+    fn note_and_tell(&mut self, entry: LogEntry) {
+        if let Some(told) = happened::of_entry(&entry) {
+            self.stream.add(entry.device, told);
+        }
+        self.note(entry);
     }
 
     /// Files an entry with its device, and with the refusals if it is one.
@@ -314,13 +345,15 @@ impl Model {
             at,
         };
         if let Err(why) = case.permit() {
-            self.note(LogEntry::refused(device, at, peer, why.refusal()));
+            self.note_and_tell(LogEntry::refused(device, at, peer, why.refusal()));
             return Issued::Refused(why);
         }
         *issued = (hour, issued_this_hour + 1);
         self.former.note(device, mem::replace(&mut row.secret, secret));
         row.life.secret_version += 1;
+        let told = happened::of_issue(at, &peer);
         row.note(LogEntry { peer: Some(peer), ..LogEntry::new(device, at, LogEvent::SecretIssued) });
+        self.tell(device, told);
         Issued::Done
     }
 

@@ -45,6 +45,7 @@ impl Model {
             ),
             Query::Arrivals { device, limit } => HistoryPage::Arrivals(self.arrivals(device, limit)),
             Query::Presence { device, part } => HistoryPage::Presence(self.moves(device, part)),
+            Query::Happened { after, limit } => HistoryPage::Happened(self.happened(after, limit)),
         }
     }
 

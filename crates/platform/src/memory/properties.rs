@@ -8,6 +8,7 @@ use crate::{
         property::{Properties, PropertyEdit, PropertyKind, PropertyWrite},
     },
     ports::{NotEdited, StoreError, Written},
+    rules::happened::of_edit,
 };
 
 impl Model {
@@ -18,14 +19,16 @@ impl Model {
 
     /// A device changes its own.
     pub(super) fn write_properties(&mut self, write: PropertyWrite) -> Written {
-        let PropertyWrite { device, login, secret_version, edit, .. } = write;
+        let PropertyWrite { device, login, secret_version, at, edit } = write;
         let Some(row) = self.enabled_row_mut(device) else { return Written::DeviceUnavailable };
         if let Err(refused) = row.life.standing().permit_report(login, secret_version) {
             return refused;
         }
-        match of(row, edit.kind).after(&edit) {
+        let before = of(row, edit.kind);
+        match before.clone().after(&edit) {
             Ok(after) => {
                 row.properties.insert(edit.kind, after);
+                self.tell(device, of_edit(at, &edit, &before));
                 Written::Done
             }
             Err(bytes) => Written::TooMuch(u32::try_from(bytes).unwrap_or(u32::MAX)),
@@ -45,10 +48,11 @@ impl Model {
         if only_from.is_some_and(|expected| expected != before) {
             return Ok(Err(NotEdited::NotAsExpected));
         }
-        Ok(match before.after(edit) {
+        Ok(match before.clone().after(edit) {
             Ok(after) => {
                 row.properties.insert(edit.kind, after.clone());
                 row.note(LogEntry::properties_changed(device, at, edit));
+                self.tell(device, of_edit(at, edit, &before));
                 Ok(after)
             }
             Err(bytes) => Err(NotEdited::TooMuch(bytes)),

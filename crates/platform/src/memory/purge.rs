@@ -18,6 +18,7 @@ impl Model {
         let done = row.messages.is_empty();
         self.outlive(arrivals);
         if done {
+            self.stream.forget(device);
             self.delete_device(device, at)?;
         }
         Ok(Purged { messages: count as u64, done })

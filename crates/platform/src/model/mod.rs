@@ -6,6 +6,7 @@ pub mod command;
 pub mod credential;
 pub mod damaged;
 pub mod device;
+pub mod happened;
 pub mod json_piece;
 pub mod json_text;
 pub mod log;

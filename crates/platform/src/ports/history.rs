@@ -6,6 +6,7 @@ use crate::{
     model::{
         command::Command,
         device::DeviceState,
+        happened::{Happened, StreamPlace},
         log::LogEntry,
         message::{EventValue, PointValue},
     },
@@ -86,10 +87,18 @@ pub enum Query {
         /// Which part.
         part: Part,
     },
+    /// What happened behind a place, in the order of the commits: reports, events, logins, presence,
+    /// refusals, issued secrets, commands, upgrades, and changes of attributes and tags.
+    Happened {
+        /// Only what comes behind it; `None`: nothing, but where the newest stands.
+        after: Option<StreamPlace>,
+        /// At most this many, 1 or more.
+        limit: usize,
+    },
 }
 
 /// The page that a [`Query`] asks for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum HistoryPage {
     /// Of points, latest or by time.
     Points(Page<PointValue>),
@@ -105,6 +114,48 @@ pub enum HistoryPage {
     Arrivals(Vec<UnixMillis>),
     /// Of changes of presence.
     Presence(Page<PresenceChange>),
+    /// Of what happened.
+    Happened(HappenedPage),
+}
+
+/// A part of what happened.
+#[derive(Debug, Clone)]
+pub struct HappenedPage {
+    /// In their order.
+    pub items: Vec<Happened>,
+    /// All that happened up to here is among them, or was not behind the place that was asked for: the next
+    /// page goes on from here.
+    pub upto: StreamPlace,
+    /// Nothing is committed behind it yet.
+    pub head: StreamPlace,
+    /// What is not there any more of what came behind the place that was asked for.
+    pub lost: Option<Lost>,
+    /// So many that are not as they were stored were left out.
+    pub damaged: usize,
+}
+
+/// Something that followers can miss: it is not there any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// Why.
+    pub why: WhyLost,
+    /// It was somewhere before this place.
+    pub upto: StreamPlace,
+    /// Reports and events may be among it.
+    pub messages: bool,
+    /// All else may be.
+    pub others: bool,
+}
+
+/// Why something is not there any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhyLost {
+    /// Its time is over, or there was too much of it.
+    Expired,
+    /// The store was restored from a backup or copied since, or was put right by hand.
+    Restored,
+    /// The store has never been so far: the place is another one's.
+    Unknown,
 }
 
 impl HistoryPage {
@@ -174,6 +225,17 @@ impl HistoryPage {
         }
     }
 
+    /// What happened.
+    ///
+    /// # Panics
+    /// Where something else was asked for.
+    pub fn happened(self) -> HappenedPage {
+        match self {
+            Self::Happened(page) => page,
+            other => other.is_wrong("what happened"),
+        }
+    }
+
     /// A page of commands.
     ///
     /// # Panics
@@ -194,6 +256,7 @@ impl HistoryPage {
             Self::Commands(_) => "commands",
             Self::Arrivals(_) => "arrivals",
             Self::Presence(_) => "changes of presence",
+            Self::Happened(_) => "what happened",
         };
         panic!("the store answers a query for {wanted} with {found}")
     }
@@ -256,6 +319,15 @@ pub trait HistoryReads: History {
     ) -> PortFuture<'_, Result<Vec<UnixMillis>, StoreError>> {
         let found = self.read(Query::Arrivals { device, limit });
         Box::pin(async move { found.await.map(HistoryPage::arrivals) })
+    }
+
+    /// See [`Query::Happened`].
+    fn happened(
+        &self,
+        after: Option<StreamPlace>,
+        limit: usize,
+    ) -> PortFuture<'_, Result<HappenedPage, StoreError>> {
+        read(self, Query::Happened { after, limit }, HistoryPage::happened)
     }
 
     /// See [`Query::Presence`].

@@ -166,6 +166,8 @@ pub enum Write {
         secret_version: u32,
         /// The peer's address and port.
         peer: String,
+        /// The cipher suite, or what there is in place of one: for those who follow live events.
+        over: &'static str,
     },
     /// A change of presence without a login (heard again, silent, closed), with its history and log entries.
     Presence {

@@ -31,9 +31,9 @@ pub use self::{
         Images, NotDeleted, OfferTo, Offered, OfferedUpgrade, PieceTaken, Upload,
     },
     history::{
-        BucketQuery, DEVICE_CHANGES_MAX, DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, EventQuery, History,
-        HistoryPage, HistoryQuery, HistoryReads, PRESENCE_CHANGES_MAX, PresenceChange, Query,
-        UNKNOWN_REFUSALS_MAX,
+        BucketQuery, DEVICE_CHANGES_MAX, DEVICE_LOG_ENTRIES_MAX, DEVICE_REFUSALS_MAX, EventQuery,
+        HappenedPage, History, HistoryPage, HistoryQuery, HistoryReads, Lost, PRESENCE_CHANGES_MAX,
+        PresenceChange, Query, UNKNOWN_REFUSALS_MAX, WhyLost,
     },
     journal::{
         Batch, Committed, HOLD_TIME_MAX, Issued, Journal, OnlineDevice, Pause, Recovered, SessionMark,

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod commands;
 pub mod delivery;
 pub mod former;
+pub mod happened;
 pub mod identity;
 pub mod inference;
 pub mod issuing;

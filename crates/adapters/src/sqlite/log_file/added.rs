@@ -5,6 +5,7 @@
 //! log 17:201 18:5
 //! presence 17:40
 //! gone 9:0
+//! happened 0:7031
 //! ```
 
 use std::{collections::BTreeMap, fmt};
@@ -16,16 +17,19 @@ pub(super) enum List {
     Presence,
     /// Whether it is gone: one row, of number 0.
     Gone,
+    /// What happened: one list of all, as of device 0.
+    Happened,
 }
 
 impl List {
-    const ALL: [Self; 3] = [Self::Log, Self::Presence, Self::Gone];
+    const ALL: [Self; 4] = [Self::Log, Self::Presence, Self::Gone, Self::Happened];
 
     fn word(self) -> &'static str {
         match self {
             Self::Log => "log",
             Self::Presence => "presence",
             Self::Gone => "gone",
+            Self::Happened => "happened",
         }
     }
 }

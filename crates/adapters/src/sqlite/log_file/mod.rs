@@ -20,7 +20,11 @@ use std::ops::Range;
 
 use narrowgate_platform::{
     ids::{DeviceId, Position, UnixMillis},
-    model::{device::DeviceState, log::LogEntry},
+    model::{
+        device::DeviceState,
+        happened::{Happening, StreamPlace},
+        log::LogEntry,
+    },
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -40,6 +44,7 @@ use super::{
         log::{FOOTER, FooterRow, GONE, GoneRow, LogRow, PresenceRow},
         sql,
     },
+    stream,
     watch::{Loss, Watched},
 };
 
@@ -57,6 +62,8 @@ pub(super) struct LogFile {
     /// Rows of the open transaction.
     added: Added,
     trims: Trims,
+    /// Of what happened, so much is kept.
+    happenings_bytes: i64,
     /// Devices may be gone whose rows are still there.
     has_gone: bool,
     watched: Watched,
@@ -83,14 +90,16 @@ impl LogFile {
         let sqlite = |source| OpenError::sqlite(&file, source);
         let connection = LOGS.connect(&file, options)?;
         connection.pragma_update(None, "cache_size", options.log_cache()).map_err(sqlite)?;
+        // One that an earlier program made has none.
+        stream::make_table(&connection).map_err(sqlite)?;
         let footer = Footer::read(&connection).map_err(sqlite)?;
         let gone = "SELECT EXISTS (SELECT 1 FROM gone)";
         let has_gone = connection.query_row(gone, [], |row| row.get(0)).map_err(sqlite)?;
         let watched = Watched::new(file.clone())
             .map_err(|source| OpenError::io(&file, "cannot be looked at", source))?;
-        let trims = Trims::new(Limits::of(options));
+        let (trims, happenings_bytes) = (Trims::new(Limits::of(options)), options.happenings_kept());
         let (settled, added) = (footer.serial, Added::default());
-        Ok(Self { connection, footer, settled, added, trims, has_gone, watched })
+        Ok(Self { connection, footer, settled, added, trims, happenings_bytes, has_gone, watched })
     }
 
     /// Whether the open transaction has written something.
@@ -117,6 +126,41 @@ impl LogFile {
             let first = self.added.add(List::Log, device, n);
             self.trims.after_entry(&self.connection, device, n, first)?;
         }
+        Ok(())
+    }
+
+    /// Adds what followers of live events are told.
+    pub(super) fn tell(
+        &mut self,
+        place: StreamPlace,
+        device: Option<DeviceId>,
+        happening: &Happening,
+    ) -> rusqlite::Result<()> {
+        self.begin()?;
+        let n = stream::add(&self.connection, place, device, happening, self.happenings_bytes)?;
+        self.added.add(List::Happened, NOBODY, n);
+        Ok(())
+    }
+
+    /// Nothing is told of a device any more, which is purged with the batch under way.
+    pub(super) fn forget_happened_of(&mut self, device: DeviceId) -> rusqlite::Result<()> {
+        self.begin()?;
+        stream::forget_device(&self.connection, device)
+    }
+
+    /// Deletes some of what happened before a time. Where there is nothing, nothing is written.
+    pub(super) fn forget_happened_before(
+        &mut self,
+        before: UnixMillis,
+        registry_batch: i64,
+    ) -> rusqlite::Result<()> {
+        if !stream::has_before(&self.connection, before)? {
+            return Ok(());
+        }
+        self.begin()?;
+        stream::forget_before(&self.connection, before)?;
+        self.commit(-registry_batch)?;
+        self.settle();
         Ok(())
     }
 
@@ -294,6 +338,10 @@ impl LogFile {
         if takes_rows {
             for (list, device, first) in self.footer.added.iter() {
                 let (table, sql) = match list {
+                    List::Happened => {
+                        stream::undo(&transaction, first)?;
+                        continue;
+                    }
                     List::Log => ("log", "DELETE FROM log WHERE device = ?1 AND n >= ?2"),
                     List::Presence => ("presence", "DELETE FROM presence WHERE device = ?1 AND n >= ?2"),
                     List::Gone => ("gone", "DELETE FROM gone WHERE device = ?1 AND ?2 = 0"),

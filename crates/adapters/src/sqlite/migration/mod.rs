@@ -41,7 +41,7 @@ use super::{
 const ROOM_BYTES: u64 = 1 << 20;
 
 /// The steps: what makes a registry of this format one of the next.
-const STEPS: [(u32, Step); 14] = [
+const STEPS: [(u32, Step); 15] = [
     (3, to_4),
     (4, to_5),
     (5, to_6),
@@ -56,6 +56,7 @@ const STEPS: [(u32, Step); 14] = [
     (14, to_15),
     (15, to_16),
     (16, to_17),
+    (17, to_18),
 ];
 
 /// Pages of the registry that are not used, from which on it is made smaller: 4 MiB.
@@ -344,6 +345,16 @@ fn to_17(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
          CREATE TABLE requests (n INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL, key BLOB NOT NULL, \
          at INTEGER NOT NULL, bytes INTEGER NOT NULL, sealed BLOB NOT NULL, sum INTEGER NOT NULL, \
          UNIQUE (owner, key))",
+    );
+    added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
+}
+
+/// Format 18: what followers of live events are told. The file of logs gets such a table when it is opened.
+fn to_18(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
+    let added = registry.execute_batch(
+        "CREATE TABLE happened (n INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, sequence INTEGER NOT NULL, \
+         part INTEGER NOT NULL, device INTEGER NOT NULL, time INTEGER NOT NULL, bytes INTEGER NOT NULL, \
+         what TEXT NOT NULL, sum INTEGER NOT NULL)",
     );
     added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
 }

@@ -86,27 +86,9 @@ fn a_process_that_is_killed_at_any_point_leaves_a_directory_that_opens() {
     .unwrap();
     let left = left.into_inner();
     let points: Vec<&str> = left.iter().map(|(point, _)| point.as_str()).collect();
-    let all = [
-        "migration-before-copy",
-        "migration-copy-drafted",
-        "migration-copied",
-        "migration-step",
-        "migration-step",
-        "migration-step",
-        "migration-step",
-        "migration-step",
-        "migration-step",
-        "migration-step",
-        "migration-step",
-        "migration-step",
-        "migration-step",
-        "migration-step",
-        "migration-step",
-        "migration-step",
-        "migration-step",
-        "migration-before-commit",
-        "migration-committed",
-    ];
+    let mut all = vec!["migration-before-copy", "migration-copy-drafted", "migration-copied"];
+    all.extend(["migration-step"].repeat(STEPS.len()));
+    all.extend(["migration-before-commit", "migration-committed"]);
     assert_eq!(points, all);
     for (point, data) in left {
         let layout = Layout { data };

@@ -73,6 +73,7 @@ impl Registry {
         self.drop_old_commands(device, at)?;
         let command = rows::command(row);
         self.note(LogEntry::command_sent(device, at, &command))?;
+        self.tell_command(device, at, &command)?;
         Ok(Ok(Ok(command)))
     }
 
@@ -221,6 +222,7 @@ impl Registry {
             let mut command = rows::command(row.clone());
             if command.step(step, at) == Ok(true) {
                 self.put_command(row, &command)?;
+                self.tell_command(device, at, &command)?;
                 changed.push(command);
             }
         }
@@ -260,6 +262,7 @@ impl Registry {
             Err(_) => return Ok(Written::CommandOver),
         }
         self.put_command(row.clone(), &command)?;
+        self.tell_command(row.device, at, &command)?;
         let upgrade = self.commands_moved(row.device, &[command], at)?;
         Ok(upgrade.map_or(Written::Done, Written::Upgrade))
     }

@@ -9,7 +9,10 @@ use narrowgate_platform::{
         log::{LogEntry, LogEvent},
     },
     ports::Written,
-    rules::life::Life,
+    rules::{
+        happened::{of_login, of_presence},
+        life::Life,
+    },
 };
 
 use super::{
@@ -42,7 +45,7 @@ impl Registry {
         at: UnixMillis,
         lifetime_s: u32,
         secret_version: u32,
-        peer: &str,
+        (peer, over): (&str, &str),
     ) -> rusqlite::Result<Written> {
         let Some((row, mut life)) = self.life(device)? else { return Ok(Written::DeviceUnavailable) };
         let step = match life.login(number, at, lifetime_s, secret_version) {
@@ -57,6 +60,9 @@ impl Registry {
         let entry = |event| LogEntry { peer: Some(peer.to_owned()), ..LogEntry::new(device, at, event) };
         let activated = step.activated.then_some(LogEvent::Activated);
         self.note_all(device, activated.into_iter().chain([LogEvent::Login]).map(entry))?;
+        for told in of_login(at, peer, over, step.activated) {
+            self.tell_in_log(Some(device), &told)?;
+        }
         if step.activated {
             self.wake_upgrades(device, at)?;
         }
@@ -81,6 +87,9 @@ impl Registry {
         self.note_presence(device, at, state, cause)?;
         let event = if state == DeviceState::Online { LogEvent::Online } else { LogEvent::Offline };
         self.note(LogEntry { detail: Some(cause.to_owned()), ..LogEntry::new(device, at, event) })?;
+        if let Some(told) = of_presence(state, at, cause) {
+            self.tell_in_log(Some(device), &told)?;
+        }
         Ok(Written::Done)
     }
 

@@ -6,6 +6,7 @@ use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::{device::DeviceState, log::LogEntry},
     ports::Written,
+    rules::happened::of_entry,
 };
 
 use super::Registry;
@@ -18,8 +19,16 @@ impl Registry {
         {
             return Ok(Written::DeviceUnavailable);
         }
-        self.note(entry.clone())?;
+        self.note_and_tell(entry.clone())?;
         Ok(Written::Done)
+    }
+
+    /// Adds an entry of a device that exists, or nobody's, and tells it.
+    pub(super) fn note_and_tell(&mut self, entry: LogEntry) -> rusqlite::Result<()> {
+        if let Some(told) = of_entry(&entry) {
+            self.tell_in_log(entry.device, &told)?;
+        }
+        self.note(entry)
     }
 
     /// Adds an entry of a device that exists, or nobody's.

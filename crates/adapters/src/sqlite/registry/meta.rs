@@ -61,13 +61,13 @@ const CLOCK_EPOCH_MAX: u64 = 3 << 30;
 const TRACE: &str = "damaged:";
 
 /// A value; `what` names it for people.
-fn get(registry: &Connection, name: &str, what: &str) -> rusqlite::Result<Option<Value>> {
+pub(super) fn get(registry: &Connection, name: &str, what: &str) -> rusqlite::Result<Option<Value>> {
     let sql = sql!("SELECT {} FROM meta WHERE name = ?1", META.list());
     let read = |row: &rusqlite::Row<'_>| Ok(MetaRow::intact(row, 0, || what.to_owned())?.value);
     registry.prepare_cached(sql)?.query_row([name], read).optional()
 }
 
-fn set(registry: &Connection, name: &str, value: Value) -> rusqlite::Result<()> {
+pub(super) fn set(registry: &Connection, name: &str, value: Value) -> rusqlite::Result<()> {
     let sql =
         sql!("{}", insert_or(&META, "ON CONFLICT DO UPDATE SET value = excluded.value, sum = excluded.sum"));
     MetaRow { name: name.to_owned(), value }.insert_or(registry, sql)
@@ -261,6 +261,7 @@ pub(in crate::sqlite) fn leap_epoch(registry: &Connection, clock: u64, random: u
     let last = epoch(registry)?.unwrap_or(0).max(clock.min(CLOCK_EPOCH_MAX));
     let epoch = last + 1 + random % LEAP_MAX;
     set(registry, EPOCH, Value::Integer(epoch.cast_signed()))?;
+    super::stream::set_leapt(registry, epoch)?;
     Ok(epoch)
 }
 

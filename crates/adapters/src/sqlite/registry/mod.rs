@@ -20,9 +20,11 @@ mod removal;
 mod replay;
 pub(super) mod scripts;
 mod secrets;
+pub(super) mod stream;
 mod users;
 
 use std::{
+    cell::Cell,
     collections::{HashMap, HashSet},
     num::NonZeroU64,
     sync::{Arc, Mutex},
@@ -72,6 +74,9 @@ const STANDINGS_MAX: usize = 1 << 20;
 /// Products whose switch is remembered. At the limit, all are forgotten.
 const SWITCHES_MAX: usize = 1 << 16;
 
+/// The registry keeps a part of what the file of logs keeps: less happens there.
+const HAPPENINGS_PART: i64 = 4;
+
 /// Inner error: an answer to the caller.
 pub(super) type Change<T> = rusqlite::Result<Result<T, StoreError>>;
 
@@ -85,6 +90,10 @@ pub(super) struct Registry {
     places: Arc<Places>,
     /// The place of what is happening.
     place: Position,
+    /// How much was told of it.
+    part: Cell<u16>,
+    /// Of what happened, so much is kept here; see the module `stream`.
+    happenings_bytes: i64,
     /// What a report is judged by, for devices that exist.
     standings: HashMap<DeviceId, KeptStanding>,
     /// Whether products are switched on, by their ids, so that a login reads its device alone.
@@ -158,6 +167,8 @@ impl Registry {
             former,
             places,
             place,
+            part: Cell::new(0),
+            happenings_bytes: options.happenings_kept() / HAPPENINGS_PART,
             standings,
             switches: HashMap::new(),
             batch: None,
@@ -178,6 +189,7 @@ impl Registry {
 
     /// The next event begins: what is noted from here on has this place.
     pub(super) fn next_happening(&mut self) -> Position {
+        self.part.set(0);
         self.place = self.places.take();
         self.place
     }

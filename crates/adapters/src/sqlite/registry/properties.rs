@@ -7,6 +7,7 @@ use narrowgate_platform::{
         property::{Properties, PropertyEdit, PropertyWrite},
     },
     ports::{NotEdited, Written},
+    rules::happened::of_edit,
 };
 
 use super::{
@@ -17,6 +18,7 @@ use super::{
             registry::{PROPERTIES, PropertiesRow},
             sql,
         },
+        sum,
     },
     Change, Registry, missing,
 };
@@ -67,14 +69,16 @@ impl Registry {
         edit: &PropertyEdit,
         only_from: Option<&Properties>,
     ) -> rusqlite::Result<Result<Properties, NotEdited>> {
-        let before = match edit.replaces && only_from.is_none() {
-            true => Properties::default(),
-            false => rows::properties(&self.connection, device, edit.kind)?,
+        let before = match rows::properties(&self.connection, device, edit.kind) {
+            Err(error) if edit.replaces && only_from.is_none() && sum::is_damage(&error) => {
+                Properties::default()
+            }
+            before => before?,
         };
         if only_from.is_some_and(|expected| *expected != before) {
             return Ok(Err(NotEdited::NotAsExpected));
         }
-        let after = match before.after(edit) {
+        let after = match before.clone().after(edit) {
             Ok(after) => after,
             Err(bytes) => return Ok(Err(NotEdited::TooMuch(bytes))),
         };
@@ -88,6 +92,7 @@ impl Registry {
         );
         let row = PropertiesRow { device, kind: edit.kind, changed: at, json: after.to_json() };
         row.insert_or(&self.connection, sql)?;
+        self.tell(device, &of_edit(at, edit, &before))?;
         Ok(Ok(after))
     }
 }

@@ -7,6 +7,7 @@ use narrowgate_platform::{
     model::log::{LogEntry, LogEvent},
     ports::Issued,
     rules::{
+        happened::of_issue,
         issuing::{IssueCase, NotIssued, clock_hour},
         psk::mark,
     },
@@ -60,7 +61,7 @@ impl Registry {
             at,
         };
         if let Err(why) = case.permit() {
-            self.note(LogEntry::refused(device, at, peer.to_owned(), why.refusal()))?;
+            self.note_and_tell(LogEntry::refused(device, at, peer.to_owned(), why.refusal()))?;
             return Ok(Issued::Refused(why));
         }
         let counted = ProductRow { issued_hour: hour, issued_count: issued_this_hour + 1, ..product };
@@ -68,6 +69,7 @@ impl Registry {
         self.replace_secret(row, secret)?;
         let entry = LogEntry::new(device, at, LogEvent::SecretIssued);
         self.note(LogEntry { peer: Some(peer.to_owned()), ..entry })?;
+        self.tell_in_log(Some(device), &of_issue(at, peer))?;
         Ok(Issued::Done)
     }
 

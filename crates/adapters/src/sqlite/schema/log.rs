@@ -9,7 +9,7 @@ use narrowgate_platform::{
     },
 };
 
-use super::{Table, messages::ORIGIN, table};
+use super::{Table, happened::HAPPENED, messages::ORIGIN, table};
 
 table! {
     /// An entry of a device's log, or of nobody.
@@ -69,7 +69,7 @@ table! {
 }
 
 /// Those that hold what is kept.
-pub(in crate::sqlite) static TABLES: [&Table; 3] = [&LOG, &PRESENCE, &GONE];
+pub(in crate::sqlite) static TABLES: [&Table; 4] = [&LOG, &PRESENCE, &GONE, &HAPPENED];
 
 /// The statements that make them, with their index.
 pub(in crate::sqlite) fn schema() -> String {

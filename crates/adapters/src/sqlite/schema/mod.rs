@@ -12,6 +12,7 @@
 
 pub(super) mod access;
 pub(super) mod firmware;
+pub(super) mod happened;
 pub(super) mod log;
 pub(super) mod messages;
 mod messages_2;

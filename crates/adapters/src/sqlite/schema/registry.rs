@@ -17,6 +17,7 @@ use super::{
     Table,
     access::{REQUESTS, TOKENS, UNITS},
     firmware::{self, IMAGES, UPGRADES, VERSIONS},
+    happened::HAPPENED,
     table,
     users::{self, USER_SESSIONS, USERS},
 };
@@ -208,6 +209,8 @@ table! {
     /// * `log_batch`: the number of the last batch that touched the file of logs too.
     /// * `repairs`: how often the store went on after a failure.
     /// * `kept_from`: messages of earlier days were deleted after their retention time.
+    /// * `messages_lost`: messages up to this place, `EPOCH-SEQUENCE`, may be among those that were deleted.
+    /// * `leapt`: the epoch that began last by a leap, in a copy or after a restore.
     /// * `file`: device and inode of the registry when the last epoch began: a copy has others.
     /// * `command_of_gone`: the greatest id of a command of a device that has been deleted since.
     /// * `damaged:KEY`: when a device of this key was deleted because its row was damaged.
@@ -218,7 +221,7 @@ table! {
 }
 
 /// All of them.
-pub(in crate::sqlite) static TABLES: [&Table; 18] = [
+pub(in crate::sqlite) static TABLES: [&Table; 19] = [
     &META,
     &PRODUCTS,
     &DEVICES,
@@ -237,6 +240,7 @@ pub(in crate::sqlite) static TABLES: [&Table; 18] = [
     &USERS,
     &USER_SESSIONS,
     &REQUESTS,
+    &HAPPENED,
 ];
 
 /// The statements that make them, with their indexes.

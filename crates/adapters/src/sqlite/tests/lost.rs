@@ -10,7 +10,7 @@ use std::{
 
 use narrowgate_platform::{
     ids::DeviceId,
-    ports::{Batch, HistoryQuery, HistoryReads as _, Journal as _, StoreError, Write, Written},
+    ports::{Batch, HistoryQuery, HistoryReads as _, Journal as _, StoreError, WhyLost, Write, Written},
     testing::{
         block_on,
         store::fixtures::{at, history, log, login, one_device, report},
@@ -82,6 +82,7 @@ fn nothing_is_acknowledged_that_went_into_a_days_file_that_was_removed() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let (store, id) = begun(&data);
+        let stood = block_on(store.happened(None, 1)).unwrap().head;
         lose(&data);
         let error = stored(&store, numbered(id, 2));
         if let Err(error) = &error {
@@ -95,6 +96,8 @@ fn nothing_is_acknowledged_that_went_into_a_days_file_that_was_removed() {
         }
         assert!(stored(&store, login(id, at(20))).is_ok(), "{what}");
         within_seconds(|| store.trouble().is_none());
+        let missed = block_on(store.happened(Some(stood), 100)).unwrap().lost.expect("some is lost");
+        assert_eq!((missed.why, missed.messages, missed.others), (WhyLost::Expired, true, false), "{what}");
         block_on(store.close()).unwrap();
         drop(store);
         let store = open(&data);

@@ -21,6 +21,7 @@ mod purge;
 mod removal;
 mod scripts;
 mod space;
+mod stream;
 mod write_back;
 
 use std::{

@@ -119,6 +119,7 @@ impl Writer {
         self.commit_what_can_be(group, &plan)?;
         self.confirmed = plan.confirmed.or(self.confirmed);
         self.forget_gone();
+        self.shared.places.settle();
         self.look_at_files()?;
         self.files.settle();
         Ok(())
@@ -156,6 +157,7 @@ impl Writer {
         for file in self.files.of_all(&plan.classes) {
             file.commit(batch)?;
             self.shared.set_span(file.volume(), file.span());
+            self.shared.extents().note(file.volume(), self.registry.upcoming());
             #[cfg(feature = "test-hooks")]
             if plan.registry {
                 crate::failpoint::pass("batch-between-commits");
@@ -307,8 +309,8 @@ fn apply(registry: &mut Registry, files: &mut DayFiles, write: &Write) -> rusqli
             }
         }
         Write::UnitReports { ou, reports } => registry.note_reports(ou, *reports),
-        Write::Login { device, number, at, lifetime_s, secret_version, peer } => {
-            registry.login(*device, *number, *at, *lifetime_s, *secret_version, peer)
+        Write::Login { device, number, at, lifetime_s, secret_version, peer, over } => {
+            registry.login(*device, *number, *at, *lifetime_s, *secret_version, (peer.as_str(), *over))
         }
         Write::Presence { device, login, state, at, cause } => {
             registry.presence(*device, *login, *state, *at, cause)

@@ -74,7 +74,8 @@ impl Writer {
     }
 
     /// Message files are gone, and with them their reports: nothing is written to what is left of them.
-    pub(super) fn leave_lost_files(&mut self) -> Result<(), Loss> {
+    /// Returns whether there are such.
+    pub(super) fn leave_lost_files(&mut self) -> Result<bool, Loss> {
         self.settle_write_back();
         let mut lost = Vec::new();
         for file in self.files.iter_mut() {
@@ -83,15 +84,16 @@ impl Writer {
                 found => found?,
             }
         }
-        for volume in lost {
+        for volume in &lost {
+            let volume = *volume;
             self.files.take(volume.class);
             tracing::error!(file = %volume, "the message file is gone with its reports; a new one is begun");
-            self.shared.readers.forget(volume);
+            self.shared.forget_file(volume);
             self.unmarked.retain(|(marked, _)| *marked != volume);
             if let Some(flush) = &mut self.flush {
                 flush.marks.retain(|(marked, _)| *marked != volume);
             }
         }
-        Ok(())
+        Ok(!lost.is_empty())
     }
 }

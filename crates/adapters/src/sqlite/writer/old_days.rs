@@ -2,7 +2,12 @@
 
 use std::time::Instant;
 
-use super::{super::retention::remove, Day, Volume, Writer};
+use narrowgate_platform::ids::Position;
+
+use super::{
+    super::{retention::remove, stream},
+    Day, Volume, Writer,
+};
 
 impl Writer {
     /// Looks for old messages when it is due, and deletes at most one file.
@@ -43,10 +48,15 @@ impl Writer {
             self.files.take(volume.class);
         }
         self.purge.leave(volume);
-        self.shared.readers.forget(volume);
+        self.shared.forget_file(volume);
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("removal-begun");
         self.note_deletion(volume);
+        // Of a file that cannot be read, all that there is may have been in it.
+        let end = stream::end_of(&self.shared.layout.volume(volume));
+        if let Some(end) = end.unwrap_or_else(|_| Some(self.registry.upcoming())) {
+            self.note_lost(end);
+        }
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("removal-noted");
         remove(&self.shared.layout, volume).map_err(|error| error.to_string())?;
@@ -74,6 +84,17 @@ impl Writer {
         match self.registry.set_kept_from(class, day.next()) {
             Ok(()) => self.kept_from.raise(class, day.next()),
             Err(error) => tracing::debug!(file = %volume, %error, "a deletion is not written down"),
+        }
+    }
+
+    /// Writes down that messages up to this place are not there any more: who follows from an earlier one is
+    /// told so.
+    pub(in crate::sqlite) fn note_lost(&mut self, upto: Position) {
+        if self.broken {
+            return;
+        }
+        if let Err(error) = self.registry.raise_messages_lost(upto) {
+            tracing::debug!(%upto, %error, "which messages are deleted is not written down");
         }
     }
 

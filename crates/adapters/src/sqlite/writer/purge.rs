@@ -185,6 +185,7 @@ impl Writer {
     /// Nothing of it is left: deletes the device, empties the logs, and answers.
     fn delete_purged(&mut self, Last { wanted: Purging { device, at, reply }, messages, .. }: Last) {
         let job = move |registry: &mut Registry| {
+            registry.forget_happened_of(device)?;
             Ok(registry.delete(device, at)?.map(|_| Changed::Purged(Purged { messages, done: true })))
         };
         let change = ChangeBy { job, result: None, left_out: None, reply };

@@ -31,7 +31,7 @@ impl Writer {
         self.settle_write_back();
         let lost = |loss: Loss| StoreError::Unavailable(loss.to_string());
         self.registry.look().map_err(lost)?;
-        self.leave_lost_files().map_err(lost)?;
+        let has_lost_files = self.leave_lost_files().map_err(lost)?;
         let Shared { layout, options, key, former, places, .. } = &*self.shared;
         let failed = |error: rusqlite::Error| store_error(&error);
         let settled = self.registry.settled_log();
@@ -59,6 +59,9 @@ impl Writer {
         self.registry.numbered(given_up);
         self.broken = false;
         self.shared.set_trouble(None);
+        if has_lost_files {
+            self.note_lost(self.registry.upcoming());
+        }
         tracing::info!("the store can write again");
         Ok(())
     }
@@ -111,6 +114,7 @@ impl Writer {
         self.settle_write_back();
         self.shared.lookups.close();
         self.shared.readers.close();
+        self.shared.stream_readers.close();
         self.purge = Purge::default();
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("close-before-checkpoint");

@@ -33,6 +33,10 @@ impl Writer {
         if self.broken || (log.is_none() && commands.is_none()) {
             return;
         }
+        self.forget_happened(log);
+        if self.broken {
+            return;
+        }
         let sweep = &mut self.sweep;
         if sweep.next.is_none() {
             if sweep.begun.is_some_and(|begun| now.saturating_duration_since(begun) < PASS_EVERY) {
@@ -54,6 +58,17 @@ impl Writer {
             self.broken = self.registry.rollback().is_err() || may_have_left_some;
         }
         self.sweep.next = self.registry.last_device().ok().filter(|last| *last >= end).map(|_| end);
+    }
+
+    /// Deletes some of what happened before a time.
+    fn forget_happened(&mut self, before: Option<UnixMillis>) {
+        let Some(before) = before else { return };
+        if let Err(error) = self.registry.forget_happened_before(before) {
+            let may_have_left_some = !is_fault_of_write(&error);
+            let error = store_error(&error);
+            tracing::error!(%error, "what happened long ago could not be deleted");
+            self.broken = self.registry.rollback().is_err() || may_have_left_some;
+        }
     }
 
     /// What is older goes, of logs and presence and of commands; `None`: nothing. Counted from the last day

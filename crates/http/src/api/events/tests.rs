@@ -1,15 +1,12 @@
+use std::{future::Future, pin::Pin};
+
 use axum::{body::Body, http::Request};
 use futures_util::StreamExt as _;
-use narrowgate_api::{
-    access::Role,
-    happening::{Presence, Refused as Refusal},
-    names::DeviceName,
-};
+use narrowgate_api::access::Role;
 use narrowgate_platform::{
-    ids::{DEFAULT_OU, UnixMillis},
+    ids::DEFAULT_OU,
     model::access::{Caller, Scope},
 };
-use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 use super::*;
@@ -19,8 +16,11 @@ use crate::{Api, api_router, document::world::world};
 struct Quiet;
 
 impl Events for Quiet {
-    fn subscribe(&self) -> Box<dyn Subscription> {
-        Box::new(Self)
+    fn follow(
+        &self,
+        _: Option<StreamPlace>,
+    ) -> Pin<Box<dyn Future<Output = Box<dyn Subscription>> + Send + '_>> {
+        Box::pin(std::future::ready(Box::new(Self) as Box<dyn Subscription>))
     }
 }
 
@@ -34,7 +34,8 @@ impl Subscription for Quiet {
 async fn a_reader_hears_something_while_nothing_happens() {
     let operator = world(None).await.operator;
     let (_running, stopping) = watch::channel(false);
-    let events = Some(EventsSource { events: Arc::new(Quiet), stopping });
+    let cursors = CursorKey::new([1; 16]);
+    let events = Some(EventsSource::new(Arc::new(Quiet), cursors, stopping));
     let router = api_router(Api { operator, host: Arc::new(|| unreachable!("nobody asks for it")), events });
     let request = Request::builder().uri("/api/v1/events").body(Body::empty()).expect("it is a request");
     let response = router.oneshot(request).await.unwrap_or_else(|never| match never {});
@@ -47,53 +48,28 @@ async fn a_reader_hears_something_while_nothing_happens() {
     }
 }
 
-fn name(product_key: &str) -> DeviceName {
-    DeviceName { product_key: product_key.to_owned(), device_key: "dk-1".to_owned() }
-}
-
-fn refused(product_key: &str, is_claimed: bool) -> Happening {
-    Happening::Refused(Refusal {
-        time: UnixMillis(0),
-        device: Some(name(product_key)),
-        is_claimed,
-        identity: None,
-        reason: None,
-        code: None,
-        peer: None,
-        detail: Some("there is a device DK-1 of product pk-0".to_owned()),
-    })
-}
-
-fn offline(product_key: Option<&str>) -> Happening {
-    Happening::Offline(Presence { time: UnixMillis(0), device: product_key.map(name), detail: None })
-}
-
 #[tokio::test]
-async fn attack_177_a_unit_sees_what_is_known_to_be_its_own_and_is_told_where_that_is_not_known() {
+async fn attack_177_a_unit_sees_what_is_known_to_be_its_own_and_nothing_else() {
     let operator = world(None).await.operator;
-    let shown = |operator: Operator| {
-        let is_of_unit = operator.caller().unit().is_some();
-        Shown { operator, is_of_unit, filter: EventFilter::default(), products: BTreeMap::new() }
-    };
+    let shown = |operator: Operator| Shown { operator, filter: EventFilter::default() };
     let scope = Scope::Unit(DEFAULT_OU.to_owned());
     let caller = Caller::Token { name: "t".into(), role: Role::Viewer, scope };
-    let (mut unit, mut all) = (shown(operator.of(caller)), shown(operator));
-    for (happening, sees) in [
-        (offline(Some("pk-1")), Sees::Yes),
-        (offline(Some("pk-2")), Sees::No),
-        (refused("pk-1", false), Sees::Yes),
-        // Whoever claims to be a device of the unit may be told what others have.
-        (refused("pk-1", true), Sees::No),
-        // Its keys could not be read: it may be one of the unit.
-        (offline(None), Sees::Unknown),
-    ] {
-        assert_eq!(unit.sees(&happening).await, sees, "{happening:?}");
-        assert_eq!(unit.sees(&happening).await, sees, "{happening:?}, also when it is remembered");
-        assert_eq!(all.sees(&happening).await, Sees::Yes, "{happening:?}");
+    let (unit, all) = (shown(operator.of(caller)), shown(operator));
+    // What a stranger does is of no unit, whatever device it claims to be.
+    for (ou, sees) in [(Some(DEFAULT_OU), true), (Some("o00000000000002"), false), (None, false)] {
+        assert_eq!(unit.sees(ou), sees, "{ou:?}");
+        assert!(all.sees(ou));
     }
-    assert_eq!(unit.products.len(), 2);
-    assert_eq!((&*all.count(7), &*unit.count(7)), ("{\"count\":7}", "{}"));
-    all.filter =
-        all.operator.listen(EventsQuery { product: Some("pk-1".into()), device: None }).await.unwrap();
-    assert_eq!(all.sees(&offline(None)).await, Sees::Unknown, "it may be one that is wanted");
+    for (messages, others, types, is_missed) in [
+        (true, false, "report", true),
+        (true, false, "presence,refusal", false),
+        (false, true, "presence", true),
+        (false, true, "report", true),
+    ] {
+        let query = EventsQuery { types: Some(types.into()), ..EventsQuery::default() };
+        let filter = all.operator.listen(query).await.expect("there are such");
+        let shown = Shown { operator: all.operator.clone(), filter };
+        let lost = Lost { why: WhyLost::Expired, upto: StreamPlace::START, messages, others };
+        assert_eq!(shown.misses(&lost), is_missed, "{lost:?} for {types}");
+    }
 }

@@ -1,6 +1,6 @@
 //! What to listen to.
 
-use narrowgate_api::{device::NamedDevice, problem::Problem, query::EventsQuery};
+use narrowgate_api::{device::NamedDevice, happening::HappeningKind, problem::Problem, query::EventsQuery};
 
 use super::{Named, Operator};
 use crate::service::error::ServiceError;
@@ -10,9 +10,16 @@ use crate::service::error::ServiceError;
 pub struct EventFilter {
     product_key: Option<String>,
     device_key: Option<String>,
+    /// Empty: all.
+    kinds: Vec<HappeningKind>,
 }
 
 impl EventFilter {
+    /// Whether events of a kind are wanted.
+    pub fn wants_kind(&self, kind: HappeningKind) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(&kind)
+    }
+
     /// Whether an event of a device is wanted; its keys as far as they are known.
     pub fn wants(&self, product_key: Option<&str>, device_key: Option<&str>) -> bool {
         let fits = |wanted: &Option<String>, found| wanted.is_none() || wanted.as_deref() == found;
@@ -32,15 +39,27 @@ impl Operator {
     }
 
     async fn filter(&self, query: EventsQuery) -> Result<EventFilter, ServiceError> {
+        let kinds = kinds(query.types.as_deref())?;
         let name = match (query.product, query.device) {
-            (None, None) => return Ok(EventFilter::default()),
+            (None, None) => return Ok(EventFilter { kinds, ..EventFilter::default() }),
             (Some(product_key), None) => {
                 self.registrar.product(&product_key).await?;
-                return Ok(EventFilter { product_key: Some(product_key), device_key: None });
+                return Ok(EventFilter { product_key: Some(product_key), device_key: None, kinds });
             }
             (product, Some(device)) => NamedDevice { product, device },
         };
         let device = self.resolved(&name).await?;
-        Ok(EventFilter { product_key: Some(device.product_key), device_key: Some(device.device_key) })
+        let (product_key, device_key) = (Some(device.product_key), Some(device.device_key));
+        Ok(EventFilter { product_key, device_key, kinds })
     }
+}
+
+fn kinds(types: Option<&str>) -> Result<Vec<HappeningKind>, ServiceError> {
+    let kind = |word: &str| {
+        HappeningKind::parse(word).ok_or_else(|| {
+            let known = HappeningKind::ALL.map(HappeningKind::word).join(", ");
+            ServiceError::Invalid { field: "types", message: format!("has {word:?}; there are {known}") }
+        })
+    };
+    types.map_or(Ok(Vec::new()), |types| types.split(',').map(|word| kind(word.trim())).collect())
 }

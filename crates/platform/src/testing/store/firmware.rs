@@ -157,7 +157,7 @@ pub fn an_offer_goes_all_the_way_through_the_queue_of_commands(store: &dyn Store
     assert_eq!(state(store, device), UpgradeState::Sent);
     assert_eq!(moved(command_step(store, device, reply(200), 13)), (UpgradeState::Accepted, None));
     assert_eq!(state(store, device), UpgradeState::Accepted);
-    let fetching = |fetched| FirmwareStep::Fetching { image: id, fetched };
+    let fetching = |fetched| FirmwareStep::Fetching { image: id, fetched, percent: 50 };
     let first = step(store, device, fetching(Fetched::First), 14);
     assert_eq!(moved(first), (UpgradeState::Downloading, None));
     assert_eq!(moved(progress(store, device, 40, 15)), (UpgradeState::Downloading, Some(40)));
@@ -419,7 +419,7 @@ pub fn who_begins_and_is_silent_has_failed(store: &dyn Store) {
     assert_eq!(upgrades(store, device)[0].upgrade.failure, Some(UpgradeFailure::Silent));
     let failed = || block_on(store.image(id)).unwrap().unwrap().rollout.unwrap().failed;
     assert_eq!(failed(), 1);
-    let fetching = FirmwareStep::Fetching { image: id, fetched: Fetched::First };
+    let fetching = FirmwareStep::Fetching { image: id, fetched: Fetched::First, percent: 0 };
     let Written::Upgrade(moved) = step(store, device, fetching, WEEK + 20) else { panic!("it goes on") };
     assert_eq!((moved.state, moved.failure, failed()), (UpgradeState::Downloading, None, 0));
     advance(store, 2 * WEEK + 20);
@@ -437,7 +437,7 @@ pub fn who_begins_and_is_silent_has_failed(store: &dyn Store) {
     advance(store, 4 * WEEK + 51);
     offer(store, new, OfferTo::Device(device), 4 * WEEK + 52);
     advance(store, 4 * WEEK + 52);
-    let fetching = FirmwareStep::Fetching { image: old, fetched: Fetched::First };
+    let fetching = FirmwareStep::Fetching { image: old, fetched: Fetched::First, percent: 0 };
     assert_eq!(step(store, device, fetching, 4 * WEEK + 53), Written::NoUpgrade);
     assert_eq!(progress(store, device, 60, 4 * WEEK + 53), Written::UpgradeNotStarted);
 }

@@ -22,6 +22,9 @@ use crate::{
 /// The time at which products and devices of checks are created: 2026-01-01T00:00:00Z.
 pub const T0: UnixMillis = UnixMillis(1_767_225_600_000);
 
+/// The suite of logins.
+pub const SUITE: &str = "TLS_PSK_WITH_AES_128_CCM_8";
+
 /// `seconds` after [`T0`].
 pub fn at(seconds: i64) -> UnixMillis {
     UnixMillis(T0.0 + seconds * 1000)
@@ -157,7 +160,8 @@ pub fn login(device: DeviceId, at: UnixMillis) -> Write {
 pub fn login_with(device: DeviceId, at: UnixMillis, secret_version: u32) -> Write {
     // As if gateways numbered them by the clock: a later login has a greater one.
     let number = LoginNumber(at.0.unsigned_abs());
-    Write::Login { device, number, at, lifetime_s: 300, secret_version, peer: "192.0.2.1:5".to_owned() }
+    let peer = "192.0.2.1:5".to_owned();
+    Write::Login { device, number, at, lifetime_s: 300, secret_version, peer, over: SUITE }
 }
 
 /// A change of presence.

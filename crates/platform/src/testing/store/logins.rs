@@ -18,8 +18,8 @@ const ALL: HistoryQuery = HistoryQuery { point: None, from: None, to: None, afte
 /// A login with this number.
 fn numbered(write: Write, to: u64) -> Write {
     match write {
-        Write::Login { device, at, lifetime_s, secret_version, peer, .. } => {
-            Write::Login { device, number: LoginNumber(to), at, lifetime_s, secret_version, peer }
+        Write::Login { device, at, lifetime_s, secret_version, peer, over, .. } => {
+            Write::Login { device, number: LoginNumber(to), at, lifetime_s, secret_version, peer, over }
         }
         other => other,
     }

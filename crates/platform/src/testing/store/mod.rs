@@ -24,6 +24,7 @@ pub mod events;
 pub mod firmware;
 pub mod fixtures;
 pub mod fleet;
+pub mod happened;
 pub mod logins;
 pub mod logs;
 pub mod messages;
@@ -254,6 +255,14 @@ macro_rules! store_conformance {
                 pages_of_commands_lose_and_repeat_nothing
                 texts_of_commands_come_back_as_they_were_sent
                 a_command_whose_bytes_nobody_takes_any_more_fails
+            }
+            happened {
+                what_happens_is_told_in_the_order_of_the_commits
+                pages_of_what_happened_lose_and_repeat_nothing
+                what_comes_later_is_read_from_where_a_reader_stands
+                what_is_refused_is_not_told
+                a_place_that_was_never_reached_is_unknown
+                a_purged_device_is_told_of_no_more
             }
             purge {
                 a_purged_device_leaves_nothing_of_what_it_sent

@@ -13,6 +13,7 @@ use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::command::{Command, CommandTopic},
     ports::{Changed, FirmwareChange, NotDeleted, StoreError, UpgradeMoved},
+    rules::happened::{UpgradeSaid, of_upgrade, tells_of},
 };
 use rusqlite::{OptionalExtension, params};
 
@@ -160,6 +161,16 @@ impl Registry {
         step: UpgradeStep<'_>,
         at: UnixMillis,
     ) -> rusqlite::Result<Result<UpgradeMoved, NoUpgrade>> {
+        self.step_upgrade_saying(row, (step, UpgradeSaid::of_step(step)), at)
+    }
+
+    /// … of which more is told than the step has.
+    fn step_upgrade_saying(
+        &mut self,
+        row: &UpgradeRow,
+        (step, said): (UpgradeStep<'_>, UpgradeSaid<'_>),
+        at: UnixMillis,
+    ) -> rusqlite::Result<Result<UpgradeMoved, NoUpgrade>> {
         let Some(image) = firmware::image_row_by_number(&self.connection, row.image)? else {
             return Ok(Err(NoUpgrade::None));
         };
@@ -172,6 +183,9 @@ impl Registry {
         let Moved { changed, cancel, ended, revived } = moved;
         if changed {
             self.put_upgrade(row, &upgrade)?;
+            if tells_of(step, row.state, &upgrade) {
+                self.tell(device, &of_upgrade(at, &upgrade, said))?;
+            }
         }
         let mut paused = false;
         let counted = image_of(&image).rollout.filter(|_| ended.is_some() || revived);
@@ -197,7 +211,8 @@ impl Registry {
             let offers = |row: &UpgradeRow| row.command == Some(command.id.0);
             if let Some(row) = self.upgrades_of(device)?.into_iter().find(offers) {
                 // Ignored: what a command does is never refused.
-                let moved = self.step_upgrade(&row, UpgradeStep::of_command(command), at)?;
+                let step = (UpgradeStep::of_command(command), UpgradeSaid::of_command(command));
+                let moved = self.step_upgrade_saying(&row, step, at)?;
                 last = moved.ok().filter(|moved| moved.changed).or(last);
             }
         }

@@ -4,6 +4,7 @@ use narrowgate_platform::{
     firmware::{FirmwareMove, FirmwareStep, ImageId, UpgradeState, UpgradeStep, meant},
     ids::{DeviceId, UnixMillis},
     ports::Written,
+    rules::happened::UpgradeSaid,
 };
 
 use super::{
@@ -40,10 +41,14 @@ impl Registry {
                 let step = UpgradeStep::Progress { step: *step, desc: desc.as_deref() };
                 self.progress(*device, step, *at)
             }
-            FirmwareStep::Fetching { image, fetched } => {
+            FirmwareStep::Fetching { image, fetched, percent } => {
                 let meant = self.meant(*device)?.into_iter().find(|(of, _)| of.2 == *image);
                 match meant {
-                    Some((_, row)) => self.step_for(&row, UpgradeStep::Fetching(*fetched), *at),
+                    Some((_, row)) => {
+                        let said = UpgradeSaid { fetched: Some(*percent), ..UpgradeSaid::default() };
+                        let step = (UpgradeStep::Fetching(*fetched), said);
+                        self.step_upgrade_saying(&row, step, *at).map(Written::of_upgrade)
+                    }
                     None => Ok(Written::NoUpgrade),
                 }
             }

@@ -102,7 +102,7 @@ pub(super) fn write(
             FirmwareStep::Progress { step, desc: (turn % 2 == 0).then(|| format!("turn {turn}")) }
         }
         FirmwareEvent::Fetching { image, fetched } => {
-            FirmwareStep::Fetching { image: image_id(image), fetched }
+            FirmwareStep::Fetching { image: image_id(image), fetched, percent: 50 }
         }
     };
     Write::Firmware(FirmwareMove { device, session, step, at })

@@ -17,6 +17,7 @@ mod search;
 mod users;
 mod values;
 
+pub(super) use self::readout::happened;
 pub use self::{
     operation::{Kind, Operation, Step},
     run::{Subject, check, check_seed},

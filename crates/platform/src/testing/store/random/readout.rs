@@ -4,8 +4,13 @@ use super::operation::{DEVICES, PRODUCTS};
 use crate::{
     ids::{DeviceId, DeviceName, UnixMillis},
     model::{
-        credential::CredentialLookup, device::Device, log::LogEntry, overview::OverviewQuery,
-        product::Product, property::PropertyKind,
+        credential::CredentialLookup,
+        device::Device,
+        happened::{Happened, StreamPlace},
+        log::LogEntry,
+        overview::OverviewQuery,
+        product::Product,
+        property::PropertyKind,
     },
     paging::{Page, Part},
     ports::{BucketQuery, DeviceQuery, EventQuery, HistoryQuery, Store},
@@ -47,6 +52,7 @@ pub(super) fn read(store: &dyn Store, now: UnixMillis, turn: usize) -> Vec<Strin
     super::access::read(store, &mut lines);
     super::firmware::read(store, now, turn, &mut lines);
     lines.extend(refusals(store, 1 + turn % 5));
+    lines.extend(happened(store, 1 + turn % 50).iter().map(|happened| format!("told {happened}")));
     let recovered = block_on(store.recover()).expect("the store reads");
     let (mut online, mut open) = (recovered.online, recovered.commands);
     open.sort_by_key(|open| open.device);
@@ -56,6 +62,25 @@ pub(super) fn read(store: &dyn Store, now: UnixMillis, turn: usize) -> Vec<Strin
     let query = OverviewQuery { now, products_max: turn % 3 };
     lines.push(format!("overview {:?}", block_on(store.overview(query)).expect("the store reads")));
     lines
+}
+
+/// All that followers of live events would have been told, read in pages of this size.
+pub(in crate::testing::store) fn happened(store: &dyn Store, limit: usize) -> Vec<String> {
+    let (mut after, mut told) = (StreamPlace::START, Vec::new());
+    loop {
+        let page = block_on(store.happened(Some(after), limit)).expect("the store reads");
+        assert_eq!((page.lost, page.damaged), (None, 0), "nothing is lost");
+        for Happened { place, device, happening } in page.items {
+            assert!(place > after && place <= page.upto, "{place:?} stands behind {after:?}");
+            after = place;
+            let json = serde_json::to_string(&happening).expect("it can be written");
+            told.push(format!("{device:?} {json}"));
+        }
+        after = page.upto;
+        if page.upto == page.head {
+            return told;
+        }
+    }
 }
 
 fn of_product(product: &Product) -> String {

@@ -28,7 +28,7 @@ use crate::{
     ports::{Batch, Change, Committed, Store, StoreError, Write},
     rules::{commands::OPEN_MAX_DEFAULT, psk::mark},
     secret::Secret,
-    testing::block_on,
+    testing::{block_on, store::fixtures::SUITE},
 };
 
 /// Operations of a seed.
@@ -231,14 +231,12 @@ impl Run {
         let turn = self.turn;
         let peer = || format!("192.0.2.1:{turn}");
         match step {
-            Step::Login { device, versions_ago, logins_ago } => Write::Login {
-                device: self.id(device),
-                number: self.next_login(device, logins_ago),
-                at,
-                lifetime_s: 60 + u32::from(device),
-                secret_version: self.secret_version(device).saturating_sub(versions_ago),
-                peer: peer(),
-            },
+            Step::Login { device, versions_ago, logins_ago } => {
+                let secret_version = self.secret_version(device).saturating_sub(versions_ago);
+                let (number, lifetime_s) = (self.next_login(device, logins_ago), 60 + u32::from(device));
+                let (device, peer, over) = (self.id(device), peer(), SUITE);
+                Write::Login { device, number, at, lifetime_s, secret_version, peer, over }
+            }
             Step::Presence { device, logins_ago, online } => Write::Presence {
                 device: self.id(device),
                 login: self.login(device, logins_ago),
