@@ -82,12 +82,14 @@ const MODULES: &[&str] = &[
     "narrowgate_gateway::leaving",
     "narrowgate_gateway::products",
     "narrowgate_gateway::properties",
+    "narrowgate_gateway::quotas",
     "narrowgate_gateway::raw",
     "narrowgate_gateway::refusals",
     "narrowgate_gateway::residence::presence",
     "narrowgate_http::api::access",
     "narrowgate_http::api::commands",
     "narrowgate_http::api::export",
+    "narrowgate_http::api::idempotency",
     "narrowgate_http::request_id",
 ];
 
