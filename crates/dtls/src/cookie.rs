@@ -1,5 +1,10 @@
-//! Cookies of the stateless front door (RFC 6347, section 4.2.1): key number (1) | start (10) | offer (5),
-//! the last two from HMAC-SHA256.
+//! Cookies of the stateless front door (RFC 6347, section 4.2.1): key and time (2) | start (9) | offer (5),
+//! the last two from HMAC-SHA256, which cover the first.
+//!
+//! The first bit is that of the key's number, the others are the time since the key was drawn, in units of
+//! [`TIME_UNIT`]: the cookie's age when it comes back is the round trip of its hello, known without state.
+//! A hello that its client repeats has the same cookie, so it looks farther away than its client is. Who
+//! delays it looks far, and nobody looks nearer than it is.
 //!
 //! `start` covers the peer's address and port and the ClientHello up to its session_id: what the first
 //! fragment of a ClientHello always holds. `offer` covers the cipher suites and compression methods besides,
@@ -25,6 +30,20 @@ use crate::{
 
 /// Where `offer` begins.
 const OFFER_AT: usize = 11;
+
+/// Bytes of key and time.
+const HEAD_BYTES: usize = 2;
+
+/// Bytes of `start` and `offer`.
+const MAC_BYTES: usize = COOKIE_BYTES - HEAD_BYTES;
+
+/// The bit of the head that tells the keys apart.
+const KEY_BIT: u16 = 1 << 15;
+
+/// Unit of the time in a cookie: a key's life has fewer of them than the head has numbers.
+const TIME_UNIT: Duration = Duration::from_millis(2);
+
+const _: () = assert!(COOKIE_KEY_LIFETIME.as_millis() / TIME_UNIT.as_millis() < KEY_BIT as u128);
 
 /// What a cookie covers.
 #[derive(Clone, Copy)]
@@ -64,48 +83,56 @@ impl CookieKeys {
         self.drawn_at = now - Duration::from_nanos(into_its_time as u64);
     }
 
-    pub(crate) fn make(&self, subject: Subject<'_>) -> [u8; COOKIE_BYTES] {
-        let Macs { start, offer } = Macs::of(&self.current, &subject);
+    pub(crate) fn make(&self, now: Instant, subject: Subject<'_>) -> [u8; COOKIE_BYTES] {
+        let units = now.saturating_duration_since(self.drawn_at).as_millis() / TIME_UNIT.as_millis();
+        let time = u16::try_from(units).unwrap_or(KEY_BIT).min(KEY_BIT - 1);
+        let head = (time | if self.number & 1 == 0 { 0 } else { KEY_BIT }).to_be_bytes();
+        let Macs { start, offer } = Macs::of(&self.current, head, &subject);
         let mut cookie = [0; COOKIE_BYTES];
-        cookie[0] = self.number;
-        cookie[1..].copy_from_slice(&start);
+        cookie[..HEAD_BYTES].copy_from_slice(&head);
+        cookie[HEAD_BYTES..].copy_from_slice(&start);
         if let Some(offer) = offer {
             cookie[OFFER_AT..].copy_from_slice(&offer);
         }
         cookie
     }
 
-    /// Whether the cookie of a hello is valid.
-    pub(crate) fn verify(&self, subject: Subject<'_>) -> bool {
-        let Ok(cookie) = <[u8; COOKIE_BYTES]>::try_from(subject.start.cookie) else { return false };
-        let key = match cookie[0] {
-            number if number == self.number => &self.current,
-            number if number == self.number.wrapping_sub(1) => &self.previous,
-            _ => return false,
-        };
-        let Macs { start, offer } = Macs::of(key, &subject);
-        let (start, unbound) = start.split_at(OFFER_AT - 1);
-        let fits = start.ct_eq(&cookie[1..OFFER_AT]);
+    /// How old the cookie of a hello is; `None` if it is not valid.
+    pub(crate) fn verify(&self, now: Instant, subject: Subject<'_>) -> Option<Duration> {
+        let cookie = <[u8; COOKIE_BYTES]>::try_from(subject.start.cookie).ok()?;
+        let head = [cookie[0], cookie[1]];
+        let number = u16::from_be_bytes(head);
+        let is_current = (number & KEY_BIT != 0) == (self.number & 1 != 0);
+        let key = if is_current { &self.current } else { &self.previous };
+        let Macs { start, offer } = Macs::of(key, head, &subject);
+        let (start, unbound) = start.split_at(OFFER_AT - HEAD_BYTES);
+        let fits = start.ct_eq(&cookie[HEAD_BYTES..OFFER_AT]);
         let fits = match offer {
             // The cookie may have been made for a first fragment that ended before the offer.
             Some(offer) => fits & (offer.ct_eq(&cookie[OFFER_AT..]) | unbound.ct_eq(&cookie[OFFER_AT..])),
             None => fits,
         };
-        fits.into()
+        if !bool::from(fits) {
+            return None;
+        }
+        let made = TIME_UNIT * u32::from(number & !KEY_BIT);
+        let key_before = if is_current { Duration::ZERO } else { COOKIE_KEY_LIFETIME };
+        Some((now.saturating_duration_since(self.drawn_at) + key_before).saturating_sub(made))
     }
 }
 
 /// The MACs of one subject under one key.
 struct Macs {
     /// The last bytes stand for the offer if it is absent.
-    start: [u8; COOKIE_BYTES - 1],
+    start: [u8; MAC_BYTES],
     offer: Option<[u8; COOKIE_BYTES - OFFER_AT]>,
 }
 
 impl Macs {
-    fn of(key: &Hmac<Sha256>, subject: &Subject<'_>) -> Self {
+    fn of(key: &Hmac<Sha256>, head_of_cookie: [u8; HEAD_BYTES], subject: &Subject<'_>) -> Self {
         let Subject { peer, start, offer } = subject;
         let mut mac = key.clone();
+        mac.update(&head_of_cookie);
         match peer.ip() {
             IpAddr::V4(address) => mac.update(&address.octets()),
             IpAddr::V6(address) => mac.update(&address.octets()),
@@ -154,23 +181,31 @@ mod tests {
         }
     }
 
+    fn make(keys: &CookieKeys, subject: Subject<'_>) -> [u8; COOKIE_BYTES] {
+        keys.make(keys.drawn_at, subject)
+    }
+
+    fn is_good(keys: &CookieKeys, subject: Subject<'_>) -> bool {
+        keys.verify(keys.drawn_at, subject).is_some()
+    }
+
     const PEER: &str = "192.0.2.1:1000";
 
     #[test]
     fn a_cookie_is_good_for_its_address_port_and_hello_only() {
         let keys = CookieKeys::new(start(), &mut SeededRandom::new(0));
-        let cookie = keys.make(subject(PEER, &[1; 32], &[]));
-        assert!(keys.verify(subject(PEER, &[1; 32], &cookie)));
-        assert!(!keys.verify(subject(PEER, &[2; 32], &cookie)));
+        let cookie = make(&keys, subject(PEER, &[1; 32], &[]));
+        assert!(is_good(&keys, subject(PEER, &[1; 32], &cookie)));
+        assert!(!is_good(&keys, subject(PEER, &[2; 32], &cookie)));
         for other in ["192.0.2.1:1001", "192.0.2.2:1000", "[2001:db8::1]:1000"] {
-            assert!(!keys.verify(subject(other, &[1; 32], &cookie)));
+            assert!(!is_good(&keys, subject(other, &[1; 32], &cookie)));
         }
-        assert!(!keys.verify(subject(PEER, &[1; 32], &cookie[..15])));
-        assert!(!keys.verify(subject(PEER, &[1; 32], &[])));
+        assert!(!is_good(&keys, subject(PEER, &[1; 32], &cookie[..15])));
+        assert!(!is_good(&keys, subject(PEER, &[1; 32], &[])));
         for bit in 0..8 * COOKIE_BYTES {
             let mut changed = cookie;
             changed[bit / 8] ^= 1 << (bit % 8);
-            assert!(!keys.verify(subject(PEER, &[1; 32], &changed)), "bit {bit}");
+            assert!(!is_good(&keys, subject(PEER, &[1; 32], &changed)), "bit {bit}");
         }
     }
 
@@ -182,13 +217,13 @@ mod tests {
         let other_compression = ClientHelloOffer { cipher_suites: &[0xc0, 0xa8], compression: &[1, 0] };
         let offers = [plain.offer, None, Some(other_suites), Some(other_compression)];
         for (made, shown) in (0..16).map(|n| (offers[n / 4], offers[n % 4])) {
-            let cookie = keys.make(Subject { offer: made, ..plain });
+            let cookie = make(&keys, Subject { offer: made, ..plain });
             let second = Subject { offer: shown, ..subject(PEER, &[1; 32], &cookie) };
             let same = |a: ClientHelloOffer<'_>, b: ClientHelloOffer<'_>| {
                 (a.cipher_suites, a.compression) == (b.cipher_suites, b.compression)
             };
             let good = made.is_none_or(|made| shown.is_none_or(|shown| same(made, shown)));
-            assert_eq!(keys.verify(second), good, "{made:?} then {shown:?}");
+            assert_eq!(is_good(&keys, second), good, "{made:?} then {shown:?}");
         }
     }
 
@@ -196,13 +231,13 @@ mod tests {
     fn attack_035_a_cookie_outlives_one_change_of_keys_but_not_two() {
         let (mut rng, now) = (SeededRandom::new(0), start());
         let mut keys = CookieKeys::new(now, &mut rng);
-        let cookie = keys.make(subject(PEER, &[1; 32], &[]));
+        let cookie = make(&keys, subject(PEER, &[1; 32], &[]));
         keys.rotate(now + Duration::from_secs(59), &mut rng);
-        assert!(keys.verify(subject(PEER, &[1; 32], &cookie)));
+        assert!(is_good(&keys, subject(PEER, &[1; 32], &cookie)));
         keys.rotate(now + Duration::from_secs(60), &mut rng);
-        assert!(keys.verify(subject(PEER, &[1; 32], &cookie)));
+        assert!(is_good(&keys, subject(PEER, &[1; 32], &cookie)));
         keys.rotate(now + Duration::from_secs(120), &mut rng);
-        assert!(!keys.verify(subject(PEER, &[1; 32], &cookie)));
+        assert!(!is_good(&keys, subject(PEER, &[1; 32], &cookie)));
     }
 
     #[test]
@@ -214,13 +249,30 @@ mod tests {
                 let mut keys = CookieKeys::new(now, &mut rng);
                 let at = |seconds: u64| now + Duration::from_secs(seconds);
                 keys.rotate(at(made), &mut rng);
-                let cookie = keys.make(subject(PEER, &[1; 32], &[]));
+                let cookie = make(&keys, subject(PEER, &[1; 32], &[]));
                 // Something may arrive in between, or nothing.
                 keys.rotate(at(quiet_until.max(made)), &mut rng);
                 keys.rotate(at(end - 1), &mut rng);
-                assert!(keys.verify(subject(PEER, &[1; 32], &cookie)));
+                assert!(is_good(&keys, subject(PEER, &[1; 32], &cookie)));
                 keys.rotate(at(end), &mut rng);
-                assert!(!keys.verify(subject(PEER, &[1; 32], &cookie)), "{made} {quiet_until}");
+                assert!(!is_good(&keys, subject(PEER, &[1; 32], &cookie)), "{made} {quiet_until}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cookie_tells_how_old_it_is_also_after_a_change_of_keys() {
+        for made_ms in [0, 1, 700, 29_998, 59_999] {
+            let (mut rng, now) = (SeededRandom::new(0), start());
+            let mut keys = CookieKeys::new(now, &mut rng);
+            let made = now + Duration::from_millis(made_ms);
+            let cookie = keys.make(made, subject(PEER, &[1; 32], &[]));
+            for age_ms in [0, 20, 500, 8_000, 25_600, 59_000] {
+                let comes = made + Duration::from_millis(age_ms);
+                keys.rotate(comes, &mut rng);
+                let age = keys.verify(comes, subject(PEER, &[1; 32], &cookie)).expect("it is good");
+                let off = age.as_millis() as i128 - i128::from(age_ms);
+                assert!((0..2).contains(&off), "made at {made_ms}, {age_ms} old: {age:?}");
             }
         }
     }
@@ -229,9 +281,9 @@ mod tests {
     fn after_a_long_silence_no_old_cookie_is_good() {
         let (mut rng, now) = (SeededRandom::new(0), start());
         let mut keys = CookieKeys::new(now, &mut rng);
-        let cookie = keys.make(subject(PEER, &[1; 32], &[]));
+        let cookie = make(&keys, subject(PEER, &[1; 32], &[]));
         keys.rotate(now + Duration::from_secs(3600), &mut rng);
-        assert!(!keys.verify(subject(PEER, &[1; 32], &cookie)));
+        assert!(!is_good(&keys, subject(PEER, &[1; 32], &cookie)));
     }
 
     #[allow(clippy::disallowed_methods, reason = "any instant serves as the start of virtual time")]

@@ -10,7 +10,12 @@
 //! process has restarted. The client is asked for another hello, so it may send up to
 //! [`limits::CLIENT_HELLO_MESSAGE_SEQ_MAX`] hellos after the first.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::{
     Random,
@@ -78,8 +83,10 @@ impl Listener {
         }
         let subject = Subject { peer, start, offer };
         // The first hello of a client has no cookie, or one of an attempt that it has given up.
-        if message_seq > 0 && self.cookies.verify(subject) {
-            return self.accept(now, datagram, &hello, rng, reply);
+        if message_seq > 0
+            && let Some(round_trip) = self.cookies.verify(now, subject)
+        {
+            return self.accept(now, datagram, &hello, round_trip, rng, reply);
         }
         // The hello that answers a HelloVerifyRequest has the next number.
         if message_seq == limits::CLIENT_HELLO_MESSAGE_SEQ_MAX {
@@ -88,7 +95,7 @@ impl Listener {
         if datagram.len() < hello_verify::DATAGRAM_BYTES {
             return FrontDoor::Discard(Discard::Amplification);
         }
-        hello_verify::put_datagram(reply, sequence, message_seq, &self.cookies.make(subject));
+        hello_verify::put_datagram(reply, sequence, message_seq, &self.cookies.make(now, subject));
         FrontDoor::HelloVerify
     }
 
@@ -97,6 +104,7 @@ impl Listener {
         now: Instant,
         datagram: &[u8],
         hello: &FirstHello<'_>,
+        round_trip: Duration,
         rng: &mut dyn Random,
         reply: &mut Vec<u8>,
     ) -> FrontDoor {
@@ -105,6 +113,7 @@ impl Listener {
             now,
             hello.sequence,
             HelloId { message_seq: hello.message_seq, random: *hello.start.random },
+            round_trip,
         ));
         // The same path as for every later datagram. Ignored: what it drops besides the ClientHello.
         handshake.handle_datagram(now, &mut datagram.to_vec(), rng);

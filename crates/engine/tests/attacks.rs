@@ -28,6 +28,7 @@ struct Server {
     shard: Shard,
     rng: SeededRandom,
     connected: usize,
+    wrong_keys: usize,
 }
 
 impl Server {
@@ -36,7 +37,8 @@ impl Server {
         let now = Instant::now();
         let dtls = Arc::new(ServerConfig::new(DecoySecret::new([7; 32])));
         let config = ShardConfig { admission, ..ShardConfig::new(dtls) };
-        Self { now, shard: Shard::new(config, now, [1; 32]), rng: SeededRandom::new(5), connected: 0 }
+        let shard = Shard::new(config, now, [1; 32]);
+        Self { now, shard, rng: SeededRandom::new(5), connected: 0, wrong_keys: 0 }
     }
 
     /// Gives a datagram to the shard and the platform's answers, too; what is sent then.
@@ -54,6 +56,7 @@ impl Server {
                     self.shard.handle_command(self.now, ShardCommand::ProvidePsk { handshake, answer });
                 }
                 ShardEvent::Connected { .. } => self.connected += 1,
+                ShardEvent::WrongKey { .. } => self.wrong_keys += 1,
                 _ => {}
             }
         }
@@ -271,6 +274,39 @@ fn a_handshake_that_begins_anew_is_as_old_as_the_one_before_it() {
     assert_eq!(server.shard.stats().value(Counter::HandshakesReplaced), 44);
     server.assert_honest_connects(at(3000), CipherSuite::PskAes128Ccm8);
     server.expire_handshakes();
+}
+
+/// A device whose timer is shorter than its round trip: the copy of its hello comes when the handshake that
+/// answered the first one is gone, and its Finished is for that one.
+#[test]
+fn a_finished_of_a_handshake_that_had_to_make_room_is_no_wrong_key() {
+    let limits =
+        AdmissionLimits { handshakes_max: 2, handshakes_per_address_max: 2, ..AdmissionLimits::default() };
+    let mut server = Server::new(limits);
+    let (suite, own) = (CipherSuite::PskAes128Ccm8, peer(11, 1));
+    let mut honest = server.client(HONEST, suite);
+    server.go(&mut honest, own, 1);
+    let mut hello = Vec::new();
+    assert!(honest.poll_transmit(&mut hello));
+    let answers = server.give(own, &hello);
+    for number in 2..4 {
+        let mut stranger = server.client(b"whoever", suite);
+        server.go(&mut stranger, peer(11, number * 256), 2);
+        server.pass(Duration::from_secs(11));
+    }
+    assert_eq!(server.shard.stats().value(Counter::HandshakesEvicted), 1, "the device's");
+    server.give(own, &hello);
+    for (_, mut answer) in answers {
+        honest.handle_datagram(server.now, &mut answer, &mut server.rng);
+    }
+    let mut finished = Vec::new();
+    while honest.poll_transmit(&mut finished) {
+        server.give(own, &finished);
+    }
+    let counted = [Counter::FinishedRejected, Counter::FinishedOutdated];
+    assert_eq!(counted.map(|counter| server.shard.stats().value(counter)), [1, 1]);
+    assert_eq!((server.wrong_keys, server.connected), (0, 0), "its key is right");
+    server.assert_honest_connects(own, suite);
 }
 
 #[test]

@@ -20,7 +20,12 @@ mod input;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, fmt, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use subtle::Choice as SecretBool;
 
@@ -48,6 +53,7 @@ pub struct ServerHandshake {
     config: Arc<ServerConfig>,
     state: State,
     hello: HelloId,
+    round_trip: Duration,
     choice: Option<Choice>,
     rx_window: ReplayWindow,
     reassembly: Reassembly,
@@ -167,11 +173,19 @@ enum Outcome {
 }
 
 impl ServerHandshake {
-    /// A handshake that awaits the ClientHello with this record number and id; its cookie was good.
-    pub(crate) fn new(config: Arc<ServerConfig>, now: Instant, sequence: u64, hello: HelloId) -> Self {
+    /// A handshake that awaits the ClientHello with this record number and id; its cookie was good, and is
+    /// as old as this round trip.
+    pub(crate) fn new(
+        config: Arc<ServerConfig>,
+        now: Instant,
+        sequence: u64,
+        hello: HelloId,
+        round_trip: Duration,
+    ) -> Self {
         Self {
             state: State::AwaitClientHello,
             hello,
+            round_trip,
             choice: None,
             rx_window: ReplayWindow::default(),
             reassembly: Reassembly::new(hello.message_seq),
@@ -290,6 +304,12 @@ impl ServerHandshake {
     /// handshake.
     pub fn hello_id(&self) -> HelloId {
         self.hello
+    }
+
+    /// The time from our HelloVerifyRequest until the ClientHello that started this handshake. For a
+    /// ClientHello that its client had to repeat it is longer than the round trip.
+    pub fn round_trip(&self) -> Duration {
+        self.round_trip
     }
 
     /// The random of the ClientHello.

@@ -4,25 +4,36 @@
 //! At a limit a new hello takes the place of the first of these that there is:
 //!
 //! 1. a handshake whose Finished was rejected, the oldest first;
-//! 2. one that has stood still for longer than a slow round trip ([`AdmissionLimits::slow_round_trip`]), the
-//!    oldest first;
+//! 2. the one that has stood still for longest, where that is longer than a slow round trip
+//!    ([`AdmissionLimits::slow_round_trip`]);
 //! 3. at the limit of all, for an address with less than half of what the busiest one has, where that has
 //!    one in sixteen of all places or more: the newest of the busiest that has not gone on yet, so a few
 //!    addresses cannot keep all others out, and a few devices behind one address are not taken for such;
-//! 4. at the limit of all: the oldest that has a passing place and has not gone on yet.
+//! 4. at the limit of all: one that has a passing place, has gone on, and was not heard for longer than its
+//!    own round trip; else the oldest that has a passing place and has not gone on yet.
 //!
-//! Else the hello is dropped, which costs nothing: its client sends it again. So a handshake that is young is
-//! left alone, and a peer that is far away can finish however many come behind it.
+//! Else the hello is dropped, and its client sends it again. A client that was answered and then loses its
+//! place is worse off: it repeats what comes next, which nobody answers, until it gives up. Rule 2 takes
+//! those that most likely have gone, rule 3 makes the newest devices of a busy address pay, and rule 4 is
+//! for the near only:
 //!
 //! One in sixteen of all places is passing (`PASSING_PART`): kept only until the next one needs it. When
 //! all others are held by handshakes that stand still, whoever is near gets in and through all the same.
+//! Such a place is given only to a hello whose round trip, which its cookie tells, is shorter than passing
+//! places last at the moment; a farther one is dropped, as if there were no such places. A hello that its
+//! client had to repeat looks farther away than it is, so the first copy counts that comes here: where that
+//! one was lost on its way, its client is treated as one that is far. It is dropped and comes again.
 //!
 //! In a flood (`FLOOD_HELLOS_MIN`) only a hello that comes again gets a place that is kept, as it does by RFC
 //! 6347, section 4.2.4, and no more than half of all places are. Where an address floods, a hello that comes
-//! for the first time is dropped, even where there is a place. Where all together do, it gets a passing one.
+//! for the first time is dropped, even where there is a place. Where all together do, it gets a passing one,
+//! if it is near. A hello that comes again and has a passing place keeps it, where there is room.
+//!
+//! Every step is a fixed number of look-ups in ordered maps, however many handshakes there are.
+
+mod line;
 
 use std::{
-    cmp::max,
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     time::{Duration, Instant},
@@ -30,7 +41,9 @@ use std::{
 
 use narrowgate_dtls::HelloId;
 
-use super::hellos::Hellos;
+use self::line::{Dropped, Line, Order, Place, Seat, with_margin};
+pub(super) use self::line::{Held, Stage};
+use super::hellos::{Hellos, SOON};
 use crate::path::Path;
 
 /// Limits of handshakes under way.
@@ -62,13 +75,6 @@ impl Default for AdmissionLimits {
     }
 }
 
-/// At a limit it is a flood when as many hellos as the limit, and no fewer than this, were dropped within a
-/// slow round trip. Few clients that cannot get in, and perhaps begin anew each time, are none.
-const FLOOD_HELLOS_MIN: usize = 1_000;
-
-/// … and one in so many of its places was held by a handshake that stood still.
-const WASTED_PART: usize = 16;
-
 /// One in so many of all places is passing, and in a flood one in two. Each keeps what is far away out of the
 /// others; what is near is through one before it is needed again: at 10,000 hellos a second 1,250 of them
 /// last for 125 ms, and 10,000 for a second.
@@ -77,34 +83,8 @@ const PASSING_PART: usize = 16;
 /// An address that has one in so many of all places, or more, may be too busy for others.
 const BUSY_PART: usize = 16;
 
-/// How many of the oldest handshakes are looked at for one that has stood still. Younger ones may have stood
-/// still for longer, but not by more than the time until these are over.
-const LOOKED_AT: usize = 16;
-
-/// How far a handshake is.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Progress {
-    /// When it began, or last went on.
-    pub(super) last: Instant,
-    /// Whether it has gone on since it began: its peer has named an identity.
-    pub(super) went_on: bool,
-    /// Whether it waits for the platform and not for its peer.
-    pub(super) waits_for_us: bool,
-}
-
-impl Progress {
-    /// A handshake that begins.
-    pub(super) const fn begun(now: Instant) -> Self {
-        Self { last: now, went_on: false, waits_for_us: false }
-    }
-
-    fn stands_still(&self, now: Instant, limits: &AdmissionLimits) -> bool {
-        !self.waits_for_us && now.saturating_duration_since(self.last) > limits.slow_round_trip
-    }
-}
-
 /// For how long a handshake has its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stay {
     /// At least for a slow round trip.
     Kept,
@@ -134,8 +114,10 @@ pub(super) enum Permit {
 #[derive(Debug)]
 pub(super) struct Admission {
     all: Line,
-    /// Those of all that have a passing place, by their number of beginning.
-    passing: BTreeMap<u64, u32>,
+    /// Those of all that have a passing place.
+    passing: Order,
+    /// When a passing place was last taken from one that had not gone on, and how long that one had it.
+    passed: Option<(Instant, Duration)>,
     by_address: BTreeMap<IpAddr, Line>,
     /// Addresses by the number of their handshakes; the last one is the busiest.
     by_rank: BTreeSet<(usize, IpAddr)>,
@@ -143,51 +125,6 @@ pub(super) struct Admission {
     hellos: Hellos,
     /// Key look-ups that wait for their answer.
     pub(super) lookups: usize,
-}
-
-/// The handshakes of an address, or of all: their slots, by their number of beginning.
-#[derive(Debug, Default)]
-struct Line {
-    waiting: BTreeMap<u64, u32>,
-    rejected: BTreeMap<u64, u32>,
-    dropped: Dropped,
-}
-
-/// Hellos dropped at a limit within a slow round trip.
-#[derive(Debug, Default)]
-struct Dropped {
-    limit: usize,
-    since: Option<Instant>,
-    count: usize,
-    /// Handshakes that made room because they stood still, and when the last one did.
-    evicted: usize,
-    evicted_last: Option<Instant>,
-    flood_until: Option<Instant>,
-}
-
-/// A place for a handshake.
-#[derive(Debug, Clone, Copy)]
-enum Place {
-    Free,
-    /// That of a handshake that was rejected.
-    Rejected(Held),
-    /// That of another one.
-    Taken(Held),
-    /// A passing one.
-    Passing(Held),
-}
-
-/// A handshake under way: its number of beginning, and its slot.
-#[derive(Debug, Clone, Copy)]
-struct Held {
-    begun: u64,
-    slot: u32,
-}
-
-impl Held {
-    fn new((&begun, &slot): (&u64, &u32)) -> Self {
-        Self { begun, slot }
-    }
 }
 
 /// Who floods.
@@ -205,7 +142,8 @@ impl Admission {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             all: Line::default(),
-            passing: BTreeMap::new(),
+            passing: Order::default(),
+            passed: None,
             by_address: BTreeMap::new(),
             by_rank: BTreeSet::new(),
             begun: 0,
@@ -214,25 +152,26 @@ impl Admission {
         }
     }
 
-    /// Whether one more handshake of this path may begin, with this hello. `progress` says how far the one in
-    /// a slot is.
+    /// Whether one more handshake of this path may begin, with this hello, whose peer is so far away at most.
     pub(super) fn permit(
         &mut self,
         now: Instant,
         path: &Path,
         hello: &HelloId,
+        round_trip: Duration,
         limits: &AdmissionLimits,
-        progress: impl Fn(u32) -> Progress,
     ) -> Permit {
         if self.lookups >= limits.lookups_max {
             return Permit::No;
         }
         let address = group(path.peer.ip());
         let floods = self.floods(now, address, limits);
-        let place = self.find_place(now, address, limits, progress);
-        // Noted from the first that is dropped: when it is a flood, those that came before are known.
-        let is_crowded = matches!(place, None | Some(Place::Passing(_)));
-        let comes_again = (is_crowded || floods != Floods::No) && self.hellos.note(now, path, hello);
+        let place = self.find_place(now, address, limits);
+        // Noted from the first that may be dropped: when it is a flood, those that came before are known.
+        let is_crowded = matches!(place, None | Some(Place::Passing(_)))
+            || self.kept() >= kept_max(Floods::No, limits)
+            || floods != Floods::No;
+        let comes_again = is_crowded && self.hellos.note(now, path, hello);
         let Some(place) = place else {
             self.count_dropped(now, address, limits);
             return Permit::No;
@@ -241,24 +180,34 @@ impl Admission {
             self.count_dropped(now, address, limits);
             return Permit::Again;
         }
-        let evicted = match place {
-            Place::Free => None,
-            Place::Rejected(held) => Some(held),
-            Place::Taken(held) => {
+        let evicted = place.seat();
+        let stay = self.stay(floods, comes_again, evicted, limits);
+        if stay == Stay::Passing && with_margin(round_trip) > self.passing_lasts(now, limits) {
+            self.count_dropped(now, address, limits);
+            return Permit::No;
+        }
+        match place {
+            Place::Still(_) => {
                 self.dropped_at(address, limits).note_evicted(now, limits.slow_round_trip);
-                Some(held)
             }
-            Place::Passing(held) => {
+            Place::Passing(seat) => {
                 // It had no more of a chance than a hello that is dropped.
                 self.count_dropped(now, address, limits);
-                Some(held)
+                let oldest = self.passing.oldest_begun().filter(|(_, oldest)| *oldest == seat);
+                let lasted = oldest.map(|(since, _)| (now, now.saturating_duration_since(since)));
+                self.passed = lasted.or(self.passed);
             }
-        };
-        let stay = self.stay(floods, comes_again, evicted, limits);
+            Place::Free | Place::Rejected(_) | Place::Busiest(_) => {}
+        }
         match evicted {
             None => Permit::Yes(stay),
-            Some(Held { slot, .. }) => Permit::Evict { slot, stay },
+            Some(Seat { slot, .. }) => Permit::Evict { slot, stay },
         }
+    }
+
+    /// How many have a place that is kept.
+    fn kept(&self) -> usize {
+        self.all.len() - self.passing.len()
     }
 
     /// Whether there is a place to keep, when this one has gone: passing places are no such.
@@ -266,46 +215,42 @@ impl Admission {
         &self,
         floods: Floods,
         comes_again: bool,
-        evicted: Option<Held>,
+        evicted: Option<Seat>,
         limits: &AdmissionLimits,
     ) -> Stay {
-        let goes = evicted.is_some_and(|held| !self.passing.contains_key(&held.begun));
-        let kept = self.all.len() - self.passing.len() - usize::from(goes);
-        let (part, may_be_kept) = match floods {
-            Floods::All => (2, comes_again),
-            Floods::Address | Floods::No => (PASSING_PART, true),
-        };
-        let kept_max = limits.handshakes_max - limits.handshakes_max / part;
-        if may_be_kept && kept < kept_max { Stay::Kept } else { Stay::Passing }
+        let may_be_kept = floods != Floods::All || comes_again;
+        let goes = evicted.is_some_and(|seat| seat.stay == Stay::Kept);
+        let kept = self.kept() - usize::from(goes);
+        if may_be_kept && kept < kept_max(floods, limits) { Stay::Kept } else { Stay::Passing }
     }
 
-    fn find_place(
-        &self,
-        now: Instant,
-        address: IpAddr,
-        limits: &AdmissionLimits,
-        progress: impl Fn(u32) -> Progress,
-    ) -> Option<Place> {
-        let stands_still = |slot| progress(slot).stands_still(now, limits);
+    /// For how long who gets a passing place has it, as far as one can know.
+    fn passing_lasts(&self, now: Instant, limits: &AdmissionLimits) -> Duration {
+        let oldest = || Some(now.saturating_duration_since(self.passing.oldest_begun()?.0));
+        let is_full = self.all.len() >= limits.handshakes_max;
+        let recent = self.passed.filter(|(when, _)| now <= *when + limits.slow_round_trip);
+        let lasted = recent.map(|(_, lasted)| lasted);
+        is_full.then(oldest).flatten().or(lasted).unwrap_or(Duration::MAX)
+    }
+
+    fn find_place(&self, now: Instant, address: IpAddr, limits: &AdmissionLimits) -> Option<Place> {
         if let Some(own) = self.by_address.get(&address)
             && own.len() >= limits.handshakes_per_address_max
         {
-            return own.worst(stands_still);
+            return own.worst(now, limits);
         }
         if self.all.len() < limits.handshakes_max {
             return Some(Place::Free);
         }
-        let waits = |held: &Held| !progress(held.slot).went_on;
         let of_busiest = || {
             let busiest = self.by_address.get(&self.much_busier_than(address, limits)?)?;
-            let mut newest = busiest.waiting.iter().rev().take(LOOKED_AT).map(Held::new);
-            newest.find(waits).map(Place::Taken)
+            busiest.order.newest_begun().map(Place::Busiest)
         };
         let passing = || {
-            let mut oldest = self.passing.iter().take(LOOKED_AT).map(Held::new);
-            oldest.find(waits).map(Place::Passing)
+            let overdue = self.passing.oldest_gone_on().filter(|(due, _)| *due < now);
+            overdue.or(self.passing.oldest_begun()).map(|(_, seat)| Place::Passing(seat))
         };
-        self.all.worst(stands_still).or_else(of_busiest).or_else(passing)
+        self.all.worst(now, limits).or_else(of_busiest).or_else(passing)
     }
 
     /// The busiest address, if this one has less than half of what that one has, and that is much.
@@ -347,40 +292,89 @@ impl Admission {
         &mut line.dropped
     }
 
-    /// Records that a handshake began in `slot`; returns the number for [`Self::end`].
-    pub(super) fn begin(&mut self, address: IpAddr, slot: u32, stay: Stay) -> u64 {
+    /// Records that a handshake began in `slot`, whose peer is so far away at most.
+    pub(super) fn begin(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        slot: u32,
+        stay: Stay,
+        round_trip: Duration,
+    ) -> Held {
         self.begun += 1;
-        if stay == Stay::Passing {
-            self.passing.insert(self.begun, slot);
-        }
+        let held = Held { begun: self.begun, slot, last: now, stage: Stage::Begun, stay, round_trip };
         let address = group(address);
         let own = self.by_address.entry(address).or_default();
         self.by_rank.remove(&(own.len(), address));
-        own.waiting.insert(self.begun, slot);
+        own.order.add(&held, held.last);
         self.by_rank.insert((own.len(), address));
-        self.all.waiting.insert(self.begun, slot);
-        self.begun
+        self.all.order.add(&held, held.last);
+        if stay == Stay::Passing {
+            self.passing.add(&held, held.next_due());
+        }
+        held
     }
 
-    /// Records that the Finished of a handshake was rejected.
-    pub(super) fn reject(&mut self, address: IpAddr, begun: u64) {
-        let own = self.by_address.get_mut(&group(address));
-        self.passing.remove(&begun);
-        for line in own.into_iter().chain([&mut self.all]) {
-            if let Some(slot) = line.waiting.remove(&begun) {
-                line.rejected.insert(begun, slot);
+    /// Records that a handshake has come to a stage, and since when it stands still. One that was rejected
+    /// remains so.
+    pub(super) fn go_on(&mut self, address: IpAddr, held: &mut Held, stage: Stage, last: Instant) {
+        if held.stage == Stage::Rejected {
+            return;
+        }
+        let next = Held { stage, last, ..*held };
+        self.become_as(address, held, next);
+    }
+
+    /// Records that the Finished of a handshake was rejected: its place is no passing one any more.
+    pub(super) fn reject(&mut self, address: IpAddr, held: &mut Held) {
+        let next = Held { stage: Stage::Rejected, stay: Stay::Kept, ..*held };
+        self.become_as(address, held, next);
+    }
+
+    /// Its hello has come again, which a sender of its own address does: where there is room it keeps its
+    /// place.
+    pub(super) fn handle_again(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        held: &mut Held,
+        limits: &AdmissionLimits,
+    ) {
+        let is_late = now.saturating_duration_since(held.last) >= SOON;
+        if held.stay == Stay::Passing && held.stage == Stage::Begun && is_late {
+            let floods = self.floods(now, group(address), limits);
+            if self.stay(floods, true, None, limits) == Stay::Kept {
+                let next = Held { stay: Stay::Kept, ..*held };
+                self.become_as(address, held, next);
             }
         }
     }
 
+    fn become_as(&mut self, address: IpAddr, held: &mut Held, next: Held) {
+        let own = self.by_address.get_mut(&group(address));
+        for line in own.into_iter().chain([&mut self.all]) {
+            line.order.remove(held, held.last);
+            line.order.add(&next, next.last);
+        }
+        if held.stay == Stay::Passing {
+            self.passing.remove(held, held.next_due());
+        }
+        if next.stay == Stay::Passing {
+            self.passing.add(&next, next.next_due());
+        }
+        *held = next;
+    }
+
     /// Records that a handshake ended, for whatever reason.
-    pub(super) fn end(&mut self, address: IpAddr, begun: u64) {
+    pub(super) fn end(&mut self, address: IpAddr, held: &Held) {
         let address = group(address);
-        self.passing.remove(&begun);
-        self.all.remove(begun);
         let Some(own) = self.by_address.get_mut(&address) else { return };
         self.by_rank.remove(&(own.len(), address));
-        own.remove(begun);
+        own.order.remove(held, held.last);
+        self.all.order.remove(held, held.last);
+        if held.stay == Stay::Passing {
+            self.passing.remove(held, held.next_due());
+        }
         if own.len() == 0 {
             self.by_address.remove(&address);
         } else {
@@ -390,56 +384,22 @@ impl Admission {
             self.hellos.forget();
         }
     }
-}
 
-impl Line {
-    fn len(&self) -> usize {
-        self.waiting.len() + self.rejected.len()
+    /// Records that a handshake of this path, which has been answered, had to make room.
+    pub(super) fn note_evicted(&mut self, now: Instant, path: &Path, hello: &HelloId) {
+        self.hellos.note_evicted(now, path, hello);
     }
 
-    fn remove(&mut self, begun: u64) {
-        if self.waiting.remove(&begun).is_none() {
-            self.rejected.remove(&begun);
-        }
-    }
-
-    /// The place of the one that is missed least, if any may be missed.
-    fn worst(&self, stands_still: impl Fn(u32) -> bool) -> Option<Place> {
-        if let Some(rejected) = self.rejected.iter().next() {
-            return Some(Place::Rejected(Held::new(rejected)));
-        }
-        let mut oldest = self.waiting.iter().take(LOOKED_AT).map(Held::new);
-        oldest.find(|held| stands_still(held.slot)).map(Place::Taken)
-    }
-
-    /// Half of the places are for everybody, flood or not.
-    fn is_flood(&self, now: Instant, limit: usize) -> bool {
-        self.dropped.flood_until.is_some_and(|until| now < until) && self.len() >= limit.div_ceil(2)
+    /// Whether there was a handshake with this hello, which has been answered and had to make room.
+    pub(super) fn was_evicted(&self, path: &Path, hello: &HelloId) -> bool {
+        self.hellos.was_evicted(path, hello)
     }
 }
 
-impl Dropped {
-    fn note_evicted(&mut self, now: Instant, slow_round_trip: Duration) {
-        if self.evicted_last.is_some_and(|last| now > last + 2 * slow_round_trip) {
-            self.evicted = 0;
-        }
-        self.evicted += 1;
-        self.evicted_last = Some(now);
-    }
-
-    fn count(&mut self, now: Instant, slow_round_trip: Duration) {
-        if self.since.is_none_or(|since| now > since + slow_round_trip) {
-            (self.since, self.count) = (Some(now), 0);
-        }
-        self.count += 1;
-        // Devices that all come at once are none: they finish. A flood goes on as long as hellos are dropped.
-        let goes_on = self.flood_until.is_some_and(|until| now < until);
-        let is_wasted = self.evicted >= max(self.limit / WASTED_PART, 1)
-            && self.evicted_last.is_some_and(|last| now <= last + 2 * slow_round_trip);
-        if self.count >= max(self.limit, FLOOD_HELLOS_MIN) && (is_wasted || goes_on) {
-            self.flood_until = Some(now + slow_round_trip);
-        }
-    }
+/// How many places are kept at most.
+fn kept_max(floods: Floods, limits: &AdmissionLimits) -> usize {
+    let part = if floods == Floods::All { 2 } else { PASSING_PART };
+    limits.handshakes_max - limits.handshakes_max / part
 }
 
 /// The address or prefix that an address counts for: one subscriber owns a whole IPv6 /64.
@@ -457,5 +417,7 @@ pub fn group(address: IpAddr) -> IpAddr {
     }
 }
 
+#[cfg(test)]
+mod storms;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use narrowgate_dtls::{FrontDoor, HandshakeEvent, ServerHandshake, Session, hello
 
 use super::{
     HALF_OPEN_BIT, Shard,
-    admission::{Permit, Progress},
+    admission::{Held, Permit, Stage},
     question::{Answer, Question},
     stats::Counter,
     stray::Stray,
@@ -57,24 +57,18 @@ pub(super) struct HalfOpen {
     hello: Hello,
     path: Path,
     generation: u32,
-    /// Its number at the admission.
-    begun: u64,
-    progress: Progress,
+    /// What the admission knows of it.
+    held: Held,
     /// Whether another handshake had its place before: then its progress counts for nothing, or a peer that
     /// begins again and again would always be young.
     is_successor: bool,
+    /// Whether an earlier one with the same hello was answered and had to make room: the peer may go on with
+    /// that one, and a Finished that does not fit then says nothing about its key.
+    is_second: bool,
     /// The question to the platform that is not answered yet.
     asked: Option<Question>,
     /// The tick that its timer waits for; `u64::MAX` for none.
     armed: u64,
-}
-
-impl HalfOpen {
-    /// It has gone on, and waits for the platform or for its peer.
-    fn go_on(&mut self, now: Instant, waits_for_us: bool) {
-        let last = if self.is_successor { self.progress.last } else { now };
-        self.progress = Progress { last, went_on: true, waits_for_us };
-    }
 }
 
 impl Shard {
@@ -118,6 +112,9 @@ impl Shard {
         if let Some(&slot) = self.handshake_by_path.get(&path) {
             if self.handshakes[slot as usize].hello.has_copy(hello) {
                 // The same ClientHello again: our flight was lost.
+                let Self { admission, config, handshakes, .. } = self;
+                let held = &mut handshakes[slot as usize].held;
+                admission.handle_again(now, path.peer.ip(), held, &config.admission);
                 return self.feed_handshake(now, slot, datagram);
             }
             return self.succeed(now, slot, machine, hello);
@@ -126,13 +123,11 @@ impl Shard {
             // A late copy of the ClientHello of the existing session.
             return self.stats.count(Counter::HandshakesRepeated);
         }
-        let Self { admission, config, handshakes, .. } = self;
-        let progress = |slot: u32| handshakes[slot as usize].progress;
-        let stay = match admission.permit(now, &path, &machine.hello_id(), &config.admission, progress) {
+        let (id, round_trip) = (machine.hello_id(), machine.round_trip());
+        let stay = match self.admission.permit(now, &path, &id, round_trip, &self.config.admission) {
             Permit::Yes(stay) => stay,
             Permit::Evict { slot, stay } => {
-                self.stats.count(Counter::HandshakesEvicted);
-                self.end_handshake(slot);
+                self.evict(now, slot);
                 stay
             }
             Permit::No => return self.stats.count(Counter::HandshakesDeferred),
@@ -146,9 +141,9 @@ impl Shard {
             hello,
             path,
             generation,
-            begun: self.admission.begin(path.peer.ip(), slot, stay),
-            progress: Progress::begun(now),
+            held: self.admission.begin(now, path.peer.ip(), slot, stay, round_trip),
             is_successor: false,
+            is_second: self.admission.was_evicted(&path, &id),
             asked: None,
             armed: u64::MAX,
         });
@@ -156,6 +151,21 @@ impl Shard {
         self.handshake_by_path.insert(path, slot);
         self.stats.count(Counter::HandshakesBegun);
         self.drive_handshake(now, slot);
+    }
+
+    fn evict(&mut self, now: Instant, slot: u32) {
+        self.stats.count(Counter::HandshakesEvicted);
+        let HalfOpen { path, machine, .. } = &self.handshakes[slot as usize];
+        self.admission.note_evicted(now, path, &machine.hello_id());
+        self.end_handshake(slot);
+    }
+
+    /// Records that a handshake has come to a stage.
+    fn go_on(&mut self, now: Instant, slot: u32, stage: Stage) {
+        let Self { admission, handshakes, .. } = self;
+        let half_open = &mut handshakes[slot as usize];
+        let last = if half_open.is_successor { half_open.held.last } else { now };
+        admission.go_on(half_open.path.peer.ip(), &mut half_open.held, stage, last);
     }
 
     /// Makes room for twice as many as there are, at most for twice as many as may be. Where they come and
@@ -176,9 +186,12 @@ impl Shard {
         let half_open = &mut self.handshakes[slot as usize];
         let old = std::mem::replace(&mut half_open.generation, generation);
         (half_open.machine, half_open.hello, half_open.armed) = (machine, hello, u64::MAX);
-        (half_open.is_successor, half_open.progress.waits_for_us) = (true, false);
+        (half_open.is_successor, half_open.is_second) = (true, false);
         if half_open.asked.take().is_some() {
             self.admission.lookups -= 1;
+        }
+        if self.handshakes[slot as usize].held.stage == Stage::Asks {
+            self.go_on(now, slot, Stage::GoneOn);
         }
         let handshake = self.handshake_id(slot, old);
         self.events.push_back(ShardEvent::HandshakeEnded { handshake });
@@ -216,11 +229,11 @@ impl Shard {
         });
         let Some(half_open) = half_open else { return self.stats.count(Counter::LookupsLate) };
         half_open.asked = None;
-        half_open.go_on(now, false);
-        self.admission.lookups -= 1;
         match answer {
             Answer::Psk(answer) => half_open.machine.provide_psk(now, answer, &mut self.random),
         }
+        self.go_on(now, handshake.slot, Stage::GoneOn);
+        self.admission.lookups -= 1;
         self.drive_handshake(now, handshake.slot);
     }
 
@@ -250,14 +263,18 @@ impl Shard {
             match event {
                 HandshakeEvent::PskWanted { identity } => {
                     half_open.asked = Some(Question::Psk);
-                    half_open.go_on(now, true);
+                    self.go_on(now, slot, Stage::Asks);
                     self.admission.lookups += 1;
                     self.events.push_back(ShardEvent::PskWanted { handshake, peer, identity });
                 }
                 HandshakeEvent::FinishedRejected(failed) => {
                     self.stats.count(Counter::FinishedRejected);
-                    self.admission.reject(peer.ip(), half_open.begun);
-                    self.events.push_back(ShardEvent::WrongKey { handshake, peer, failed });
+                    self.admission.reject(peer.ip(), &mut half_open.held);
+                    if half_open.is_second {
+                        self.stats.count(Counter::FinishedOutdated);
+                    } else {
+                        self.events.push_back(ShardEvent::WrongKey { handshake, peer, failed });
+                    }
                 }
                 HandshakeEvent::KeyExchangeRejected(rejected) => {
                     self.events.push_back(ShardEvent::KeyExchangeRejected { peer, rejected });
@@ -318,7 +335,7 @@ impl Shard {
     fn remove_handshake(&mut self, slot: u32) -> HalfOpen {
         let half_open = self.handshakes.remove(slot as usize);
         self.handshake_by_path.remove(&half_open.path);
-        self.admission.end(half_open.path.peer.ip(), half_open.begun);
+        self.admission.end(half_open.path.peer.ip(), &half_open.held);
         if half_open.asked.is_some() {
             self.admission.lookups -= 1;
         }

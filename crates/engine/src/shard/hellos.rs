@@ -4,7 +4,10 @@
 //! Limits: [`NOTES`] notes, 1 MiB, from a limit that is reached until no handshake is left; at 6,000 hellos a
 //! second nine in ten notes are still there after four seconds, and two in three after 17.
 
-use std::{hash::BuildHasher, time::Instant};
+use std::{
+    hash::BuildHasher,
+    time::{Duration, Instant},
+};
 
 use narrowgate_dtls::HelloId;
 
@@ -14,10 +17,13 @@ use crate::path::Path;
 const NOTES: usize = 1 << 18;
 /// Places that a note may have.
 const TOGETHER: usize = 4;
-/// The low bits of a note are its time; the others tell hellos apart.
+/// The low bits of a note are its time, the next says whether a handshake of that hello had to make room;
+/// the others tell hellos apart.
 const TIME_BITS: u32 = 7;
+const EVICTED: u32 = 1 << TIME_BITS;
+const TAG_AT: u32 = TIME_BITS + 1;
 /// A copy that comes this soon is the network's and proves nothing about its sender; also the unit of time.
-const SOON_MS: u128 = 500;
+pub(super) const SOON: Duration = Duration::from_millis(500);
 
 /// See the module.
 #[derive(Debug)]
@@ -42,22 +48,51 @@ impl Hellos {
 
     /// Notes that this hello came; returns whether it came before, in another half second.
     pub(super) fn note(&mut self, now: Instant, path: &Path, hello: &HelloId) -> bool {
+        let time = self.time(now);
+        let (note, is_new) = self.note_of(time, path, hello);
+        !is_new && *note % EVICTED != time
+    }
+
+    /// Notes that a handshake of this hello was answered, and had to make room.
+    pub(super) fn note_evicted(&mut self, now: Instant, path: &Path, hello: &HelloId) {
+        let time = self.time(now);
+        *self.note_of(time, path, hello).0 |= EVICTED;
+    }
+
+    /// Whether a handshake of this hello was answered, and had to make room, as far as there is a note of it.
+    pub(super) fn was_evicted(&self, path: &Path, hello: &HelloId) -> bool {
+        let (first, tag) = self.find(path, hello);
+        let together = self.notes.get(first..first + TOGETHER).unwrap_or_default();
+        together.iter().any(|note| note >> TAG_AT << TAG_AT == tag && note & EVICTED != 0)
+    }
+
+    fn time(&mut self, now: Instant) -> u32 {
         let start = *self.start.get_or_insert(now);
+        let units = now.saturating_duration_since(start).as_millis() / SOON.as_millis();
+        units as u32 % EVICTED
+    }
+
+    /// Where the note of a hello would be, and what tells it from others there.
+    fn find(&self, path: &Path, hello: &HelloId) -> (usize, u32) {
+        let hash = self.hasher.hash_one((path, hello));
+        let tag = (hash >> 32) as u32 >> TAG_AT << TAG_AT;
+        (hash as usize % (NOTES / TOGETHER) * TOGETHER, tag)
+    }
+
+    /// The note of a hello, and whether it is new.
+    fn note_of(&mut self, time: u32, path: &Path, hello: &HelloId) -> (&mut u32, bool) {
         if self.notes.is_empty() {
             self.notes = vec![0; NOTES];
         }
-        let hash = self.hasher.hash_one((path, hello));
-        let time = (now.saturating_duration_since(start).as_millis() / SOON_MS) as u32 % (1 << TIME_BITS);
-        let tag = (hash >> 32) as u32 >> TIME_BITS << TIME_BITS;
-        let first = hash as usize % (NOTES / TOGETHER) * TOGETHER;
+        let (first, tag) = self.find(path, hello);
         let together = &mut self.notes[first..first + TOGETHER];
-        if let Some(note) = together.iter().find(|note| **note >> TIME_BITS << TIME_BITS == tag) {
-            return *note != tag | time;
+        if let Some(at) = together.iter().position(|note| note >> TAG_AT << TAG_AT == tag) {
+            return (&mut together[at], false);
         }
         // In turn: two hellos that come at the same pace must not replace each other every time.
         self.turn = (self.turn + 1) % TOGETHER;
         together[self.turn] = tag | time;
-        false
+        (&mut together[self.turn], true)
     }
 
     /// Removes all notes and frees their memory.
@@ -118,7 +153,10 @@ pub(super) mod tests {
         for seconds in [9, 27, 63] {
             assert!(hellos.note(start + Duration::from_secs(seconds), &here, &ids[0]), "{seconds}");
         }
+        hellos.note_evicted(second, &here, &ids[0]);
+        assert!(hellos.was_evicted(&here, &ids[0]) && !hellos.was_evicted(&here, &ids[1]));
+        assert!(hellos.note(second, &here, &ids[0]), "and it is still known");
         hellos.forget();
-        assert!(!hellos.note(second, &here, &ids[0]));
+        assert!(!hellos.was_evicted(&here, &ids[0]) && !hellos.note(second, &here, &ids[0]));
     }
 }

@@ -131,6 +131,9 @@ counters! {
     HandshakesAgain, "handshakes_again" => HELLOS, "flood";
     /// Handshakes whose Finished did not verify.
     FinishedRejected, "finished_rejected" => alone("narrowgate_finished_rejected_total");
+    /// Finished messages that did not verify and most likely belong to an earlier handshake of the same
+    /// ClientHello, which had to make room at a limit: they say nothing about the key.
+    FinishedOutdated, "finished_outdated" => alone("narrowgate_finished_outdated_total");
     /// Answers to look-ups that came after their handshake was gone.
     LookupsLate, "lookups_late" => alone("narrowgate_lookups_late_total");
     /// Logins by plain CoAP that became sessions.

@@ -14,7 +14,8 @@ pub(super) static HANDSHAKES_MAX: Key<Number<usize>> = Key {
     default: "20000",
     accepts: Number(1..=1_000_000),
     help: "handshakes under way per shard; beyond it one that was rejected, stands still or has a passing \
-           place (one in sixteen) makes room, or the hello is dropped",
+           place (one in sixteen, for devices that are near) makes room, or the hello is dropped and comes \
+           again",
 };
 
 pub(super) static HANDSHAKES_PER_ADDRESS_MAX: Key<Number<usize>> = Key {

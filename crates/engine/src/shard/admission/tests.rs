@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{super::hellos::tests::hello_ids, *};
+use super::{super::hellos::tests::hello_ids, line::FLOOD_HELLOS_MIN, *};
 
 const LIMITS: AdmissionLimits = AdmissionLimits {
     handshakes_max: 6,
@@ -13,12 +13,12 @@ const LIMITS: AdmissionLimits = AdmissionLimits {
 const SECOND: Duration = Duration::from_secs(1);
 const KEEP: Permit = Permit::Yes(Stay::Kept);
 
-/// Handshakes with their progress, by slot.
+/// Handshakes by slot, with their addresses.
 struct Door {
     limits: AdmissionLimits,
     now: Instant,
     admission: Admission,
-    progress: Vec<Progress>,
+    held: Vec<(IpAddr, Held)>,
     hellos: Vec<HelloId>,
 }
 
@@ -39,7 +39,7 @@ impl Door {
             limits: LIMITS,
             now,
             admission: Admission::new(1),
-            progress: Vec::new(),
+            held: Vec::new(),
             hellos: hello_ids(now, 2),
         }
     }
@@ -50,43 +50,70 @@ impl Door {
     }
 
     fn permit_hello(&mut self, address: IpAddr, hello: usize) -> Permit {
+        self.permit_far(address, hello, Duration::ZERO)
+    }
+
+    fn permit_far(&mut self, address: IpAddr, hello: usize, round_trip: Duration) -> Permit {
         let path = Path::from(SocketAddr::new(address, 5684));
-        let progress = |slot: u32| self.progress[slot as usize];
-        self.admission.permit(self.now, &path, &self.hellos[hello], &self.limits, progress)
+        self.admission.permit(self.now, &path, &self.hellos[hello], round_trip, &self.limits)
     }
 
     fn permit(&mut self, n: u16) -> Permit {
         self.permit_hello(ip(n), 0)
     }
 
-    /// Begins a handshake in the next slot; its number.
-    fn begin(&mut self, n: u16) -> u64 {
-        self.begin_with(n, Stay::Kept)
+    /// Begins a handshake in the next slot, which it returns.
+    fn begin(&mut self, n: u16) -> usize {
+        self.begin_with(ip(n), Stay::Kept)
     }
 
-    fn begin_with(&mut self, n: u16, stay: Stay) -> u64 {
-        self.progress.push(Progress::begun(self.now));
-        self.admission.begin(ip(n), self.progress.len() as u32 - 1, stay)
+    fn begin_with(&mut self, address: IpAddr, stay: Stay) -> usize {
+        let slot = self.held.len() as u32;
+        let held = self.admission.begin(self.now, address, slot, stay, Duration::ZERO);
+        self.held.push((address, held));
+        slot as usize
     }
 
     /// A hello that nobody repeats: begins, where it may, in the place of whoever makes room. The slots of
     /// both.
-    fn come(&mut self, n: u16, numbers: &mut Vec<(u16, u64)>) -> (Option<Stay>, Option<u32>) {
+    fn come(&mut self, n: u16) -> (Option<Stay>, Option<u32>) {
         let (stay, evicted) = match self.permit(n) {
             Permit::Yes(stay) => (stay, None),
             Permit::Evict { slot, stay } => (stay, Some(slot)),
             Permit::No | Permit::Again => return (None, None),
         };
         if let Some(slot) = evicted {
-            let (address, number) = numbers[slot as usize];
-            self.admission.end(ip(address), number);
+            self.end(slot as usize);
         }
-        numbers.push((n, self.begin_with(n, stay)));
+        self.begin_with(ip(n), stay);
         (Some(stay), evicted)
     }
 
+    fn end(&mut self, slot: usize) {
+        let (address, held) = &self.held[slot];
+        self.admission.end(*address, held);
+    }
+
+    fn reject(&mut self, slot: usize) {
+        let (address, held) = &mut self.held[slot];
+        self.admission.reject(*address, held);
+    }
+
     fn go_on(&mut self, slot: usize, waits_for_us: bool) {
-        self.progress[slot] = Progress { last: self.now, went_on: true, waits_for_us };
+        let stage = if waits_for_us { Stage::Asks } else { Stage::GoneOn };
+        let (address, held) = &mut self.held[slot];
+        self.admission.go_on(*address, held, stage, self.now);
+    }
+
+    /// All that are under way have begun now.
+    fn begin_anew(&mut self) {
+        for (address, held) in &mut self.held {
+            let is_under_way = self.admission.all.order.holds(held);
+            if is_under_way {
+                let next = Held { last: self.now, ..*held };
+                self.admission.become_as(*address, held, next);
+            }
+        }
     }
 
     fn pass(&mut self, time: Duration) {
@@ -104,7 +131,7 @@ fn an_address_at_its_limit_drops_new_hellos_while_its_handshakes_are_young_and_o
     assert_eq!(door.permit(2), KEEP);
     door.pass(10 * SECOND);
     assert_eq!(door.permit(1), Permit::No, "a round trip may take that long");
-    door.admission.end(ip(1), first);
+    door.end(first);
     assert_eq!(door.permit(1), KEEP);
 }
 
@@ -117,9 +144,9 @@ fn what_was_rejected_makes_room_before_what_stood_still_and_that_before_nothing(
     let third = door.begin(1);
     door.pass(6 * SECOND);
     assert_eq!(door.permit(1), evict(0), "it has stood still for 11 s");
-    door.admission.reject(ip(1), third);
+    door.reject(third);
     assert_eq!(door.permit(1), evict(2));
-    door.admission.reject(ip(1), second);
+    door.reject(second);
     assert_eq!(door.permit(1), evict(1), "the oldest of those that were rejected");
 }
 
@@ -134,8 +161,9 @@ fn what_goes_on_or_waits_for_us_is_not_evicted_however_old_it_is() {
     door.go_on(1, false);
     door.pass(9 * SECOND);
     assert_eq!(door.permit(1), evict(2), "only this one has stood still");
+    door.go_on(2, false);
     door.pass(60 * SECOND);
-    assert_eq!(door.permit(1), evict(1), "its peer never proved its key");
+    assert_eq!(door.permit(1), evict(1), "its peer never proved its key, and was not heard for longest");
     door.go_on(1, true);
     door.go_on(2, true);
     door.pass(60 * SECOND);
@@ -159,15 +187,14 @@ fn a_few_addresses_cannot_keep_all_others_out() {
 #[test]
 fn among_addresses_with_as_many_the_oldest_that_stood_still_makes_room_whatever_the_addresses_are() {
     let mut door = Door::new();
-    let mut numbers = Vec::new();
     for address in [5, 9, 1, 8, 2, 4] {
-        numbers.push(door.begin(address));
+        door.begin(address);
         door.pass(SECOND);
     }
     assert_eq!(door.permit(7), Permit::No, "all are young");
     door.pass(5 * SECOND);
     assert_eq!(door.permit(7), evict(0));
-    door.admission.end(ip(5), numbers[0]);
+    door.end(0);
     door.begin(7);
     assert_eq!(door.permit(3), Permit::No);
     door.pass(SECOND);
@@ -177,7 +204,7 @@ fn among_addresses_with_as_many_the_oldest_that_stood_still_makes_room_whatever_
 #[test]
 fn in_a_flood_only_what_comes_again_gets_in_until_it_is_over() {
     let mut door = Door::new();
-    let numbers = [1, 1, 1].map(|address| door.begin(address));
+    let slots = [1, 1, 1].map(|address| door.begin(address));
     for _ in 0..FLOOD_HELLOS_MIN {
         assert_eq!(door.permit_hello(ip(1), 1), Permit::No);
     }
@@ -188,17 +215,17 @@ fn in_a_flood_only_what_comes_again_gets_in_until_it_is_over() {
     );
     door.pass(11 * SECOND);
     assert_eq!(door.permit_hello(ip(1), 1), evict(0), "it stood still");
-    (0..3).for_each(|slot| door.progress[slot] = Progress::begun(door.now));
+    door.begin_anew();
     for _ in 0..=FLOOD_HELLOS_MIN {
         door.admission.count_dropped(door.now, ip(1), &LIMITS);
         door.admission.dropped_at(ip(1), &LIMITS).note_evicted(door.now, LIMITS.slow_round_trip);
     }
-    door.admission.end(ip(1), numbers[0]);
+    door.end(slots[0]);
     assert_eq!(door.permit(1), Permit::Again, "it comes for the first time");
     door.pass(SECOND);
     assert_eq!(door.permit(1), KEEP, "and again");
     assert_eq!(door.permit(2), KEEP, "others have nothing to do with it");
-    door.admission.end(ip(1), numbers[1]);
+    door.end(slots[1]);
     assert_eq!(door.permit_hello(ip(1), 1), KEEP, "half of the places are for everybody");
     door.begin(1);
     door.pass(11 * SECOND);
@@ -206,87 +233,84 @@ fn in_a_flood_only_what_comes_again_gets_in_until_it_is_over() {
     assert_eq!(door.permit_hello(ip(1), 2), KEEP, "nothing was dropped for long");
 }
 
-/// All places of [`Door::wide`] taken, by an address of its own each, and their numbers by slot.
-fn full() -> (Door, Vec<(u16, u64)>) {
-    let (mut door, mut numbers) = (Door::wide(), Vec::new());
+/// All places of [`Door::wide`] taken, by an address of its own each.
+fn full() -> Door {
+    let mut door = Door::wide();
     for n in 1..=32 {
         let expected = if n <= 30 { Stay::Kept } else { Stay::Passing };
-        assert_eq!(door.come(n, &mut numbers), (Some(expected), None), "{n}");
+        assert_eq!(door.come(n), (Some(expected), None), "{n}");
     }
-    (door, numbers)
+    door
 }
 
 #[test]
 fn while_all_others_are_held_the_passing_places_go_from_one_to_the_next() {
-    let (mut door, mut numbers) = full();
+    let mut door = full();
     for (n, evicted) in [(33, 30), (34, 31), (35, 32)] {
-        assert_eq!(door.come(n, &mut numbers), (Some(Stay::Passing), Some(evicted)));
+        assert_eq!(door.come(n), (Some(Stay::Passing), Some(evicted)));
     }
     door.go_on(33, false);
-    assert_eq!(door.come(36, &mut numbers), (Some(Stay::Passing), Some(34)), "what has gone on may finish");
+    assert_eq!(door.come(36), (Some(Stay::Passing), Some(34)), "what has gone on may finish");
     door.go_on(35, true);
-    assert_eq!(door.come(37, &mut numbers), (None, None), "also where it waits for us");
+    assert_eq!(door.come(37), (None, None), "also where it waits for us");
     door.pass(11 * SECOND);
-    assert_eq!(door.come(38, &mut numbers), (Some(Stay::Kept), Some(0)), "what stood still comes first");
+    assert_eq!(door.come(38), (Some(Stay::Kept), Some(0)), "what stood still comes first");
 }
 
 #[test]
 fn a_few_devices_behind_one_address_do_not_make_room_for_all_others() {
     let mut door = Door::new();
     door.limits.handshakes_max = 64;
-    let mut numbers = Vec::new();
-    let mut come = |door: &mut Door, n| door.come(n, &mut numbers);
     for n in [1, 1, 1].into_iter().chain(2..63) {
-        come(&mut door, n);
+        door.come(n);
     }
-    let evicted: Vec<_> = (100..140).filter_map(|n| come(&mut door, n).1).collect();
+    let evicted: Vec<_> = (100..140).filter_map(|n| door.come(n).1).collect();
     assert_eq!(evicted.len(), 40);
     assert!(evicted.iter().all(|slot| *slot >= 60), "three of 64 are not many: {evicted:?}");
     door.limits.handshakes_per_address_max = 4;
-    assert_eq!(come(&mut door, 1), (Some(Stay::Passing), Some(100)));
-    assert_eq!(come(&mut door, 140).1, Some(104), "four are: the newest of theirs");
+    assert_eq!(door.come(1), (Some(Stay::Passing), Some(100)));
+    assert_eq!(door.come(140).1, Some(104), "four are: the newest of theirs");
 }
 
 #[test]
 fn what_is_kept_is_not_touched_by_what_passes_and_gets_its_places_back() {
-    let (mut door, mut numbers) = full();
+    let mut door = full();
     for round in 0..200_u16 {
-        let (_, evicted) = door.come(40 + round % 100, &mut numbers);
+        let (_, evicted) = door.come(40 + round % 100);
         assert!(evicted.is_none_or(|slot| slot >= 30), "{evicted:?}");
     }
-    let (address, number) = numbers[7];
-    door.admission.end(ip(address), number);
-    assert_eq!(door.come(200, &mut numbers), (Some(Stay::Kept), None));
+    door.end(7);
+    assert_eq!(door.come(200), (Some(Stay::Kept), None));
 }
 
 #[test]
 fn in_a_flood_of_all_what_comes_again_is_kept_and_the_rest_passes() {
-    let (mut door, mut numbers) = full();
+    let mut door = full();
     door.pass(11 * SECOND);
     for n in 0..8 {
-        let (stay, evicted) = door.come(100 + n, &mut numbers);
+        let (stay, evicted) = door.come(100 + n);
         assert_eq!((stay, evicted), (Some(Stay::Kept), Some(n.into())), "{n}: it stood still");
     }
-    (0..numbers.len()).for_each(|slot| door.progress[slot] = Progress::begun(door.now));
+    door.begin_anew();
     // More than there are places, each from an address of its own.
     for n in 1000..2001 {
-        assert_eq!(door.come(n, &mut numbers).0, Some(Stay::Passing), "{n}");
+        assert_eq!(door.come(n).0, Some(Stay::Passing), "{n}");
     }
     assert_eq!(door.admission.floods(door.now, ip(2001), &door.limits), Floods::All);
     door.pass(10 * SECOND);
     for n in 2001..4001 {
-        door.come(n, &mut numbers);
+        door.come(n);
         door.pass(SECOND / 1000);
     }
     let kept = door.admission.all.len() - door.admission.passing.len();
     assert_eq!((door.admission.all.len(), kept), (32, 0), "what stood still has gone");
     for n in 5000..5020 {
-        assert_eq!(door.come(n, &mut numbers).0, Some(Stay::Passing), "{n} comes for the first time");
+        assert_eq!(door.come(n).0, Some(Stay::Passing), "{n} comes for the first time");
     }
     door.pass(SECOND);
     for n in 5000..5020 {
         let stay = if n < 5016 { Stay::Kept } else { Stay::Passing };
-        assert_eq!(door.come(n, &mut numbers).0, Some(stay), "{n}: half of the places are for everybody");
+        assert_eq!(door.come(n).0, Some(stay), "{n}: half of the places are for everybody");
     }
 }
 
@@ -301,18 +325,95 @@ fn look_ups_in_flight_are_bounded() {
 fn all_counts_return_to_zero_and_an_ipv6_subscriber_counts_once() {
     let mut door = Door::new();
     let [a, b]: [IpAddr; 2] = ["2001:db8::1", "2001:db8::2"].map(|text| text.parse().expect("an address"));
-    let mut numbers = Vec::new();
-    for address in [a, b, a] {
-        door.progress.push(Progress::begun(door.now));
-        numbers.push(door.admission.begin(address, door.progress.len() as u32 - 1, Stay::Kept));
-    }
+    let slots = [a, b, a].map(|address| door.begin_with(address, Stay::Kept));
     assert_eq!(door.permit_hello(b, 0), Permit::No);
-    door.admission.reject(a, numbers[1]);
+    door.reject(slots[1]);
     assert_eq!(door.permit_hello(a, 0), evict(1));
-    for number in numbers.iter().chain(&numbers) {
-        door.admission.end(a, *number);
+    for slot in slots.into_iter().chain(slots) {
+        door.end(slot);
     }
     assert!(door.admission.by_address.is_empty());
     assert!(door.admission.by_rank.is_empty());
     assert_eq!((door.admission.all.len(), door.admission.passing.len()), (0, 0));
+}
+
+#[test]
+fn attack_098_a_passing_place_is_given_only_to_whom_it_helps_and_others_are_dropped() {
+    let mut door = full();
+    door.pass(SECOND);
+    assert_eq!(door.permit_far(ip(40), 0, 2 * SECOND), Permit::No, "it would be gone before he goes on");
+    assert_eq!(door.permit_far(ip(40), 0, SECOND), Permit::No, "round trips vary");
+    let near = Permit::Evict { slot: 30, stay: Stay::Passing };
+    assert_eq!(door.permit_far(ip(40), 0, SECOND / 2), near);
+    door.end(30);
+    let far = Permit::Yes(Stay::Passing);
+    assert_eq!(door.permit_far(ip(41), 0, 8 * SECOND), Permit::No, "there is a free one, but it was so too");
+    door.pass(11 * SECOND);
+    door.begin_anew();
+    assert_eq!(door.permit_far(ip(41), 0, 8 * SECOND), far, "nobody has needed one for long");
+}
+
+#[test]
+fn what_is_far_gets_a_place_that_is_kept_when_one_stands_still_or_is_over() {
+    let mut door = full();
+    door.pass(11 * SECOND);
+    assert_eq!(door.permit_far(ip(40), 0, 8 * SECOND), evict(0));
+    door.begin_anew();
+    assert_eq!(door.permit_far(ip(40), 0, 8 * SECOND), Permit::No);
+    door.end(5);
+    assert_eq!(door.permit_far(ip(40), 0, 8 * SECOND), KEEP);
+}
+
+#[test]
+fn a_hello_that_comes_again_keeps_its_passing_place_where_there_is_room() {
+    let mut door = full();
+    let again = |door: &mut Door, slot: usize| {
+        let (address, held) = &mut door.held[slot];
+        door.admission.handle_again(door.now, *address, held, &door.limits);
+        door.held[slot].1.stay
+    };
+    door.pass(SECOND);
+    assert_eq!(again(&mut door, 30), Stay::Passing, "there is none");
+    door.end(7);
+    door.begin_with(ip(50), Stay::Passing);
+    assert_eq!(again(&mut door, 32), Stay::Passing, "it is the network's own copy");
+    assert_eq!(again(&mut door, 30), Stay::Kept);
+    assert_eq!(again(&mut door, 31), Stay::Passing, "the room is taken");
+    assert_eq!(door.come(60), (Some(Stay::Passing), Some(31)), "and 30 is no passing one any more");
+    door.reject(30);
+    (0..door.held.len()).for_each(|slot| door.end(slot));
+    assert_eq!((door.admission.all.len(), door.admission.passing.len()), (0, 0));
+}
+
+/// With 512 places, 32 of them passing, and a wide limit per address.
+fn many() -> Door {
+    let limits = AdmissionLimits { handshakes_max: 512, handshakes_per_address_max: 512, ..LIMITS };
+    Door { limits, ..Door::new() }
+}
+
+#[test]
+fn handshakes_that_have_gone_on_do_not_hide_those_that_have_not() {
+    let mut door = many();
+    (0..512).for_each(|n| assert!(door.come(n).0.is_some()));
+    // The oldest of the passing ones.
+    (480..511).for_each(|slot| door.go_on(slot, false));
+    assert_eq!(door.come(600), (Some(Stay::Passing), Some(511)));
+    door.pass(SECOND);
+    assert_eq!(door.come(601), (Some(Stay::Passing), Some(480)), "a message is no place for longer");
+
+    let mut door = many();
+    (0..512).for_each(|_| assert!(door.come(1).0.is_some()));
+    // The newest of the busiest.
+    (462..512).for_each(|slot| door.go_on(slot, false));
+    assert_eq!(door.come(2).1, Some(461));
+}
+
+#[test]
+fn the_one_that_was_not_heard_for_longest_is_found_behind_any_number_that_went_on() {
+    let mut door = many();
+    (0..512).for_each(|n| assert!(door.come(n).0.is_some()));
+    door.pass(9 * SECOND);
+    (0..400).for_each(|slot| door.go_on(slot, false));
+    door.pass(2 * SECOND);
+    assert_eq!(door.come(600), (Some(Stay::Kept), Some(400)));
 }
