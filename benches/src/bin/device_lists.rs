@@ -148,6 +148,9 @@ fn kinds(count: usize) -> Vec<(&'static str, DeviceSearch)> {
         ("tag of many", tag("s7")),
         ("tag of the last one", tag("last")),
         ("tag of none", tag("none")),
+        ("tag of many, online", DeviceSearch { tag: tag("s7").tag, ..state(DeviceState::Online) }),
+        ("tag of none, heard from", DeviceSearch { seen_from: Some(at(1000)), ..tag("none") }),
+        ("tag of none, the newest first", DeviceSearch { order: DeviceOrder::NewestFirst, ..tag("none") }),
         ("firmware of many", says("1.0")),
         ("firmware of none", says("9.9")),
         ("heard from", DeviceSearch { seen_from: Some(at(1000)), ..all() }),
@@ -180,7 +183,8 @@ fn key_of(n: usize) -> String {
 }
 
 /// A large product and, in a unit of its own, one with every hundredth device. Half of all devices have
-/// logged in and reported, and all of them have tags.
+/// logged in and reported, two of three have tags, and all have attributes of
+/// some 300 bytes.
 fn fill(store: &SqliteStore, count: usize) -> Result<(), Box<dyn Error>> {
     let (ou, name) = (NORTH.to_owned(), "north".to_owned());
     let quotas = Quotas::default();
@@ -211,18 +215,21 @@ fn new_device(n: usize) -> NewDevice {
     }
 }
 
+fn edit(writes: &mut Vec<Writing>, device: DeviceId, kind: PropertyKind, set: &[(&str, &str)]) {
+    let set = set.iter().map(|(key, value)| ((*key).to_owned(), JsonText::new(*value))).collect();
+    let edit = PropertyEdit { kind, replaces: false, set, unset: Vec::new() };
+    let write = PropertyWrite { device, login: None, secret_version: 1, at: at(1), edit };
+    writes.push(Writing::Properties(Box::new(write)));
+}
+
 /// What a device does.
 fn live(writes: &mut Vec<Writing>, n: usize, device: DeviceId, is_last: bool) {
     let site = if is_last { "\"last\"".to_owned() } else { format!("\"s{}\"", n % 100) };
-    let set = [("floor", "\"3\""), ("site", &*site)];
-    let edit = PropertyEdit {
-        kind: PropertyKind::Tag,
-        replaces: false,
-        set: set.map(|(key, value)| (key.to_owned(), JsonText::new(value))).to_vec(),
-        unset: Vec::new(),
-    };
-    let write = PropertyWrite { device, login: None, secret_version: 1, at: at(1), edit };
-    writes.push(Writing::Properties(Box::new(write)));
+    let about = format!("\"{}\"", "a".repeat(280));
+    edit(writes, device, PropertyKind::Attribute, &[("about", &about)]);
+    if !n.is_multiple_of(3) || is_last {
+        edit(writes, device, PropertyKind::Tag, &[("floor", "\"3\""), ("site", &*site)]);
+    }
     if n.is_multiple_of(2) {
         return;
     }

@@ -5,6 +5,9 @@
 //! comes furthest within [`DeviceSearch::looks_max`] rows, so the rarest of the filters decides. Where that
 //! is not to the end, the page ends there, perhaps with few devices or none, and the next one goes on.
 //!
+//! A walk reads no row that it does not count: its index has no others, so a page is bounded however many
+//! devices there are and whatever else they have. What has tags has an index; which tag, is looked at.
+//!
 //! When a device was last heard changes with each of its reports and has no index: it is compared row by row.
 
 use std::cmp::Reverse;
@@ -114,7 +117,11 @@ impl Look<'_> {
         let mut by = |index: &str, id, only| -> rusqlite::Result<()> {
             // One that could not be made is missed by nobody: the search takes longer.
             if self.has_index(index)? {
-                let table = if id == "v.device" { "versions v" } else { "devices d" };
+                let table = match id {
+                    "v.device" => "versions v",
+                    "y.device" => "properties y",
+                    _ => "devices d",
+                };
                 walks.push(Walk::new(&format!("{table} INDEXED BY {index}"), id, only));
             }
             Ok(())
@@ -137,7 +144,8 @@ impl Look<'_> {
             by("versions_by_version", "v.device", "v.version = :firmware")?;
         }
         if search.tag.is_some() {
-            walks.push(Walk::new("properties y", "y.device", "y.kind = 'tag'"));
+            // The table itself has all attributes of all devices, too.
+            by("properties_tags", "y.device", "y.kind = 'tag'")?;
         }
         Ok(walks)
     }
@@ -162,15 +170,18 @@ impl Look<'_> {
 
     /// The last row of a walk that a page looks at; `None`: that is its end.
     fn end(&self, walk: &Walk) -> rusqlite::Result<Option<DeviceId>> {
-        let Walk { table, id, only, .. } = walk;
-        let (follows, direction) = self.direction();
-        let sql = format!(
-            "SELECT {id} FROM {table} WHERE {only} AND {id} {follows} :after ORDER BY {id} {direction} \
-             LIMIT 1 OFFSET :looks - 1"
-        );
-        let mut select = self.registry.prepare_cached(&sql)?;
+        let mut select = self.registry.prepare_cached(&self.question_of_end(walk))?;
         let mut rows = self.query(&mut select, None)?;
         rows.next()?.map(|row| row.get(0).map(DeviceId)).transpose()
+    }
+
+    fn question_of_end(&self, walk: &Walk) -> String {
+        let Walk { table, id, only, .. } = walk;
+        let (follows, direction) = self.direction();
+        format!(
+            "SELECT {id} FROM {table} WHERE {only} AND {id} {follows} :after ORDER BY {id} {direction} \
+             LIMIT 1 OFFSET :looks - 1"
+        )
     }
 
     /// The first devices of a walk that are wanted.
@@ -341,7 +352,61 @@ fn following(prefix: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use narrowgate_platform::ports::DeviceSearch;
+
     use super::*;
+    use crate::sqlite::schema;
+
+    #[test]
+    fn a_walk_reads_no_row_that_it_does_not_count() {
+        let registry = Connection::open_in_memory().expect("it opens");
+        registry.execute_batch(&schema::registry::schema()).expect("it is valid");
+        let text = |text: &str| Some(text.to_owned());
+        let all = || DeviceSearch { looks_max: 20_000, ..DeviceSearch::default() };
+        let everything = |order| DeviceSearch {
+            ou: text("o"),
+            product_key: text("pk"),
+            disabled: Some(true),
+            tag: Some(("site".to_owned(), "s".to_owned())),
+            firmware: text("1.0"),
+            order,
+            ..all()
+        };
+        let state = |state| DeviceSearch { state: Some(state), ..all() };
+        let mut walked = Vec::new();
+        for search in [
+            everything(DeviceOrder::OldestFirst),
+            everything(DeviceOrder::NewestFirst),
+            state(DeviceState::Online),
+            state(DeviceState::Inactive),
+        ] {
+            let look = Look { registry: &registry, search: &search, values: values(&search) };
+            for walk in look.walks().expect("they are known") {
+                let sql = format!("EXPLAIN QUERY PLAN {}", look.question_of_end(&walk));
+                let mut plan = registry.prepare(&sql).expect("it is valid");
+                let mut rows = plan.raw_query();
+                let mut steps = Vec::new();
+                while let Some(row) = rows.next().expect("it is explained") {
+                    steps.push(row.get::<_, String>("detail").expect("it is a text"));
+                }
+                // One step, but for the look-up of a product: no sorting. It begins behind the last page.
+                let walks: Vec<_> = steps.iter().filter(|step| !step.contains("SCALAR")).collect();
+                let is_bounded = |step: &str| {
+                    let by_row = step.contains("USING INTEGER PRIMARY KEY (rowid");
+                    (by_row || step.contains("USING COVERING INDEX")) && step.starts_with("SEARCH")
+                };
+                assert!(is_bounded(walks[0]), "{sql}: {steps:?}");
+                assert!(walks.iter().all(|step| step.starts_with("SEARCH")), "{sql}: {steps:?}");
+                walked.push(walk.table);
+            }
+        }
+        for index in ["devices_by_unit", "devices_product", "devices_by_disabled", "versions_by_version"] {
+            assert!(walked.iter().any(|table| table.ends_with(index)), "{index}: {walked:?}");
+        }
+        for index in ["properties_tags", "devices_by_online", "devices_by_inactive"] {
+            assert!(walked.iter().any(|table| table.ends_with(index)), "{index}: {walked:?}");
+        }
+    }
 
     #[test]
     fn the_text_behind_a_prefix_is_the_first_one_that_does_not_begin_so() {

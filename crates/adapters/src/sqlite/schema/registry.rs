@@ -269,7 +269,8 @@ pub(in crate::sqlite) const DEVICES_FOUND: &str = "\
      CREATE INDEX IF NOT EXISTS devices_by_name ON devices (name) WHERE name <> '';\n\
      CREATE INDEX IF NOT EXISTS devices_by_inactive ON devices (id) WHERE state = 'inactive';\n\
      CREATE INDEX IF NOT EXISTS devices_by_disabled ON devices (id) WHERE enabled = 0;\n\
-     CREATE INDEX IF NOT EXISTS versions_by_version ON versions (version, device);\n";
+     CREATE INDEX IF NOT EXISTS versions_by_version ON versions (version, device);\n\
+     CREATE INDEX IF NOT EXISTS properties_tags ON properties (device) WHERE kind = 'tag';\n";
 
 /// The index that earlier programs made for this, by a text that is the same in all of its rows.
 pub(in crate::sqlite) const DEVICES_ONLINE_BEFORE: &str = "DROP INDEX IF EXISTS devices_online";
