@@ -85,7 +85,13 @@ pub fn write_line(fields: &[&str], out: &mut String) {
         }
         if field.contains(['"', ',']) || field.starts_with(' ') || field.ends_with(' ') {
             out.push('"');
-            out.push_str(&field.replace('"', "\"\""));
+            // Without a copy, since it may be a secret.
+            for (index, part) in field.split('"').enumerate() {
+                if index > 0 {
+                    out.push_str("\"\"");
+                }
+                out.push_str(part);
+            }
             out.push('"');
         } else {
             out.push_str(field);

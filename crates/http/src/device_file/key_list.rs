@@ -1,137 +1,285 @@
-//! Lists of pre-shared keys as Californium's programs read them, line by line. Two kinds:
+//! Lists of pre-shared keys as Californium's programs read them. Two kinds:
 //!
 //! ```text
-//! # a key each: identity=key             # a store of devices: a name and its group, then its credentials
+//! # a key each: identity=key             # a store of devices: a name and its group, then what it has
 //! 867725030096431=c2VjcmV0UFNL           Demo1=Thing
-//! 867725030096432=:0x8c3a…               .psk='Client_identity',c2VjcmV0UFNL
-//! 867725030096433='plain text'           Demo2.psk='867725030096432',:0x8c3a…
+//! 867725030096432=:0x8c3a…               .label=in the cellar
+//! 867725030096433='plain text'           .psk='Client_identity',c2VjcmV0UFNL
+//!                                        Demo2.psk=867725030096432,:0x8c3a…
 //! ```
 //!
-//! A key is base64, hexadecimal behind `:0x`, or plain text in apostrophes. The identity is the key of the
-//! device, and the name in a store its display name. A key of printable ASCII is the device's secret as it
-//! is; the secret of any other key are its hexadecimal digits. Raw public keys and groups are not imported.
+//! A key is base64, hexadecimal behind `:0x`, or plain text in quotes; quotes are `'` or `"`, and an identity
+//! may stand in them. The identity is the key of the device, and the name in a store its display name. A key
+//! of printable ASCII is the device's secret as it is; the secret of any other are its hexadecimal digits.
 //!
-//! Which of the two a list is shows the first `.psk=`: until then a line is kept, and is a row of its own
-//! once another one follows that is none.
+//! The group of a store looks like a key in base64. So the file is read as a whole before the first row is
+//! given: a single line that only a store has makes it one. There `.psk` alone is a credential; all other
+//! fields, and certificates in PEM, are passed over. A device that is banned, and what is no device (`.type`,
+//! `.prov`), is a fault. In a list a key in base64 has [`BASE64_BYTES_MIN`] bytes, which no group has.
+//!
+//! Limits: [`LIST_BYTES_MAX`] bytes in memory.
+
+use std::{collections::VecDeque, io};
 
 use narrowgate_api::import::ImportFault;
 use zeroize::Zeroizing;
 
-use super::{RawRow, columns, fault, lines::Line};
+use super::{
+    RawRow, Unusable, columns, fault,
+    lines::{Line, Lines},
+    unreadable,
+};
 
-const NOT_BASE64: &str = "it is not base64; hexadecimal begins with :0x, plain text stands in apostrophes";
+/// Bytes of a list of keys: a million identities with keys of 32 characters.
+const LIST_BYTES_MAX: usize = 64 << 20;
 
-/// What a store says of a device beside its key.
-const OTHERS: [&str; 3] = ["group", "rpk", "type"];
+/// Fewest bytes of a key in base64 of which no field says that it is a key.
+const BASE64_BYTES_MIN: usize = 8;
+
+/// What a store says of a device, behind its name and a dot or behind the dot alone.
+const FIELDS: [&str; 14] = [
+    "psk", "group", "label", "rpk", "sig", "x509", "prov", "type", "ban", "fdest", "fauth", "fdevid",
+    "fresp", "fservice",
+];
+
+const QUOTES: [char; 2] = ['\'', '"'];
+const UNCLOSED: &str = "a quote is opened but not closed";
+const NOT_BASE64: &str = "it is not base64; hexadecimal begins with :0x, plain text stands in quotes";
+const TOO_SHORT: &str = "it has fewer than 8 bytes in base64, so it may be no key; hexadecimal begins with \
+                         :0x, plain text stands in quotes";
 
 /// A row and its line, or a fault.
-type Read = Result<(u64, RawRow), ImportFault>;
+pub(super) type Read = Result<(u64, RawRow), ImportFault>;
 
-/// See the module.
-#[derive(Default)]
-pub(super) struct KeyList {
-    /// It has a `.psk=` line.
-    is_store: bool,
-    /// The last line `left=right`: its number and both sides.
-    last: Option<(u64, String, Zeroizing<String>)>,
-    /// The device of a store that following lines are about.
-    name: Option<String>,
+/// Reads a whole list.
+///
+/// # Errors
+/// It cannot be read, or is too long.
+pub(super) fn read_all<R: io::Read>(lines: &mut Lines<R>) -> Result<VecDeque<Read>, Unusable> {
+    let (mut all, mut bytes) = (Vec::new(), 0);
+    while let Some(line) = lines.next().map_err(unreadable)? {
+        bytes += line.bytes.len();
+        if bytes > LIST_BYTES_MAX {
+            let reason = format!("it has more than {LIST_BYTES_MAX} bytes, and a list of keys is read whole");
+            return Err(Unusable::new(reason).hint("split the file"));
+        }
+        all.push(line);
+    }
+    let is_store = all.iter().any(|line| text_of(line).is_ok_and(is_of_store));
+    let mut read = VecDeque::new();
+    if is_store {
+        let mut store = Store { read, device: None, certificate: None };
+        all.iter().for_each(|line| store.take(line));
+        store.end_certificate();
+        store.end_device();
+        return Ok(store.read);
+    }
+    for line in &all {
+        match text_of(line) {
+            Ok("") => {}
+            Ok(text) if text.starts_with('#') => {}
+            Ok(text) => read.push_back(listed(line.number, text)),
+            Err(message) => read.push_back(Err(fault(line.number, None, message))),
+        }
+    }
+    Ok(read)
 }
 
-impl KeyList {
-    /// Takes the next line, or the end; gives what is known by it.
-    pub(super) fn read(&mut self, line: Option<&Line>) -> Option<Read> {
-        let Some(line) = line else { return self.end_last() };
-        let number = line.number;
-        let of = |message: &str| Some(Err(fault(number, None, message)));
-        if line.is_cut {
-            return of("it is too long");
+fn text_of(line: &Line) -> Result<&str, &'static str> {
+    if line.is_cut {
+        return Err("it is too long");
+    }
+    std::str::from_utf8(&line.bytes).map(str::trim).map_err(|_| "it is not UTF-8; save the file as UTF-8")
+}
+
+/// Whether only a store has such a line.
+fn is_of_store(text: &str) -> bool {
+    text.starts_with("-----BEGIN")
+        || text.split_once('=').is_some_and(|(left, _)| field(left.trim()).is_some())
+}
+
+/// A name, which may be empty, and a field of it.
+fn field(left: &str) -> Option<(&str, &str)> {
+    let (name, field) = left.rsplit_once('.')?;
+    let is_known = FIELDS.iter().any(|known| known.eq_ignore_ascii_case(field));
+    (name.is_empty() || is_known).then_some((name, field))
+}
+
+/// A line of a list: `identity=key`.
+fn listed(number: u64, text: &str) -> Read {
+    let (identity, key) = identity(number, text, '=', "it is not identity=key")?;
+    let device_secret = Some(secret(number, key, BASE64_BYTES_MIN)?);
+    Ok((number, RawRow { device_key: identity.to_owned(), device_secret, ..RawRow::default() }))
+}
+
+/// An identity, in quotes or without, and what follows the separator behind it.
+fn identity<'t>(
+    number: u64,
+    text: &'t str,
+    separator: char,
+    otherwise: &str,
+) -> Result<(&'t str, &'t str), ImportFault> {
+    let of = |message: &str| fault(number, Some(columns::DEVICE_KEY), message);
+    let (identity, rest) = match text.strip_prefix(QUOTES) {
+        Some(quoted) => {
+            let (identity, rest) = quoted.split_once(&text[..1]).ok_or_else(|| of(UNCLOSED))?;
+            (identity, rest.trim_start().strip_prefix(separator).ok_or_else(|| of(otherwise))?)
         }
-        let Ok(text) = std::str::from_utf8(&line.bytes) else {
-            return of("it is not UTF-8; save the file as UTF-8");
+        None => {
+            let (identity, rest) = text.split_once(separator).ok_or_else(|| of(otherwise))?;
+            (identity.trim(), rest)
+        }
+    };
+    Ok((identity, rest.trim()))
+}
+
+/// A device of a store, as far as it was read.
+struct Device {
+    line: u64,
+    name: String,
+    /// Its `.psk`.
+    credentials: Option<Read>,
+    /// Why it is not imported.
+    refused: Option<&'static str>,
+}
+
+/// Reads a store of devices.
+struct Store {
+    read: VecDeque<Read>,
+    device: Option<Device>,
+    /// The line on which a certificate begins that has not ended.
+    certificate: Option<u64>,
+}
+
+impl Store {
+    fn take(&mut self, line: &Line) {
+        let number = line.number;
+        let text = match text_of(line) {
+            Ok(text) => text,
+            Err(message) => return self.fault(number, message),
         };
-        let text = text.trim();
-        if text.is_empty() || text.starts_with('#') {
-            return None;
+        if text.is_empty() || text.starts_with('#') || self.is_of_certificate(number, text) {
+            return;
         }
         let Some((left, right)) = text.split_once('=') else {
-            return of("it is not identity=key");
+            return self.fault(number, "it is none of NAME=GROUP, .FIELD=VALUE and a certificate");
         };
         let (left, right) = (left.trim(), right.trim());
-        if let Some(name) = left.strip_suffix(".psk") {
-            return Some(self.credentials(number, name, right));
-        }
-        if let Some((name, other)) = left.rsplit_once('.')
-            && OTHERS.contains(&other)
-        {
-            if !name.is_empty() {
-                self.name = Some(name.to_owned());
+        match field(left) {
+            None => self.begin(number, left),
+            Some((name, field)) => {
+                if !name.is_empty() && self.device.as_ref().is_none_or(|device| device.name != name) {
+                    self.begin(number, name);
+                }
+                self.field(number, &field.to_ascii_lowercase(), right);
             }
-            return None;
         }
-        let before = self.end_last();
-        self.last = Some((number, left.to_owned(), Zeroizing::new(right.to_owned())));
-        before
     }
 
-    /// A line of a store: `name.psk='identity',key`.
-    fn credentials(&mut self, number: u64, name: &str, right: &str) -> Read {
-        self.is_store = true;
-        // The line before was a name and its group.
-        if let Some((_, name, _)) = self.last.take() {
-            self.name = Some(name);
+    fn is_of_certificate(&mut self, number: u64, text: &str) -> bool {
+        if text.starts_with("-----BEGIN") {
+            self.end_certificate();
+            self.certificate = Some(number);
+            return true;
         }
-        if !name.is_empty() {
-            self.name = Some(name.to_owned());
+        if self.certificate.is_none() {
+            return false;
         }
-        let parts = right.strip_prefix('\'').and_then(|rest| rest.split_once('\''));
-        let Some((identity, rest)) = parts else {
-            return Err(fault(number, None, "the identity does not stand in apostrophes"));
-        };
-        let Some(key) = rest.trim_start().strip_prefix(',') else {
-            return Err(fault(number, None, "no comma and no key follow the identity"));
-        };
-        let device_secret = secret(number, key.trim())?;
-        let name = self.name.take();
-        let device_key = identity.to_owned();
-        Ok((number, RawRow { device_key, device_secret: Some(device_secret), name, product_key: None }))
+        if text.starts_with("-----END") {
+            self.certificate = None;
+            return true;
+        }
+        let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
+        if text.trim_end_matches('=').bytes().all(is_base64) {
+            return true;
+        }
+        self.end_certificate();
+        false
     }
 
-    /// What the last line was that had no credentials behind it.
-    fn end_last(&mut self) -> Option<Read> {
-        let (number, left, right) = self.last.take()?;
-        if self.is_store {
-            return Some(Err(fault(number, None, "the device has no .psk= line behind it")));
+    /// One that has not ended was cut off.
+    fn end_certificate(&mut self) {
+        if let Some(line) = self.certificate.take() {
+            self.fault(line, "the certificate that begins here has no end");
         }
-        let row = |device_secret| {
-            (number, RawRow { device_key: left, device_secret: Some(device_secret), ..RawRow::default() })
+    }
+
+    fn begin(&mut self, line: u64, name: &str) {
+        self.end_device();
+        self.device = Some(Device { line, name: name.to_owned(), credentials: None, refused: None });
+    }
+
+    fn field(&mut self, number: u64, field: &str, value: &str) {
+        let Some(device) = &mut self.device else {
+            return self.fault(number, "no line NAME=GROUP is before it");
         };
-        Some(secret(number, &right).map(row))
+        match field {
+            "psk" if device.credentials.is_some() => {
+                self.fault(number, "the device has a .psk= line already")
+            }
+            "psk" => device.credentials = Some(credentials(number, &device.name, value)),
+            "ban" if is_yes(value) => device.refused = Some("the device is banned (.ban)"),
+            "prov" if is_yes(value) => device.refused = Some("it is for provisioning (.prov), and no device"),
+            "type" if !["", "dev", "device"].contains(&&*value.to_ascii_lowercase()) => {
+                device.refused = Some("it is no device, as its .type says");
+            }
+            _ => {}
+        }
+    }
+
+    fn end_device(&mut self) {
+        let Some(Device { line, credentials, refused, .. }) = self.device.take() else { return };
+        let fault = |message: &str| Err(fault(line, None, message));
+        let read = match (credentials, refused) {
+            (_, Some(refused)) => fault(refused),
+            (Some(credentials), None) => credentials,
+            (None, None) => fault("the device has no .psk= line; nothing else is imported"),
+        };
+        self.read.push_back(read);
+    }
+
+    fn fault(&mut self, line: u64, message: &str) {
+        self.read.push_back(Err(fault(line, None, message)));
     }
 }
 
-/// The secret that a key is. No message quotes it.
-fn secret(number: u64, key: &str) -> Result<String, ImportFault> {
+fn is_yes(value: &str) -> bool {
+    !["", "0", "false", "no"].contains(&&*value.to_ascii_lowercase())
+}
+
+/// `identity,key` of a device with this name.
+fn credentials(number: u64, name: &str, value: &str) -> Read {
+    let (identity, key) = identity(number, value, ',', "no comma and no key follow the identity")?;
+    let device_secret = Some(secret(number, key, 1)?);
+    let (device_key, name) = (identity.to_owned(), Some(name.to_owned()));
+    Ok((number, RawRow { device_key, device_secret, name, product_key: None }))
+}
+
+/// The secret that a key is; in base64 of so many bytes at least. No message quotes it.
+fn secret(number: u64, key: &str, base64_bytes_min: usize) -> Result<String, ImportFault> {
     let of = |message: &str| Err(fault(number, Some(columns::DEVICE_SECRET), message));
-    if let Some(plain) = key.strip_prefix('\'') {
-        return match plain.strip_suffix('\'') {
+    if let Some(plain) = key.strip_prefix(QUOTES) {
+        return match plain.strip_suffix(&key[..1]) {
             Some("") => of("it is empty"),
             Some(plain) => Ok(plain.to_owned()),
-            None => of("an apostrophe is opened but not closed"),
+            None => of(UNCLOSED),
         };
     }
-    let bytes = match key.strip_prefix(":0x") {
+    let (bytes, bytes_min) = match key.strip_prefix(":0x") {
         Some(digits) => match hexadecimal(digits) {
-            Some(bytes) => bytes,
+            Some(bytes) => (bytes, 1),
             None => return of("it is not hexadecimal"),
         },
         None => match base64(key) {
-            Some(bytes) => bytes,
+            Some(bytes) => (bytes, base64_bytes_min),
             None => return of(NOT_BASE64),
         },
     };
     if bytes.is_empty() {
         return of("it is empty");
+    }
+    if bytes.len() < bytes_min {
+        return of(TOO_SHORT);
     }
     let is_text = bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
     Ok(match std::str::from_utf8(&bytes) {
@@ -174,75 +322,4 @@ fn base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{
-        super::{Entry, Format, Rows},
-        *,
-    };
-
-    /// Rows as `line key secret name`, and faults as `line: message`.
-    fn read(text: &str) -> Vec<String> {
-        let mut rows = Rows::open_as(text.as_bytes(), "pk", Some(Format::KeyList)).unwrap();
-        let mut found = Vec::new();
-        while let Some(entry) = rows.next().unwrap() {
-            found.push(match entry {
-                Entry::Row(row) => {
-                    let secret = row.device_secret.expect("each has one");
-                    let name = row.name.unwrap_or_default();
-                    format!("{} {} {} {name}", row.line, row.device_key, secret.expose())
-                }
-                Entry::Fault(fault) => format!("{}: {}", fault.line, fault.message),
-            });
-        }
-        found
-    }
-
-    #[test]
-    fn a_list_of_identities_has_a_row_on_each_line() {
-        let text = "# keys\n\nd1=c2VjcmV0UFNL\nd2 = :0x00FF10\nd3='plain text'\n867725030096431=AP8Q\n";
-        assert_eq!(
-            read(text),
-            ["3 d1 secretPSK ", "4 d2 00ff10 ", "5 d3 plain text ", "6 867725030096431 00ff10 "]
-        );
-        assert_eq!(read(""), Vec::<String>::new());
-        assert_eq!(
-            read("d1\nd2=!\nd3=:0x1\nd4='a\nd5=\n"),
-            [
-                "1: it is not identity=key",
-                "2: it is not base64; hexadecimal begins with :0x, plain text stands in apostrophes",
-                "3: it is not hexadecimal",
-                "4: an apostrophe is opened but not closed",
-                "5: it is empty",
-            ]
-        );
-    }
-
-    #[test]
-    fn a_store_of_devices_has_names_groups_and_keys_that_are_not_imported() {
-        let text = "Demo1=Thing\n.psk='Client_identity',c2VjcmV0UFNL\n.rpk=MFkwEwYHKoZIzj0C\n\n\
-                    Demo2.group=Thing\n.psk='d2',:0xabcd\nDemo3.psk='d3','plain'\n\
-                    Demo4=Thing\nDemo5=Thing\n.psk=d5,AAAA\n";
-        assert_eq!(
-            read(text),
-            [
-                "2 Client_identity secretPSK Demo1",
-                "6 d2 abcd Demo2",
-                "7 d3 plain Demo3",
-                "8: the device has no .psk= line behind it",
-                "10: the identity does not stand in apostrophes",
-            ]
-        );
-    }
-
-    #[test]
-    fn base64_is_read_with_padding_and_without_and_anything_else_is_none() {
-        for (text, bytes) in
-            [("", &b""[..]), ("Zg==", b"f"), ("Zm8", b"fo"), ("Zm9v", b"foo"), ("-_8=", b"\xfb\xff")]
-        {
-            assert_eq!(base64(text).as_deref().map(Vec::as_slice), Some(bytes), "{text}");
-        }
-        for text in ["Z", "Zm9vZ", "Z m9", "Zm9v!"] {
-            assert_eq!(base64(text), None, "{text}");
-        }
-    }
-}
+mod tests;

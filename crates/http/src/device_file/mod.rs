@@ -4,7 +4,8 @@
 //! A row is one line. A row with a fault is reported and skipped. So every line that is not empty is counted
 //! exactly once: as a row or as a fault. A quoted field that spans several lines is a fault of each of these
 //! lines, because keys, secrets and names have no line ends; if the quote is not closed soon, it was
-//! forgotten, and only its own line is at fault.
+//! forgotten, and only its own line is at fault. A list of keys alone is read whole, and has lines that are
+//! neither.
 //!
 //! Limits: [`ROWS_MAX`] rows, [`FIELD_BYTES_MAX`] bytes in a key or a secret, `QUOTED_LINES_MAX` lines read
 //! ahead. Of each row only its line and two hashes of its key are kept, to find duplicates.
@@ -36,7 +37,6 @@ use self::{
     csv_row::{Refused, read_csv},
     damage::{Kind, damage},
     json_row::read_json,
-    key_list::KeyList,
     lines::{LINE_BYTES_MAX, Line, Lines},
 };
 
@@ -106,7 +106,7 @@ impl Display for Unusable {
 enum Reading {
     Json,
     Csv(Columns),
-    KeyList(KeyList),
+    KeyList(VecDeque<key_list::Read>),
 }
 
 /// Reads the rows of a file.
@@ -147,7 +147,7 @@ impl<R: Read> Rows<R> {
     pub fn open_as(input: R, product_key: &str, format: Option<Format>) -> Result<Self, Unusable> {
         let mut lines = Lines::open(input).map_err(unreadable)?;
         let reading = match format {
-            Some(Format::KeyList) => Reading::KeyList(KeyList::default()),
+            Some(Format::KeyList) => Reading::KeyList(key_list::read_all(&mut lines)?),
             Some(Format::Ndjson) => Reading::Json,
             Some(Format::Csv | Format::Sheet) | None => Self::begin(&mut lines, format)?,
         };
@@ -195,22 +195,16 @@ impl<R: Read> Rows<R> {
             return Ok(Some(Entry::Fault(fault)));
         }
         loop {
-            let line = self.lines.next().map_err(unreadable)?;
-            let read = match (&mut self.reading, line) {
-                (Reading::KeyList(keys), line) => {
-                    let is_last = line.is_none();
-                    match keys.read(line.as_ref()) {
-                        Some(read) => read,
-                        None if is_last => return Ok(None),
-                        None => continue,
-                    }
-                }
-                (_, None) => return Ok(None),
-                (_, Some(line)) => match self.read(&line)? {
+            let read = if let Reading::KeyList(keys) = &mut self.reading {
+                let Some(read) = keys.pop_front() else { return Ok(None) };
+                read
+            } else {
+                let Some(line) = self.lines.next().map_err(unreadable)? else { return Ok(None) };
+                match self.read(&line)? {
                     Ok(None) => continue,
                     Ok(Some(row)) => Ok((line.number, row)),
                     Err(fault) => Err(fault),
-                },
+                }
             };
             let read = read.and_then(|(number, row)| self.check(number, row));
             self.count += 1;
