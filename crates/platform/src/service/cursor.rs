@@ -31,11 +31,13 @@ pub(super) enum List {
     Refusals,
     /// The audit log; its cursors hold the number of an entry.
     Audit,
+    /// Devices, by a digest of what is asked for and of the order; its cursors hold the id of a device.
+    Devices(u32),
 }
 
 impl List {
     /// What every cursor of this list begins with.
-    fn head(self) -> String {
+    pub(super) fn head(self) -> String {
         match self {
             Self::Log(device) => format!("l{:x}", device.0),
             Self::History(device) => format!("h{:x}", device.0),
@@ -47,6 +49,7 @@ impl List {
             Self::Upgrades(image) => format!("u{image}"),
             Self::Refusals => "r".to_owned(),
             Self::Audit => "a".to_owned(),
+            Self::Devices(digest) => format!("d{digest:08x}"),
         }
     }
 
@@ -112,8 +115,11 @@ mod tests {
             List::Events(DeviceId(7)),
             List::Offer("IMAGE001".parse().expect("an id")),
             List::Upgrades("IMAGE001".parse().expect("an id")),
+            List::Commands(DeviceId(7)),
             List::Refusals,
             List::Audit,
+            List::Devices(7),
+            List::Devices(0x7a),
         ];
         for place in [[0; 4], [i64::MIN, -1, 0, i64::MAX]].map(Place) {
             for (index, list) in lists.iter().enumerate() {

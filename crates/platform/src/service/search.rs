@@ -6,7 +6,10 @@ use narrowgate_api::{
     query::{DeviceList, DeviceSort},
 };
 
+use sha2::{Digest as _, Sha256};
+
 use super::{
+    cursor::{List, foreign},
     error::ServiceError,
     registrar::{Registrar, checked_limit},
     view,
@@ -14,6 +17,7 @@ use super::{
 use crate::{
     ids::DeviceId,
     model::{device::DeviceState, property::is_tag_key},
+    paging::Place,
     ports::{DeviceOrder, DeviceSearch},
 };
 
@@ -30,7 +34,7 @@ impl Registrar {
     pub(super) async fn devices(&self, list: &DeviceList) -> Result<Page<DeviceRow>, ServiceError> {
         let search = self.search(list).await?;
         let found = self.registry.search_devices(search).await?;
-        let next_cursor = found.next.map(|last| format!("{:x}", last.0));
+        let next_cursor = found.next.map(|last| self.cursor_of(list, last));
         let items = found.devices.iter().map(view::device_row).collect();
         Ok(Page { items, next_cursor, damaged: None })
     }
@@ -66,11 +70,52 @@ impl Registrar {
             seen_from: list.seen_after,
             seen_before: list.seen_before,
             order,
-            after: list.cursor.as_deref().map(parse_cursor).transpose()?,
+            after: list.cursor.as_deref().map(|cursor| self.place_of(list, cursor)).transpose()?,
             limit,
             looks_max: LOOKS_MAX,
         })
     }
+
+    /// The cursor behind a device. Ids count the devices of all organisation units: to a caller of one they
+    /// are not shown.
+    fn cursor_of(&self, list: &DeviceList, last: DeviceId) -> String {
+        let (list, place) = (List::Devices(digest(list)), Place([last.0, 0, 0, 0]));
+        match self.caller.unit() {
+            Some(_) => self.seals.seal(&list.head(), place, &*self.entropy),
+            None => list.cursor(place),
+        }
+    }
+
+    fn place_of(&self, list: &DeviceList, cursor: &str) -> Result<DeviceId, ServiceError> {
+        let list = List::Devices(digest(list));
+        let place = match self.caller.unit() {
+            Some(_) => self.seals.open(&list.head(), cursor, &*self.entropy)?,
+            None => list.place(cursor)?,
+        };
+        match place {
+            Place([id @ (0..), 0, 0, 0]) => Ok(DeviceId(id)),
+            Place(_) => Err(foreign()),
+        }
+    }
+}
+
+/// A short digest of what a list is asked for and of its order: what its cursors are valid for.
+fn digest(list: &DeviceList) -> u32 {
+    let state = list.state.map(|state| format!("{state:?}"));
+    let sort = format!("{:?}", list.sort.unwrap_or_default());
+    let times = [list.seen_after, list.seen_before].map(|time| time.map(|time| time.0.to_string()));
+    let prefix = list.q.as_deref().filter(|prefix| !prefix.is_empty());
+    let texts = [list.product.as_deref(), prefix, list.tag.as_deref(), list.firmware.as_deref()];
+    let others = [state.as_deref(), Some(&*sort), times[0].as_deref(), times[1].as_deref()];
+    let mut hash = Sha256::new();
+    for text in texts.into_iter().chain(others) {
+        // Which it is, and where it ends, belong to it.
+        let length = text.map_or(u64::MAX, |text| text.len() as u64);
+        hash.update(length.to_be_bytes());
+        hash.update(text.unwrap_or_default());
+    }
+    let hash: [u8; 32] = hash.finalize().into();
+    u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])
 }
 
 /// `key:value`; the key ends at the first colon.
@@ -84,22 +129,17 @@ fn parse_tag(text: &str) -> Result<(String, String), ServiceError> {
     }
 }
 
-fn parse_cursor(cursor: &str) -> Result<DeviceId, ServiceError> {
-    match i64::from_str_radix(cursor, 16) {
-        Ok(id) if id >= 0 => Ok(DeviceId(id)),
-        _ => Err(ServiceError::Invalid {
-            field: "cursor",
-            message: "is not one that a page of devices ended with".to_owned(),
-        }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use narrowgate_api::device::NewDeviceRequest;
+    use narrowgate_api::{device::NewDeviceRequest, product::NewProduct};
 
     use super::*;
-    use crate::{service::fixtures::registrar_with_product, testing::block_on};
+    use crate::{
+        ids::{DEFAULT_OU, UnixMillis},
+        model::access::{Caller, Role, Scope},
+        service::fixtures::registrar_with_product,
+        testing::block_on,
+    };
 
     fn create(registrar: &Registrar, key: &str) {
         let new = NewDeviceRequest { device_key: Some(key.to_owned()), ..NewDeviceRequest::default() };
@@ -130,6 +170,67 @@ mod tests {
         let whole = block_on(registrar.devices(&DeviceList { limit: Some(5), ..DeviceList::default() }))
             .expect("it works");
         assert_eq!((whole.items.len(), whole.next_cursor), (5, None), "a full page may be the last");
+    }
+
+    #[test]
+    fn a_cursor_goes_on_with_the_list_that_it_is_of_and_with_no_other() {
+        let registrar = registrar_with_product();
+        let other = NewProduct { name: "n".into(), product_key: Some("po".into()), ..NewProduct::default() };
+        block_on(registrar.create_product(other)).expect("it is valid");
+        (0..9).for_each(|number| create(&registrar, &format!("d{number}")));
+        let all = || DeviceList { limit: Some(2), ..DeviceList::default() };
+        let lists = || {
+            [
+                all(),
+                DeviceList { sort: Some(DeviceSort::NewestFirst), ..all() },
+                DeviceList { product: Some("pk".into()), ..all() },
+                DeviceList { product: Some("po".into()), ..all() },
+                DeviceList { q: Some("d".into()), ..all() },
+                DeviceList { q: Some("d1".into()), ..all() },
+                DeviceList { tag: Some("d:d".into()), ..all() },
+                DeviceList { firmware: Some("d".into()), ..all() },
+                DeviceList { state: Some(ShownState::Inactive), ..all() },
+                DeviceList { state: Some(ShownState::Online), ..all() },
+                DeviceList { seen_after: Some(UnixMillis(1)), ..all() },
+                DeviceList { seen_before: Some(UnixMillis(1)), ..all() },
+            ]
+        };
+        for (index, list) in lists().into_iter().enumerate() {
+            let cursor = registrar.cursor_of(&list, DeviceId(3));
+            for (other, list) in lists().into_iter().enumerate() {
+                let page = block_on(registrar.devices(&DeviceList { cursor: Some(cursor.clone()), ..list }));
+                assert_eq!(page.is_ok(), index == other, "{index} {other}");
+            }
+        }
+        // What says the same is the same list, and a page may have another length.
+        let cursor = Some(registrar.cursor_of(&all(), DeviceId(3)));
+        let same = DeviceList {
+            limit: Some(5),
+            q: Some(String::new()),
+            sort: Some(DeviceSort::Created),
+            cursor,
+            ..all()
+        };
+        assert_eq!(block_on(registrar.devices(&same)).expect("it goes on").items.len(), 5);
+        for cursor in ["1", "+5", "d0-1-0-0-0", &List::Refusals.cursor(Place([3, 0, 0, 0]))] {
+            let list = DeviceList { cursor: Some(cursor.to_owned()), ..all() };
+            assert!(block_on(registrar.devices(&list)).is_err(), "{cursor}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_of_a_unit_tells_nothing_of_how_many_devices_others_have() {
+        let registrar = registrar_with_product();
+        let scope = Scope::Unit(DEFAULT_OU.to_owned());
+        let unit = registrar.of(Caller::Token { name: "t".into(), role: Role::Viewer, scope });
+        (0..300).for_each(|number| create(&registrar, &format!("d{number}")));
+        let list = DeviceList { limit: Some(200), ..DeviceList::default() };
+        let page = block_on(unit.devices(&list)).expect("it works");
+        let cursor = page.next_cursor.expect("there is more");
+        assert!(!cursor.contains("-c8-"), "{cursor}");
+        let next = DeviceList { cursor: Some(cursor), ..list };
+        assert_eq!(block_on(unit.devices(&next)).expect("it goes on").items.len(), 100);
+        assert!(block_on(registrar.devices(&next)).is_err(), "it is of the unit alone");
     }
 
     #[test]
