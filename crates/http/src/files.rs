@@ -25,7 +25,7 @@ use narrowgate_platform::{
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::{About, Api, BODY_BYTES_MAX, Health, MetricsSource, control_router};
+use crate::{About, Api, BODY_BYTES_MAX, Health, MetricsSource, control_router, device_file::csv};
 
 struct World {
     router: Router,
@@ -126,6 +126,49 @@ async fn a_file_is_imported_as_it_comes_and_its_secrets_are_fetched_once() {
     assert!(line.ends_with(&format!("pk,d00007,{}", shown.device_secret.expose())), "{line}");
     let again = Request::get(&secrets).body(Body::empty()).unwrap();
     assert_eq!(world.ask(again).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_fetched_to_the_letter_and_can_be_imported_again() {
+    let world = world().await;
+    let brought = [
+        ("f1", "=k7%Tq!z9.Lw(2}Vb@e1&"),
+        ("+491701234567", "-secretminus!!xyz123"),
+        ("@at", "@SUM(A1)+0123456789,"),
+        ("-d", "+1234567890123456789"),
+        ("q\"q", "\"all\",'of' \"them\";=1+1"),
+        ("blank", " between two blanks "),
+        ("'", "'apostrophe'and comma,"),
+    ];
+    let lines: Vec<_> = brought
+        .iter()
+        .map(|(key, secret)| serde_json::json!({"deviceKey": key, "deviceSecret": secret}).to_string())
+        .collect();
+    let (_, answer) = world.import("", "application/x-ndjson", &lines.join("\n")).await;
+    // An apostrophe before a key is one of a spreadsheet.
+    assert_eq!((&answer["created"], &answer["failed"][0]["line"]), (&6.into(), &7.into()), "{answer}");
+    let brought = &brought[..6];
+    // The same devices without their secrets, which have never logged in: their secrets are given.
+    let keys: Vec<_> =
+        brought.iter().map(|(key, _)| serde_json::json!({"deviceKey": key}).to_string()).collect();
+    let (_, answer) = world.import("", "application/x-ndjson", &keys.join("\n")).await;
+    let (_, text) = world.get(answer["secrets"].as_str().expect("there are some"), "*/*").await;
+    for (key, secret) in brought {
+        let line = text.lines().map(|line| csv::split(line).expect("it is CSV"));
+        let found = line.map(|fields| fields.into_iter().map(|field| field.text).collect::<Vec<_>>());
+        let found = found.filter(|fields| fields[2] == *key).collect::<Vec<_>>();
+        assert_eq!(found.iter().map(|fields| &*fields[3]).collect::<Vec<_>>(), [*secret], "{key}");
+    }
+    // Here they are the secrets that are in force, and elsewhere they come into force.
+    let (_, again) = world.import("", "text/csv", &text).await;
+    assert_eq!((&again["skipped"], &again["sameSecret"]), (&6.into(), &6.into()), "{again}");
+    let elsewhere = self::world().await;
+    let (_, made) = elsewhere.import("", "text/csv", &text).await;
+    assert_eq!(made["created"], 6, "{made}");
+    for (key, secret) in brought {
+        let shown = elsewhere.operator.show_device_secret(&NamedDevice::by_name(*key)).await.unwrap();
+        assert_eq!(shown.device_secret.expose(), *secret);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -53,12 +53,11 @@ use super::{
     idempotency::is_keyed,
 };
 use crate::{
-    device_file::{Entry, Rows, Unusable},
+    device_file::{Entry, Rows, Unusable, csv},
     problem::Refused,
     routes::method_not_allowed,
     secret::Secretive,
     shares::{Holder, ShareMax, Shares},
-    table::Cells,
 };
 
 /// How long a file may take.
@@ -327,8 +326,9 @@ impl Tally {
         let Self { mut answer, imported, .. } = self;
         answer.failed.sort_by_key(|fault| fault.line);
         if !run.query.dry_run && !imported.is_empty() {
-            let name = run.operator.keep_import(&run.product_key, imported);
-            answer.secrets = Some(format!("/api/v1/imports/{name}/secrets"));
+            // A product that is gone has no secrets.
+            let kept = Handle::current().block_on(run.operator.keep_import(&run.product_key, imported));
+            answer.secrets = kept.ok().map(|name| format!("/api/v1/imports/{name}/secrets"));
         }
         answer
     }
@@ -412,10 +412,9 @@ async fn next_secrets(mut fetch: Fetch) -> io::Result<Option<(Bytes, Fetch)>> {
     // A text that grows would leave its beginnings behind.
     let mut text = Zeroizing::new(String::with_capacity(found.len() * LINE_BYTES_MAX));
     for made in &found {
-        let mut cells = Cells::new(&mut text);
-        cells.text(&made.asset_id).text(&made.product_key).text(&made.device_key);
-        cells.text(made.device_secret.expose());
-        text.push('\n');
+        // To the letter, also where a spreadsheet would take it for a formula: devices are made with it.
+        let fields = [&*made.asset_id, &made.product_key, &made.device_key, made.device_secret.expose()];
+        csv::write_line(&fields, &mut text);
     }
     Ok(Some((Bytes::from_owner(text), fetch)))
 }

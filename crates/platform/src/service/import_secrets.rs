@@ -6,10 +6,12 @@
 //! of devices that exist, have never logged in and have none in their rows are with the new ones; the log of
 //! such a device says that its secret was shown.
 //!
-//! Limits: [`UNFETCHED_MAX`] imports; a further one replaces the oldest.
+//! Limits: [`UNFETCHED_MAX`] imports of an organisation unit, and [`KEYS_BYTES_MAX`] bytes of keys of all.
+//! A further import replaces the oldest of its own unit; where the keys are too many, the oldest of the unit
+//! that has the most. So no unit loses any by another one, while it has less than its part.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -25,8 +27,10 @@ use crate::{
 
 /// How long they can be fetched.
 const KEPT_MS: i64 = 3_600_000;
-/// Imports whose secrets can be fetched at the same time.
+/// Imports of a unit whose secrets can be fetched at the same time.
 const UNFETCHED_MAX: usize = 16;
+/// Bytes of the keys of all of them: of some eight million devices.
+const KEYS_BYTES_MAX: usize = 128 << 20;
 /// Devices whose secrets are read at once.
 const STEP: usize = 50;
 
@@ -50,8 +54,43 @@ impl Imported {
 #[derive(Debug)]
 pub struct ImportSecrets {
     product_key: String,
-    /// The devices that are left, each with whether the import only found it.
-    left: VecDeque<(String, bool)>,
+    /// The devices that are left of those that it made.
+    created: Keys,
+    /// And of those that it only found.
+    unseen: Keys,
+}
+
+/// Keys in their order, in one text: a million of them would take three times as much otherwise.
+#[derive(Debug, Default)]
+struct Keys {
+    /// A line each.
+    text: Box<str>,
+    /// Bytes that were taken.
+    taken: usize,
+}
+
+impl Keys {
+    fn new(keys: Vec<String>) -> Self {
+        let bytes = keys.iter().map(|key| key.len() + 1).sum();
+        let mut text = String::with_capacity(bytes);
+        for key in keys {
+            text.push_str(&key);
+            text.push('\n');
+        }
+        Self { text: text.into_boxed_str(), taken: 0 }
+    }
+
+    fn take(&mut self, count: usize) -> Vec<String> {
+        let keys: Vec<_> = self.text[self.taken..].lines().take(count).map(str::to_owned).collect();
+        self.taken += keys.iter().map(|key| key.len() + 1).sum::<usize>();
+        keys
+    }
+}
+
+impl ImportSecrets {
+    fn bytes(&self) -> usize {
+        self.created.text.len() + self.unseen.text.len()
+    }
 }
 
 /// Those of all imports that nobody has fetched.
@@ -60,7 +99,11 @@ pub(super) struct Unfetched(Mutex<BTreeMap<String, Kept>>);
 
 #[derive(Debug)]
 struct Kept {
+    /// The organisation unit of its product.
+    ou: String,
     since: UnixMillis,
+    /// Of two with the same time the later one has the greater number.
+    number: u64,
     secrets: ImportSecrets,
 }
 
@@ -70,27 +113,55 @@ impl Unfetched {
     }
 }
 
+/// Makes room for one more of a unit with so many bytes.
+fn make_room(unfetched: &mut BTreeMap<String, Kept>, ou: &str, bytes: usize) {
+    let remove_oldest = |unfetched: &mut BTreeMap<String, Kept>, ou: &str| {
+        let own = unfetched.iter().filter(|(_, kept)| kept.ou == ou);
+        let oldest = own.min_by_key(|(_, kept)| (kept.since, kept.number)).map(|(name, _)| name.clone());
+        oldest.and_then(|oldest| unfetched.remove(&oldest)).is_some()
+    };
+    while unfetched.values().filter(|kept| kept.ou == ou).count() >= UNFETCHED_MAX {
+        remove_oldest(unfetched, ou);
+    }
+    loop {
+        let mut of_units: BTreeMap<&str, usize> = BTreeMap::from([(ou, bytes)]);
+        for kept in unfetched.values() {
+            *of_units.entry(&kept.ou).or_default() += kept.secrets.bytes();
+        }
+        if of_units.values().sum::<usize>() <= KEYS_BYTES_MAX {
+            return;
+        }
+        let most = of_units.into_iter().max_by_key(|(_, bytes)| *bytes);
+        let most = most.map_or_else(String::new, |(ou, _)| ou.to_owned());
+        if !remove_oldest(unfetched, &most) {
+            return;
+        }
+    }
+}
+
 impl Registrar {
     /// Keeps them to be fetched under the name that is returned.
-    pub(super) fn keep_import(&self, product_key: &str, imported: Imported) -> String {
+    ///
+    /// # Errors
+    /// `Missing`: the product is gone.
+    pub(super) async fn keep_import(
+        &self,
+        product_key: &str,
+        imported: Imported,
+    ) -> Result<String, ServiceError> {
+        let ou = self.existing_product(product_key).await?.ou;
         let mut name = [0; 16];
         self.entropy.fill(&mut name);
         let name = hex::write(&name);
         let now = self.clock.now();
-        let created = imported.created.into_iter().map(|device_key| (device_key, false));
-        let unseen = imported.unseen.into_iter().map(|device_key| (device_key, true));
-        let secrets =
-            ImportSecrets { product_key: product_key.to_owned(), left: created.chain(unseen).collect() };
+        let [created, unseen] = [imported.created, imported.unseen].map(Keys::new);
+        let secrets = ImportSecrets { product_key: product_key.to_owned(), created, unseen };
         let mut unfetched = self.unfetched.lock();
         unfetched.retain(|_, kept| !kept.is_over(now));
-        if unfetched.len() >= UNFETCHED_MAX {
-            let oldest = unfetched.iter().min_by_key(|(_, kept)| kept.since);
-            if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
-                unfetched.remove(&oldest);
-            }
-        }
-        unfetched.insert(name.clone(), Kept { since: now, secrets });
-        name
+        make_room(&mut unfetched, &ou, secrets.bytes());
+        let number = unfetched.values().map(|kept| kept.number + 1).max().unwrap_or(0);
+        unfetched.insert(name.clone(), Kept { ou, since: now, number, secrets });
+        Ok(name)
     }
 
     /// Takes them: they cannot be fetched again.
@@ -122,21 +193,27 @@ impl Registrar {
         secrets: &mut ImportSecrets,
     ) -> Result<Vec<DeviceCreated>, ServiceError> {
         let mut found = Vec::new();
-        while found.is_empty() && !secrets.left.is_empty() {
-            let step: Vec<_> = secrets.left.drain(..STEP.min(secrets.left.len())).collect();
-            self.note_shown(&secrets.product_key, &step).await?;
-            for (device_key, _) in step {
+        while found.is_empty() {
+            let mut step = secrets.created.take(STEP);
+            if step.is_empty() {
+                step = secrets.unseen.take(STEP);
+                self.note_shown(&secrets.product_key, &step).await?;
+            }
+            if step.is_empty() {
+                break;
+            }
+            for device_key in step {
                 found.extend(self.secret_of(&secrets.product_key, device_key).await?);
             }
         }
         Ok(found)
     }
 
-    /// The logs of those that exist already say so, durably, before anything is shown.
-    async fn note_shown(&self, product_key: &str, step: &[(String, bool)]) -> Result<(), ServiceError> {
+    /// The logs of those that existed already say so, durably, before anything is shown.
+    async fn note_shown(&self, product_key: &str, step: &[String]) -> Result<(), ServiceError> {
         let now = self.clock.now();
         let mut noted = Vec::new();
-        for (device_key, _) in step.iter().filter(|(_, was_there)| *was_there) {
+        for device_key in step {
             let name = DeviceName { product_key: product_key.to_owned(), device_key: device_key.clone() };
             if let Some(device) = self.registry.device(&name).await? {
                 // Asked for all at once, so that they are committed together.
@@ -178,7 +255,7 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
-    use narrowgate_api::import::ImportRow;
+    use narrowgate_api::{access::NewUnit, import::ImportRow, product::NewProduct};
 
     use super::*;
     use crate::{
@@ -196,6 +273,10 @@ mod tests {
             name: None,
         };
         (2..).zip(keys).map(row).collect()
+    }
+
+    fn keep(registrar: &Registrar, product_key: &str, imported: Imported) -> String {
+        block_on(registrar.keep_import(product_key, imported)).expect("the product is there")
     }
 
     fn fetch(registrar: &Registrar, name: &str) -> Result<Vec<(String, String)>, String> {
@@ -222,7 +303,7 @@ mod tests {
             .map(|made| (made.device_key.clone(), made.device_secret.expose().to_owned()))
             .collect();
         let created = vec!["d1".to_owned(), "d2".to_owned(), "gone".to_owned()];
-        let name = registrar.keep_import("pk", Imported { created, unseen: Vec::new() });
+        let name = keep(&registrar, "pk", Imported { created, unseen: Vec::new() });
         assert_eq!(fetch(&registrar, &name), Ok(expected));
         let again = Err(format!("there is no file of secrets {name}"));
         assert_eq!(fetch(&registrar, &name), again);
@@ -239,7 +320,7 @@ mod tests {
         assert_eq!((again.created, again.skipped), (1, 2));
         assert_eq!(again.unseen, ["d1", "d2"]);
         let created = again.generated.iter().map(|made| made.device_key.clone()).collect();
-        let name = registrar.keep_import("pk", Imported { created, unseen: again.unseen });
+        let name = keep(&registrar, "pk", Imported { created, unseen: again.unseen });
         let fetched = fetch(&registrar, &name).expect("nobody has fetched them");
         assert_eq!(fetched.len(), 3);
         for made in secrets {
@@ -257,13 +338,9 @@ mod tests {
     #[test]
     fn secrets_of_an_import_can_be_fetched_for_an_hour_and_are_few() {
         let (registrar, clock) = registrar_and_clock();
-        let new = narrowgate_api::product::NewProduct {
-            name: "n".into(),
-            product_key: Some("pk".into()),
-            ..narrowgate_api::product::NewProduct::default()
-        };
+        let new = NewProduct { name: "n".into(), product_key: Some("pk".into()), ..NewProduct::default() };
         block_on(registrar.create_product(new)).expect("it is valid");
-        let keep = || registrar.keep_import("pk", Imported::default());
+        let keep = || keep(&registrar, "pk", Imported::default());
         let name = keep();
         clock.advance_ms(KEPT_MS - 1);
         assert_eq!(fetch(&registrar, &name), Ok(Vec::new()));
@@ -275,5 +352,45 @@ mod tests {
         let rest: Vec<_> = (0..UNFETCHED_MAX).map(|_| keep()).collect();
         assert!(fetch(&registrar, &first).is_err());
         assert!(rest.iter().all(|name| fetch(&registrar, name).is_ok()));
+    }
+
+    /// Products `pk` of the default unit and `pn` of the unit north.
+    fn with_two_units() -> Registrar {
+        let registrar = registrar_with_product();
+        block_on(registrar.create_unit(NewUnit { name: "north".into() })).expect("it is new");
+        let (product_key, ou) = (Some("pn".to_owned()), Some("north".to_owned()));
+        let product = NewProduct { name: "n".into(), product_key, ou, ..NewProduct::default() };
+        block_on(registrar.create_product(product)).expect("it is new");
+        registrar
+    }
+
+    #[test]
+    fn imports_of_one_unit_never_take_the_secrets_of_another() {
+        let registrar = with_two_units();
+        let first = keep(&registrar, "pk", Imported::default());
+        let north: Vec<_> =
+            (0..2 * UNFETCHED_MAX).map(|_| keep(&registrar, "pn", Imported::default())).collect();
+        assert!(fetch(&registrar, &first).is_ok());
+        // All at the same moment: the last ones are those that stay.
+        let is_there: Vec<_> = north.iter().map(|name| fetch(&registrar, name).is_ok()).collect();
+        assert_eq!(is_there, [[false; UNFETCHED_MAX], [true; UNFETCHED_MAX]].concat());
+    }
+
+    #[test]
+    fn the_keys_of_all_imports_have_a_bound_at_which_the_unit_with_the_most_loses_some() {
+        let registrar = with_two_units();
+        let many = |bytes: usize| Imported { created: vec!["k".repeat(bytes - 1)], unseen: Vec::new() };
+        let third = KEYS_BYTES_MAX / 3;
+        let few = keep(&registrar, "pk", many(third));
+        let [first, second, last] = [(); 3].map(|()| keep(&registrar, "pn", many(third)));
+        let names = |registrar: &Registrar| {
+            let unfetched = registrar.unfetched.lock();
+            assert!(unfetched.values().map(|kept| kept.secrets.bytes()).sum::<usize>() <= KEYS_BYTES_MAX);
+            [&few, &first, &second, &last].map(|name| unfetched.contains_key(name))
+        };
+        assert_eq!(names(&registrar), [true, false, true, true]);
+        let other = keep(&registrar, "pk", many(third / 2));
+        assert_eq!(names(&registrar), [true, false, false, true]);
+        assert!(registrar.unfetched.lock().contains_key(&other));
     }
 }

@@ -9,8 +9,11 @@ const FETCH: &str = "cannot give out the secrets of the import";
 
 impl Operator {
     /// Keeps the secrets of an import to be fetched once, within an hour, under the name that is returned.
-    pub fn keep_import(&self, product_key: &str, imported: Imported) -> String {
-        self.registrar.keep_import(product_key, imported)
+    ///
+    /// # Errors
+    /// The product is gone.
+    pub async fn keep_import(&self, product_key: &str, imported: Imported) -> Result<String, Problem> {
+        self.tell(FETCH, None, self.registrar.keep_import(product_key, imported).await).await
     }
 
     /// Takes them: they cannot be fetched again.
