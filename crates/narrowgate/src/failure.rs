@@ -2,6 +2,7 @@
 
 use std::{fmt::Display, io, path::Path, process::ExitCode};
 
+use narrowgate_api::problem::Code;
 use narrowgate_http::device_file::Unusable;
 
 use crate::output::{self, printable};
@@ -35,11 +36,13 @@ pub(crate) struct Failure {
     pub(crate) headline: String,
     /// Where, why, and what to try, in the order in which they are printed.
     pub(crate) parts: Vec<(String, String)>,
+    /// What the router called it, where it answered.
+    pub(crate) code: Option<Code>,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, headline: impl Display) -> Self {
-        Self { exit, headline: headline.to_string(), parts: Vec::new() }
+        Self { exit, headline: headline.to_string(), parts: Vec::new(), code: None }
     }
 
     pub(crate) fn failed(headline: impl Display) -> Self {

@@ -35,6 +35,7 @@ pub(super) fn failure(problem: Problem) -> Failure {
         // An invalid model is no bad usage: it is a file's content, not an argument.
         _ => Failure::failed(title),
     };
+    let failure = Failure { code: Some(code), ..failure };
     let failure = detail.into_iter().fold(failure, Failure::reason);
     let failure = line.into_iter().fold(failure, |failure, line| failure.part("line", line));
     hint.into_iter().fold(failure, Failure::hint)

@@ -1,11 +1,14 @@
 //! `device export`: devices, or what they reported, as lines on standard output; one page in memory.
 //!
-//! Where it cannot go on, it ends with an error, and what was written lacks the rest: whoever uses it looks
-//! at the exit code.
+//! Where it cannot go on, it ends with an error, and what was written lacks the rest. Where something is
+//! damaged, it goes on without that, and the error at the end counts it. Whoever uses what was written looks
+//! at the exit code. A device that is deleted meanwhile has no values any more, which is no error.
 
 use narrowgate_api::{
     device::{DeviceRow, NamedDevice},
     names::UnixMillis,
+    page::LeftOut,
+    problem::Code,
     query::{DeviceList, ValuesQuery},
 };
 use narrowgate_http::table::{DevicePoint, Lines, Row};
@@ -30,10 +33,46 @@ type GoesOn = bool;
 
 pub(super) fn run(arguments: &ExportArgs, config: &Config) -> Result<(), Failure> {
     check_span(arguments.from, arguments.to)?;
-    let mut export = Export { arguments, lines: arguments.format.into(), config, access: None };
+    let lines = arguments.format.into();
+    let mut export = Export { arguments, lines, config, access: None, damage: Damage::default() };
     let exported = export.devices();
     let closed = export.access.map_or(Ok(()), Access::close);
-    exported.and(closed)
+    exported.and(closed)?;
+    export.damage.tell()
+}
+
+/// What is damaged, and so is not written as it was.
+#[derive(Debug, Default)]
+struct Damage {
+    devices: u64,
+    rows: u64,
+    /// What is wrong with the first of them.
+    first: Option<String>,
+}
+
+impl Damage {
+    fn device(&mut self, detail: &str) {
+        self.devices += 1;
+        self.first.get_or_insert_with(|| detail.to_owned());
+    }
+
+    fn rows(&mut self, left_out: Option<LeftOut>) {
+        if let Some(LeftOut { count, first }) = left_out {
+            self.rows += count;
+            self.first.get_or_insert(first);
+        }
+    }
+
+    fn tell(self) -> Result<(), Failure> {
+        let Self { devices, rows, first } = self;
+        let kinds = [(devices, "device"), (rows, "row")].into_iter().filter(|(count, _)| *count > 0);
+        let counts: Vec<_> = kinds.map(|(count, what)| output::counted_are(count, what)).collect();
+        if counts.is_empty() {
+            return Ok(());
+        }
+        let failure = Failure::failed(format_args!("{} damaged; all else was written", counts.join(" and ")));
+        Err(first.into_iter().fold(failure, Failure::reason))
+    }
 }
 
 struct Export<'a> {
@@ -41,6 +80,7 @@ struct Export<'a> {
     lines: Lines,
     config: &'a Config,
     access: Option<Access>,
+    damage: Damage,
 }
 
 impl Export<'_> {
@@ -68,6 +108,7 @@ impl Export<'_> {
     }
 
     fn write(&mut self, devices: &[DeviceRow]) -> Result<GoesOn, Failure> {
+        devices.iter().filter_map(DeviceRow::damage).for_each(|detail| self.damage.device(detail));
         if !self.arguments.values {
             return self.print(devices);
         }
@@ -87,7 +128,17 @@ impl Export<'_> {
         loop {
             let (from, to) = (from.map(UnixMillis), to.map(UnixMillis));
             let query = ValuesQuery { point: point.clone(), from, to, limit: Some(VALUES), cursor };
-            let page = self.call(Call::list_values(&name, &query))?;
+            let page = match self.call(Call::list_values(&name, &query)) {
+                Ok(page) => page,
+                // It was deleted since its page was read.
+                Err(failure) if failure.code == Some(Code::Missing) => return Ok(true),
+                Err(failure) if failure.code == Some(Code::Damaged) => {
+                    self.damage.device(&failure.to_string());
+                    return Ok(true);
+                }
+                Err(failure) => return Err(failure),
+            };
+            self.damage.rows(page.damaged);
             let row = |point| DevicePoint {
                 product_key: product_key.to_owned(),
                 device_key: device_key.to_owned(),

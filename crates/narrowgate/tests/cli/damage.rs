@@ -218,6 +218,22 @@ fn damaged_latest_values_are_told_and_made_anew() {
 }
 
 #[test]
+fn an_export_counts_what_is_damaged_and_fails_with_all_else_written() {
+    let program = fleet();
+    for id in 1..4 {
+        report(&program, id, r#"{"power":1}"#, 1_767_225_600_000);
+    }
+    assert_eq!(program.run(&["device", "export", "--values"]).code, 0);
+    flip(&program, "second-name");
+    for (more, lines) in [(&[][..], 4), (&["--values"][..], 3)] {
+        let ran = program.run(&[&["device", "export"][..], more].concat());
+        assert_eq!((ran.code, ran.stdout.lines().count()), (1, lines), "{ran:?}");
+        let said = "1 device is damaged; all else was written";
+        assert!(ran.stderr.contains(said) && ran.stderr.contains("device 2"), "{ran:?}");
+    }
+}
+
+#[test]
 fn an_import_goes_on_beside_a_damaged_device() {
     let program = fleet();
     flip(&program, "second-name");

@@ -3,6 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
+    process::Stdio,
 };
 
 use narrowgate_adapters::sqlite::{SqliteOptions, SqliteStore};
@@ -150,6 +151,32 @@ fn attack_174_devices_and_values_are_exported_and_no_cell_is_a_formula() {
     assert_eq!(export(&["--values", "--from", &from, "--search", "d3"]).lines().count(), 4);
     program.run(&["device", "export", "--from", &from]).failed(64, &["--values"]);
     program.run(&["device", "export", "--product", "none"]).failed(1, &["there is no product none"]);
+}
+
+#[test]
+fn an_export_goes_on_where_a_device_is_deleted_meanwhile() {
+    let program = with_reports();
+    let store = SqliteStore::open(SqliteOptions::new(program.data())).expect("it is in order");
+    let name = DeviceName { product_key: "pk".into(), device_key: "d1".into() };
+    let device = block_on(store.device(&name)).expect("it reads").expect("it is there").id;
+    // More than a pipe holds.
+    let at = |second: i64| UnixMillis(T0 + 1_000_000 + 1000 * second);
+    append(&store, (1..4000).map(|second| report(device, at(second), r#"{"t":12345}"#)).collect());
+    block_on(store.close()).expect("it closes");
+    let server = program.serve();
+    let mut command = program.command(&["device", "export", "--values"]);
+    let mut export = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut first = [0; 100];
+    let out = export.stdout.as_mut().expect("it is a pipe");
+    out.read_exact(&mut first).expect("its first page is there");
+    // It has the page of devices, and waits for its reader.
+    program.json(&["device", "delete", "pk/d3", "--yes"]);
+    let ended = export.wait_with_output().expect("it ends");
+    let text = String::from_utf8([&first[..], &ended.stdout].concat()).expect("it is text");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let of = |key: &str| text.matches(&format!("\npk,{key},")).count();
+    assert_eq!((of("d1"), of("d3"), of("d5")), (3 + 3999, 0, 3));
+    drop(server);
 }
 
 /// Sends a request as a program would; status and body. A chunked body is put together.

@@ -15,6 +15,7 @@
 //! removes. The next import continues the file: a device that has a line is imported with the secret of that
 //! line, whether it was created or not. A finished file is not touched.
 
+mod drafts;
 mod earlier;
 #[cfg(test)]
 mod tests;
@@ -117,6 +118,7 @@ impl SecretsFile {
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(cannot_read)?;
         let mut secrets = Self::new(file, path, product_key, false);
         secrets.lock()?;
+        drafts::remove(path).map_err(cannot_read)?;
         let earlier = Earlier::read(&secrets.file, product_key).map_err(cannot_read)?;
         let earlier = earlier.map_err(|reason| exists(&reason))?;
         if earlier.is_finished {
@@ -264,15 +266,10 @@ impl SecretsFile {
 
     /// Atomically replaces the file with one without the refused lines.
     fn replace(&self) -> io::Result<()> {
-        let mut name = self.path.file_name().unwrap_or_default().to_owned();
-        name.push(".new");
-        let new = self.path.with_file_name(name);
-        // An import that was interrupted right here has left one.
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let written = self.write_rest(&new).and_then(|()| fs::rename(&new, &self.path));
+        let new = drafts::name(&self.path);
+        // Nobody else's: where the name is taken, it is left alone.
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        let written = self.write_rest(file).and_then(|()| fs::rename(&new, &self.path));
         if written.is_err() {
             // Ignored: the file itself is unchanged.
             let _ = fs::remove_file(&new);
@@ -280,9 +277,8 @@ impl SecretsFile {
         written.and_then(|()| sync_parent(&self.path))
     }
 
-    fn write_rest(&self, new: &Path) -> io::Result<()> {
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
-        let mut out = BufWriter::new(file);
+    fn write_rest(&self, new: File) -> io::Result<()> {
+        let mut out = BufWriter::new(new);
         let mut all = &self.file;
         all.rewind()?;
         let (mut lines, mut offset, mut line) = (BufReader::new(all), 0, Vec::new());

@@ -107,6 +107,30 @@ fn the_next_import_goes_on_with_the_secrets_of_one_that_was_cut_off() {
 }
 
 #[test]
+fn a_file_beside_it_is_nobody_s_to_remove_but_a_draft_of_an_import_is() {
+    let (_directory, path) = place();
+    let users = path.with_file_name("secrets.csv.new");
+    fs::write(&users, "mine").unwrap();
+    let other = path.with_file_name(".secrets.csv.0123456789abcdeg.draft");
+    fs::write(&other, "mine").unwrap();
+    // Of an import that was killed while it wrote the file anew.
+    let draft = drafts::name(&path);
+    fs::write(&draft, HEADER).unwrap();
+    fs::write(&path, format!("{HEADER}\n")).unwrap();
+    let mut secrets = open(&path);
+    assert!(!draft.exists());
+    secrets.draw(&mut rows(["d1", "d2"])).unwrap();
+    secrets.settle(&in_force([("Ab3dEf6h", "d1")])).unwrap();
+    secrets.finish(false).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2, "d2 was refused");
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    for kept in [users, other] {
+        assert_eq!(fs::read_to_string(kept).unwrap(), "mine");
+    }
+    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 3);
+}
+
+#[test]
 fn a_half_written_asset_id_is_none() {
     let (_directory, path) = place();
     fs::write(&path, format!("{HEADER}Ab3     ,pk,d1,Z5YtZaQpK5IWocakV7zQ\n")).unwrap();
