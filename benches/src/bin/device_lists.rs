@@ -216,7 +216,7 @@ fn new_device(n: usize) -> NewDevice {
 }
 
 fn edit(writes: &mut Vec<Writing>, device: DeviceId, kind: PropertyKind, set: &[(&str, &str)]) {
-    let set = set.iter().map(|(key, value)| ((*key).to_owned(), JsonText::new(*value))).collect();
+    let set = set.iter().map(|(key, value)| ((*key).to_owned(), JsonText::new(value))).collect();
     let edit = PropertyEdit { kind, replaces: false, set, unset: Vec::new() };
     let write = PropertyWrite { device, login: None, secret_version: 1, at: at(1), edit };
     writes.push(Writing::Properties(Box::new(write)));

@@ -215,7 +215,7 @@ impl Store {
         };
         match field {
             "psk" if device.credentials.is_some() => {
-                self.fault(number, "the device has a .psk= line already")
+                self.fault(number, "the device has a .psk= line already");
             }
             "psk" => device.credentials = Some(credentials(number, &device.name, value)),
             "ban" if is_yes(value) => device.refused = Some("the device is banned (.ban)"),
