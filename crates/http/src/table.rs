@@ -1,8 +1,8 @@
 //! Rows as lines of CSV (RFC 4180, UTF-8) or of JSON.
 //!
 //! A cell of CSV that a spreadsheet would take for a formula has an apostrophe before it: one that begins
-//! with `=`, `+`, `-`, `@`, a tab or a carriage return, unless it is a number of a device. JSON has every
-//! text as it is.
+//! with `=`, `+`, `-`, `@`, their full-width forms, a tab or an end of a line, unless it is a number of a
+//! device. JSON has every text as it is.
 
 use narrowgate_api::{
     device::{DeviceRow, DeviceView},
@@ -66,6 +66,15 @@ impl Lines {
     }
 }
 
+/// What a cell begins with that a spreadsheet takes for a formula.
+const FORMULA: [char; 11] =
+    ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+
+/// A text as it was before it had an apostrophe; `None`: it has none of ours.
+pub(crate) fn unescaped(text: &str) -> Option<&str> {
+    text.strip_prefix('\'').filter(|text| text.starts_with(FORMULA))
+}
+
 /// The cells of a row of CSV, one after another.
 pub struct Cells<'a> {
     out: &'a mut String,
@@ -80,7 +89,7 @@ impl<'a> Cells<'a> {
 
     /// A text.
     pub fn text(&mut self, text: &str) -> &mut Self {
-        let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+        let is_formula = text.starts_with(FORMULA);
         self.next();
         let is_quoted = text.contains(['"', ',', '\r', '\n']) || text.starts_with(' ') || text.ends_with(' ');
         if is_quoted {
@@ -249,10 +258,12 @@ mod tests {
             Cells::new(&mut out).text(text);
             out
         };
-        for formula in ["=cmd()", "=cmd|' /C calc'!A0", "+1", "-1+2", "@SUM(A1)", "\tx"] {
+        for formula in ["=cmd()", "=cmd|' /C calc'!A0", "+1", "-1+2", "@SUM(A1)", "\tx", "\u{ff1d}1+1"] {
             assert_eq!(cell(formula), format!("'{formula}"));
+            assert_eq!(unescaped(&cell(formula)), Some(formula));
         }
         assert_eq!(cell("\r=1"), "\"'\r=1\"");
+        assert_eq!(cell("\n=1"), "\"'\n=1\"");
         assert_eq!(cell("=HYPERLINK(\"http://x\",1)"), "\"'=HYPERLINK(\"\"http://x\"\",1)\"");
         // One that is cut off from its cell by what is in it.
         assert_eq!(cell("a\n=1"), "\"a\n=1\"");

@@ -1,9 +1,12 @@
 //! The header of a CSV file: which field of a line is which.
 
+use narrowgate_api::device::DeviceRow;
+
 use super::{
     Unusable,
     csv::{self, Broken, Field},
 };
+use crate::table::Row as _;
 
 /// Names of columns. The last two occur in a file of generated secrets.
 pub(super) const DEVICE_KEY: &str = "deviceKey";
@@ -21,7 +24,11 @@ const HINT: &str = "the first line names the fields: deviceKey,deviceSecret,name
 
 /// The columns in their order; `None` for one without a name, which must be empty in every row.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Columns(Vec<Option<&'static str>>);
+pub(super) struct Columns {
+    names: Vec<Option<&'static str>>,
+    /// Whether it is the header of a list of devices as this program exports it.
+    pub(super) is_export: bool,
+}
 
 impl Columns {
     /// Reads the header.
@@ -41,6 +48,12 @@ impl Columns {
             return Err(Unusable::new(format!("line {line} has {separator} between the fields"))
                 .hint("save the file with commas between the fields"));
         }
+        if fields.iter().map(|field| &*field.text).eq(DeviceRow::COLUMNS.iter().copied()) {
+            // What it says besides is not imported.
+            let known =
+                |text: &&'static str| Some(KNOWN.into_iter().find(|known| known == text).unwrap_or(OTHER));
+            return Ok(Self { names: DeviceRow::COLUMNS.iter().map(known).collect(), is_export: true });
+        }
         let mut columns = Vec::new();
         for (column, Field { text, .. }) in fields.iter().enumerate() {
             if text.is_empty() {
@@ -58,7 +71,7 @@ impl Columns {
         if !columns.contains(&Some(DEVICE_KEY)) {
             return Err(Unusable::new(format!("line {line} does not name deviceKey")).hint(HINT));
         }
-        Ok(Self(columns))
+        Ok(Self { names: columns, is_export: false })
     }
 
     /// Reads the header of a sheet that EnOS exports: `Device Key` is `deviceKey`, `Device Name` is `name`,
@@ -84,32 +97,42 @@ impl Columns {
             let hint = "the first line names the fields: productKey,deviceKey,deviceSecret,name";
             return Err(Unusable::new(format!("line {line} does not name deviceKey")).hint(hint));
         }
-        Ok(Self(columns))
+        Ok(Self { names: columns, is_export: false })
     }
 
     /// How many there are.
     pub(super) fn count(&self) -> usize {
-        self.0.len()
+        self.names.len()
+    }
+
+    /// How many a row has at least: those behind the last one with a name may be left out.
+    pub(super) fn count_min(&self) -> usize {
+        self.names.iter().rposition(Option::is_some).map_or(0, |last| last + 1)
     }
 
     /// How many have a name.
     pub(super) fn named(&self) -> usize {
-        self.0.iter().flatten().count()
+        self.names.iter().flatten().count()
     }
 
-    /// The name of one, where it has one.
+    /// Whether one has a name.
+    pub(super) fn is_named(&self, column: usize) -> bool {
+        self.names.get(column).is_some_and(Option::is_some)
+    }
+
+    /// The name of one that is imported.
     pub(super) fn name(&self, column: usize) -> Option<&'static str> {
-        self.0.get(column).copied().flatten()
+        self.names.get(column).copied().flatten().filter(|name| *name != OTHER)
     }
 
     /// Whether there is one of this name.
     pub(super) fn contains(&self, name: &str) -> bool {
-        self.0.contains(&Some(name))
+        self.names.contains(&Some(name))
     }
 
     /// Takes the field of this column out of a row.
     pub(super) fn take(&self, name: &str, fields: &mut [Field]) -> Option<Field> {
-        let column = self.0.iter().position(|column| *column == Some(name))?;
+        let column = self.names.iter().position(|column| *column == Some(name))?;
         fields.get_mut(column).map(std::mem::take)
     }
 }
@@ -153,7 +176,8 @@ mod tests {
     fn columns_stand_in_any_order_and_some_have_no_name() {
         let columns = Columns::parse(1, " name,deviceSecret ,\"deviceKey\",,").unwrap();
         let expected = [Some(NAME), Some(DEVICE_SECRET), Some(DEVICE_KEY), None, None];
-        assert_eq!(columns, Columns(expected.to_vec()));
+        assert_eq!(columns, Columns { names: expected.to_vec(), is_export: false });
+        assert_eq!(columns.count_min(), 3);
         assert_eq!((columns.count(), columns.named(), columns.contains(ASSET_ID)), (5, 3, false));
         assert!(Columns::parse(1, "assetId,productKey,deviceKey,deviceSecret").is_ok());
     }
@@ -163,8 +187,8 @@ mod tests {
         let sheet = "Product Key,device_key,DEVICE SECRET,Device Name,Time Zone,";
         let columns = Columns::parse_sheet(1, sheet).unwrap();
         let named = [PRODUCT_KEY, DEVICE_KEY, DEVICE_SECRET, NAME, OTHER].map(Some);
-        assert_eq!(columns.0[..5], named);
-        assert_eq!(columns.0[5], None);
+        assert_eq!(columns.names[..5], named);
+        assert_eq!((columns.names[5], columns.name(4), columns.is_named(4)), (None, None, true));
         for (header, reason) in [
             ("productKey,name", "line 1 does not name deviceKey"),
             ("Device Key,deviceKey", "deviceKey is named twice"),

@@ -9,6 +9,7 @@ use super::{
     fault,
     lines::Line,
 };
+use crate::table::unescaped;
 
 /// Why a line is not a row.
 pub(super) enum Refused {
@@ -61,11 +62,16 @@ pub(super) fn read_csv(columns: &Columns, line: &Line) -> Result<Option<RawRow>,
             "there are blanks before or after it: remove them, or put them inside quotes if they count";
         return of(Some(columns::DEVICE_SECRET), message.into());
     }
-    let mut text = |name: &str| optional(name).map(|field| field.text);
+    // In an export each text that a spreadsheet would execute has an apostrophe before it.
+    let own = |text: String| match columns.is_export.then(|| unescaped(&text)).flatten() {
+        Some(text) => text.to_owned(),
+        None => text,
+    };
+    let mut text = |name: &str| optional(name).map(|field| own(field.text));
     Ok(Some(RawRow {
         name: text(columns::NAME),
         product_key: text(columns::PRODUCT_KEY),
-        device_key: device_key.text,
+        device_key: own(device_key.text),
         device_secret: device_secret.map(|field| field.text),
     }))
 }
@@ -75,7 +81,7 @@ fn misplaced(columns: &Columns, fields: &[Field]) -> Option<String> {
     let is_used = |at: &usize| !fields[*at].text.is_empty();
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     let (count, wanted) = (fields.len(), columns.count());
-    if count < wanted || (wanted..count).any(|at| is_used(&at)) {
+    if count < columns.count_min() || (wanted..count).any(|at| is_used(&at)) {
         let mut message = format!("it has {count} field{}; the header has {wanted}", plural(count));
         if let ([field], Some(separator)) = (fields, other_separator(&fields[0].text))
             && !field.is_quoted
@@ -84,6 +90,6 @@ fn misplaced(columns: &Columns, fields: &[Field]) -> Option<String> {
         }
         return Some(message);
     }
-    let nameless = (0..wanted).filter(|at| columns.name(*at).is_none()).find(is_used)?;
+    let nameless = (0..wanted.min(count)).filter(|at| !columns.is_named(*at)).find(is_used)?;
     Some(format!("column {} has no name in the header, but this row has something in it", nameless + 1))
 }

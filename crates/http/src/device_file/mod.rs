@@ -148,8 +148,7 @@ impl<R: Read> Rows<R> {
         let mut lines = Lines::open(input).map_err(unreadable)?;
         let reading = match format {
             Some(Format::KeyList) => Reading::KeyList(key_list::read_all(&mut lines)?),
-            Some(Format::Ndjson) => Reading::Json,
-            Some(Format::Csv | Format::Sheet) | None => Self::begin(&mut lines, format)?,
+            Some(Format::Ndjson | Format::Csv | Format::Sheet) | None => Self::begin(&mut lines, format)?,
         };
         let product_key = product_key.to_owned();
         let (seen, similar, queued) = (Seen::default(), Similar::default(), VecDeque::new());
@@ -165,6 +164,14 @@ impl<R: Read> Rows<R> {
             }
         };
         Ok(match first {
+            Some(line) if format == Some(Format::Ndjson) => {
+                if line.bytes.trim_ascii_start().starts_with(b"[") {
+                    return Err(json_array());
+                }
+                lines.unread(vec![line]);
+                Reading::Json
+            }
+            None if format == Some(Format::Ndjson) => Reading::Json,
             Some(line) if format.is_none() && line.bytes.trim_ascii_start().starts_with(b"{") => {
                 lines.unread(vec![line]);
                 Reading::Json
@@ -329,15 +336,16 @@ fn header(line: &Line, is_sheet: bool) -> Result<Columns, Unusable> {
             .hint("save the file with line feeds at the ends of its lines"));
     }
     match std::str::from_utf8(&line.bytes) {
-        Ok(text) if text.trim_start().starts_with('[') => Err(Unusable::new("it is a JSON array".into())
-            .hint(
-                "use JSON lines: one object on each line, without brackets around them or commas between \
-                 them",
-            )),
+        Ok(text) if text.trim_start().starts_with('[') => Err(json_array()),
         Ok(text) if is_sheet => Columns::parse_sheet(number, text),
         Ok(text) => Columns::parse(number, text),
         Err(_) => Err(Unusable::new(format!("line {number} is not UTF-8")).hint("save the file as UTF-8")),
     }
+}
+
+fn json_array() -> Unusable {
+    Unusable::new("it is a JSON array".into())
+        .hint("use JSON lines: one object on each line, without brackets around them or commas between them")
 }
 
 /// The keys read so far, as keyed hashes: two different keys collide as rarely as 64 bits are guessed.

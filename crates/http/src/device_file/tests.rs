@@ -195,6 +195,34 @@ fn what_secrets_out_writes_is_read() {
 }
 
 #[test]
+fn a_list_of_devices_that_was_exported_is_read_with_its_texts_as_they_were() {
+    let header = "assetId,productKey,deviceKey,name,state,enabled,createdTime,activeTime,lastOnlineTime,\
+                  lastOfflineTime,lastSeenTime,lifetime\r\n";
+    let rows =
+        "Ab3dEf6h,pk,'+4917012,'=1+1,online,true,1,,,,,\r\nAb3dEf6i,pk,d2,'s,inactive,true,1,,,,,60\r\n";
+    assert_read(
+        &format!("{header}{rows}"),
+        &[r#"2 +4917012 None Some("=1+1")"#, r#"3 d2 None Some("'s")"#],
+        &[],
+    );
+    // With other columns it is no such list.
+    let failure = Rows::open(&b"deviceKey,state\n"[..], "pk").err().expect("it is unknown").to_string();
+    assert!(failure.contains("unknown field \"state\""), "{failure}");
+}
+
+#[test]
+fn columns_without_a_name_at_the_end_may_be_left_out() {
+    assert_read(
+        "deviceKey,name,,\nd1,n\nd2,n,\nd3,n,,\nd4,n,,x\nd5\n",
+        &[r#"2 d1 None Some("n")"#, r#"3 d2 None Some("n")"#, r#"4 d3 None Some("n")"#],
+        &[
+            "5 : column 4 has no name in the header, but this row has something in it",
+            "6 : it has 1 field; the header has 4",
+        ],
+    );
+}
+
+#[test]
 fn bytes_that_are_no_text_fail_their_row_only() {
     let (rows, faults) = read(b"deviceKey,name\nd1,\xff\nd2,b\n\0\0\0\nd\x003,c\nd4,a\rb\nd5,c\n");
     assert_eq!(rows, [r#"3 d2 None Some("b")"#, r#"7 d5 None Some("c")"#]);
