@@ -57,13 +57,18 @@ pub struct ImportReport {
     /// cut off may have made them, and nobody has seen their secrets.
     #[serde(skip)]
     pub unseen: Vec<String>,
+    /// Keys of all devices that were created; of a dry run none.
+    #[serde(skip)]
+    pub made: Vec<String>,
 }
 
 /// Which rows of a file are imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ImportMode {
-    /// All of them, or none where one is not valid.
+    /// All of them, or none where one is not valid: they are tried first, and where one fails all the same,
+    /// those that were created are deleted again. Where the server itself ends meanwhile, what was created
+    /// stays.
     All,
     /// Those that are valid.
     #[default]
@@ -78,7 +83,7 @@ impl ImportMode {
 }
 
 /// What became of a file of devices.
-#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportAnswer {
     /// Devices that were created, or would be in a dry run.

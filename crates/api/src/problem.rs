@@ -5,6 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::import::ImportAnswer;
+
 /// The media type of a [`Problem`].
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -35,6 +37,9 @@ pub struct Problem {
     /// What may help.
     #[serde(rename = "try", default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// What became of the rows before, where an import of a file ended before the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<Box<ImportAnswer>>,
     /// The request that it answers, as in the header `X-Request-Id` and in the log.
     #[serde(rename = "requestId", default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -142,6 +147,7 @@ impl Problem {
             place: None,
             line: None,
             hint: None,
+            import: None,
             request_id: None,
         }
     }

@@ -7,7 +7,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Request, StatusCode, header},
 };
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use narrowgate_api::{
     device::{NamedDevice, NewDeviceRequest},
     product::NewProduct,
@@ -116,7 +116,9 @@ async fn a_file_is_imported_as_it_comes_and_its_secrets_are_fetched_once() {
 
     let secrets = answer["secrets"].as_str().expect("there are some").to_owned();
     let head = Request::head(&secrets).body(Body::empty()).unwrap();
-    assert_eq!(world.ask(head).await.0, StatusCode::METHOD_NOT_ALLOWED, "it would be taken unseen");
+    let (status, headers, _) = world.ask(head).await;
+    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "it would be taken unseen");
+    assert_eq!(headers[header::ALLOW], "GET");
     let (headers, text) = world.get(&secrets, "*/*").await;
     assert_eq!(headers[header::CONTENT_TYPE], "text/csv; charset=utf-8; header=present");
     let lines: Vec<_> = text.lines().collect();
@@ -181,11 +183,15 @@ async fn a_file_that_is_cut_off_is_sent_again_and_gives_all_secrets() {
     let (status, problem) = world.import_parts("", "text/csv", parts).await;
     assert_eq!(status, StatusCode::BAD_REQUEST, "{problem}");
     let detail = problem["detail"].as_str().unwrap();
-    assert_eq!(detail, "the rest of the file did not arrive; rows up to line 501 were processed");
-    assert_eq!(world.count().await, 500);
+    // All whole lines of it, also those of the last piece.
+    assert_eq!(detail, "the rest of the file did not arrive; rows up to line 888 were processed");
+    assert_eq!(problem["try"], "send the same file again: devices that exist are skipped");
+    assert_eq!((&problem["import"]["created"], world.count().await), (&887.into(), 887), "{problem}");
+    let secrets = problem["import"]["secrets"].as_str().expect("there are some");
+    assert_eq!(world.get(secrets, "*/*").await.1.lines().count(), 888);
 
     let (_, answer) = world.import("", "text/csv", &file).await;
-    assert_eq!((&answer["created"], &answer["skipped"]), (&700.into(), &500.into()), "{answer}");
+    assert_eq!((&answer["created"], &answer["skipped"]), (&313.into(), &887.into()), "{answer}");
     let secrets = answer["secrets"].as_str().expect("there are some");
     assert_eq!(world.get(secrets, "*/*").await.1.lines().count(), 1201);
 
@@ -206,6 +212,79 @@ async fn a_file_may_be_longer_than_any_other_body() {
     assert!(file.len() > BODY_BYTES_MAX);
     let (status, answer) = world.import("?dryRun=true", "text/csv", &file).await;
     assert_eq!((status, &answer["created"]), (StatusCode::OK, &12_000.into()), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_too_long_by_its_own_words_is_refused_before_its_first_row() {
+    let world = world().await;
+    let request = Request::post("/api/v1/products/pk/devices:import")
+        .header(header::CONTENT_TYPE, "text/csv")
+        .header(header::CONTENT_LENGTH, "107000000")
+        .body(Body::from(rows(1200)))
+        .unwrap();
+    let (status, _, body) = world.ask(request).await;
+    let problem: Value = serde_json::from_str(&body.expect("it is whole")).expect("it is JSON");
+    assert_eq!((status, &problem["try"]), (StatusCode::PAYLOAD_TOO_LARGE, &"split it".into()), "{problem}");
+    assert_eq!((&problem["import"], world.count().await), (&Value::Null, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_import_at_a_time_takes_all_rows_of_a_product_or_none() {
+    let world = world().await;
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let first = stream::once(async move {
+        begun.send(()).expect("it is waited for");
+        io::Result::Ok(b"deviceKey\nd1\n".to_vec())
+    });
+    let stalled = Request::post("/api/v1/products/pk/devices:import?mode=all")
+        .header(header::CONTENT_TYPE, "text/csv")
+        .body(Body::from_stream(first.chain(stream::pending())))
+        .unwrap();
+    let stalled = tokio::spawn(world.router.clone().oneshot(stalled));
+    has_begun.await.expect("its body is read");
+    let (status, problem) = world.import("?mode=all", "text/csv", "deviceKey\nd2\n").await;
+    assert_eq!((status, &problem["code"]), (StatusCode::TOO_MANY_REQUESTS, &"busy".into()), "{problem}");
+    for query in ["?mode=all&dryRun=true", ""] {
+        assert_eq!(world.import(query, "text/csv", "deviceKey\nd2\n").await.0, StatusCode::OK, "{query}");
+    }
+    stalled.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_json_are_tried_as_those_of_a_file_are() {
+    let world = world().await;
+    let body = r#"{"rows":[{"line":1,"deviceKey":"good"},{"line":2,"deviceKey":"a b"}]}"#;
+    for query in ["?mode=all", "?mode=all&dryRun=true"] {
+        let (status, report) = world.import(query, "application/json", body).await;
+        assert_eq!((status, &report["created"]), (StatusCode::OK, &0.into()), "{query}: {report}");
+        assert_eq!(report["failed"][0]["line"], 2, "{query}: {report}");
+    }
+    assert_eq!(world.count().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_media_type_says_what_a_file_is_whatever_its_case() {
+    let world = world().await;
+    let (status, answer) =
+        world.import("?dryRun=true", "Text/CSV; Charset=\"UTF-8\"", "deviceKey\nd\n").await;
+    assert_eq!((status, &answer["created"]), (StatusCode::OK, &1.into()), "{answer}");
+    let (status, answer) = world.import("", "application/x-ndjson", "").await;
+    assert_eq!((status, &answer["created"]), (StatusCode::OK, &0.into()), "{answer}");
+    // One is not taken for the other.
+    assert_eq!(world.import("", "text/csv", "{\"deviceKey\":\"d\"}\n").await.0.as_u16(), 422);
+    let (_, answer) = world.import("", "application/x-ndjson", "deviceKey\nd\n").await;
+    assert_eq!((&answer["created"], answer["failed"].as_array().map(Vec::len)), (&0.into(), Some(2)));
+    for media_type in ["text/csv; charset=iso-8859-1", "text/csv; header=absent"] {
+        let (status, problem) = world.import("", media_type, "deviceKey\nd\n").await;
+        assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{problem}");
+    }
+    let request = Request::post("/api/v1/products/pk/devices:import")
+        .header(header::CONTENT_TYPE, "text/csv")
+        .header(header::CONTENT_ENCODING, "gzip")
+        .body(Body::from("deviceKey\nd\n"))
+        .unwrap();
+    assert_eq!(world.ask(request).await.0, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(world.count().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -89,7 +89,7 @@ pub(super) fn accepted(headers: &HeaderMap) -> Option<Lines> {
     for value in headers.get_all(header::ACCEPT) {
         for range in value.to_str().unwrap_or_default().split(',') {
             let mut parts = range.split(';').map(str::trim);
-            let kind = match parts.next() {
+            let kind = match parts.next().map(str::to_ascii_lowercase).as_deref() {
                 Some("text/csv") => Some(Lines::Csv),
                 Some("application/x-ndjson") => Some(Lines::Ndjson),
                 Some("application/json" | "application/*" | "*/*") => None,
@@ -429,6 +429,7 @@ mod tests {
             ("text/csv;q=0.5, application/x-ndjson", Some(Lines::Ndjson)),
             ("application/json, text/csv", None),
             ("application/json;q=0.9, text/csv; header=present", Some(Lines::Csv)),
+            ("Text/CSV", Some(Lines::Csv)),
             ("text/csv;q=0", None),
             ("text/csv;q=x", None),
             ("text/html, */*;q=0.1", None),

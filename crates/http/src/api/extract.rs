@@ -44,6 +44,20 @@ fn not_read(error: &serde_json::Error) -> Refused {
     malformed(format!("the body: {error}"))
 }
 
+/// The media type of a body, in lower case, which is the same (RFC 9110, section 8.3.1), without parameters.
+pub(super) fn essence(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+/// A parameter of the media type, in lower case and without quotes.
+pub(super) fn parameter(headers: &HeaderMap, name: &str) -> Option<String> {
+    let text = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let mut parameters = text.split(';').skip(1).filter_map(|part| part.trim().split_once('='));
+    let (_, value) = parameters.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+    Some(value.trim_matches('"').to_ascii_lowercase())
+}
+
 /// The bytes of a body that says it is JSON.
 struct Json(Bytes);
 
@@ -51,9 +65,8 @@ impl<S: Send + Sync> FromRequest<S> for Json {
     type Rejection = Refused;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
-        let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let essence = media_type.and_then(|value| value.split(';').next()).map(str::trim);
-        if !matches!(essence, Some("application/json" | "application/merge-patch+json")) {
+        let essence = essence(request.headers());
+        if !matches!(essence.as_deref(), Some("application/json" | "application/merge-patch+json")) {
             let detail = "the body must be JSON, and say so: Content-Type: application/json";
             return Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::MediaTypeWrong, detail));
         }
@@ -68,8 +81,7 @@ impl<S: Send + Sync> FromRequest<S> for Octets {
     type Rejection = Refused;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
-        let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if media_type != Some("application/octet-stream") {
+        if essence(request.headers()).as_deref() != Some("application/octet-stream") {
             let detail = "the body must be bytes, and say so: Content-Type: application/octet-stream";
             return Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::MediaTypeWrong, detail));
         }

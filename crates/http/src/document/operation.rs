@@ -19,7 +19,7 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("id", "Id of the command.", "1"),
     ("point", "Identifier of the point.", "temp"),
     ("version", "Which version, from 1 on.", "1"),
-    ("import", "Name of the import.", "3f0a7c51d2b84e69a1c5"),
+    ("import", "Name of the import.", "3f0a7c51d2b84e69a1c57d0e92b6f4a8"),
 ];
 
 const DEVICE_BY_NAME: &str =
@@ -53,6 +53,12 @@ fn headers(row: &Row) -> impl Iterator<Item = Value> + use<> {
         json!({"name": name, "in": "header", "description": description, "schema": schema})
     })
 }
+
+/// Files of devices.
+const FILES: [(&str, &str); 2] = [
+    ("text/csv", "deviceKey,deviceSecret,name\n867725030096431,,cellar\n"),
+    ("application/x-ndjson", "{\"deviceKey\":\"867725030096431\",\"name\":\"cellar\"}\n"),
+];
 
 /// What a route takes and answers.
 pub(super) fn operation(schemas: &mut Schemas, row: &Row, examples: &Examples) -> Value {
@@ -183,6 +189,9 @@ fn body(heard: &mut SchemaGenerator, row: &Row) -> Value {
         if *media_type == "application/json" && !example.is_empty() {
             content["example"] = serde_json::from_str(example).expect("the example is JSON");
         }
+        if let Some((_, example)) = FILES.iter().find(|(known, _)| known == media_type) {
+            content["example"] = (*example).into();
+        }
         if row.method == Method::PATCH {
             contents.insert("application/merge-patch+json".to_owned(), content.clone());
         }
@@ -237,7 +246,7 @@ fn empty(answer: &Answer) -> Value {
 fn problems(row: &Row) -> Vec<u16> {
     let sketch = &row.sketch;
     let names_something = row.path.contains('{') || sketch.query.is_some() || !sketch.bodies.is_empty();
-    let mut statuses = vec![401, 403, 429, 503];
+    let mut statuses = vec![401, 403, 429, 500, 503];
     if names_something {
         statuses.extend([400, 404, 422]);
     }

@@ -80,7 +80,8 @@ pub(crate) const TOLD: &[Told] = &[
         "Registers a device. Its secret is shown this once.")
         .with("{}"),
     told("POST /products/{product}/devices:import", "importDevices",
-        "Registers many devices: rows, or a file of CSV or JSON lines, which is read as it comes.")
+        "Registers many devices: rows, which are answered with the secrets that were generated, or a file of \
+         CSV or JSON lines, which is read as it comes and answered with where they can be fetched.")
         .with(r#"{"rows":[]}"#),
     told("GET /imports/{import}/secrets", "fetchImportSecrets",
         "Secrets that were generated for an import: once, and within an hour."),

@@ -9,11 +9,12 @@ use narrowgate_api::{
 
 use super::{error::ServiceError, registrar::Registrar, view};
 use crate::{
+    ids::{DeviceId, DeviceName},
     model::{
         credential::{CredentialLookup, Credentials},
         device::NewDevice,
     },
-    ports::{DeviceQuery, StoreError},
+    ports::{DeviceQuery, RegistryChanges as _, StoreError},
     rules::names::{self, NameError},
     secret::Secret,
 };
@@ -87,6 +88,7 @@ impl Registrar {
             match result {
                 Ok(device) => {
                     count_created(row, report);
+                    report.made.push(row.device_key.clone());
                     if row.is_generated || row.device_secret.is_none() {
                         report.generated.push(in_force(product_key, row, device.asset_id, &secret));
                     }
@@ -98,6 +100,41 @@ impl Registrar {
             }
         }
         Ok(())
+    }
+
+    /// Deletes devices again that an import has just made, since all of its rows were wanted or none. One
+    /// that has logged in meanwhile stays. Returns those that are gone, and how many stay.
+    ///
+    /// # Errors
+    /// Only the store's; some may be gone then.
+    pub(super) async fn take_back(
+        &self,
+        product_key: &str,
+        device_keys: &[String],
+    ) -> Result<(Vec<DeviceId>, u64), ServiceError> {
+        let (mut gone, mut kept) = (Vec::new(), 0);
+        for step in device_keys.chunks(IMPORT_CHUNK) {
+            let mut deleted = Vec::new();
+            for device_key in step {
+                let name = DeviceName { product_key: product_key.to_owned(), device_key: device_key.clone() };
+                match self.registry.device(&name).await {
+                    Ok(Some(device)) if device.active_time.is_none() => {
+                        // Asked for all at once, so that they are committed together.
+                        deleted.push((device.id, self.registry.delete_device(device.id, self.clock.now())));
+                    }
+                    Ok(None) => {}
+                    Ok(Some(_)) | Err(StoreError::Damaged(_)) => kept += 1,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            for (device, deleted) in deleted {
+                match deleted.await {
+                    Ok(()) | Err(StoreError::Missing { .. }) => gone.push(device),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok((gone, kept))
     }
 
     /// What creating the device of a row would do, of a product of this organisation unit.
@@ -222,7 +259,13 @@ mod tests {
     };
 
     use super::*;
-    use crate::{service::fixtures::registrar_with_product, testing::block_on};
+    use crate::{
+        service::fixtures::{registrar_with_product, registrar_with_product_and_store},
+        testing::{
+            block_on,
+            store::fixtures::{append, at, login},
+        },
+    };
 
     fn row(line: u64, device_key: &str, device_secret: Option<&str>) -> ImportRow {
         let device_secret = device_secret.map(|secret| SecretText::new(secret.to_owned()));
@@ -380,6 +423,20 @@ mod tests {
             let report = report.expect("the product is there");
             assert_eq!((report.created, report.failed.len()), (1, 0), "{dry_run}");
         }
+    }
+
+    #[test]
+    fn what_an_import_made_is_taken_back_but_for_what_has_logged_in() {
+        let (registrar, store) = registrar_with_product_and_store();
+        import(&registrar, vec![row(1, "before", None)], false);
+        let rows = (1..120).map(|line| row(line, &format!("d{line}"), None)).collect();
+        let report = import(&registrar, rows, false);
+        assert_eq!(report.made.len(), 119);
+        let seventh = block_on(registrar.resolve("d7", None)).expect("it exists");
+        append(&*store.memory, vec![login(seventh.id, at(1))]);
+        let made = [report.made, vec!["gone".to_owned()]].concat();
+        let (gone, kept) = block_on(registrar.take_back("pk", &made)).expect("the store works");
+        assert_eq!((gone.len(), kept, count(&registrar)), (118, 1, 2));
     }
 
     #[test]

@@ -357,7 +357,8 @@ mod tests {
     /// Products `pk` of the default unit and `pn` of the unit north.
     fn with_two_units() -> Registrar {
         let registrar = registrar_with_product();
-        block_on(registrar.create_unit(NewUnit { name: "north".into() })).expect("it is new");
+        block_on(registrar.create_unit(NewUnit { name: "north".into(), ..NewUnit::default() }))
+            .expect("it is new");
         let (product_key, ou) = (Some("pn".to_owned()), Some("north".to_owned()));
         let product = NewProduct { name: "n".into(), product_key, ou, ..NewProduct::default() };
         block_on(registrar.create_product(product)).expect("it is new");

@@ -10,12 +10,14 @@ use futures_util::StreamExt as _;
 use narrowgate_api::problem::{Code, Problem};
 use tokio::{sync::mpsc, time::timeout};
 
-use crate::{connection::SILENCE_MAX, problem::Refused};
+use super::TITLE;
+use crate::connection::SILENCE_MAX;
 
 /// Bytes of a file: 100,000 rows with the longest keys, secrets and names.
 pub(super) const FILE_BYTES_MAX: usize = 96 << 20;
 
-const CUT_OFF: &str = "the rest of the file did not arrive";
+/// Why a file cannot be read that did not come whole.
+pub(super) const CUT_OFF: &str = "the rest of the file did not arrive";
 
 /// Why a body did not come to its end.
 pub(super) enum Unfed {
@@ -28,20 +30,27 @@ pub(super) enum Unfed {
 }
 
 impl Unfed {
-    /// What an import comes to that ended because of that.
-    pub(super) fn tell(self, problem: Problem) -> Refused {
+    /// What is told of it.
+    pub(super) fn problem(&self) -> Problem {
         let (status, code) = match self {
             Self::CutOff => (StatusCode::BAD_REQUEST, Code::Malformed),
             Self::Late => (StatusCode::REQUEST_TIMEOUT, Code::Malformed),
-            Self::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge),
+            Self::TooLong => return too_long(&format!("is longer than {FILE_BYTES_MAX} bytes")),
         };
-        let too_long = format!("the file is longer than {FILE_BYTES_MAX} bytes: split it");
-        let detail = problem.detail.map(|detail| match self {
-            Self::TooLong => detail.replace(CUT_OFF, &too_long),
-            Self::CutOff | Self::Late => detail,
-        });
-        Refused(Problem { status: status.as_u16(), code, detail, ..problem })
+        Problem { detail: Some(CUT_OFF.to_owned()), ..Problem::new(status.as_u16(), code, TITLE) }
     }
+
+    /// Whether the same file can come whole another time.
+    pub(super) fn is_worth_a_repetition(&self) -> bool {
+        matches!(self, Self::CutOff | Self::Late)
+    }
+}
+
+/// A file that is too long.
+pub(super) fn too_long(what: &str) -> Problem {
+    let status = StatusCode::PAYLOAD_TOO_LARGE.as_u16();
+    let (detail, hint) = (Some(format!("the file {what}")), Some("split it".to_owned()));
+    Problem { detail, hint, ..Problem::new(status, Code::TooLarge, TITLE) }
 }
 
 /// A part of a body.

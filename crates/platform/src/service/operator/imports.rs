@@ -7,7 +7,22 @@ use crate::service::import_secrets::{ImportSecrets, Imported};
 
 const FETCH: &str = "cannot give out the secrets of the import";
 
+const TAKE_BACK: &str = "cannot take back what was imported";
+
 impl Operator {
+    /// Deletes devices again that an import has just made, since all of its rows were wanted or none. One
+    /// that has logged in meanwhile stays. Returns how many stay.
+    ///
+    /// # Errors
+    /// Only the store's; some may be gone then.
+    pub async fn take_back_import(&self, product_key: &str, device_keys: &[String]) -> Result<u64, Problem> {
+        let taken = self.registrar.take_back(product_key, device_keys).await;
+        let (gone, kept) = self.tell(TAKE_BACK, None, taken).await?;
+        // One may have logged in at the last moment.
+        gone.into_iter().for_each(|device| self.sessions.close_device(device, "deleted by an operator"));
+        Ok(kept)
+    }
+
     /// Keeps the secrets of an import to be fetched once, within an hour, under the name that is returned.
     ///
     /// # Errors
