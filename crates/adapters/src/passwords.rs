@@ -4,35 +4,40 @@
 //!   names. A guess costs an attacker the same memory and, with one lane, cannot be split; here it is some
 //!   30 ms and 19 MiB, which the smallest machine has. RFC 9106's second choice takes 64 MiB and three
 //!   passes: too much for a gateway with half a GiB.
-//! * One password is hashed at a time, and at most [`WAITING_MAX`] wait: a flood of logins takes one
-//!   processor and this memory once, and no thread of the control plane or of devices. More are refused as
-//!   busy.
+//! * One password is hashed at a time, at a lower priority, and few wait, those who are known before
+//!   strangers (module `queues`): a flood of logins takes one processor and this memory once, and no thread
+//!   of the control plane or of devices. More are refused as busy.
 //! * A hash says its parameters, so that others may follow: `$argon2id$v=19$m=…,t=…,p=…$SALT$HASH`, both in
 //!   hexadecimal digits.
 
+mod queues;
+
 use std::{
     io,
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
+    time::Instant,
 };
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use narrowgate_platform::{
     model::user::PasswordHash,
-    ports::{NotHashed, Passwords, PortFuture},
+    ports::{Applicant, NotHashed, Passwords, PortFuture},
     secret::Secret,
 };
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+use self::queues::Queues;
+pub use self::queues::{KNOWN_MAX, STRANGERS_MAX};
 use crate::reply::{Reply, reply};
 
 /// Memory of one hash.
 pub const MEMORY_KIB: u32 = 19 * 1024;
 /// How often it is passed over.
 pub const PASSES: u32 = 2;
-/// Passwords that wait for their turn.
-pub const WAITING_MAX: usize = 16;
+/// How much lower than that of the server the priority of the thread is: devices go first.
+const NICE: i32 = 10;
 
 /// Bytes of a hash and, at most, of its salt.
 const BYTES: usize = 32;
@@ -42,7 +47,20 @@ const PASSES_MAX: u32 = 16;
 
 /// See the module. Dropped, it ends its thread after what waits.
 pub struct Argon2id {
-    jobs: SyncSender<Job>,
+    jobs: Arc<Jobs>,
+}
+
+#[derive(Default)]
+struct Jobs {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    queues: Queues<Job>,
+    /// Nobody puts more.
+    is_closed: bool,
 }
 
 struct Job {
@@ -67,23 +85,64 @@ impl Argon2id {
     /// # Errors
     /// The system gives none.
     pub fn start() -> io::Result<Self> {
-        let (jobs, taken) = sync_channel(WAITING_MAX);
+        let jobs = Arc::<Jobs>::default();
+        let taken = Arc::clone(&jobs);
         thread::Builder::new().name("passwords".to_owned()).spawn(move || work(&taken))?;
         Ok(Self { jobs })
     }
 
-    fn put(&self, password: Secret, task: Task) -> PortFuture<'static, Result<Outcome, NotHashed>> {
+    fn put(
+        &self,
+        password: Secret,
+        task: Task,
+        applicant: Applicant,
+    ) -> PortFuture<'static, Result<Outcome, NotHashed>> {
         let (reply, answer) = reply();
-        if self.jobs.try_send(Job { password, task, reply }).is_err() {
-            return Box::pin(std::future::ready(Err(NotHashed::Busy)));
+        let job = Job { password, task, reply };
+        let refused = self.jobs.lock().queues.put(applicant, job, Instant::now());
+        self.jobs.changed.notify_one();
+        if let Some(Job { reply, .. }) = refused {
+            reply.send(Ok(Err(NotHashed::Busy)));
         }
         Box::pin(async move { answer.await.unwrap_or(Err(NotHashed::Unavailable)) })
     }
 }
 
+impl Drop for Argon2id {
+    fn drop(&mut self) {
+        self.jobs.lock().is_closed = true;
+        self.jobs.changed.notify_one();
+    }
+}
+
+impl Jobs {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the next one; `None`: there will be none.
+    fn next(&self) -> Option<Job> {
+        let mut waiting = self.lock();
+        loop {
+            if let Some(job) = waiting.queues.take(Instant::now()) {
+                return Some(job);
+            }
+            if waiting.is_closed {
+                return None;
+            }
+            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
 impl Passwords for Argon2id {
-    fn hash(&self, password: Secret, salt: [u8; 16]) -> PortFuture<'static, Result<PasswordHash, NotHashed>> {
-        let put = self.put(password, Task::Hash(salt));
+    fn hash(
+        &self,
+        password: Secret,
+        salt: [u8; 16],
+        applicant: Applicant,
+    ) -> PortFuture<'static, Result<PasswordHash, NotHashed>> {
+        let put = self.put(password, Task::Hash(salt), applicant);
         Box::pin(async move {
             match put.await? {
                 Outcome::Hash(hash) => Ok(hash),
@@ -96,8 +155,9 @@ impl Passwords for Argon2id {
         &self,
         password: Secret,
         as_in: Option<PasswordHash>,
+        applicant: Applicant,
     ) -> PortFuture<'static, Result<bool, NotHashed>> {
-        let put = self.put(password, Task::IsSame(as_in));
+        let put = self.put(password, Task::IsSame(as_in), applicant);
         Box::pin(async move {
             match put.await? {
                 Outcome::IsSame(is_same) => Ok(is_same),
@@ -107,8 +167,11 @@ impl Passwords for Argon2id {
     }
 }
 
-fn work(jobs: &Receiver<Job>) {
-    while let Ok(Job { password, task, reply }) = jobs.recv() {
+fn work(jobs: &Jobs) {
+    // On Linux it is that of this thread. Ignored: where the system refuses, passwords are hashed all the
+    // same.
+    let _ = rustix::process::nice(NICE);
+    while let Some(Job { password, task, reply }) = jobs.next() {
         if reply.is_waited_for() {
             reply.send(Ok(done(&password, task)));
         }
@@ -207,18 +270,21 @@ mod tests {
         let hash = "9dfeb910e80bad0311fee20f9c0e2b12c17987b4cac90c2ef54d5b3021c68bfe";
         let kept = PasswordHash(format!("$argon2id$v=19$m=256,t=2,p=1${salt}${hash}"));
         let passwords = Argon2id::start().expect("there is a thread");
-        let is_same = |password| block_on(passwords.is_same(secret(password), Some(kept.clone())));
+        let is_same =
+            |password| block_on(passwords.is_same(secret(password), Some(kept.clone()), Applicant::Known(1)));
         assert_eq!((is_same("password"), is_same("Password")), (Ok(true), Ok(false)));
     }
 
     #[test]
     fn a_password_is_the_same_as_it_was_and_two_hashes_of_it_are_not() {
         let passwords = Argon2id::start().expect("there is a thread");
-        let hash = |salt| block_on(passwords.hash(secret("correct horse battery"), [salt; 16]));
+        let hash =
+            |salt| block_on(passwords.hash(secret("correct horse battery"), [salt; 16], Applicant::Known(1)));
         let (first, second) = (hash(1).expect("there is memory"), hash(2).expect("there is memory"));
         assert!(first.0.starts_with("$argon2id$v=19$m=19456,t=2,p=1$0101"), "{}", first.0);
         assert!(!first.0.contains("horse") && first.0[..31] == second.0[..31] && first != second);
-        let is_same = |password, hash| block_on(passwords.is_same(secret(password), hash));
+        let is_same =
+            |password, hash| block_on(passwords.is_same(secret(password), hash, Applicant::Known(1)));
         assert_eq!(is_same("correct horse battery", Some(first.clone())), Ok(true));
         assert_eq!(is_same("correct horse batterz", Some(first.clone())), Ok(false));
         assert_eq!(is_same("correct horse battery", None), Ok(false));
@@ -231,13 +297,17 @@ mod tests {
     #[test]
     fn attack_181_a_name_that_is_unknown_takes_as_long_as_a_wrong_password() {
         let passwords = Argon2id::start().expect("there is a thread");
-        let kept =
-            block_on(passwords.hash(secret("correct horse battery"), [7; 16])).expect("there is memory");
+        let kept = block_on(passwords.hash(secret("correct horse battery"), [7; 16], Applicant::Known(1)))
+            .expect("there is memory");
         let mut least = [Duration::MAX; 2];
         for _ in 0..20 {
             for (kept, least) in [None, Some(&kept)].into_iter().zip(&mut least) {
                 let began = Instant::now();
-                let is_same = block_on(passwords.is_same(secret("incorrect horse"), kept.cloned()));
+                let is_same = block_on(passwords.is_same(
+                    secret("incorrect horse"),
+                    kept.cloned(),
+                    Applicant::Known(1),
+                ));
                 assert_eq!(is_same, Ok(false));
                 *least = began.elapsed().min(*least);
             }
@@ -247,12 +317,15 @@ mod tests {
     }
 
     #[test]
-    fn so_many_wait_and_more_are_refused_at_once() {
+    fn attack_181_a_flood_of_strangers_refuses_nobody_who_is_known() {
         let passwords = Argon2id::start().expect("there is a thread");
-        let waiting: Vec<_> = (0..100).map(|_| passwords.is_same(secret("x"), None)).collect();
-        let answers: Vec<_> = waiting.into_iter().map(block_on).collect();
+        let is_same = |applicant| passwords.is_same(secret("x"), None, applicant);
+        let strangers: Vec<_> = (0..100).map(|network| is_same(Applicant::Stranger(network))).collect();
+        let known: Vec<_> = (0..8).map(|user| is_same(Applicant::Known(user))).collect();
+        assert!(known.into_iter().all(|answer| block_on(answer) == Ok(false)));
+        let answers: Vec<_> = strangers.into_iter().map(block_on).collect();
         let refused = answers.iter().filter(|answer| **answer == Err(NotHashed::Busy)).count();
-        assert!((100 - WAITING_MAX - 10..=100 - WAITING_MAX).contains(&refused), "{refused}");
-        assert_eq!(block_on(passwords.is_same(secret("x"), None)), Ok(false), "and later it goes on");
+        assert!((100 - STRANGERS_MAX - 10..=100 - STRANGERS_MAX).contains(&refused), "{refused}");
+        assert_eq!(block_on(is_same(Applicant::Stranger(1))), Ok(false), "and later it goes on");
     }
 }

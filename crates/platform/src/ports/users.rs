@@ -198,13 +198,28 @@ fn read<'a, T: 'a>(
     })
 }
 
-/// Hashes passwords, slowly and away from all other work. A few at a time: more are refused.
+/// Whose password is to be hashed: who waits for whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applicant {
+    /// Somebody who is known by a browser, a session or a one-time link; a number for each user.
+    Known(u64),
+    /// Anybody else; a number for each network.
+    Stranger(u64),
+}
+
+/// Hashes passwords, slowly and away from all other work. A few at a time, of those who are known first: more
+/// are refused.
 pub trait Passwords: Send + Sync + 'static {
     /// What to keep of a password; `salt` is random.
     ///
     /// # Errors
     /// See [`NotHashed`].
-    fn hash(&self, password: Secret, salt: [u8; 16]) -> PortFuture<'static, Result<PasswordHash, NotHashed>>;
+    fn hash(
+        &self,
+        password: Secret,
+        salt: [u8; 16],
+        applicant: Applicant,
+    ) -> PortFuture<'static, Result<PasswordHash, NotHashed>>;
 
     /// Whether a password is the one that was hashed. Where there is none (`None`), it is not, and to find
     /// out takes as long.
@@ -215,6 +230,7 @@ pub trait Passwords: Send + Sync + 'static {
         &self,
         password: Secret,
         as_in: Option<PasswordHash>,
+        applicant: Applicant,
     ) -> PortFuture<'static, Result<bool, NotHashed>>;
 }
 
@@ -232,11 +248,21 @@ pub enum NotHashed {
 pub struct NoPasswords;
 
 impl Passwords for NoPasswords {
-    fn hash(&self, _: Secret, _: [u8; 16]) -> PortFuture<'static, Result<PasswordHash, NotHashed>> {
+    fn hash(
+        &self,
+        _: Secret,
+        _: [u8; 16],
+        _: Applicant,
+    ) -> PortFuture<'static, Result<PasswordHash, NotHashed>> {
         Box::pin(std::future::ready(Err(NotHashed::Unavailable)))
     }
 
-    fn is_same(&self, _: Secret, _: Option<PasswordHash>) -> PortFuture<'static, Result<bool, NotHashed>> {
+    fn is_same(
+        &self,
+        _: Secret,
+        _: Option<PasswordHash>,
+        _: Applicant,
+    ) -> PortFuture<'static, Result<bool, NotHashed>> {
         Box::pin(std::future::ready(Err(NotHashed::Unavailable)))
     }
 }

@@ -20,7 +20,7 @@ use crate::{
         access::{Caller, OWNER, Role, Scope},
         user::{OneTimeLink, PasswordHash, User, UserSession},
     },
-    ports::{AUDIT_USER, StoreError, UserChange, UserReads as _},
+    ports::{AUDIT_USER, Applicant, StoreError, UserChange, UserReads as _},
     rules::passwords,
     secret::Secret,
 };
@@ -216,13 +216,15 @@ impl Registrar {
         check_password(&password)?;
         let mut salt = [0; 16];
         self.entropy.fill(&mut salt);
-        let hash = self.passwords.hash(password, salt).await.map_err(ServiceError::NotHashed)?;
+        let hash = self.passwords.hash(password, salt, known(caller.name())).await;
+        let hash = hash.map_err(ServiceError::NotHashed)?;
         self.registry.change_user(UserChange::SetPassword { link, password: hash.clone() }).await?;
         Ok(Verified { caller, password: hash })
     }
 
     /// Who gives this name and this password; `None`: there is none, or the password is not the user's, which
-    /// nobody can tell apart, by time neither.
+    /// nobody can tell apart, by time neither. `stranger`: the number of the network, where the browser is
+    /// not known.
     ///
     /// # Errors
     /// `NotHashed`; else only the store's.
@@ -230,6 +232,7 @@ impl Registrar {
         &self,
         name: &str,
         password: Secret,
+        stranger: Option<u64>,
     ) -> Result<Option<Verified>, ServiceError> {
         let found = match self.registry.user(name).await {
             // It may be of another password than it was.
@@ -240,7 +243,8 @@ impl Registrar {
         let is_possible = |user: &User| user.is_enabled && !passwords::is_too_long(&password);
         let found = found.filter(is_possible);
         let hash = found.as_ref().and_then(|user| user.password.clone());
-        let is_same = self.passwords.is_same(password, hash.clone()).await;
+        let applicant = stranger.map_or_else(|| known(name), Applicant::Stranger);
+        let is_same = self.passwords.is_same(password, hash.clone(), applicant).await;
         let is_same = is_same.map_err(ServiceError::NotHashed)?;
         Ok(match (is_same, found, hash) {
             (true, Some(user), Some(password)) => Some(Verified { caller: caller_of(user), password }),
@@ -317,8 +321,11 @@ impl Registrar {
     }
 }
 
-fn caller_of(User { name, role, scope, .. }: User) -> Caller {
-    Caller::User { name, role, scope }
+/// Somebody who is known as this user.
+fn known(name: &str) -> Applicant {
+    let Sha256Sum(hash) = super::secret_text::hash_of(name);
+    let (number, _) = hash.split_first_chunk().expect("it is longer");
+    Applicant::Known(u64::from_le_bytes(*number))
 }
 
 fn administers_all(user: &User) -> bool {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::{
     model::user::PasswordHash,
-    ports::{NotHashed, Passwords, PortFuture},
+    ports::{Applicant, NotHashed, Passwords, PortFuture},
     secret::Secret,
 };
 
@@ -24,7 +24,12 @@ fn kept(password: &Secret) -> PasswordHash {
 }
 
 impl Passwords for PlainPasswords {
-    fn hash(&self, password: Secret, _: [u8; 16]) -> PortFuture<'static, Result<PasswordHash, NotHashed>> {
+    fn hash(
+        &self,
+        password: Secret,
+        _: [u8; 16],
+        _: Applicant,
+    ) -> PortFuture<'static, Result<PasswordHash, NotHashed>> {
         Box::pin(std::future::ready(Ok(kept(&password))))
     }
 
@@ -32,6 +37,7 @@ impl Passwords for PlainPasswords {
         &self,
         password: Secret,
         as_in: Option<PasswordHash>,
+        _: Applicant,
     ) -> PortFuture<'static, Result<bool, NotHashed>> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Box::pin(std::future::ready(Ok(as_in == Some(kept(&password)))))

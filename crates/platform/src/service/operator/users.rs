@@ -130,7 +130,8 @@ impl Operator {
     }
 
     /// Logs a user in, and notes that in the audit log; `None`: there is none, or the password is wrong,
-    /// which takes the same time ([`Operator::note_failed_logins`]).
+    /// which takes the same time ([`Operator::note_failed_logins`]). `stranger`: the number of the network
+    /// that asks, where the browser is not known; it waits for others.
     ///
     /// # Errors
     /// Too many passwords are hashed; the audit log cannot be written; else only the store's.
@@ -138,9 +139,9 @@ impl Operator {
         &self,
         name: &str,
         password: Secret,
-        asked: AskedFrom,
+        (stranger, asked): (Option<u64>, AskedFrom),
     ) -> Result<Option<LoggedIn>, Problem> {
-        let verified = self.registrar.verify_password(name, password).await;
+        let verified = self.registrar.verify_password(name, password, stranger).await;
         let Some(verified) = self.tell(LOGIN, None, verified).await? else { return Ok(None) };
         match self.begin_session(verified, asked).await {
             // The user was deleted or changed meanwhile.

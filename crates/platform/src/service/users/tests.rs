@@ -47,7 +47,8 @@ fn set_password(registrar: &Registrar, text: &str, password: &str) -> Result<Log
 }
 
 fn log_in(registrar: &Registrar, name: &str, password: &str) -> Option<LoggedIn> {
-    let verified = block_on(registrar.verify_password(name, secret(password))).expect("the store works")?;
+    let verified = block_on(registrar.verify_password(name, secret(password), None));
+    let verified = verified.expect("the store works")?;
     Some(block_on(registrar.begin_session(verified)).expect("nobody changed the user"))
 }
 
