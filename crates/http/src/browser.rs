@@ -8,6 +8,8 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use narrowgate_platform::service::{form_token, is_form_token};
 
+use crate::forwarded::Way;
+
 /// The cookie that is a user's session.
 pub(crate) const SESSION: &str = "narrowgate_session";
 /// The cookie by which a browser is known in which a user has logged in.
@@ -18,19 +20,39 @@ pub(crate) const BROWSER_LASTS_S: i64 = 180 * 86_400;
 /// What a change is sent with, and what each answer to a session says.
 pub(crate) const FORM_TOKEN: HeaderName = HeaderName::from_static("x-csrf-token");
 
-/// The value of a cookie. Where there are two of the name, there is none: one of them is not ours.
-pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let values = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let mut found = pairs.filter(|(known, _)| *known == name).map(|(_, value)| value);
-    let (value, None) = (found.next()?, found.next()) else { return None };
-    Some(value)
+/// What the name of a cookie begins with that a browser takes from this host by TLS alone: no other host and
+/// no page without TLS can set it.
+const OF_THIS_HOST: &str = "__Host-";
+/// Values of a cookie that are looked at: others of the host or of its domain may have set some.
+const VALUES_MAX: usize = 4;
+
+/// The values of a cookie, some of which may not be ours. Where there are such as only this host can have set
+/// by TLS, and by a proxy in any case, the others are not looked at. Cookies of other programs may hold any
+/// bytes.
+pub(crate) fn cookies<'a>(headers: &'a HeaderMap, name: &str, way: Way) -> Vec<&'a str> {
+    let named = |prefix: &str| -> Vec<&'a str> {
+        let values = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+        let pairs = values.flat_map(|value| value.split(|byte| *byte == b';')).filter_map(|pair| {
+            let pair = pair.trim_ascii();
+            let equals = pair.iter().position(|byte| *byte == b'=')?;
+            Some((&pair[..equals], &pair[equals + 1..]))
+        });
+        let is_meant =
+            |known: &[u8]| known.strip_prefix(prefix.as_bytes()).is_some_and(|rest| rest == name.as_bytes());
+        let found = pairs.filter(|(known, _)| is_meant(known));
+        found.filter_map(|(_, value)| std::str::from_utf8(value).ok()).take(VALUES_MAX).collect()
+    };
+    let of_this_host = named(OF_THIS_HOST);
+    if way == Way::Proxied || !of_this_host.is_empty() { of_this_host } else { named("") }
 }
 
 /// Sets a cookie that no script can read, for so many seconds; 0 removes it.
 pub(crate) fn set_cookie(name: &str, value: &str, seconds: i64, came_by: CameBy) -> Option<HeaderValue> {
-    let secure = if came_by == CameBy::Tls { "; Secure" } else { "" };
-    let text = format!("{name}={value}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Lax{secure}");
+    let (prefix, secure) = match came_by {
+        CameBy::Plain => ("", ""),
+        CameBy::Tls => (OF_THIS_HOST, "; Secure"),
+    };
+    let text = format!("{prefix}{name}={value}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Lax{secure}");
     let mut value = HeaderValue::from_str(&text).ok()?;
     value.set_sensitive(true);
     Some(value)
@@ -111,27 +133,30 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_is_read_by_its_whole_name_where_there_is_one() {
-        let read = |values: &[&str]| {
-            let pairs: Vec<_> = values.iter().map(|value| (header::COOKIE, *value)).collect();
+    fn cookies_are_read_by_their_whole_name_and_those_of_others_do_no_harm() {
+        let read = |values: &[&[u8]], way| {
             let mut all = HeaderMap::new();
-            for (name, value) in pairs {
-                all.append(name, value.parse().expect("it is a value"));
+            for value in values {
+                all.append(header::COOKIE, HeaderValue::from_bytes(value).expect("it is a value"));
             }
-            cookie(&all, SESSION).map(str::to_owned)
+            cookies(&all, SESSION, way).join(" ")
         };
-        assert_eq!(read(&["narrowgate_session=a"]).as_deref(), Some("a"));
-        assert_eq!(read(&["x=1; narrowgate_session=a=b; y=2"]).as_deref(), Some("a=b"));
-        assert_eq!(read(&["x=1", "narrowgate_session=a"]).as_deref(), Some("a"));
-        for none in [
-            &[][..],
-            &["xnarrowgate_session=a"],
-            &["narrowgate_session"],
-            &["narrowgate_session=a; narrowgate_session=a"],
-            &["narrowgate_session=a", "narrowgate_session=b"],
-        ] {
-            assert_eq!(read(none), None, "{none:?}");
+        let direct = |values: &[&[u8]]| read(values, Way::Direct);
+        assert_eq!(direct(&[b"narrowgate_session=a"]), "a");
+        assert_eq!(direct(&[b"x=1; narrowgate_session=a=b; y=2"]), "a=b");
+        assert_eq!(direct(&[b"x=1", b"narrowgate_session=a"]), "a");
+        assert_eq!(direct(&["other=é; narrowgate_session=a".as_bytes()]), "a");
+        assert_eq!(direct(&[b"other=\xff; narrowgate_session=\xff; narrowgate_session=a"]), "a");
+        assert_eq!(direct(&[b"narrowgate_session=a; narrowgate_session=b"]), "a b");
+        assert_eq!(direct(&[b"narrowgate_session=a", b"narrowgate_session=b"]), "a b");
+        assert_eq!(direct(&[&b"narrowgate_session=a;".repeat(9)]), "a a a a");
+        for none in [&[][..], &[&b"xnarrowgate_session=a"[..]], &[&b"narrowgate_session"[..]]] {
+            assert_eq!(direct(none), "", "{none:?}");
         }
+        // What only this host can have set goes first.
+        let both: &[&[u8]] = &[b"narrowgate_session=a; __Host-narrowgate_session=b"];
+        assert_eq!((direct(both), read(both, Way::Proxied)), ("b".to_owned(), "b".to_owned()));
+        assert_eq!(read(&[b"narrowgate_session=a"], Way::Proxied), "");
     }
 
     #[test]
@@ -141,7 +166,10 @@ mod tests {
             value.to_str().expect("it is ASCII").to_owned()
         };
         let plain = "narrowgate_session=a; Max-Age=60; Path=/; HttpOnly; SameSite=Lax";
-        assert_eq!((set(CameBy::Plain), set(CameBy::Tls)), (plain.to_owned(), format!("{plain}; Secure")));
+        assert_eq!(
+            (set(CameBy::Plain), set(CameBy::Tls)),
+            (plain.to_owned(), format!("__Host-{plain}; Secure"))
+        );
     }
 
     #[test]

@@ -22,8 +22,9 @@ use tokio::{
 use tower::ServiceExt as _;
 
 use crate::{
+    forwarded::{self, Way},
     gate::Peer,
-    places::{Place, PlacesMax, Seat},
+    places::{Place, PlacesMax, Seat, Source},
 };
 
 /// Connections at a time on TCP: some programs, a scraper, a probe and some browsers need only a few. Only
@@ -47,7 +48,7 @@ const BUFFER_BYTES_MAX: usize = 64 << 10;
 pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     router: Router,
-    (place, peer): (&Place, Option<Peer>),
+    (place, peer, way): (&Place, Option<Peer>, Way),
     mut stopping: watch::Receiver<bool>,
 ) {
     let io = TokioIo::new(TimedWrites { stream, stalled: None, seat: place.seat() });
@@ -57,6 +58,15 @@ pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>
     let seat = place.seat();
     let service = router.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(seat.clone());
+        request.extensions_mut().insert(way);
+        let peer = match way {
+            Way::Direct => peer,
+            Way::Proxied => {
+                let client = forwarded::client(request.headers());
+                seat.note_source(client.map(Source::of));
+                client.map(Peer)
+            }
+        };
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }

@@ -26,7 +26,7 @@ impl Form {
     pub(crate) async fn read(request: Request) -> Result<Self, (StatusCode, &'static str)> {
         let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let essence = media_type.and_then(|value| value.split(';').next()).map(str::trim);
-        if essence != Some("application/x-www-form-urlencoded") {
+        if !essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")) {
             return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "The request is not what a form sends."));
         }
         let too_long = (StatusCode::PAYLOAD_TOO_LARGE, "The form is too long.");
@@ -121,6 +121,7 @@ mod tests {
         let form = "application/x-www-form-urlencoded";
         assert_eq!(read(form, "a=b".into()).await, Ok("b".to_owned()));
         assert_eq!(read(&format!("{form}; charset=utf-8"), "a=b".into()).await, Ok("b".to_owned()));
+        assert_eq!(read("Application/X-WWW-Form-URLEncoded", "a=b".into()).await, Ok("b".to_owned()));
         assert_eq!(read("text/plain", "a=b".into()).await, Err(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         let long = format!("a={}", "b".repeat(BYTES_MAX));
         assert_eq!(read(form, long).await, Err(StatusCode::PAYLOAD_TOO_LARGE));

@@ -38,7 +38,8 @@ use tokio::sync::Semaphore;
 
 use crate::{
     api::{Asker, Credential, Standing},
-    browser::{self, SESSION},
+    browser::{self, SESSION, cookies},
+    forwarded::Way,
     limiter::{Limiter, lock},
     metrics::{Metric, Samples},
     places::Source,
@@ -109,29 +110,41 @@ impl Gate {
         [WRONG_TOKENS.is(count(&self.unauthorized)), HELD_BACK.is(count(&self.held_back))]
     }
 
-    /// Who asks, by the token or the cookie in the headers.
+    /// Who asks, by the token or the cookie in the headers; with the session, where it is one.
     ///
     /// # Errors
     /// The answer to somebody who may not in, or not now.
-    pub(crate) async fn admit(
+    pub(crate) async fn admit<'a>(
         &self,
         method: &Method,
-        headers: &HeaderMap,
-        peer: Option<Peer>,
-    ) -> Result<Asker, Response> {
+        headers: &'a HeaderMap,
+        (peer, way): (Option<Peer>, Way),
+    ) -> Result<(Asker, Option<&'a str>), Response> {
         let now = Instant::now();
-        let session = session(headers);
-        let Some(text) = bearer(headers).or(session) else {
+        let sessions = sessions(headers, way);
+        let token = bearer(headers);
+        if token.is_none() && sessions.is_empty() {
             let detail = "a request needs a token: the header Authorization: Bearer TOKEN";
             return Err(self.unauthorized(None, detail));
-        };
-        let credential = match session {
-            Some(session) => session_hash(session).map(Credential::Session),
-            None => token_hash(text).map(Credential::Token),
-        };
-        let Some(credential) = credential else {
-            return Err(self.refuse_wrong(peer, now));
-        };
+        }
+        let token = token.and_then(token_hash).map(|hash| (Credential::Token(hash), None));
+        let sessions = sessions
+            .into_iter()
+            .filter_map(|session| Some((Credential::Session(session_hash(session)?), Some(session))));
+        for (credential, session) in token.into_iter().chain(sessions) {
+            let Some(caller) = self.look_up(credential, now).await? else { continue };
+            if let Some(session) = session
+                && !method.is_safe()
+            {
+                browser::check_change(headers, session).map_err(forbidden)?;
+            }
+            return Ok((Asker { caller, credential: Some(credential) }, session));
+        }
+        Err(self.refuse_wrong(peer, now))
+    }
+
+    /// Whose it is; `None`: nobody's.
+    async fn look_up(&self, credential: Credential, now: Instant) -> Result<Option<Caller>, Response> {
         let hash = credential.hash();
         let known = lock(&self.known).get(&hash.0).copied();
         // Before the look-up, which has the same threads as those of devices.
@@ -153,17 +166,12 @@ impl Gate {
                 {
                     return Err(refused);
                 }
-                if let Some(session) = session
-                    && !method.is_safe()
-                {
-                    browser::check_change(headers, session).map_err(forbidden)?;
-                }
                 self.check_unit_of(&caller).await?;
-                Ok(Asker { caller, credential: Some(credential) })
+                Ok(Some(caller))
             }
             Ok(None) => {
                 lock(&self.known).remove(&hash.0);
-                Err(self.refuse_wrong(peer, now))
+                Ok(None)
             }
             Err(problem) => Err(Refused(problem).into_response()),
         }
@@ -258,9 +266,9 @@ fn forbidden(detail: &str) -> Response {
     Refused::new(status, Code::Forbidden, detail).into_response()
 }
 
-/// The cookie of a session, where no token is sent.
-pub(crate) fn session(headers: &HeaderMap) -> Option<&str> {
-    if headers.contains_key(header::AUTHORIZATION) { None } else { browser::cookie(headers, SESSION) }
+/// The cookies of sessions, where no token is sent: one of them is ours.
+fn sessions(headers: &HeaderMap, way: Way) -> Vec<&str> {
+    if headers.contains_key(header::AUTHORIZATION) { Vec::new() } else { cookies(headers, SESSION, way) }
 }
 
 /// The token of `Authorization: Bearer …`; the scheme's case does not matter (RFC 9110, section 11.1). Where

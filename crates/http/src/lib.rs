@@ -24,6 +24,7 @@ mod document;
 #[cfg(test)]
 mod files;
 mod form;
+mod forwarded;
 mod gate;
 pub mod health;
 mod limiter;

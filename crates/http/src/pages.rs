@@ -5,33 +5,36 @@
 //! * A form is taken from pages of this server: where its `Origin` says another one, it is refused. Who logs
 //!   out also sends the token of the session.
 //! * A wrong password and an unknown name get the same answer in the same time, and so many of them in a
-//!   time (module `throttle`). So many pages of any kind are answered to an address.
+//!   time (module `throttle`). Links that are not valid are limited as well, and nothing else is: what is
+//!   looked up has 256 random bits, and few are looked up at a time.
 
 use std::{
+    convert::Infallible,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use axum::{
     Router,
-    extract::{Path, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
-    middleware::{self, Next},
+    extract::{FromRequestParts, Path, Request, State},
+    http::{Extensions, HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::{Html, IntoResponse, Response},
     routing::{get, post},
 };
-use narrowgate_api::problem::Problem;
+use narrowgate_api::problem::{Code, Problem};
 use narrowgate_platform::{
     model::access::Caller,
     rules::passwords::PASSWORD_CHARACTERS_MIN,
     secret::Secret,
     service::{AskedFrom, LoggedIn, Operator, UNWRITTEN, form_token, is_form_token, session_hash},
 };
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     api::{asked_from, count_unwritten},
-    browser::{BROWSER, BROWSER_LASTS_S, CameBy, Origin, SESSION, cookie, origin, set_cookie},
+    browser::{BROWSER, BROWSER_LASTS_S, CameBy, Origin, SESSION, cookies, origin, set_cookie},
     form::Form,
+    forwarded::Way,
     gate::Peer,
     page::escape,
     places::{Answering, Seat},
@@ -51,63 +54,86 @@ pub(crate) const SECURITY_HEADERS: [(header::HeaderName, HeaderValue); 2] = [
             "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
         ),
     ),
-    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+    // No path: that of a link is a secret.
+    (header::REFERRER_POLICY, HeaderValue::from_static("strict-origin")),
 ];
 
 /// Seconds after which what is busy is worth another try.
 const BUSY_S: u64 = 5;
+
+/// Sessions, links and browsers that are looked up at the same time: the look-ups of devices have the same
+/// threads.
+const LOOKED_UP_AT_ONCE: usize = 2;
 
 /// What the pages work on.
 #[derive(Debug)]
 pub(crate) struct Pages {
     operator: Operator,
     throttle: Arc<Throttle>,
+    looking_up: Semaphore,
+}
+
+/// What is known of who asks.
+#[derive(Debug)]
+struct Guest {
+    headers: HeaderMap,
+    peer: Option<Peer>,
+    way: Way,
+    asked: AskedFrom,
+}
+
+impl Guest {
+    fn of(request: &Request) -> Self {
+        Self::with(request.headers(), request.extensions())
+    }
+
+    fn with(headers: &HeaderMap, extensions: &Extensions) -> Self {
+        let peer = extensions.get::<Peer>().copied();
+        Self { headers: headers.clone(), peer, way: Way::of(extensions), asked: asked_from(extensions) }
+    }
+
+    /// The values of a cookie, some of which may not be ours.
+    fn cookies(&self, name: &str) -> Vec<&str> {
+        cookies(&self.headers, name, self.way)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Guest {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::with(&parts.headers, &parts.extensions))
+    }
 }
 
 /// The routes of the pages.
 pub(crate) fn routes(operator: Operator, throttle: Arc<Throttle>) -> Router {
-    let pages = Arc::new(Pages { operator, throttle });
+    let pages = Arc::new(Pages { operator, throttle, looking_up: Semaphore::new(LOOKED_UP_AT_ONCE) });
     Router::new()
         .route("/login", get(show_login).post(log_in))
         .route("/logout", post(log_out))
         .route("/password/{link}", get(show_password).post(set_password))
-        .layer(middleware::from_fn_with_state(Arc::clone(&pages), slow_down))
         .with_state(pages)
 }
 
-/// Answers where the source does not ask too often.
-async fn slow_down(State(pages): State<Arc<Pages>>, request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Peer>().copied();
-    match pages.throttle.permit_page(peer, Instant::now()) {
-        Ok(()) => next.run(request).await,
-        Err(wait) => {
-            let page = refused(StatusCode::TOO_MANY_REQUESTS, "Too many requests come from this address.");
-            retry_after(page, wait.as_secs().max(1))
-        }
-    }
-}
-
-async fn show_login(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Response {
-    let Some(session) = cookie(&headers, SESSION) else { return login_page(StatusCode::OK, None, "") };
-    match pages.user_of(session).await {
-        Ok(Some(caller)) => account_page(&caller, session),
+async fn show_login(State(pages): State<Arc<Pages>>, guest: Guest) -> Response {
+    match pages.user_of(&guest).await {
+        Ok(Some((caller, session))) => account_page(&caller, session),
         Ok(None) => login_page(StatusCode::OK, None, ""),
         Err(problem) => failed(&problem),
     }
 }
 
 async fn log_in(State(pages): State<Arc<Pages>>, request: Request) -> Response {
-    let headers = request.headers().clone();
-    let peer = request.extensions().get::<Peer>().copied();
-    let asked = asked_from(request.extensions());
+    let guest = Guest::of(&request);
     let (mut form, came_by, _answering) = match posted(request).await {
         Ok(posted) => posted,
         Err(refused) => return refused,
     };
     let (name, password) = (form.take("user").into_text(), Secret::new(form.take("password").into_text()));
-    match pages.try_to_log_in(&name, password, cookie(&headers, BROWSER), peer, &asked).await {
+    match pages.try_to_log_in(&name, password, &guest).await {
         Ok(Outcome::In(logged_in)) => {
-            pages.leave(&headers, asked).await;
+            pages.leave(&guest).await;
             go_on(&logged_in, came_by)
         }
         Ok(Outcome::Wrong) => {
@@ -120,18 +146,19 @@ async fn log_in(State(pages): State<Arc<Pages>>, request: Request) -> Response {
 }
 
 async fn log_out(State(pages): State<Arc<Pages>>, request: Request) -> Response {
-    let headers = request.headers().clone();
-    let asked = asked_from(request.extensions());
+    let guest = Guest::of(&request);
     let (mut form, came_by, _answering) = match posted(request).await {
         Ok(posted) => posted,
         Err(refused) => return refused,
     };
-    if let Some(session) = cookie(&headers, SESSION) {
-        if !is_form_token(form.take("csrf").expose(), session) {
+    let (sessions, token) = (guest.cookies(SESSION), form.take("csrf"));
+    if !sessions.is_empty() {
+        let mut of_form = sessions.into_iter().filter(|session| is_form_token(token.expose(), session));
+        let Some(session) = of_form.next() else {
             return refused(StatusCode::FORBIDDEN, "The form is not one of this session. Open /login again.");
-        }
+        };
         if let Some(hash) = session_hash(session)
-            && let Err(problem) = pages.operator.log_out(hash, asked).await
+            && let Err(problem) = pages.operator.log_out(hash, guest.asked.clone()).await
         {
             return failed(&problem);
         }
@@ -141,11 +168,10 @@ async fn log_out(State(pages): State<Arc<Pages>>, request: Request) -> Response 
     response
 }
 
-async fn show_password(State(pages): State<Arc<Pages>>, Path(link): Path<String>) -> Response {
-    match pages.operator.link_holder(&link).await {
-        Ok(Some(user)) => password_page(StatusCode::OK, None, &user),
-        Ok(None) => no_link(),
-        Err(problem) => failed(&problem),
+async fn show_password(State(pages): State<Arc<Pages>>, Path(link): Path<String>, guest: Guest) -> Response {
+    match pages.holder_of(&link, &guest).await {
+        Ok(user) => password_page(StatusCode::OK, None, &user),
+        Err(refused) => refused,
     }
 }
 
@@ -154,25 +180,23 @@ async fn set_password(
     Path(link): Path<String>,
     request: Request,
 ) -> Response {
-    let headers = request.headers().clone();
-    let asked = asked_from(request.extensions());
+    let guest = Guest::of(&request);
     let (mut form, came_by, _answering) = match posted(request).await {
         Ok(posted) => posted,
         Err(refused) => return refused,
     };
-    let user = match pages.operator.link_holder(&link).await {
-        Ok(Some(user)) => user,
-        Ok(None) => return no_link(),
-        Err(problem) => return failed(&problem),
+    let user = match pages.holder_of(&link, &guest).await {
+        Ok(user) => user,
+        Err(refused) => return refused,
     };
     let [password, again] = ["password", "again"].map(|name| Secret::new(form.take(name).into_text()));
     if password != again {
         let said = "The two passwords are not the same.";
         return password_page(StatusCode::UNPROCESSABLE_ENTITY, Some(said), &user);
     }
-    match pages.operator.set_password(&link, password, asked.clone()).await {
+    match pages.operator.set_password(&link, password, guest.asked.clone()).await {
         Ok(logged_in) => {
-            pages.leave(&headers, asked).await;
+            pages.leave(&guest).await;
             go_on(&logged_in, came_by)
         }
         Err(problem) if problem.status == StatusCode::UNPROCESSABLE_ENTITY => {
@@ -193,45 +217,90 @@ enum Outcome {
 }
 
 impl Pages {
-    async fn user_of(&self, session: &str) -> Result<Option<Caller>, Problem> {
-        match session_hash(session) {
-            Some(hash) => self.operator.use_session(hash).await,
-            None => Ok(None),
+    /// Waits until it may look something up, and until the result is dropped others wait.
+    async fn look_up(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.looking_up.acquire().await.ok()
+    }
+
+    /// Who is logged in with this browser, and by which session.
+    async fn user_of<'a>(&self, guest: &'a Guest) -> Result<Option<(Caller, &'a str)>, Problem> {
+        for session in guest.cookies(SESSION) {
+            let Some(hash) = session_hash(session) else { continue };
+            let _looking_up = self.look_up().await;
+            if let Some(caller) = self.operator.use_session(hash).await? {
+                return Ok(Some((caller, session)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whose link it is.
+    ///
+    /// # Errors
+    /// The answer where it is nobody's.
+    async fn holder_of(&self, link: &str, guest: &Guest) -> Result<String, Response> {
+        let holder = {
+            let _looking_up = self.look_up().await;
+            self.operator.link_holder(link).await
+        };
+        match holder {
+            Ok(Some(user)) => Ok(user),
+            Ok(None) => match self.throttle.permit_wrong_link(guest.peer, Instant::now()) {
+                Ok(()) => Err(no_link()),
+                Err(wait) => {
+                    let said = "Too many links that are not valid come from this address.";
+                    let page = refused(StatusCode::TOO_MANY_REQUESTS, said);
+                    Err(retry_after(page, wait.as_secs().max(1)))
+                }
+            },
+            Err(problem) => Err(failed(&problem)),
         }
     }
 
     /// Ends the session that the browser had until now.
-    async fn leave(&self, headers: &HeaderMap, asked: AskedFrom) {
-        if let Some(hash) = cookie(headers, SESSION).and_then(session_hash) {
+    async fn leave(&self, guest: &Guest) {
+        for hash in guest.cookies(SESSION).into_iter().filter_map(session_hash) {
             // Ignored: it ends by itself.
-            let _ = self.operator.log_out(hash, asked).await;
+            let _ = self.operator.log_out(hash, guest.asked.clone()).await;
         }
     }
 
-    async fn try_to_log_in(
-        &self,
-        name: &str,
-        password: Secret,
-        browser: Option<&str>,
-        peer: Option<Peer>,
-        asked: &AskedFrom,
-    ) -> Result<Outcome, Problem> {
-        let browser = match browser {
-            Some(browser) => self.operator.knows_browser(name, browser).await?.then_some(browser),
-            None => None,
-        };
-        let attempt = Try { name, peer, browser };
-        if let Err(wait) = self.throttle.permit(attempt, Instant::now()) {
-            return Ok(Outcome::TooOften(wait));
+    /// The name of the browser, where this user has logged in with it.
+    async fn known_browser<'a>(&self, name: &str, guest: &'a Guest) -> Result<Option<&'a str>, Problem> {
+        for browser in guest.cookies(BROWSER) {
+            let _looking_up = self.look_up().await;
+            if self.operator.knows_browser(name, browser).await? {
+                return Ok(Some(browser));
+            }
         }
-        let logged_in = self.operator.log_in(name, password, asked.clone()).await;
+        Ok(None)
+    }
+
+    async fn try_to_log_in(&self, name: &str, password: Secret, guest: &Guest) -> Result<Outcome, Problem> {
+        let browser = self.known_browser(name, guest).await?;
+        let attempt = Try { name, peer: guest.peer, browser };
+        let passed = match self.throttle.permit(attempt, Instant::now()) {
+            Ok(passed) => passed,
+            Err(wait) => return Ok(Outcome::TooOften(wait)),
+        };
+        let stranger = browser.is_none().then(|| attempt.network());
+        let logged_in = self.operator.log_in(name, password, (stranger, guest.asked.clone())).await;
         match &logged_in {
             Ok(None) => {
                 if let Some(left_out) = self.throttle.note_failure(Instant::now()) {
-                    self.operator.note_failed_logins(name, left_out, asked.clone()).await;
+                    self.operator.note_failed_logins(name, left_out, guest.asked.clone()).await;
                 }
             }
-            Ok(Some(_)) | Err(_) => self.throttle.give_back(attempt),
+            Ok(Some(_)) => self.throttle.give_back(attempt, passed),
+            Err(problem) if problem.code == Code::Busy => {
+                self.throttle.note_busy();
+                // A stranger who is refused as busy would try again at once.
+                if browser.is_some() {
+                    self.throttle.give_back(attempt, passed);
+                }
+            }
+            Err(_) => self.throttle.give_back(attempt, passed),
         }
         Ok(logged_in?.map_or(Outcome::Wrong, Outcome::In))
     }
@@ -250,6 +319,8 @@ async fn posted(request: Request) -> Result<(Form, CameBy, Option<Answering>), R
             return Err(refused(StatusCode::FORBIDDEN, said));
         }
     };
+    // To a proxy it came by TLS, whatever the browser says.
+    let came_by = if Way::of(request.extensions()) == Way::Proxied { CameBy::Tls } else { came_by };
     let seat = request.extensions().get::<Seat>().cloned();
     let form = Form::read(request).await.map_err(|(status, said)| refused(status, said))?;
     Ok((form, came_by, seat.map(|seat| seat.answer())))
@@ -286,7 +357,13 @@ fn failed(problem: &Problem) -> Response {
         count_unwritten();
     }
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let page = refused(status, &format!("{}: {problem}", problem.title));
+    let page = if status.is_server_error() {
+        // What it says of the store is not for strangers.
+        tracing::debug!(%problem, "a page cannot be answered");
+        refused(status, "The server cannot do that now. Try again later.")
+    } else {
+        refused(status, &format!("{}: {problem}", problem.title))
+    };
     match status {
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => retry_after(page, BUSY_S),
         _ => page,

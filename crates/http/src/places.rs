@@ -65,6 +65,16 @@ impl Source {
     }
 }
 
+/// The network of an address as a number: IPv4 by /24, IPv6 by /48, of which one customer may have all /64.
+pub(crate) fn network(address: IpAddr) -> u64 {
+    let number = match address.to_canonical() {
+        IpAddr::V4(address) => u128::from(address.to_bits() >> 8),
+        IpAddr::V6(address) => 1 << 48 | address.to_bits() >> 80,
+    };
+    // At most 49 bits.
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Places {
@@ -246,6 +256,11 @@ impl Seat {
     pub(crate) fn answer(&self) -> Answering {
         self.with(|held| held.is_answering = true);
         Answering(self.clone())
+    }
+
+    /// Where the request came from, by a proxy from which all connections come.
+    pub(crate) fn note_source(&self, source: Option<Source>) {
+        self.with(|held| held.source = source);
     }
 
     /// The request that came was let in, or is open to everyone.

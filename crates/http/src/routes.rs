@@ -18,7 +18,8 @@ use tokio::time::timeout;
 use crate::{
     api::{self, Api},
     browser,
-    gate::{self, Gate, Peer},
+    forwarded::Way,
+    gate::{Gate, Peer},
     health::{Findings, Health, Phase},
     metrics::{Detail, MetricsSource, prometheus_text},
     openapi,
@@ -45,6 +46,9 @@ const SECURITY_HEADERS: [(header::HeaderName, HeaderValue); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
 ];
+
+/// For a year.
+const TLS_ONLY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// The routes on TCP: what is open to everyone, and the operator's verbs for holders of tokens and users who
 /// have logged in, each of whom asks at this rate at most (`None`: any number of times). It needs a
@@ -93,14 +97,15 @@ pub fn control_router(about: About, health: Health, metrics: MetricsSource, api:
 /// take.
 async fn let_in(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
-    let form_token = gate::session(request.headers()).and_then(browser::form_token_header);
+    let way = Way::of(request.extensions());
     let seat = request.extensions().get::<Seat>().cloned();
     let admitted = {
         let _answering = seat.as_ref().map(Seat::answer);
-        gate.admit(request.method(), request.headers(), peer).await
+        let admitted = gate.admit(request.method(), request.headers(), (peer, way)).await;
+        admitted.map(|(asker, session)| (asker, session.and_then(browser::form_token_header)))
     };
     match admitted {
-        Ok(asker) => {
+        Ok((asker, form_token)) => {
             if let Some(seat) = seat {
                 seat.note_request(true);
             }
@@ -189,7 +194,7 @@ async fn answer_in_time(request: Request, next: Next) -> Response {
 
 /// Adds the headers of every answer. A connection that was not let in ends with it where others wait.
 async fn harden(request: Request, next: Next) -> Response {
-    let seat = request.extensions().get::<Seat>().cloned();
+    let (seat, way) = (request.extensions().get::<Seat>().cloned(), Way::of(request.extensions()));
     if let Some(seat) = &seat {
         seat.note_request(false);
     }
@@ -197,6 +202,10 @@ async fn harden(request: Request, next: Next) -> Response {
     for (name, value) in SECURITY_HEADERS {
         // A page that loads its own style says so.
         response.headers_mut().entry(name).or_insert(value);
+    }
+    if way == Way::Proxied {
+        // RFC 6797: the proxy speaks TLS, and a browser asks it without TLS no more.
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, TLS_ONLY);
     }
     if response.extensions_mut().remove::<pages::SendsForms>().is_some() {
         for (name, value) in pages::SECURITY_HEADERS {

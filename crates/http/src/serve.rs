@@ -14,6 +14,7 @@ use tokio::{
 
 use crate::{
     connection::{SILENCE_MAX, converse},
+    forwarded::Way,
     gate::Peer,
     places::{Places, PlacesMax, Source},
 };
@@ -37,6 +38,11 @@ pub trait Listener: Send + 'static {
     fn peer(_: &Self::Io) -> Option<IpAddr> {
         None
     }
+
+    /// Whether only a proxy with TLS reaches it, which says whose each request is.
+    fn is_proxied() -> bool {
+        false
+    }
 }
 
 impl Listener for TcpListener {
@@ -54,7 +60,8 @@ impl Listener for TcpListener {
     }
 }
 
-/// A listener that only a proxy reaches: the address of a peer says nothing.
+/// A listener that only a proxy with TLS reaches: the address of a peer is the proxy's, and the client's is
+/// the last one of `X-Forwarded-For`.
 #[derive(Debug)]
 pub struct Proxied(pub TcpListener);
 
@@ -63,6 +70,10 @@ impl Listener for Proxied {
 
     async fn accept(&mut self) -> TcpStream {
         Listener::accept(&mut self.0).await
+    }
+
+    fn is_proxied() -> bool {
+        true
     }
 }
 
@@ -104,7 +115,8 @@ pub async fn serve<L: Listener>(
                 _ = stopping.wait_for(|stopping| *stopping) => return,
             };
             drop(queued);
-            converse(stream, router, (&place, peer.map(Peer)), stopping).await;
+            let way = if L::is_proxied() { Way::Proxied } else { Way::Direct };
+            converse(stream, router, (&place, peer.map(Peer), way), stopping).await;
         });
     }
     // New connections are refused from here on.

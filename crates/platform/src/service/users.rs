@@ -321,6 +321,10 @@ impl Registrar {
     }
 }
 
+fn caller_of(User { name, role, scope, .. }: User) -> Caller {
+    Caller::User { name, role, scope }
+}
+
 /// Somebody who is known as this user.
 fn known(name: &str) -> Applicant {
     let Sha256Sum(hash) = super::secret_text::hash_of(name);
