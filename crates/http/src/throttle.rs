@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(passed(&throttle, start, tries), 20 + 40 + 1);
         let later = start + Duration::from_millis(9999);
         let stranger = Try { name: "ann", peer: peer(0x7777_7777), browser: None };
-        assert_eq!(throttle.permit(stranger, later), Err(Duration::from_millis(1)));
+        assert_eq!(throttle.permit(stranger, later), Err(Duration::from_millis(41)));
         // Also behind the proxy from which everybody comes.
         let tries = (0..20).map(|_| Try { name: "bob", ..stranger });
         assert_eq!(passed(&throttle, later, tries), 10);

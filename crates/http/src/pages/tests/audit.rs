@@ -128,7 +128,7 @@ async fn failed_logins_beyond_a_number_are_counted_in_the_next_entry() {
     }
     let noted = entries(&world).await.len() - before;
     assert!((10..20).contains(&noted), "those that were tried: {noted}");
-    Browser::at("192.0.2.67", &world).log_in("ann", "incorrect horse").await;
+    Browser::at("198.51.100.67", &world).log_in("ann", "incorrect horse").await;
     let last = entries(&world).await.pop().expect("there is one");
     let left_out = last.left_out.expect("some have no entry");
     assert_eq!((noted + usize::try_from(left_out).expect("a small number"), last.status), (30, Some(403)));
@@ -177,12 +177,16 @@ async fn nobody_logs_in_or_out_or_sets_a_password_while_that_cannot_be_noted() {
     let session = works.set_password(link, password(), asked()).await.expect("it is valid").session;
     let hash = session_hash(session.expose()).expect("it has the form of one");
     let before = format!("{store:?}");
-    assert_eq!(fails.log_in("admin", password(), asked()).await.expect_err("nor this").status, 503);
+    assert_eq!(fails.log_in("admin", password(), (None, asked())).await.expect_err("nor this").status, 503);
     assert_eq!(fails.log_out(hash, asked()).await.expect_err("nor this").status, 503);
     assert_eq!(format!("{store:?}"), before);
     // A wrong one is wrong.
     assert!(
-        fails.log_in("admin", Secret::new("x".into()), asked()).await.expect("it is looked at").is_none()
+        fails
+            .log_in("admin", Secret::new("x".into()), (None, asked()))
+            .await
+            .expect("it is looked at")
+            .is_none()
     );
     fails.note_failed_logins("admin", 0, asked()).await;
 
