@@ -160,8 +160,9 @@ async fn metrics_text(State(Scrape { source, gate }): State<Scrape>, request: Re
         Some(_) if !request.headers().contains_key(header::AUTHORIZATION) => Detail::Totals,
         Some(gate) => {
             let peer = request.extensions().get::<Peer>().copied();
-            match gate.admit(request.method(), request.headers(), peer).await {
-                Ok(asker) if asker.caller.unit().is_none() => Detail::Products,
+            let way = Way::of(request.extensions());
+            match gate.admit(request.method(), request.headers(), (peer, way)).await {
+                Ok((asker, _)) if asker.caller.unit().is_none() => Detail::Products,
                 Ok(_) => Detail::Totals,
                 Err(refused) => return refused,
             }
