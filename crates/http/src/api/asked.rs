@@ -127,9 +127,14 @@ impl Standing {
         present == Some(&self.asker.caller)
     }
 
+    /// Whether the organisation unit of a caller is not suspended. Where the store cannot say, it is.
+    pub(super) async fn is_served(&self, caller: &Caller) -> bool {
+        self.operator.check_unit_of(caller).await.is_ok()
+    }
+
     /// Whether it is, and its organisation unit is not suspended. Where the store cannot say, it is not.
     pub(super) async fn holds(&self) -> bool {
-        self.look().await.unwrap_or(false) && self.operator.check_unit_of(&self.asker.caller).await.is_ok()
+        self.look().await.unwrap_or(false) && self.is_served(&self.asker.caller).await
     }
 }
 

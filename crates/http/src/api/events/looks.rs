@@ -27,7 +27,8 @@ pub(super) struct Looks {
 }
 
 impl Looks {
-    /// Whether it holds, or did a moment ago. Where the store cannot say, it does not.
+    /// Whether it holds, or did a moment ago, and its organisation unit is not suspended. Where the store
+    /// cannot say, it does not.
     pub(super) async fn hold(&self, standing: &Standing) -> bool {
         let Some(credential) = standing.credential() else { return true };
         let (key, now) = (credential.hash().0, Instant::now());
@@ -36,7 +37,12 @@ impl Looks {
         {
             return standing.is_of(present.as_ref());
         }
-        let Ok(present) = standing.present(credential).await else { return false };
+        let Ok(mut present) = standing.present(credential).await else { return false };
+        if let Some(caller) = &present
+            && !standing.is_served(caller).await
+        {
+            present = None;
+        }
         let holds = standing.is_of(present.as_ref());
         let mut known = self.lock();
         if known.len() >= KNOWN_MAX {
