@@ -14,6 +14,7 @@ use narrowgate_platform::{
     model::access::{Caller, Needs, Scope},
     rules::rate::Rate,
 };
+use schemars::SchemaGenerator;
 use tower::ServiceExt as _;
 
 use crate::{
@@ -260,4 +261,19 @@ fn each_change_of_what_was_read_takes_if_match() {
     let unconditional = rows().into_iter().filter(|row| changes(row) && !row.sketch.takes_condition);
     let paths: Vec<_> = unconditional.map(|row| row.path).collect();
     assert_eq!(paths, ["/api/v1/firmware:content"]);
+}
+
+#[test]
+fn each_answer_with_a_secret_is_wiped() {
+    let mut secrets = 0;
+    for row in rows() {
+        for answer in &row.sketch.answers {
+            let mut schemas = SchemaGenerator::default();
+            let _ = (answer.shape)(&mut schemas);
+            let has_secret = schemas.definitions().contains_key("SecretText");
+            assert!(answer.is_wiped || !has_secret, "{} {}", row.method, row.path);
+            secrets += usize::from(has_secret);
+        }
+    }
+    assert!(secrets >= 6, "{secrets}");
 }

@@ -63,9 +63,8 @@ struct Done {
 /// Notes what a holder of a token or a user asks for, for the log.
 pub(crate) async fn note(request: Request, next: Next) -> Response {
     let who = match request.extensions().get::<Asker>() {
-        Some(Asker { caller: Caller::Token { name, .. }, .. }) => format!("token {name}"),
-        Some(Asker { caller: Caller::User { name, .. }, .. }) => format!("user {name}"),
-        _ => return next.run(request).await,
+        Some(Asker { caller: Caller::Owner, .. }) | None => return next.run(request).await,
+        Some(Asker { caller, .. }) => caller.to_string(),
     };
     let what = format!("{} {}", request.method(), request.uri().path());
     let mut response = next.run(request).await;

@@ -82,16 +82,12 @@ pub(crate) enum Full {
 }
 
 impl Full {
-    /// How many of what there are, and whose they are.
+    /// How many of what may be, and whose.
     pub(crate) fn told(self, what: &str) -> String {
         match self {
-            Self::All(max) => format!("{max} {what} are under way, as many as may be"),
-            Self::Token(max) => {
-                format!("{max} {what} of this token or user are under way, as many as may be")
-            }
-            Self::Unit(max) => {
-                format!("{max} {what} of this organisation unit are under way, as many as may be")
-            }
+            Self::All(max) => format!("at most {max} {what} may be under way"),
+            Self::Token(max) => format!("this token or user may have at most {max} {what} under way"),
+            Self::Unit(max) => format!("its organisation unit may have at most {max} {what} under way"),
         }
     }
 }

@@ -149,54 +149,45 @@ pub(super) fn similar_names(reader: &Reader, name: &DeviceName) -> rusqlite::Res
     Ok(SimilarNames { product_key, device: device.map(named) })
 }
 
-/// A page. Each filter is a fixed piece of text, so that there are few statements and no name becomes syntax.
+/// A page.
 pub(super) fn devices(
     reader: &Reader,
     query: &DeviceQuery,
 ) -> rusqlite::Result<Vec<Result<Device, DamagedDevice>>> {
-    let mut sql = format!("{} WHERE d.id > ?1", select_device());
+    let sql = devices_sql(query);
+    let DeviceQuery { ou, product_key, device_key, asset_id, .. } = query;
     let after = query.after.map_or(0, |after| after.0);
     let state = query.state.map(Named::word);
     let enabled = query.disabled.map(|disabled| !disabled);
     let limit = query.limit.min(PAGE_MAX) as i64;
-    let mut values: Vec<&dyn ToSql> = vec![&after];
-    if let Some(ou) = &query.ou {
-        values.push(ou);
-        // `+`: the index of keys begins with the key.
-        sql += &format!(" AND +d.ou = ?{}", values.len());
-    }
-    if let Some(product_key) = &query.product_key {
-        values.push(product_key);
-        // `+`: with a key, the index of keys is the one to use, not that of products.
-        let plus = if query.device_key.is_some() { "+" } else { "" };
-        sql += &format!(
-            " AND {plus}d.product = (SELECT id FROM products WHERE product_key = ?{})",
-            values.len()
-        );
-    }
-    if let Some(device_key) = &query.device_key {
-        values.push(device_key);
-        sql += &format!(" AND d.device_key = ?{}", values.len());
-    }
-    if let Some(asset_id) = &query.asset_id {
-        values.push(asset_id);
-        sql += &format!(" AND d.asset_id = ?{}", values.len());
-    }
-    if let Some(state) = &state {
-        values.push(state);
-        sql += &format!(" AND d.state = ?{}", values.len());
-    }
-    if let Some(enabled) = &enabled {
-        values.push(enabled);
-        sql += &format!(" AND d.enabled = ?{}", values.len());
-    }
-    values.push(&limit);
-    sql += &format!(" ORDER BY d.id LIMIT ?{}", values.len());
+    let values: [&dyn ToSql; 8] = [&after, ou, product_key, device_key, asset_id, &state, &enabled, &limit];
     reader.at_one_moment(|registry| {
         let mut select = registry.prepare_cached(&sql)?;
-        let found = select.query_map(&*values, rows::listed_device)?.collect::<rusqlite::Result<_>>()?;
+        let found = select.query_map(values, rows::listed_device)?.collect::<rusqlite::Result<_>>()?;
         aside::all_heard(registry, found)
     })
+}
+
+/// The text of a query. Each filter is a fixed piece of it, so that there are few statements and no name
+/// becomes syntax.
+pub(super) fn devices_sql(query: &DeviceQuery) -> String {
+    let DeviceQuery { ou, product_key, device_key, asset_id, state, disabled, .. } = query;
+    let has_key = device_key.is_some() || asset_id.is_some();
+    // `+`: another filter has the index to use. That of keys begins with the key.
+    let unless = |is_found_otherwise| if is_found_otherwise { "+" } else { "" };
+    let of_unit = format!(" AND {}d.ou = ?2", unless(has_key || product_key.is_some()));
+    let product = "(SELECT id FROM products WHERE product_key = ?3)";
+    let of_product = format!(" AND {}d.product = {product}", unless(has_key));
+    let filters = [
+        (ou.is_some(), &*of_unit),
+        (product_key.is_some(), &*of_product),
+        (device_key.is_some(), " AND d.device_key = ?4"),
+        (asset_id.is_some(), " AND d.asset_id = ?5"),
+        (state.is_some(), " AND d.state = ?6"),
+        (disabled.is_some(), " AND d.enabled = ?7"),
+    ];
+    let filters: String = filters.iter().filter(|(is_set, _)| *is_set).map(|(_, text)| *text).collect();
+    format!("{} WHERE d.id > ?1{filters} ORDER BY d.id LIMIT ?8", select_device())
 }
 
 /// Whether there is such a device, damaged or not.

@@ -6,7 +6,7 @@ use narrowgate_api::{
     page::Page,
 };
 use narrowgate_platform::{
-    model::access::{Caller, Needs},
+    model::access::Needs,
     service::{DeedTo, entity_tag},
 };
 
@@ -101,22 +101,14 @@ async fn create_token(
 ) -> Result<Made<Created<Secretive<TokenCreated>>>, Refused> {
     let created: TokenCreated = api.operator.create_token(new).await?;
     let TokenView { name: token, role, ou, .. } = &created.view;
-    let (by, ou) = (author(api.operator.caller()), ou.as_deref().unwrap_or("all"));
-    tracing::info!(token, ?role, ou, by, "a token was made");
+    let (by, ou) = (api.operator.caller(), ou.as_deref().unwrap_or("all"));
+    tracing::info!(token, ?role, ou, %by, "a token was made");
     let place = Place::new(&["tokens", token], DeedTo::Nothing);
     Ok(place.has(Status(Secretive(created))))
 }
 
 async fn revoke_token(Asked(api): Asked, Part(name): Part) -> Result<Json<Option<TokenView>>, Refused> {
     let revoked = api.operator.revoke_token(&name).await?;
-    tracing::info!(token = name, by = author(api.operator.caller()), "a token was revoked");
+    tracing::info!(token = name, by = %api.operator.caller(), "a token was revoked");
     Ok(Json(revoked))
-}
-
-/// Who does it, for the log.
-fn author(caller: &Caller) -> &str {
-    match caller {
-        Caller::Owner => "the owner",
-        Caller::Token { name, .. } | Caller::User { name, .. } => name,
-    }
 }

@@ -47,13 +47,16 @@ pub(crate) struct Answer {
     pub(crate) media_type: &'static str,
     /// Whether it carries an `ETag`.
     pub(crate) is_tagged: bool,
+    /// Whether its memory is wiped.
+    pub(crate) is_wiped: bool,
     /// Its form.
     pub(crate) shape: Shape,
 }
 
 impl Answer {
     fn json<T: JsonSchema>() -> Self {
-        Self { status: 200, media_type: JSON, is_tagged: false, shape: SchemaGenerator::subschema_for::<T> }
+        let shape = SchemaGenerator::subschema_for::<T>;
+        Self { status: 200, media_type: JSON, is_tagged: false, is_wiped: false, shape }
     }
 
     fn text(media_type: &'static str) -> Self {
@@ -133,7 +136,7 @@ impl<T: JsonSchema> Answers for Json<T> {
 
 impl<T: JsonSchema> Answers for Secretive<T> {
     fn answers(sketch: &mut Sketch) {
-        sketch.answers.push(Answer::json::<T>());
+        sketch.answers.push(Answer { is_wiped: true, ..Answer::json::<T>() });
     }
 }
 

@@ -1,5 +1,7 @@
 //! Organisation units, tokens, and who asks.
 
+use std::fmt;
+
 pub use narrowgate_api::access::{QuotasPatch, Role};
 
 use crate::{
@@ -137,6 +139,18 @@ pub enum Caller {
         /// Where.
         scope: Scope,
     },
+}
+
+/// With what it is: a token and a user may have the same name.
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self {
+            Self::Owner => "",
+            Self::Token { .. } => "token ",
+            Self::User { .. } => "user ",
+        };
+        write!(f, "{kind}{}", self.name())
+    }
 }
 
 impl Caller {

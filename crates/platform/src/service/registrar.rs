@@ -115,11 +115,7 @@ impl Registrar {
 
     /// What is written down as the author of a script.
     pub(super) fn author(&self) -> String {
-        match &*self.caller {
-            Caller::Owner => "owner".to_owned(),
-            Caller::Token { name, .. } => format!("token {name}"),
-            Caller::User { name, .. } => format!("user {name}"),
-        }
+        self.caller.to_string()
     }
 
     /// The keys of a device; `None` where it is gone.

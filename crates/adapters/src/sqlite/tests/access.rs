@@ -4,8 +4,8 @@ use narrowgate_platform::{
     ids::DeviceName,
     model::product::Product,
     ports::{
-        AccessChange, AccessReads as _, Registry as _, RegistryChanges as _, StoreError, UserChange,
-        UserReads as _,
+        AccessChange, AccessReads as _, DeviceQuery, Registry as _, RegistryChanges as _, StoreError,
+        UserChange, UserReads as _,
     },
     testing::{
         block_on,
@@ -17,7 +17,10 @@ use narrowgate_platform::{
     },
 };
 
+use rusqlite::Connection;
+
 use super::{open, opening::hurt_registry};
+use crate::sqlite::{queries::devices_sql, sum};
 
 #[test]
 fn a_damaged_token_opens_nothing_is_counted_and_can_be_revoked() {
@@ -95,4 +98,33 @@ fn a_product_that_replaces_a_damaged_one_belongs_to_the_unit_of_its_devices() {
     let name = DeviceName { product_key: "pk".to_owned(), device_key: "dk".to_owned() };
     let found = block_on(store.device(&name)).unwrap().expect("its product is there again");
     assert_eq!((found.ou, block_on(store.product("pk")).unwrap().unwrap().ou), (unit(3).ou, unit(3).ou));
+}
+
+#[test]
+fn a_unit_finds_its_devices_without_a_walk_over_those_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let registry = Connection::open(folder.path().join("registry.db")).unwrap();
+    sum::teach(&registry).unwrap();
+    let of_unit = DeviceQuery { ou: Some("o1".to_owned()), limit: 1, ..DeviceQuery::default() };
+    let (key, product_key) = (Some("k".to_owned()), Some("p".to_owned()));
+    for (query, index) in [
+        (of_unit.clone(), "d USING INDEX devices_by_unit (ou=? AND rowid>?)"),
+        (
+            DeviceQuery { product_key, ..of_unit.clone() },
+            "d USING INDEX devices_product (product=? AND rowid>?)",
+        ),
+        (DeviceQuery { device_key: key.clone(), ..of_unit.clone() }, "(device_key=?"),
+        (DeviceQuery { asset_id: key, ..of_unit }, "(asset_id=?"),
+    ] {
+        let sql = format!("EXPLAIN QUERY PLAN {}", devices_sql(&query));
+        let mut explain = registry.prepare(&sql).unwrap();
+        let plan: Vec<String> = explain
+            .query_map([None::<i64>; 8], |row| row.get("detail"))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        let plan = plan.join("; ");
+        assert!(plan.contains(index), "{plan}");
+    }
 }
