@@ -27,8 +27,16 @@ struct State {
     taken: usize,
     /// Of those who have one.
     of: BTreeMap<Lot, usize>,
-    /// Whose turn is next, each with those of it that wait, the first of them first; none is empty.
-    queue: VecDeque<(Lot, VecDeque<oneshot::Sender<Turn>>)>,
+    /// Whose turn is next, each with those of it that wait; none is empty.
+    queue: VecDeque<(Lot, Waiters)>,
+}
+
+/// Those of a lot that wait, the first of them first.
+#[derive(Debug, Default)]
+struct Waiters {
+    senders: VecDeque<oneshot::Sender<Turn>>,
+    /// How many of them have left since they were looked through, at most.
+    gone: usize,
 }
 
 impl State {
@@ -54,8 +62,22 @@ impl State {
     /// Puts somebody to the end of the queue of its lot.
     fn wait(&mut self, lot: Lot, waiter: oneshot::Sender<Turn>) {
         match self.queue.iter_mut().find(|(known, _)| *known == lot) {
-            Some((_, waiters)) => waiters.push_back(waiter),
-            None => self.queue.push_back((lot, VecDeque::from([waiter]))),
+            Some((_, waiters)) => waiters.senders.push_back(waiter),
+            None => self.queue.push_back((lot, Waiters { senders: VecDeque::from([waiter]), gone: 0 })),
+        }
+    }
+
+    /// One of the lot has left. When half of them have, they are forgotten.
+    fn forget(&mut self, lot: &Lot) {
+        let Some(at) = self.queue.iter().position(|(known, _)| known == lot) else { return };
+        let waiters = &mut self.queue[at].1;
+        waiters.gone += 1;
+        if waiters.gone * 2 >= waiters.senders.len() {
+            waiters.senders.retain(|waiter| !waiter.is_closed());
+            waiters.gone = 0;
+        }
+        if waiters.senders.is_empty() {
+            self.queue.remove(at);
         }
     }
 
@@ -63,8 +85,8 @@ impl State {
     fn next(&mut self) -> Option<(Lot, oneshot::Sender<Turn>)> {
         let at = self.queue.iter().position(|(lot, _)| self.may(lot))?;
         let (lot, mut waiters) = self.queue.remove(at)?;
-        let waiter = waiters.pop_front()?;
-        if !waiters.is_empty() {
+        let waiter = waiters.senders.pop_front()?;
+        if !waiters.senders.is_empty() {
             self.queue.push_back((lot.clone(), waiters));
         }
         self.begin(&lot);
@@ -80,22 +102,28 @@ impl Turns {
             if state.may(&lot) {
                 // Nobody of this lot waits, or it could have begun.
                 state.begin(&lot);
-                return Some(Turn { turns: Arc::clone(self), lot });
+                return Some(Turn { turns: Some(Arc::clone(self)), lot });
             }
             let (waiter, waiting) = oneshot::channel();
-            state.wait(lot, waiter);
+            state.wait(lot.clone(), waiter);
             waiting
         };
+        let mut leaving = Leaving { turns: self, lot: Some(lot), waiting };
         // A turn that comes while nobody waits for it any more is handed on as it is dropped.
-        waiting.await.ok()
+        let turn = (&mut leaving.waiting).await.ok();
+        leaving.lot = None;
+        turn
     }
 
+    /// Gives a turn to the next one who still waits.
     fn hand_on(self: &Arc<Self>) {
-        let next = self.lock().next();
-        if let Some((lot, waiter)) = next {
-            let turn = Turn { turns: Arc::clone(self), lot };
-            // Who has left gives it back at once.
-            drop(waiter.send(turn));
+        loop {
+            let Some((lot, waiter)) = self.lock().next() else { return };
+            let turn = Turn { turns: Some(Arc::clone(self)), lot };
+            let Err(mut back) = waiter.send(turn) else { return };
+            // Not by its drop, which comes back here: any number may have left.
+            back.turns = None;
+            self.lock().end(&back.lot);
         }
     }
 
@@ -104,17 +132,37 @@ impl Turns {
     }
 }
 
+/// Somebody who waits, and is forgotten where it leaves before its turn.
+struct Leaving<'a> {
+    turns: &'a Turns,
+    /// `None`: its turn has come.
+    lot: Option<Lot>,
+    waiting: oneshot::Receiver<Turn>,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if let Some(lot) = &self.lot {
+            self.waiting.close();
+            self.turns.lock().forget(lot);
+        }
+    }
+}
+
 /// A turn, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    turns: Arc<Turns>,
+    /// `None`: it was given back.
+    turns: Option<Arc<Turns>>,
     lot: Lot,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.turns.lock().end(&self.lot);
-        self.turns.hand_on();
+        if let Some(turns) = self.turns.take() {
+            turns.lock().end(&self.lot);
+            turns.hand_on();
+        }
     }
 }
 
@@ -178,5 +226,43 @@ mod tests {
         drop(waits);
         let state = turns.lock();
         assert!(state.taken == 0 && state.of.is_empty() && state.queue.is_empty());
+    }
+
+    #[tokio::test]
+    async fn any_number_may_leave_while_they_wait_and_leave_nothing() {
+        let turns = Arc::new(Turns::default());
+        let held = [turns.take(lot("a")).await, turns.take(lot("a")).await, turns.take(lot("b")).await];
+        let mut waits = Box::pin(turns.take(lot("c")));
+        assert!(now(&mut waits).await.is_none());
+        let mut gone: Vec<_> = (0..100_000).map(|_| Box::pin(turns.take(lot("a")))).collect();
+        for waiter in &mut gone {
+            assert!(now(waiter).await.is_none());
+        }
+        // Those that leave now are there when the turn ends; the others are taken out before.
+        let rest = gone.split_off(60_000);
+        drop(gone);
+        let known = turns.lock().queue.iter().map(|(_, it)| it.senders.len()).sum::<usize>();
+        assert!(known <= 2 * rest.len() + 1, "{known}");
+        drop(rest);
+        drop(held);
+        assert!(now(&mut waits).await.expect("it is its turn").is_some());
+        drop(waits);
+        let state = turns.lock();
+        assert!(state.taken == 0 && state.of.is_empty() && state.queue.is_empty());
+    }
+
+    #[tokio::test]
+    async fn those_that_leave_together_with_a_turn_overflow_nothing() {
+        let turns = Arc::new(Turns::default());
+        let mut state = turns.lock();
+        for _ in 0..100_000 {
+            // As one that left in the very moment: it is still in the queue.
+            state.wait(lot("a"), oneshot::channel().0);
+        }
+        drop(state);
+        let turn = turns.take(lot("b")).await;
+        drop(turn);
+        let state = turns.lock();
+        assert!(state.taken == 0 && state.queue.is_empty());
     }
 }
