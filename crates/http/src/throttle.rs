@@ -5,7 +5,8 @@
 //! * by source (IPv6: by /64), [`OF_SOURCE`], and by its network (IPv4: /24, IPv6: /48), [`OF_NETWORK`];
 //! * by the name that is tried, whether there is such a user or not: together with the network, [`OF_PAIR`],
 //!   and from all networks together, [`OF_NAME`]. Networks of which nobody has tried this name of late
-//!   ([`FRESH`]) have tries of their own, [`OF_NAME_FRESH`]: so a few loud networks keep nobody out elsewhere;
+//!   ([`FRESH`]) have tries of their own, [`OF_NAME_FRESH`]: so a few loud networks keep nobody out
+//!   elsewhere;
 //! * where a browser is known, because the same user has logged in with it by the present password, by that
 //!   browser alone, [`OF_BROWSER`]. So no stranger, from however many sources or behind the same proxy, keeps
 //!   a user out of a browser that the user has. Who has no such browser gets in by a new one-time link
