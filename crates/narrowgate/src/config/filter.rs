@@ -90,6 +90,7 @@ const MODULES: &[&str] = &[
     "narrowgate_http::api::commands",
     "narrowgate_http::api::export",
     "narrowgate_http::api::idempotency",
+    "narrowgate_http::pages",
     "narrowgate_http::request_id",
 ];
 
