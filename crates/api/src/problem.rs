@@ -184,7 +184,7 @@ mod tests {
             )
         );
         assert_eq!(serde_json::from_str::<Problem>(&json).expect("it can be read"), problem);
-        let newer = json.replace(r#""invalid""#, r#""quota_exceeded""#);
+        let newer = json.replace(r#""invalid""#, r#""of_tomorrow""#);
         assert_eq!(serde_json::from_str::<Problem>(&newer).expect("it can be read").code, Code::Other);
     }
 }

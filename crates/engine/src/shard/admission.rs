@@ -20,7 +20,7 @@
 //! One in sixteen of all places is passing (`PASSING_PART`): kept only until the next one needs it. When
 //! all others are held by handshakes that stand still, whoever is near gets in and through all the same.
 //! Such a place is given only to a hello whose round trip, which its cookie tells, is shorter than passing
-//! places last at the moment; a farther one is dropped, as if there were no such places. A hello that its
+//! places last at the moment (100 ms, while that is not known); a farther one is dropped. A hello that its
 //! client had to repeat looks farther away than it is, so the first copy counts that comes here: where that
 //! one was lost on its way, its client is treated as one that is far. It is dropped and comes again.
 //!
@@ -109,6 +109,10 @@ pub(super) enum Permit {
     /// Drop it: in a flood only what comes again gets in.
     Again,
 }
+
+/// While it is not known how long a passing place lasts: when all come at once, many take what is left of
+/// them, so only who is near gets one.
+const UNKNOWN_LASTS: Duration = Duration::from_millis(100);
 
 /// What is under way.
 #[derive(Debug)]
@@ -230,7 +234,7 @@ impl Admission {
         let is_full = self.all.len() >= limits.handshakes_max;
         let recent = self.passed.filter(|(when, _)| now <= *when + limits.slow_round_trip);
         let lasted = recent.map(|(_, lasted)| lasted);
-        is_full.then(oldest).flatten().or(lasted).unwrap_or(Duration::MAX)
+        is_full.then(oldest).flatten().or(lasted).unwrap_or(UNKNOWN_LASTS)
     }
 
     fn find_place(&self, now: Instant, address: IpAddr, limits: &AdmissionLimits) -> Option<Place> {

@@ -346,11 +346,11 @@ fn attack_098_a_passing_place_is_given_only_to_whom_it_helps_and_others_are_drop
     let near = Permit::Evict { slot: 30, stay: Stay::Passing };
     assert_eq!(door.permit_far(ip(40), 0, SECOND / 2), near);
     door.end(30);
-    let far = Permit::Yes(Stay::Passing);
     assert_eq!(door.permit_far(ip(41), 0, 8 * SECOND), Permit::No, "there is a free one, but it was so too");
     door.pass(11 * SECOND);
     door.begin_anew();
-    assert_eq!(door.permit_far(ip(41), 0, 8 * SECOND), far, "nobody has needed one for long");
+    assert_eq!(door.permit_far(ip(41), 0, SECOND), Permit::No, "none was needed for long, but all may come");
+    assert_eq!(door.permit_far(ip(41), 0, SECOND * 2 / 25), Permit::Yes(Stay::Passing), "it is near");
 }
 
 #[test]
