@@ -254,12 +254,10 @@ mod tests {
     #[tokio::test]
     async fn those_that_leave_together_with_a_turn_overflow_nothing() {
         let turns = Arc::new(Turns::default());
-        let mut state = turns.lock();
         for _ in 0..100_000 {
             // As one that left in the very moment: it is still in the queue.
-            state.wait(lot("a"), oneshot::channel().0);
+            turns.lock().wait(lot("a"), oneshot::channel().0);
         }
-        drop(state);
         let turn = turns.take(lot("b")).await;
         drop(turn);
         let state = turns.lock();

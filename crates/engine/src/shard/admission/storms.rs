@@ -279,7 +279,6 @@ fn compare(is_flood: bool, of_each: usize, within: Duration) {
         // As long as it takes to come again once: each interval is as long as all before, and one more.
         let more = |took: Duration| took.saturating_mul(2).saturating_add(Duration::from_millis(timer));
         let bounds = (more(drops[kind].0), more(drops[kind].1));
-        println!("{shown}");
         assert!(ours[kind].0 <= bounds.0 && ours[kind].1 <= bounds.1, "{shown}");
         if round_trip == 20 {
             assert!(ours[kind].1 < SECOND / 10, "{shown}");
