@@ -1,6 +1,6 @@
 //! `/api/v1/events`: what happens to devices, as it happens, as server-sent events.
 //!
-//! `event:` is the kind of what happened ([`HappeningKind`](narrowgate_api::happening::HappeningKind)),
+//! `event:` is the kind of what happened ([`HappeningKind`]),
 //! `data:` is the happening as one line of JSON, and `id:` a cursor: who asks again with it (`Last-Event-ID`,
 //! or `?cursor=`) gets all that follows, nothing of it twice and nothing less, also after a restart. What has
 //! no `id:` is not stored, and is told to who follows at that moment. An `id:` alone tells where the follower

@@ -5,7 +5,7 @@
 //! * Each further page is one short read of the store, made when the reader has taken what is before it. No
 //!   lock and no connection of the store is held in between, and a slow reader costs a page of memory. It may
 //!   take [`EXPORT_TIME_MAX`] in all, and the connection has its limit of silence as every other one.
-//! * Of the store's readers exports take [`READS`] at a time, in turn, so that others are not kept waiting.
+//! * Each page waits for its turn at the store ([`crate::turns`]), so that others are not kept waiting.
 //! * Where a page cannot be read any more, or the reader's token is not valid any more, the connection is cut
 //!   off in the middle of the body: a chunked body that has no end is an error for every client.
 

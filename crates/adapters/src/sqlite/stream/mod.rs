@@ -6,8 +6,8 @@
 //! for changes of attributes and tags. So no batch makes a further file durable, and a report costs nothing.
 //! The rows of half a batch go with it (module `log_file`; what the registry has is never half).
 //!
-//! A page is merged from all of these by their places (module [`read`]). It never goes beyond the last commit
-//! that is complete, so what a failed one leaves until it is removed is not told.
+//! A page is merged from all of these by their places (module [`mod@read`]). It never goes beyond the last
+//! commit that is complete, so what a failed one leaves until it is removed is not told.
 //!
 //! Limits: the bytes of those rows, [`SqliteOptions::happenings_bytes`](super::SqliteOptions); the oldest go
 //! with those that come. As logs are, they are deleted after `log_days`.
