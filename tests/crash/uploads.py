@@ -5,6 +5,7 @@ The command ends with the server and says what to do. After the next start the s
 was, or begins anew; then the image has the bytes of the file, and nothing else is in the folder of images.
 """
 
+import os
 import random
 import shutil
 
@@ -56,8 +57,14 @@ def full_disk(report, programs, folder):
         server.start()
         disk.fill(filler)
         code, _, noise = _upload(server, image)
+        # What cannot be noted is not done.
+        is_refused = code == 1 and "cannot write the audit log" in noise
+        faults = [] if is_refused else [f"it ended with {code}: {noise}"]
+        # Room for notes, and for no piece.
+        os.truncate(filler, filler.stat().st_size - PIECE // 2)
+        code, _, noise = _upload(server, image)
         wanted = ["cannot upload the firmware", str(server.data / "firmware"), "bytes are free", "goes on"]
-        faults = [f"it does not say {part}: {noise}" for part in wanted if part not in noise]
+        faults += [f"it does not say {part}: {noise}" for part in wanted if part not in noise]
         if code != 1:
             faults.append(f"the command ended with {code}")
         if _parts(server) != [PIECE]:
