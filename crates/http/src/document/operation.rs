@@ -204,7 +204,10 @@ fn responses(schemas: &mut Schemas, row: &Row, example: Option<&Example>) -> Val
     let mut responses = Map::new();
     for answer in &row.sketch.answers {
         let schema = Value::from((answer.shape)(&mut schemas.said));
-        let response = responses.entry(answer.status.to_string()).or_insert_with(|| empty(answer));
+        let response = responses.entry(answer.status.to_string()).or_insert_with(|| {
+            let mut of_status = row.sketch.answers.iter().filter(|it| it.status == answer.status);
+            empty(answer, of_status.all(|it| it.is_tagged))
+        });
         let known = &mut response["content"][answer.media_type]["schema"];
         *known = match known.take() {
             Value::Null => schema,
@@ -223,7 +226,7 @@ fn responses(schemas: &mut Schemas, row: &Row, example: Option<&Example>) -> Val
     responses.into()
 }
 
-fn empty(answer: &Answer) -> Value {
+fn empty(answer: &Answer, is_always_tagged: bool) -> Value {
     let what = match answer.status {
         200 => "Done, or what was asked for.",
         201 => "It was made.",
@@ -235,7 +238,8 @@ fn empty(answer: &Answer) -> Value {
     if answer.is_tagged {
         headers["ETag"] = json!({
             "description": "For `If-Match`.",
-            "required": true,
+            // What is shown as it can be read (`damaged`) cannot be changed by it.
+            "required": is_always_tagged,
             "schema": {"type": "string"},
         });
     }
