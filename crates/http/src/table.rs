@@ -5,8 +5,10 @@
 //! device. JSON has every text as it is.
 
 use narrowgate_api::{
+    audit::AuditEntry,
+    command::CommandView,
     device::{DeviceRow, DeviceView},
-    history::{EventView, PointView, ValueView},
+    history::{BucketView, EventView, LogView, PointView, PresenceView, RefusalView, ValueView},
     names::UnixMillis,
 };
 use serde::Serialize;
@@ -140,6 +142,12 @@ impl<'a> Cells<'a> {
         self
     }
 
+    /// A word as JSON has it, without its quotes; nothing for null.
+    pub fn word(&mut self, word: &impl Serialize) -> &mut Self {
+        let json = serde_json::to_string(word).unwrap_or_default();
+        self.text(if json == "null" { "" } else { json.trim_matches('"') })
+    }
+
     fn next(&mut self) {
         if !std::mem::replace(&mut self.is_first, false) {
             self.out.push(',');
@@ -179,9 +187,8 @@ impl Row for DeviceRow {
 }
 
 fn device_cells(device: &DeviceView, cells: &mut Cells<'_>) {
-    let state = serde_json::to_string(&device.state).unwrap_or_default();
     cells.text(&device.asset_id).text(&device.product_key).text(&device.device_key).text(&device.name);
-    cells.text(state.trim_matches('"')).text(if device.enabled { "true" } else { "false" });
+    cells.word(&device.state).text(if device.enabled { "true" } else { "false" });
     cells.time(Some(device.created_time)).time(device.active_time).time(device.last_online_time);
     cells.time(device.last_offline_time).time(device.last_seen_time);
     cells.number(device.lifetime.map(i64::from));
@@ -204,11 +211,128 @@ impl Row for ValueView {
     }
 }
 
+impl Row for BucketView {
+    const COLUMNS: &'static [&'static str] = &["time", "min", "max", "avg", "last", "count"];
+
+    fn cells(&self, cells: &mut Cells<'_>) {
+        cells.time(Some(self.time));
+        for value in [&self.min, &self.max, &self.avg, &self.last] {
+            // What a bucket has not is as empty as what was not asked for.
+            match value.as_deref().filter(|value| value.get() != "null") {
+                Some(value) => cells.value(value),
+                None => cells.number(None),
+            };
+        }
+        cells.number(self.count.and_then(|count| count.try_into().ok()));
+    }
+}
+
 impl Row for EventView {
     const COLUMNS: &'static [&'static str] = &["time", "event", "output"];
 
     fn cells(&self, cells: &mut Cells<'_>) {
         cells.time(Some(self.time)).text(&self.event).value(&self.output);
+    }
+}
+
+fn log_cells(entry: &LogView, cells: &mut Cells<'_>) {
+    cells.time(Some(entry.time)).word(&entry.event).word(&entry.reason);
+    cells.number(entry.code.map(i64::from));
+    cells.text(entry.peer.as_deref().unwrap_or_default()).text(entry.detail.as_deref().unwrap_or_default());
+}
+
+impl Row for LogView {
+    const COLUMNS: &'static [&'static str] = &["time", "event", "reason", "code", "peer", "detail"];
+
+    fn cells(&self, cells: &mut Cells<'_>) {
+        log_cells(self, cells);
+    }
+}
+
+impl Row for RefusalView {
+    const COLUMNS: &'static [&'static str] =
+        &["time", "event", "reason", "code", "peer", "detail", "identity", "productKey", "deviceKey"];
+
+    fn cells(&self, cells: &mut Cells<'_>) {
+        log_cells(&self.entry, cells);
+        for text in [&self.identity, &self.product_key, &self.device_key] {
+            cells.text(text.as_deref().unwrap_or_default());
+        }
+    }
+}
+
+impl Row for PresenceView {
+    const COLUMNS: &'static [&'static str] = &["time", "state", "cause"];
+
+    fn cells(&self, cells: &mut Cells<'_>) {
+        cells.time(Some(self.time)).word(&self.state).text(&self.cause);
+    }
+}
+
+impl Row for CommandView {
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "kind",
+        "service",
+        "params",
+        "hex",
+        "state",
+        "code",
+        "data",
+        "message",
+        "createdAt",
+        "sentAt",
+        "fetchedAt",
+        "endedAt",
+        "expectedAt",
+        "expectedSpread",
+        "expectedOutcome",
+    ];
+
+    fn cells(&self, cells: &mut Cells<'_>) {
+        cells.text(&self.id).word(&self.kind).text(self.service.as_deref().unwrap_or_default());
+        cells.value(&self.params).text(self.hex.as_deref().unwrap_or_default()).word(&self.state);
+        cells.number(self.code);
+        match self.data.as_deref() {
+            Some(data) => cells.value(data),
+            None => cells.number(None),
+        };
+        cells.text(self.message.as_deref().unwrap_or_default()).time(Some(self.created_at));
+        cells.time(self.sent_at).time(self.fetched_at).time(self.ended_at);
+        cells.time(self.expected.map(|expected| expected.at));
+        cells.number(self.expected.map(|expected| expected.spread)).word(&self.expected_outcome);
+    }
+}
+
+impl Row for AuditEntry {
+    const COLUMNS: &'static [&'static str] = &[
+        "seq",
+        "time",
+        "user",
+        "token",
+        "callerOu",
+        "address",
+        "action",
+        "target",
+        "ou",
+        "outcome",
+        "status",
+        "code",
+        "leftOut",
+        "requestId",
+        "hash",
+    ];
+
+    fn cells(&self, cells: &mut Cells<'_>) {
+        let number = |number: Option<u64>| number.and_then(|number| i64::try_from(number).ok());
+        cells.number(number(Some(self.seq))).time(Some(self.time));
+        for text in [&self.user, &self.token, &self.caller_ou, &self.address] {
+            cells.text(text.as_deref().unwrap_or_default());
+        }
+        cells.text(&self.action).text(&self.target).text(self.ou.as_deref().unwrap_or_default());
+        cells.word(&self.outcome).number(self.status.map(i64::from));
+        cells.text(self.code.as_deref().unwrap_or_default()).number(number(self.left_out));
+        cells.text(self.request_id.as_deref().unwrap_or_default()).text(&self.hash);
     }
 }
 
@@ -237,6 +361,11 @@ impl Row for DevicePoint {
 
 #[cfg(test)]
 mod tests {
+    use narrowgate_api::{
+        device::ShownState,
+        log::{LogEvent, Reason},
+    };
+
     use super::*;
 
     fn line<T: Row>(lines: Lines, row: &T) -> String {
@@ -275,6 +404,36 @@ mod tests {
         assert_eq!(line(Lines::Csv, &formula), "time,point,value,quality\r\n7,'=a,'=1+1,\r\n");
         let json = "{\"point\":\"=a\",\"value\":\"=1+1\",\"time\":7}\n";
         assert_eq!(line(Lines::Ndjson, &formula), json);
+    }
+
+    #[test]
+    fn attack_174_what_a_stranger_says_of_itself_is_no_formula_in_any_list() {
+        let entry = LogView {
+            time: UnixMillis(7),
+            event: LogEvent::Refused,
+            reason: Some(Reason::WrongKey),
+            code: Some(742),
+            peer: None,
+            detail: Some("@SUM(A1)".into()),
+        };
+        let csv = "time,event,reason,code,peer,detail\r\n7,refused,wrong_key,742,,'@SUM(A1)\r\n";
+        assert_eq!(line(Lines::Csv, &entry), csv);
+        let product_key = Some("+pk".into());
+        let refusal = RefusalView { entry, identity: Some("=cmd()".into()), product_key, device_key: None };
+        assert!(
+            line(Lines::Csv, &refusal).ends_with("\r\n7,refused,wrong_key,742,,'@SUM(A1),'=cmd(),'+pk,\r\n")
+        );
+        let cause = "-1+2".to_owned();
+        let presence = PresenceView { time: UnixMillis(7), state: ShownState::Offline, cause };
+        assert_eq!(line(Lines::Csv, &presence), "time,state,cause\r\n7,offline,'-1+2\r\n");
+    }
+
+    #[test]
+    fn a_bucket_has_an_empty_cell_for_what_it_has_not_and_for_what_was_not_asked_for() {
+        let bucket = r#"{"time":7,"min":null,"avg":0.10000000000000002,"last":"=x","count":3}"#;
+        let bucket: BucketView = serde_json::from_str(bucket).expect("it can be read");
+        let csv = "time,min,max,avg,last,count\r\n7,,,0.10000000000000002,'=x,3\r\n";
+        assert_eq!(line(Lines::Csv, &bucket), csv);
     }
 
     #[test]

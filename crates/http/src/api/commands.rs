@@ -20,7 +20,8 @@ use super::{
     Api,
     asked::{Acts, Asked, Routes},
     conditions::{Tagged, tagged},
-    described::{Answers as _, Created, Either, Status},
+    described::{Answers as _, Created, Either, Listed, Status},
+    export::{Accepted, ENTRIES, listed},
     extract::{Body, Named, Part, Query, given},
 };
 use crate::{problem::Refused, shares::Full, work::Attended};
@@ -115,8 +116,13 @@ async fn list(
     Asked(api): Asked,
     Named(name): Named,
     Query(paging): Query<Paging>,
-) -> Result<Json<Page<CommandView>>, Refused> {
-    Ok(Json(api.operator.list_commands(&name, &paging).await?))
+    accepted: Accepted,
+) -> Result<Listed<Page<CommandView>>, Refused> {
+    let read = move |paging: Paging| {
+        let (operator, name) = (api.operator.clone(), name.clone());
+        async move { operator.list_commands(&name, &paging).await }
+    };
+    listed(accepted, paging, ENTRIES, read).await
 }
 
 async fn show(Asked(api): Asked, Named(name): Named, Part(id): Part) -> Result<Tagged<CommandView>, Refused> {

@@ -12,7 +12,7 @@ use narrowgate_api::{
     },
     page::Page,
     problem::Code,
-    query::{DeleteDevice, DeviceList, DeviceQuery},
+    query::{DeleteDevice, DeviceList, DeviceQuery, Paging},
 };
 use narrowgate_platform::model::access::Needs;
 
@@ -20,7 +20,7 @@ use super::{
     asked::{Acts, Asked, Routes},
     conditions::{Tagged, alone, permit, tag_of_device},
     described::{Answers as _, Either, Listed, Status},
-    export::{Accepted, DEVICES, Pages, stream_lines},
+    export::{Accepted, DEVICES, listed},
     extract::{Body, Matching, Named, Query, given},
 };
 use crate::{problem::Refused, secret::Secretive};
@@ -29,6 +29,7 @@ use crate::{problem::Refused, secret::Secretive};
 const ACTS: Acts = &[
     ("enable", Needs::Operate, <Json<DeviceView>>::answers),
     ("disable", Needs::Operate, <Json<DeviceView>>::answers),
+    ("disconnect", Needs::Operate, <Json<DeviceView>>::answers),
     ("reset", Needs::Administer, <Secretive<DeviceReset>>::answers),
 ];
 
@@ -48,19 +49,15 @@ pub(super) fn routes() -> Routes {
 async fn list(
     Asked(api): Asked,
     Query(list): Query<DeviceList>,
-    Accepted { lines, reader }: Accepted,
+    accepted: Accepted,
 ) -> Result<Listed<Page<DeviceRow>>, Refused> {
-    let Some(lines) = lines else {
-        return Ok(Listed::Page(Json(api.operator.list_devices(&list).await?)));
-    };
-    let limit = list.limit;
-    let first = list.cursor.clone();
-    let read = move |cursor| {
+    let paging = Paging { limit: list.limit, cursor: list.cursor.clone() };
+    let read = move |Paging { limit, cursor }| {
         let (operator, list) = (api.operator.clone(), list.clone());
-        let list = DeviceList { limit: Some(DEVICES), cursor, ..list };
+        let list = DeviceList { limit, cursor, ..list };
         async move { operator.list_devices(&list).await }
     };
-    stream_lines(lines, reader, limit, Pages::new(first, read)).await.map(Listed::Lines)
+    listed(accepted, paging, DEVICES, read).await
 }
 
 async fn show(
@@ -122,10 +119,11 @@ async fn act(Asked(api): Asked, Named(name): Named, uri: Uri) -> Result<Response
     Ok(match act {
         "enable" => Json(api.operator.enable_device(&name).await?).into_response(),
         "disable" => Json(api.operator.disable_device(&name).await?).into_response(),
+        "disconnect" => Json(api.operator.disconnect_device(&name).await?).into_response(),
         "reset" => Secretive(api.operator.reset_device(&name).await?).into_response(),
         _ => {
-            let detail =
-                format!("there is nothing at {}; it ends in :enable, :disable or :reset", uri.path());
+            let acts = ":enable, :disable, :disconnect or :reset";
+            let detail = format!("there is nothing at {}; it ends in {acts}", uri.path());
             return Err(Refused::new(StatusCode::NOT_FOUND, Code::PathUnknown, detail));
         }
     })

@@ -19,6 +19,7 @@ use std::{
 };
 
 use axum::{
+    Json,
     body::{Body, Bytes},
     extract::FromRequestParts,
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
@@ -29,14 +30,14 @@ use narrowgate_api::{
     device::NamedDevice,
     page::Page,
     problem::{Code, Problem},
-    query::{DeviceList, ProductValuesQuery, ValuesQuery},
+    query::{DeviceList, Paging, ProductValuesQuery, ValuesQuery},
 };
 use narrowgate_platform::{model::access::Needs, service::Operator};
 use tokio::{runtime::Handle, task::spawn_blocking};
 
 use super::{
     asked::{Asked, Door, Lasting, Routes},
-    described::{Lined, Sketch, Takes},
+    described::{Lined, Listed, Sketch, Takes},
     extract::{Product, Query},
 };
 use crate::{
@@ -54,6 +55,8 @@ static EXPORTS: LazyLock<Arc<Shares>> =
     LazyLock::new(|| Shares::new(ShareMax { all: 64, token: 8, unit: 16 }));
 /// Devices of a page.
 pub(super) const DEVICES: u32 = 500;
+/// Entries of a page of a log, or commands.
+pub(super) const ENTRIES: u32 = 500;
 /// Values of a page, or events.
 pub(super) const VALUES: u32 = 1000;
 
@@ -171,6 +174,27 @@ where
         }
         Ok(Some(page.items))
     }
+}
+
+/// A page of a list as JSON, or all of it as lines, of which so many are read at a time.
+///
+/// # Errors
+/// The first page cannot be read.
+pub(super) async fn listed<T, F, R>(
+    Accepted { lines, reader }: Accepted,
+    paging: Paging,
+    at_a_time: u32,
+    read: F,
+) -> Result<Listed<Page<T>>, Refused>
+where
+    T: Row + Send + 'static,
+    F: Fn(Paging) -> R + Send + 'static,
+    R: Future<Output = Result<Page<T>, Problem>> + Send,
+{
+    let Some(lines) = lines else { return Ok(Listed::Page(Json(read(paging).await?))) };
+    let Paging { limit, cursor } = paging;
+    let read = move |cursor| read(Paging { limit: Some(at_a_time), cursor });
+    stream_lines(lines, reader, limit, Pages::new(cursor, read)).await.map(Listed::Lines)
 }
 
 /// Values of all devices of a product.

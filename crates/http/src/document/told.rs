@@ -116,6 +116,8 @@ pub(crate) const TOLD: &[Told] = &[
         "Deletes a device; with `purge` also what it sent, some messages at a time: ask again after 202."),
     told("POST {device}:enable", "enableDevice", "Switches a device on."),
     told("POST {device}:disable", "disableDevice", "Switches a device off."),
+    told("POST {device}:disconnect", "disconnectDevice",
+        "Ends the sessions of a device, which may connect again at once."),
     told("POST {device}:reset", "resetDevice", "Makes a device inactive again, with a new secret."),
     told("GET {device}/secret", "showDeviceSecret",
         "The secret of a device; its log says that it was shown."),
@@ -136,6 +138,8 @@ pub(crate) const TOLD: &[Told] = &[
     told("GET {device}/values", "listValues", "Values of all points by time, newest first."),
     told("GET {device}/events", "listDeviceEvents", "Events of a device, newest first."),
     told("GET {device}/log", "listDeviceLog", "The log of a device, newest first."),
+    told("GET {device}/presence", "listPresence", "When a device came and went, newest first."),
+    told("GET {device}/refusals", "listDeviceRefusals", "What was refused of a device, newest first."),
 
     told("GET {device}/attributes", "showAttributes", "Attributes of a device."),
     told("PATCH {device}/attributes", "patchAttributes", "Changes attributes: null takes away.")

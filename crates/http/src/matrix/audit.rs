@@ -139,6 +139,8 @@ async fn an_export_is_written_down_with_the_address_and_a_page_is_not() {
         ("/devices/dk-1/values", "text/csv", Some("devices.values.export"), &*format!("{device}/values")),
         ("/devices/dk-1/values", "", None, ""),
         ("/products/pk-1/values", "", Some("products.values.export"), "/products/pk-1/values"),
+        ("/devices/dk-1/log", "text/csv", Some("devices.log.export"), &*format!("{device}/log")),
+        ("/refusals", "application/x-ndjson", Some("refusals.export"), "/refusals"),
         ("/me", "text/csv", None, ""),
     ] {
         let mut request = from("::ffff:192.0.2.8", get(&format!("/api/v1{path}"), Some(&token)));

@@ -13,6 +13,10 @@ use crate::{
 pub(super) enum List {
     /// The log of a device.
     Log(DeviceId),
+    /// The refusals in the log of a device.
+    DeviceRefusals(DeviceId),
+    /// When a device came and went.
+    Presence(DeviceId),
     /// The values of a device by time.
     History(DeviceId),
     /// What the values of a device come to, by time; its cursors hold a time.
@@ -40,6 +44,8 @@ impl List {
     pub(super) fn head(self) -> String {
         match self {
             Self::Log(device) => format!("l{:x}", device.0),
+            Self::DeviceRefusals(device) => format!("f{:x}", device.0),
+            Self::Presence(device) => format!("x{:x}", device.0),
             Self::History(device) => format!("h{:x}", device.0),
             Self::Buckets(device) => format!("b{:x}", device.0),
             Self::Events(device) => format!("e{:x}", device.0),
@@ -110,6 +116,8 @@ mod tests {
         let lists = [
             List::Log(DeviceId(7)),
             List::Log(DeviceId(0x7a)),
+            List::DeviceRefusals(DeviceId(7)),
+            List::Presence(DeviceId(7)),
             List::History(DeviceId(7)),
             List::Buckets(DeviceId(7)),
             List::Events(DeviceId(7)),

@@ -209,15 +209,15 @@ impl Registrar {
     /// When a device came and went, newest first.
     ///
     /// # Errors
-    /// `Invalid` for a limit outside of 1 to 1000.
+    /// `Invalid` for a limit outside of 1 to 1000 or a cursor that is none.
     pub(super) async fn presence(
         &self,
         device: &Device,
-        limit: u32,
-    ) -> Result<Vec<PresenceView>, ServiceError> {
-        let part = Part::first(checked_limit(Some(limit), LIMIT_MAX)?);
-        let changes = self.history.presence_history(device.id, part).await?;
-        Ok(changes.items.into_iter().map(view::presence).collect())
+        paging: &Paging,
+    ) -> Result<ShownPage<PresenceView>, ServiceError> {
+        let list = List::Presence(device.id);
+        let changes = self.history.presence_history(device.id, list.part(paging)?).await?;
+        Ok(shown(list, changes, view::presence))
     }
 }
 
@@ -354,6 +354,6 @@ mod tests {
                 "to lies before from",
             ]
         );
-        assert!(block_on(registrar.presence(&device, 1)).is_ok());
+        assert!(block_on(registrar.presence(&device, &Paging::first(1))).is_ok());
     }
 }

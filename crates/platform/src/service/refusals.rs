@@ -13,8 +13,11 @@ use super::{
 };
 use crate::{
     ids::{DeviceId, DeviceName},
-    model::log::LogEntry,
-    paging::{Page, Part},
+    model::{
+        device::Device,
+        log::{LogEntry, LogEvent},
+    },
+    paging::{DamagedRows, Page, Part},
     ports::{HistoryReads as _, StoreError},
     rules::identity::Identity,
 };
@@ -41,6 +44,39 @@ impl Registrar {
             views.push(self.refusal(entry, &mut known).await?);
         }
         Ok(shown(list, Page { items: views, next, damaged }, |view| view))
+    }
+
+    /// Those in the log of a device, newest first.
+    ///
+    /// # Errors
+    /// `Invalid` for a limit outside of 1 to 1000 or a cursor that is none.
+    pub(super) async fn refusals_of(
+        &self,
+        device: &Device,
+        paging: &Paging,
+    ) -> Result<ShownPage<RefusalView>, ServiceError> {
+        let list = List::DeviceRefusals(device.id);
+        let Part { mut after, limit } = list.part(paging)?;
+        let DeviceName { product_key, device_key } = view::name_of(device);
+        let (mut items, mut looked_at, mut left_out) = (Vec::new(), 0, DamagedRows::default());
+        loop {
+            let part = Part { after, limit: limit - items.len() };
+            let page = self.history.device_log(device.id, part).await?;
+            looked_at += page.items.len() + 1;
+            left_out.add_all(page.damaged);
+            let refused = page.items.into_iter().filter(|entry| entry.event == LogEvent::Refused);
+            items.extend(refused.map(|mut entry| RefusalView {
+                identity: entry.identity.take(),
+                entry: view::log(entry),
+                product_key: Some(product_key.clone()),
+                device_key: Some(device_key.clone()),
+            }));
+            after = page.next;
+            if items.len() >= limit || after.is_none() || looked_at >= LOOKED_AT {
+                break;
+            }
+        }
+        Ok(shown(list, Page { items, next: after, damaged: left_out }, |view| view))
     }
 
     /// Those of the caller's unit. A page goes on over those of others until it is full, but not for ever.
@@ -137,7 +173,7 @@ mod tests {
         ids::UnixMillis,
         model::{
             access::{Caller, Scope},
-            log::{LogEvent, Reason},
+            log::Reason,
         },
         ports::{Batch, Journal as _, Write},
         service::fixtures::{NOW, registrar_with_product_and_store},
@@ -169,6 +205,12 @@ mod tests {
             refused(None, Some("nonsense"), Reason::IdentityMalformed),
         ];
         block_on(store.memory.append(Batch::new(0, writes))).expect("it works");
+        let own = block_on(registrar.refusals_of(&device, &Paging::first(1))).expect("it works");
+        assert_eq!(own.items[0].entry.reason, Some(Reason::WrongKey));
+        // Before it, it was registered: that is no refusal.
+        let paging = Paging { cursor: own.next_cursor, ..Paging::first(1) };
+        let rest = block_on(registrar.refusals_of(&device, &paging)).expect("it works");
+        assert_eq!((rest.items.len(), rest.next_cursor), (0, None));
         let refusals = block_on(registrar.refusals(&Paging::first(10))).expect("it works").items;
         let keys: Vec<_> = refusals.iter().map(|view| view.device_key.as_deref()).collect();
         assert_eq!(keys, [None, Some("other"), Some("other"), Some("dk")]);

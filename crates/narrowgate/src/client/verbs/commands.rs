@@ -102,6 +102,9 @@ const WITHOUT_COMMAND: &[(&str, &str)] = &[
     ("showUser", "`user list`"),
     ("updateUser", "`user delete` and `user create`, with another role"),
     ("fetchImportSecrets", "`device import --secrets-out`"),
+    ("disconnectDevice", "`device disable` and `device enable`"),
+    ("listPresence", "`device log`"),
+    ("listDeviceRefusals", "`device log`"),
     ("exportProductValues", "`device export --values`"),
 ];
 

@@ -132,6 +132,18 @@ impl Operator {
         self.with_device("cannot disable the device", name, act).await
     }
 
+    /// Ends the sessions of a device, which may connect again at once. It is shown as it was.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn disconnect_device(&self, name: &NamedDevice) -> Result<DeviceView, Problem> {
+        let act = async |device: Device| {
+            self.sessions.close_device(device.id, "disconnected by an operator");
+            Ok(view::device(&device))
+        };
+        self.with_device("cannot disconnect the device", name, act).await
+    }
+
     /// Makes a device inactive, with a new secret, and ends its session.
     ///
     /// # Errors

@@ -91,10 +91,27 @@ impl Operator {
     /// When a device came and went, newest first.
     ///
     /// # Errors
-    /// There is none; a limit is none.
-    pub async fn list_presence(&self, name: &NamedDevice, limit: u32) -> Result<Vec<PresenceView>, Problem> {
-        let act = async |device: Device| self.registrar.presence(&device, limit).await;
+    /// There is none; a limit or a cursor is none.
+    pub async fn list_presence(
+        &self,
+        name: &NamedDevice,
+        paging: &Paging,
+    ) -> Result<Page<PresenceView>, Problem> {
+        let act = async |device: Device| self.registrar.presence(&device, paging).await;
         self.with_device("cannot show the device's presence", name, act).await
+    }
+
+    /// What was refused of a device, newest first.
+    ///
+    /// # Errors
+    /// There is none; a limit or a cursor is none.
+    pub async fn list_device_refusals(
+        &self,
+        name: &NamedDevice,
+        paging: &Paging,
+    ) -> Result<Page<RefusalView>, Problem> {
+        let act = async |device: Device| self.registrar.refusals_of(&device, paging).await;
+        self.with_device("cannot list the device's refusals", name, act).await
     }
 
     /// Refusals of all devices and of strangers, newest first, each with the names that are known of its
