@@ -1,5 +1,7 @@
 //! The audit log: what operators changed, and which secrets they read.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,11 +16,14 @@ use crate::{
 pub enum AuditOutcome {
     /// It was done.
     Done,
+    /// A part of it was done, and the rest was not; `detail` says how much.
+    Partly,
     /// The caller's role does not permit it; nothing was done.
     Refused,
-    /// It was not done.
+    /// Nothing was done.
     Failed,
-    /// The server ended before the answer: it is not known whether it happened.
+    /// It is not known whether it happened: the server ended before the answer, or the answer was a fault of
+    /// the server (5xx), which may come after a change.
     Unknown,
 }
 
@@ -53,7 +58,12 @@ pub struct AuditEntry {
     pub status: Option<u16>,
     /// The code of the problem, where it was one; `replayed`: an answer was given again (`Idempotency-Key`).
     pub code: Option<String>,
-    /// Logins that failed before this one and have no entry of their own; left out where there are none.
+    /// What was changed, in a few fields that are no secret: `{"role":"viewer"}`; left out where there are
+    /// none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub detail: BTreeMap<String, String>,
+    /// How many before this one have no entry of their own: logins that failed, or of the same caller what its
+    /// role does not permit and exports; left out where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<u64>,
     /// The request, as in the header `X-Request-Id`; null of a command that opened the store itself.
@@ -158,6 +168,7 @@ mod tests {
             outcome: AuditOutcome::Done,
             status: Some(200),
             code: None,
+            detail: BTreeMap::new(),
             left_out: None,
             request_id: Some("1-2".into()),
             hash: String::new(),
@@ -171,6 +182,13 @@ mod tests {
         entry.hash = "00".into();
         let line = serde_json::to_string(&entry).expect("it can be written");
         assert_eq!(line, canonical.replace("\"1-2\"}", "\"1-2\",\"hash\":\"00\"}"));
+        assert_eq!(serde_json::from_str::<AuditEntry>(&line).expect("it can be read"), entry);
+        entry.detail = BTreeMap::from([("role".into(), "viewer".into()), ("ou".into(), "north".into())]);
+        let line = serde_json::to_string(&entry).expect("it can be written");
+        assert!(
+            line.contains(r#""code":null,"detail":{"ou":"north","role":"viewer"},"requestId""#),
+            "{line}"
+        );
         assert_eq!(serde_json::from_str::<AuditEntry>(&line).expect("it can be read"), entry);
     }
 

@@ -2,6 +2,7 @@
 //! ([`crate::document`]), and so it is here.
 
 mod audit;
+mod entries;
 
 use std::net::IpAddr;
 

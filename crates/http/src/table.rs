@@ -318,6 +318,7 @@ impl Row for AuditEntry {
         "outcome",
         "status",
         "code",
+        "detail",
         "leftOut",
         "requestId",
         "hash",
@@ -325,13 +326,16 @@ impl Row for AuditEntry {
 
     fn cells(&self, cells: &mut Cells<'_>) {
         let number = |number: Option<u64>| number.and_then(|number| i64::try_from(number).ok());
-        cells.number(number(Some(self.seq))).time(Some(self.time));
+        cells.number(number(Some(self.seq).filter(|seq| *seq > 0))).time(Some(self.time));
         for text in [&self.user, &self.token, &self.caller_ou, &self.address] {
             cells.text(text.as_deref().unwrap_or_default());
         }
         cells.text(&self.action).text(&self.target).text(self.ou.as_deref().unwrap_or_default());
         cells.word(&self.outcome).number(self.status.map(i64::from));
-        cells.text(self.code.as_deref().unwrap_or_default()).number(number(self.left_out));
+        cells.text(self.code.as_deref().unwrap_or_default());
+        // Texts can always be written.
+        let detail = serde_json::to_string(&self.detail).unwrap_or_default();
+        cells.text(if self.detail.is_empty() { "" } else { &detail }).number(number(self.left_out));
         cells.text(self.request_id.as_deref().unwrap_or_default()).text(&self.hash);
     }
 }

@@ -50,7 +50,8 @@ async fn create_unit(
     Body(new): Body<NewUnit>,
 ) -> Result<Made<Created<Json<UnitView>>>, Refused> {
     let created = api.operator.create_unit(new).await?;
-    Ok(Place::new(&["ous", &created.ou], DeedTo::Nothing).has(Status(Json(created))))
+    let place = Place::new(&["ous", &created.ou], DeedTo::Unit(Some(created.ou.clone())));
+    Ok(place.with("name", &created.name).with("quotas", &created.quotas).has(Status(Json(created))))
 }
 
 async fn update_unit(
@@ -58,13 +59,15 @@ async fn update_unit(
     Part(name): Part,
     Matching(if_match): Matching,
     Body(patch): Body<UnitPatch>,
-) -> Result<Tagged<UnitView>, Refused> {
+) -> Result<Made<Tagged<UnitView>>, Refused> {
     // It has two names.
     let ou = api.operator.show_unit(&name).await?.ou;
     let _alone = alone(&ou).await;
     let tag = async { api.operator.show_unit(&ou).await.map(|shown| tag_of(&shown)) };
     permit(if_match, "the organisation unit", tag).await?;
-    Ok(tagged(api.operator.update_unit(&ou, patch).await?))
+    let updated = api.operator.update_unit(&ou, patch).await?;
+    let place = Place::of(DeedTo::Unit(Some(ou))).with("quotas", &updated.quotas);
+    Ok(place.has(tagged(updated)))
 }
 
 async fn show_unit(Asked(api): Asked, Part(name): Part) -> Result<Tagged<UnitView>, Refused> {
@@ -80,15 +83,15 @@ fn tag_of(unit: &UnitView) -> String {
     entity_tag(&UnitView { reports_today: None, ..unit.clone() })
 }
 
-async fn switch_unit(Asked(api): Asked, Part(last): Part) -> Result<Json<UnitView>, Refused> {
+async fn switch_unit(Asked(api): Asked, Part(last): Part) -> Result<Made<Json<UnitView>>, Refused> {
     // Only these two acts get here; a name may have colons.
     let (name, act) = last.rsplit_once(':').unwrap_or((&last, ""));
     let name = given(name.to_owned());
     let switched = match act {
         "suspend" => api.operator.suspend_unit(&name).await,
         _ => api.operator.resume_unit(&name).await,
-    };
-    Ok(Json(switched?))
+    }?;
+    Ok(Place::of(DeedTo::Unit(Some(switched.ou.clone()))).has(Json(switched)))
 }
 
 async fn list_tokens(Asked(api): Asked) -> Result<Json<Page<TokenView>>, Refused> {
@@ -101,14 +104,30 @@ async fn create_token(
 ) -> Result<Made<Created<Secretive<TokenCreated>>>, Refused> {
     let created: TokenCreated = api.operator.create_token(new).await?;
     let TokenView { name: token, role, ou, .. } = &created.view;
-    let (by, ou) = (api.operator.caller(), ou.as_deref().unwrap_or("all"));
-    tracing::info!(token, ?role, ou, %by, "a token was made");
-    let place = Place::new(&["tokens", token], DeedTo::Nothing);
+    let by = api.operator.caller();
+    tracing::info!(token, ?role, ou = ou.as_deref().unwrap_or("all"), %by, "a token was made");
+    let place = Place::new(&["tokens", token], DeedTo::Nothing).of_token(&created.view);
     Ok(place.has(Status(Secretive(created))))
 }
 
-async fn revoke_token(Asked(api): Asked, Part(name): Part) -> Result<Json<Option<TokenView>>, Refused> {
+impl Place {
+    /// With what the token permits, where and until when.
+    fn of_token(self, TokenView { role, ou, expires_at, .. }: &TokenView) -> Self {
+        let place = self.belonging_to(DeedTo::Unit(ou.clone()));
+        place
+            .with("role", role)
+            .with("ou", &ou.as_deref().unwrap_or("all"))
+            .with_some("expiresAt", expires_at.as_ref())
+    }
+}
+
+async fn revoke_token(Asked(api): Asked, Part(name): Part) -> Result<Made<Json<Option<TokenView>>>, Refused> {
     let revoked = api.operator.revoke_token(&name).await?;
     tracing::info!(token = name, by = %api.operator.caller(), "a token was revoked");
-    Ok(Json(revoked))
+    let place = Place::of(DeedTo::Nothing);
+    let place = match &revoked {
+        Some(revoked) => place.of_token(revoked),
+        None => place,
+    };
+    Ok(place.has(Json(revoked)))
 }

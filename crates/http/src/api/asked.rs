@@ -280,7 +280,7 @@ impl Routes {
 
     /// What answers them. Whoever lets requests in must say who asks: an [`Asker`] in their extensions.
     pub(super) fn router(self, api: Api) -> Router {
-        let (recorder, keeper) = (Recorder(api.operator.clone()), Keeper::new(api.operator.clone()));
+        let (recorder, keeper) = (Recorder::new(api.operator.clone()), Keeper::new(api.operator.clone()));
         self.router.layer(Extension(recorder)).layer(Extension(keeper)).with_state(Door(api))
     }
 }

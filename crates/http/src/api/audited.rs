@@ -5,12 +5,21 @@
 //! cannot be noted, it is not done. What the caller's role does not permit is written down too. A request of
 //! nobody never comes here.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod place;
+mod sparing;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 use axum::{
     RequestExt as _,
     extract::{Path, Request},
-    http::{Extensions, HeaderValue, Method, StatusCode, header},
+    http::{Extensions, Method, StatusCode},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -20,9 +29,10 @@ use narrowgate_platform::{
     service::{AskedFrom, Deed, DeedPlace, DeedTo, Noted, Operator, path_part},
 };
 
+pub(super) use self::place::{Made, Place};
+use self::sparing::Sparing;
 use super::{
     asked::{Asker, forbidden, nobody},
-    described::{Answers, Sketch},
     export::accepted,
     extract::{given, malformed},
     idempotency,
@@ -59,13 +69,18 @@ const UNWRITTEN: Metric = Metric::counter(
     "Requests of operators that were not done, or whose entries wait: the audit log cannot be written.",
 );
 
-/// Of this process, whichever of its routers was asked.
-static COUNTS: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
+const LEFT_OUT: Metric = Metric::counter(
+    "narrowgate_audit_left_out_total",
+    "Exports, and requests that a role does not permit, without an entry of their own in the audit log.",
+);
+
+/// Of this process, whichever of its routers was asked: written, not written, left out.
+static COUNTS: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 
 /// What was written so far, and what was not.
-pub(crate) fn samples() -> [Samples; 2] {
-    let [written, unwritten] = COUNTS.each_ref().map(|count| count.load(Ordering::Relaxed));
-    [WRITTEN.is(written), UNWRITTEN.is(unwritten)]
+pub(crate) fn samples() -> [Samples; 3] {
+    let [written, unwritten, left_out] = COUNTS.each_ref().map(|count| count.load(Ordering::Relaxed));
+    [WRITTEN.is(written), UNWRITTEN.is(unwritten), LEFT_OUT.is(left_out)]
 }
 
 /// Counts an attempt to write.
@@ -80,7 +95,13 @@ pub(crate) fn count_unwritten() {
 
 /// Writes the log; in the extensions of every request.
 #[derive(Clone)]
-pub(super) struct Recorder(pub(super) Operator);
+pub(super) struct Recorder(Operator, Arc<Sparing>);
+
+impl Recorder {
+    pub(super) fn new(operator: Operator) -> Self {
+        Self(operator, Arc::default())
+    }
+}
 
 /// A route, as far as the log needs it.
 #[derive(Debug, Clone)]
@@ -216,48 +237,6 @@ fn joined<'a>(parts: impl Iterator<Item = &'a String>) -> String {
     parts.fold(String::new(), |path, part| path + "/" + part)
 }
 
-/// The place of what a request has made; goes with its answer.
-#[derive(Debug, Clone)]
-pub(super) struct Place {
-    target: String,
-    of: DeedTo,
-}
-
-impl Place {
-    /// At this path behind `/api/v1`. `of`: to whose unit it belongs, where the path of the request does not
-    /// say so.
-    pub(super) fn new(path: &[&str], of: DeedTo) -> Self {
-        let path: Vec<String> = path.iter().map(|part| path_part(part)).collect();
-        Self { target: joined(path.iter()), of }
-    }
-
-    /// The answer that says what is there.
-    pub(super) fn has<A>(self, answer: A) -> Made<A> {
-        Made(self, answer)
-    }
-}
-
-/// The answer to a request that made something: with its place, in a header and for the log.
-pub(super) struct Made<A>(Place, A);
-
-impl<A: Answers> Answers for Made<A> {
-    fn answers(sketch: &mut Sketch) {
-        A::answers(sketch);
-    }
-}
-
-impl<A: IntoResponse> IntoResponse for Made<A> {
-    fn into_response(self) -> Response {
-        let Self(place, answer) = self;
-        let mut answer = answer.into_response();
-        if let Ok(location) = HeaderValue::from_str(&format!("{ROOT}{}", place.target)) {
-            answer.headers_mut().insert(header::LOCATION, location);
-        }
-        answer.extensions_mut().insert(place);
-        answer
-    }
-}
-
 /// Answers where the caller may, and writes it down.
 pub(super) async fn permit(rule: Rule, mut request: Request, next: Next) -> Response {
     let Some(asker) = request.extensions().get::<Asker>() else { return nobody().into_response() };
@@ -270,23 +249,36 @@ pub(super) async fn permit(rule: Rule, mut request: Request, next: Next) -> Resp
             false => forbidden(rule.needs, &caller).into_response(),
         };
     }
-    let Some(Recorder(operator)) = request.extensions().get() else { return nobody().into_response() };
-    let operator = operator.of(caller.clone());
-    let parameters = match request.extract_parts::<Path<Vec<(String, String)>>>().await {
-        Ok(Path(parameters)) => parameters,
-        Err(rejection) => return malformed(format!("the path: {}", rejection.body_text())).into_response(),
+    let Some(Recorder(operator, sparing)) = request.extensions().get() else {
+        return nobody().into_response();
     };
-    let named = rule.named(&parameters);
-    let place = operator.deed_place(&named.to).await;
-    let asked = asked_from(request.extensions());
-    let action = rule.action(if exports { "export" } else { "read" });
-    let deed = Deed { action, target: named.target(&place), ou: place.ou, asked };
+    let left_out = match is_permitted && rule.is_audited() {
+        true => 0,
+        false => match sparing.take(&caller, Instant::now()) {
+            Some(left_out) => left_out,
+            None => {
+                COUNTS[2].fetch_add(1, Ordering::Relaxed);
+                return match is_permitted {
+                    true => idempotency::run(rule.needs, request, next).await,
+                    false => forbidden(rule.needs, &caller).into_response(),
+                };
+            }
+        },
+    };
+    let operator = operator.of(caller.clone());
+    let deed = match deed(&rule, exports, &operator, &mut request).await {
+        Ok(deed) => deed,
+        Err(refused) => return refused.into_response(),
+    };
     if !is_permitted {
         let answer = forbidden(rule.needs, &caller).into_response();
-        return written_down(&operator, operator.refused_deed(deed), answer).await;
+        let mut noted = operator.refused_deed(deed);
+        noted.entry.left_out = (left_out > 0).then_some(left_out);
+        return written_down(&operator, noted, answer).await;
     }
     match operator.note_deed(deed).await {
-        Ok(noted) => {
+        Ok(mut noted) => {
+            noted.entry.left_out = (left_out > 0).then_some(left_out);
             let answer = idempotency::run(rule.needs, request, next).await;
             written_down(&operator, noted, answer).await
         }
@@ -295,6 +287,23 @@ pub(super) async fn permit(rule: Rule, mut request: Request, next: Next) -> Resp
             Refused(problem).into_response()
         }
     }
+}
+
+/// What a request is about to do.
+async fn deed(
+    rule: &Rule,
+    exports: bool,
+    operator: &Operator,
+    request: &mut Request,
+) -> Result<Deed, Refused> {
+    let parameters = request.extract_parts::<Path<Vec<(String, String)>>>().await;
+    let Path(parameters) =
+        parameters.map_err(|rejection| malformed(format!("the path: {}", rejection.body_text())))?;
+    let named = rule.named(&parameters);
+    let place = operator.deed_place(&named.to).await;
+    let asked = asked_from(request.extensions());
+    let action = rule.action(if exports { "export" } else { "read" });
+    Ok(Deed { action, target: named.target(&place), ou: place.ou, asked })
 }
 
 /// Where a request comes from.
@@ -309,18 +318,25 @@ pub(crate) fn asked_from(extensions: &Extensions) -> AskedFrom {
 async fn written_down(operator: &Operator, mut noted: Noted, answer: Response) -> Response {
     let (status, entry) = (answer.status(), &mut noted.entry);
     let problem = answer.extensions().get::<ProblemOf>();
+    let place = answer.extensions().get::<Place>();
     entry.status = Some(status.as_u16());
     entry.outcome = match status {
+        _ if place.is_some_and(|place| place.is_partly) => AuditOutcome::Partly,
         StatusCode::FORBIDDEN => AuditOutcome::Refused,
         // A command that was sent goes on.
         StatusCode::GATEWAY_TIMEOUT if problem.is_none() => AuditOutcome::Done,
-        status if status.is_client_error() || status.is_server_error() => AuditOutcome::Failed,
+        status if status.is_client_error() => AuditOutcome::Failed,
+        // It may come after the change: what was changed is read again for the answer.
+        status if status.is_server_error() => AuditOutcome::Unknown,
         _ => AuditOutcome::Done,
     };
     let replayed = || idempotency::is_replayed(&answer).then(|| REPLAYED.to_owned());
     entry.code = problem.and_then(|ProblemOf(Refused(problem))| problem.code.word()).or_else(replayed);
-    if let Some(Place { target, of }) = answer.extensions().get() {
-        entry.target.clone_from(target);
+    if let Some(Place { target, of, detail, .. }) = place {
+        entry.detail.clone_from(detail);
+        if let Some(target) = target {
+            entry.target.clone_from(target);
+        }
         if entry.ou.is_none() {
             entry.ou = operator.deed_place(of).await.ou;
         }

@@ -14,10 +14,11 @@ use narrowgate_api::{
     problem::Code,
     query::{DeleteDevice, DeviceList, DeviceQuery, Paging},
 };
-use narrowgate_platform::model::access::Needs;
+use narrowgate_platform::{model::access::Needs, service::DeedTo};
 
 use super::{
     asked::{Acts, Asked, Routes},
+    audited::{Made, Place},
     conditions::{Tagged, alone, permit, tag_of_device},
     described::{Answers as _, Either, Listed, Status},
     export::{Accepted, DEVICES, listed},
@@ -78,15 +79,16 @@ async fn rename(
     Named(name): Named,
     Matching(if_match): Matching,
     Body(patch): Body<DevicePatch>,
-) -> Result<Tagged<DeviceView>, Refused> {
+) -> Result<Made<Tagged<DeviceView>>, Refused> {
     // By whichever of its names it was meant; what is not there is told below.
     let found = api.operator.resolve(&name).await;
     let key = found.map_or_else(|_| name.device.clone(), |device| device.id.0.to_string());
     let _alone = alone(&key).await;
     let tag = async { api.operator.show_device(&name).await.map(|shown| tag_of_device(&shown.device)) };
     permit(if_match, "the device", tag).await?;
+    let place = Place::of(DeedTo::Nothing).with("name", &patch.name);
     let renamed = api.operator.rename_device(&name, patch).await?;
-    Ok(([(header::ETAG, tag_of_device(&renamed))], Json(renamed)))
+    Ok(place.has(([(header::ETAG, tag_of_device(&renamed))], Json(renamed))))
 }
 
 /// It is done, or is to be asked for again.

@@ -50,24 +50,52 @@ async fn list(
     Ok(Json(api.operator.list_images(product.as_deref()).await?))
 }
 
-async fn begin(Asked(api): Asked, Body(new): Body<NewImage>) -> Result<Json<UploadView>, Refused> {
-    Ok(Json(api.operator.begin_image(new).await?))
+async fn begin(Asked(api): Asked, Body(new): Body<NewImage>) -> Result<Made<Json<UploadView>>, Refused> {
+    let place = upload(&new.product_key, &new.version, new.size);
+    let begun = api.operator.begin_image(new).await?;
+    Ok(place.of_upload(&begun).has(Json(begun)))
+}
+
+/// An upload to a product.
+fn upload(product_key: &str, version: &str, size: u64) -> Place {
+    let place = Place::of(DeedTo::Product(product_key.to_owned())).with("productKey", &product_key);
+    place.with("version", &version).with("size", &size)
+}
+
+impl Place {
+    /// With how far it is, or the image that it became.
+    fn of_upload(self, UploadView { received, image }: &UploadView) -> Self {
+        match image {
+            Some(image) => self.of_image(image),
+            None => self.with("received", received),
+        }
+    }
+
+    /// With what an image is.
+    fn of_image(self, ImageView { image_id, product_key, version, size, sha256, .. }: &ImageView) -> Self {
+        let place = self.with("imageId", image_id).with("productKey", product_key).with("version", version);
+        place.with("size", size).with("sha256", sha256)
+    }
 }
 
 async fn take(
     Asked(api): Asked,
     Query(piece): Query<ImagePieceQuery>,
     Octets(bytes): Octets,
-) -> Result<Json<UploadView>, Refused> {
-    Ok(Json(api.operator.take_image_piece(piece, bytes.into()).await?))
+) -> Result<Made<Json<UploadView>>, Refused> {
+    let place = upload(&piece.product_key, &piece.version, piece.size).with("offset", &piece.offset);
+    let taken = api.operator.take_image_piece(piece, bytes.into()).await?;
+    Ok(place.of_upload(&taken).has(Json(taken)))
 }
 
 async fn show(Asked(api): Asked, Part(image): Part) -> Result<Tagged<ImageView>, Refused> {
     Ok(tagged(api.operator.show_image(&image).await?))
 }
 
-async fn delete(Asked(api): Asked, Part(image): Part) -> Result<Json<ImageView>, Refused> {
-    Ok(Json(api.operator.delete_image(&image).await?))
+async fn delete(Asked(api): Asked, Part(image): Part) -> Result<Made<Json<ImageView>>, Refused> {
+    let deleted = api.operator.delete_image(&image).await?;
+    let place = Place::of(DeedTo::Product(deleted.product_key.clone())).of_image(&deleted);
+    Ok(place.has(Json(deleted)))
 }
 
 async fn offer(
@@ -75,7 +103,9 @@ async fn offer(
     Body(new): Body<NewRollout>,
 ) -> Result<Made<Created<Json<RolloutOffered>>>, Refused> {
     let place = Place::new(&["rollouts", &new.image_id], DeedTo::Image(new.image_id.clone()));
-    Ok(place.has(Status(Json(api.operator.offer_image(new).await?))))
+    let place = place.with_some("device", new.device.as_ref()).with_some("share", new.share.as_ref());
+    let offered = api.operator.offer_image(new).await?;
+    Ok(place.with("devices", &offered.devices).has(Status(Json(offered))))
 }
 
 async fn rollout(Asked(api): Asked, Part(image): Part) -> Result<Tagged<RolloutView>, Refused> {

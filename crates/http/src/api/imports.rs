@@ -32,7 +32,10 @@ use narrowgate_api::{
     problem::{Code, Problem},
     query::ImportQuery,
 };
-use narrowgate_platform::{model::access::Needs, service::Operator};
+use narrowgate_platform::{
+    model::access::Needs,
+    service::{DeedTo, Operator},
+};
 use schemars::SchemaGenerator;
 use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
 
@@ -43,6 +46,7 @@ use self::{
 };
 use super::{
     asked::{Asked, Lasting, Routes},
+    audited::{Made, Place},
     described::{Either, Sketch, Takes},
     extract::{Body as JsonBody, Product, Query, essence, parameter},
     idempotency::is_keyed,
@@ -139,13 +143,49 @@ impl Takes for Import {
     }
 }
 
+/// What an import answers: to rows of JSON with their secrets, to a file without.
+type Imported = Either<Secretive<ImportReport>, Json<ImportAnswer>>;
+
+/// Imports, and says for the log what became of it.
 async fn import(
-    Asked(api): Asked,
-    Lasting { standing, peer }: Lasting,
-    Product(product_key): Product,
+    asked: Asked,
+    lasting: Lasting,
+    product: Product,
     Query(query): Query<ImportQuery>,
     import: Import,
-) -> Result<Either<Secretive<ImportReport>, Json<ImportAnswer>>, Refused> {
+) -> Made<Result<Imported, Refused>> {
+    let imported = import_as_asked((asked, lasting, product), query, import).await;
+    let counts = match &imported {
+        Ok(Either::One(Secretive(report))) => {
+            Some((report.created, report.skipped, report.failed.len() as u64, None))
+        }
+        Ok(Either::Other(Json(answer))) => Some(counts_of(answer)),
+        // So much at least, of a file that ended before its end.
+        Err(Refused(problem)) => problem.import.as_deref().map(counts_of),
+    };
+    let mut place = Place::of(DeedTo::Nothing).with("mode", &query.mode);
+    if query.dry_run {
+        place = place.with("dryRun", &true);
+    }
+    if let Some((created, skipped, failed, secrets)) = counts {
+        place = place.with("created", &created).with("skipped", &skipped).with("failed", &failed);
+        place =
+            place.with_some("secrets", secrets).partly(imported.is_err() && created > 0 && !query.dry_run);
+    }
+    place.has(imported)
+}
+
+/// Created, skipped, failed, and where the secrets are.
+fn counts_of(answer: &ImportAnswer) -> (u64, u64, u64, Option<&String>) {
+    let failed = answer.failed.len() as u64 + answer.more_failed;
+    (answer.created, answer.skipped, failed, answer.secrets.as_ref())
+}
+
+async fn import_as_asked(
+    (Asked(api), Lasting { standing, peer }, Product(product_key)): (Asked, Lasting, Product),
+    query: ImportQuery,
+    import: Import,
+) -> Result<Imported, Refused> {
     let mut alone = None;
     if query.mode == ImportMode::All && !query.dry_run {
         // Without rows: whether the caller sees such a product.

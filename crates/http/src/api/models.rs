@@ -9,11 +9,12 @@ use narrowgate_api::{
     model::{IfMatch, ModelVersionRow, ModelVersionView, PresentModel},
     page::Page,
 };
-use narrowgate_platform::model::access::Needs;
+use narrowgate_platform::{model::access::Needs, service::DeedTo};
 use serde_json::value::RawValue;
 
 use super::{
     asked::{Asked, Routes},
+    audited::{Made, Place},
     conditions::{Tagged, tagged},
     described::{Sketch, Takes},
     extract::{Document, Part, Product, Tags, if_match, malformed},
@@ -40,8 +41,9 @@ async fn put(
     Product(product_key): Product,
     Condition(if_match): Condition,
     Document(model): Document,
-) -> Result<Present, Refused> {
-    Ok(answer(api.operator.put_model(&product_key, &model, if_match).await?))
+) -> Result<Made<Present>, Refused> {
+    let put = api.operator.put_model(&product_key, &model, if_match).await?;
+    Ok(Place::of(DeedTo::Nothing).with("version", &put.version).has(answer(put)))
 }
 
 async fn versions(

@@ -5,8 +5,8 @@ use narrowgate_api::{
     device::{DeviceCreated, NewDeviceRequest},
     page::Page,
     product::{
-        ModelDraft, NewProduct, ProductCreated, ProductDeleted, ProductPatch, ProductRow,
-        ProductSecretRotated, ProductView,
+        DynamicActivationPatch, ModelDraft, NewProduct, ProductCreated, ProductDeleted, ProductPatch,
+        ProductRow, ProductSecretRotated, ProductView,
     },
     query::DeleteProduct,
 };
@@ -44,10 +44,42 @@ async fn create(
     Asked(api): Asked,
     Body(new): Body<NewProduct>,
 ) -> Result<Made<Created<Secretive<ProductCreated>>>, Refused> {
+    let place = new_product(&new);
     let created = api.operator.create_product(new).await?;
     let key = &created.product_key;
-    let place = Place::new(&["products", key], DeedTo::Product(key.clone()));
+    let place = place.belonging_to(DeedTo::Product(key.clone())).made_at(&["products", key]);
     Ok(place.has(Status(Secretive(created))))
+}
+
+/// What a new product is.
+fn new_product(new: &NewProduct) -> Place {
+    let place = Place::of(DeedTo::Nothing)
+        .with("name", &new.name)
+        .with("dynamicActivation", &new.dynamic_activation)
+        .with_some("profile", new.profile.as_ref())
+        .with_some("shortPaths", new.short_paths.as_ref())
+        .with_some("dataFormat", new.data_format.as_ref())
+        .with_some("contentCode", new.content_code.as_ref())
+        .with_some("retention", new.retention.as_ref());
+    place.with_some("model", new.model.as_ref().map(|_| "given").as_ref())
+}
+
+/// What is changed of one.
+fn changed(patch: &ProductPatch) -> Place {
+    let DynamicActivationPatch { enabled, ends_at, quota_per_hour } = patch.dynamic_activation;
+    let model = patch.model.as_ref().map(|model| if model.is_some() { "given" } else { "none" });
+    Place::of(DeedTo::Nothing)
+        .with_some("name", patch.name.as_ref())
+        .with_some("enabled", patch.enabled.as_ref())
+        .with_some("dynamicActivation.enabled", enabled.as_ref())
+        .with_some("dynamicActivation.endsAt", ends_at.as_ref())
+        .with_some("dynamicActivation.quotaPerHour", quota_per_hour.as_ref())
+        .with_some("profile", patch.profile.as_ref())
+        .with_some("shortPaths", patch.short_paths.as_ref())
+        .with_some("dataFormat", patch.data_format.as_ref())
+        .with_some("contentCode", patch.content_code.as_ref())
+        .with_some("retention", patch.retention.as_ref())
+        .with_some("model", model.as_ref())
 }
 
 async fn show(Asked(api): Asked, Product(product_key): Product) -> Result<Tagged<ProductView>, Refused> {
@@ -59,12 +91,13 @@ async fn update(
     Product(product_key): Product,
     Matching(if_match): Matching,
     Body(patch): Body<ProductPatch>,
-) -> Result<Tagged<ProductView>, Refused> {
+) -> Result<Made<Tagged<ProductView>>, Refused> {
     // Also without a condition: a product is written as a whole.
     let _alone = alone(&product_key).await;
     let tag = async { api.operator.show_product(&product_key).await.map(|shown| entity_tag(&shown)) };
     permit(if_match, "the product", tag).await?;
-    Ok(tagged(api.operator.update_product(&product_key, patch).await?))
+    let place = changed(&patch);
+    Ok(place.has(tagged(api.operator.update_product(&product_key, patch).await?)))
 }
 
 async fn delete(

@@ -8,10 +8,14 @@ use narrowgate_api::{
         ScriptView, Tried, TryScript,
     },
 };
-use narrowgate_platform::{model::access::Needs, service::entity_tag};
+use narrowgate_platform::{
+    model::access::Needs,
+    service::{DeedTo, entity_tag},
+};
 
 use super::{
     asked::{Asked, Routes},
+    audited::{Made, Place},
     conditions::{Tagged, alone, permit, tagged},
     extract::{Body, Matching, Part, Product},
 };
@@ -56,18 +60,21 @@ async fn publish(
     Asked(api): Asked,
     Product(product_key): Product,
     Body(wanted): Body<PublishScript>,
-) -> Result<Json<ScriptPublished>, Refused> {
+) -> Result<Made<Json<ScriptPublished>>, Refused> {
     let _alone = alone(&product_key).await;
-    Ok(Json(api.operator.publish_script(&product_key, wanted).await?))
+    let published = api.operator.publish_script(&product_key, wanted).await?;
+    Ok(Place::of(DeedTo::Nothing).with("version", &published.version).has(Json(published)))
 }
 
 async fn roll_back(
     Asked(api): Asked,
     Product(product_key): Product,
     Body(wanted): Body<RollBackScript>,
-) -> Result<Json<ScriptPublished>, Refused> {
+) -> Result<Made<Json<ScriptPublished>>, Refused> {
     let _alone = alone(&product_key).await;
-    Ok(Json(api.operator.roll_back_script(&product_key, wanted).await?))
+    let place = Place::of(DeedTo::Nothing).with("restores", &wanted.version);
+    let published = api.operator.roll_back_script(&product_key, wanted).await?;
+    Ok(place.with("version", &published.version).has(Json(published)))
 }
 
 async fn versions(

@@ -39,8 +39,21 @@ async fn create(
     Asked(api): Asked,
     Body(new): Body<NewUser>,
 ) -> Result<Made<Created<Secretive<UserInvited>>>, Refused> {
-    let place = Place::new(&["users", &new.user], DeedTo::Nothing);
-    Ok(place.has(Status(Secretive(api.operator.create_user(new).await?))))
+    let invited = api.operator.create_user(new).await?;
+    let place = Place::new(&["users", &invited.view.user], DeedTo::Unit(invited.view.ou.clone()));
+    Ok(place.of_user(&invited.view).has(Status(Secretive(invited))))
+}
+
+impl Place {
+    /// With what the user may do, and where.
+    fn of_user(self, UserView { role, ou, state, .. }: &UserView) -> Self {
+        self.with("role", role).with("ou", &ou.as_deref().unwrap_or("all")).with("state", state)
+    }
+}
+
+/// A user that is there.
+fn place_of(view: &UserView) -> Place {
+    Place::of(DeedTo::Unit(view.ou.clone())).of_user(view)
 }
 
 async fn show(Asked(api): Asked, Part(name): Part) -> Result<Tagged<UserView>, Refused> {
@@ -52,19 +65,23 @@ async fn update(
     Part(name): Part,
     Matching(if_match): Matching,
     Body(update): Body<UserUpdate>,
-) -> Result<Tagged<UserView>, Refused> {
+) -> Result<Made<Tagged<UserView>>, Refused> {
     let _alone = alone(&name).await;
     let tag = async { api.operator.show_user(&name).await.map(|shown| entity_tag(&shown)) };
     permit(if_match, "the user", tag).await?;
-    Ok(tagged(api.operator.update_user(&name, update).await?))
+    let updated = api.operator.update_user(&name, update).await?;
+    Ok(place_of(&updated).has(tagged(updated)))
 }
 
-async fn delete(Asked(api): Asked, Part(name): Part) -> Result<Json<Option<UserView>>, Refused> {
-    Ok(Json(api.operator.delete_user(&name).await?))
+async fn delete(Asked(api): Asked, Part(name): Part) -> Result<Made<Json<Option<UserView>>>, Refused> {
+    let deleted = api.operator.delete_user(&name).await?;
+    let place = deleted.as_ref().map_or_else(|| Place::of(DeedTo::Nothing), place_of);
+    Ok(place.has(Json(deleted)))
 }
 
-async fn act(Asked(api): Asked, Part(last): Part) -> Result<Secretive<UserInvited>, Refused> {
+async fn act(Asked(api): Asked, Part(last): Part) -> Result<Made<Secretive<UserInvited>>, Refused> {
     // Only the one act gets here; a name may have colons.
     let name = last.rsplit_once(':').map_or(&*last, |(name, _)| name);
-    Ok(Secretive(api.operator.reset_user(&given(name.to_owned())).await?))
+    let invited = api.operator.reset_user(&given(name.to_owned())).await?;
+    Ok(place_of(&invited.view).has(Secretive(invited)))
 }

@@ -328,7 +328,7 @@ pub(crate) async fn examples() -> Examples {
     examples
 }
 
-const MODEL: &str = concat!(
+pub(crate) const MODEL: &str = concat!(
     r#"{"modelId":"meter","measurepoints":[{"identifier":"temp","dataType":"DOUBLE"}],"#,
     r#""attributes":[{"identifier":"room","dataType":"STRING"}],"#,
     r#""events":[{"identifier":"tilted","outputData":[{"identifier":"angle","dataType":"FLOAT"}]}]}"#

@@ -88,7 +88,8 @@ static AUDIT_ENTRIES: Key<Number<u64>> = Key {
     name: "store.audit_entries",
     default: "1000000",
     accepts: Number(1000..=100_000_000),
-    help: "entries of the audit log that are kept, some 500 bytes each; the oldest are deleted",
+    help: "entries of the audit log that are kept, some 500 bytes each; the oldest are deleted, \
+           those of the last 90 days where there are twice as many",
 };
 
 /// In the order in which they are shown.

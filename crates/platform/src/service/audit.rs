@@ -1,6 +1,6 @@
 //! The audit log: what is written, and what is read.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 
 use narrowgate_api::{
     access::Me,
@@ -86,6 +86,8 @@ pub enum DeedTo {
     Device(NamedDevice),
     /// An image, by its id.
     Image(String),
+    /// Something that says itself to which unit it belongs; `None`: to none.
+    Unit(Option<String>),
 }
 
 /// What is known of that, as far as the caller may know it.
@@ -127,6 +129,8 @@ impl Noted {
     pub fn ended<T>(mut self, outcome: &Result<T, Problem>) -> Self {
         self.entry.outcome = match outcome {
             Ok(_) => AuditOutcome::Done,
+            // It may come after the change.
+            Err(problem) if problem.status >= 500 => AuditOutcome::Unknown,
             Err(_) => AuditOutcome::Failed,
         };
         if let Err(problem) = outcome {
@@ -143,6 +147,7 @@ impl Registrar {
         let of_unit = |ou| DeedPlace { device: None, ou };
         match to {
             DeedTo::Nothing => DeedPlace::default(),
+            DeedTo::Unit(ou) => of_unit(ou.clone()),
             DeedTo::Product(key) => of_unit(self.unit_of(key).await),
             DeedTo::Device(name) => {
                 let (first, second) = name.parts();
@@ -191,6 +196,7 @@ impl Registrar {
             outcome: AuditOutcome::Unknown,
             status: None,
             code: None,
+            detail: BTreeMap::new(),
             left_out: None,
             request_id,
             hash: String::new(),

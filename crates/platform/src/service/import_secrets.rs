@@ -60,6 +60,13 @@ pub struct ImportSecrets {
     unseen: Keys,
 }
 
+impl ImportSecrets {
+    /// The key of the product whose devices they are.
+    pub fn product_key(&self) -> &str {
+        &self.product_key
+    }
+}
+
 /// Keys in their order, in one text: a million of them would take three times as much otherwise.
 #[derive(Debug, Default)]
 struct Keys {

@@ -1,5 +1,7 @@
 //! What every audit log must do.
 
+use std::collections::BTreeMap;
+
 use narrowgate_api::{
     audit::{AuditEntry, AuditOutcome},
     names::UnixMillis,
@@ -65,6 +67,7 @@ pub fn entry(n: i64) -> AuditEntry {
         outcome: AuditOutcome::Done,
         status: Some(200),
         code: None,
+        detail: BTreeMap::new(),
         left_out: None,
         request_id: Some(format!("1-{n:x}")),
         hash: String::new(),

@@ -16,6 +16,7 @@ use narrowgate_platform::{
     rules::audit::{ChainEnd, Line},
 };
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, ffi, params};
+use serde::Deserialize;
 
 use crate::sqlite::files::{open_existing, sync_parent, with_suffix};
 
@@ -29,7 +30,10 @@ const VERSION: i32 = 1;
 const BUSY_MAX: Duration = Duration::from_secs(5);
 
 /// Entries that are deleted in one transaction.
-const PRUNED_MAX: i64 = 10_000;
+const PRUNED_MAX: u64 = 10_000;
+
+/// How long an entry is kept at least, while there are fewer than twice as many as are to be kept: 90 days.
+const AGE_MIN_MS: i64 = 90 * 86_400_000;
 
 /// An entry is never changed: only the oldest are deleted, and the hash of the last one of them is kept.
 const SCHEMA: &str = "
@@ -249,23 +253,74 @@ pub(super) fn append(
     Ok(())
 }
 
-/// Deletes the oldest entries where there are more than so many, and remembers what the next one follows.
-pub(super) fn prune(transaction: &Transaction<'_>, end: ChainEnd, kept_max: u64) -> rusqlite::Result<()> {
-    let begin = begin(transaction)?;
-    let excess = end.count.saturating_sub(begin.count).saturating_sub(kept_max);
-    // Some at a time: of a large log not one with each commit.
-    if excess == 0 || excess < kept_max / 100 {
-        return Ok(());
+/// How many entries are kept, and until when.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keeping {
+    /// So many.
+    pub(super) kept_max: u64,
+    /// Now.
+    pub(super) now: UnixMillis,
+}
+
+impl Keeping {
+    /// How many entries there are beyond what is kept.
+    fn excess(self, begin: ChainEnd, end: ChainEnd) -> u64 {
+        end.count.saturating_sub(begin.count).saturating_sub(self.kept_max)
     }
-    let last = number(begin.count).saturating_add(number(excess).min(PRUNED_MAX));
-    let hash = "SELECT hash FROM entries WHERE seq = ?1";
-    let Some(hash) = transaction.query_row(hash, [last], |row| row.get::<_, Vec<u8>>(0)).optional()? else {
-        // It was taken away: what follows it cannot be anchored.
-        return Ok(());
-    };
-    transaction.execute("UPDATE anchor SET count = ?1, hash = ?2", params![last, hash])?;
-    transaction.execute("DELETE FROM entries WHERE seq <= ?1", [last])?;
-    Ok(())
+
+    /// Whether there is no room for what changed nothing: it would push out what is not old enough.
+    pub(super) fn is_full(self, transaction: &Transaction<'_>, end: ChainEnd) -> rusqlite::Result<bool> {
+        let begin = begin(transaction)?;
+        // With the one that is to come.
+        let excess = self.excess(begin, ChainEnd { count: end.count.saturating_add(1), ..end });
+        Ok(excess > 0 && self.is_young(transaction, begin.count)?)
+    }
+
+    /// Whether the first entry behind this number may not go yet. One that cannot be read may.
+    fn is_young(self, transaction: &Transaction<'_>, seq: u64) -> rusqlite::Result<bool> {
+        #[derive(Deserialize)]
+        struct Asked {
+            time: UnixMillis,
+        }
+        let select = "SELECT entry FROM entries WHERE seq > ?1 ORDER BY seq LIMIT 1";
+        let text = transaction
+            .prepare_cached(select)?
+            .query_row([number(seq)], |row| Ok(row.get_ref(0)?.as_bytes().unwrap_or_default().to_vec()));
+        let asked = text.optional()?.and_then(|text| serde_json::from_slice::<Asked>(&text).ok());
+        Ok(asked.is_some_and(|asked| asked.time.0.saturating_add(AGE_MIN_MS) > self.now.0))
+    }
+
+    /// Deletes the oldest entries where there are more than so many, and remembers what the next one follows.
+    /// Those that are not old enough go where there are twice as many.
+    pub(super) fn prune(self, transaction: &Transaction<'_>, end: ChainEnd) -> rusqlite::Result<()> {
+        let begin = begin(transaction)?;
+        let excess = self.excess(begin, end);
+        // Some at a time: of a large log not one with each commit.
+        if excess == 0 || excess < self.kept_max / 100 {
+            return Ok(());
+        }
+        let mut count = excess.min(PRUNED_MAX);
+        while count > 0 && self.is_young(transaction, begin.count.saturating_add(count - 1))? {
+            count /= 2;
+        }
+        // However young: they must not fill the disk.
+        count = count.max(excess.saturating_sub(self.kept_max).min(PRUNED_MAX));
+        if count == 0 {
+            return Ok(());
+        }
+        // Where the row was taken away, the one before it, or else the next one: there must be an anchor.
+        let last = number(begin.count.saturating_add(count));
+        let before = "SELECT seq, hash FROM entries WHERE seq <= ?1 ORDER BY seq DESC LIMIT 1";
+        let behind = "SELECT seq, hash FROM entries WHERE seq > ?1 ORDER BY seq LIMIT 1";
+        let mut anchor = transaction.query_row(before, [last], chain_end).optional()?;
+        if anchor.is_none() {
+            anchor = transaction.query_row(behind, [last], chain_end).optional()?;
+        }
+        let Some(ChainEnd { count, head }) = anchor else { return Ok(()) };
+        transaction.execute("UPDATE anchor SET count = ?1, hash = ?2", params![number(count), head.0])?;
+        transaction.execute("DELETE FROM entries WHERE seq <= ?1", [number(count)])?;
+        Ok(())
+    }
 }
 
 /// The end that was noted last, if that can be read.

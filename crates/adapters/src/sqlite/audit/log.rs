@@ -1,6 +1,7 @@
 //! The thread that writes: takes what waits, commits it together, answers.
 
 use std::{
+    collections::BTreeMap,
     sync::mpsc::{Receiver, RecvTimeoutError},
     time::Duration,
 };
@@ -14,7 +15,7 @@ use rusqlite::{Transaction, TransactionBehavior};
 
 use super::{
     AuditOptions,
-    file::{self, Opened},
+    file::{self, Keeping, Opened},
 };
 use crate::reply::Reply;
 
@@ -48,13 +49,16 @@ pub(super) struct Log {
     /// Where the chain was known to end.
     noted: Option<ChainEnd>,
     owed: Vec<(Option<NoteId>, AuditEntry)>,
+    /// What changed nothing and has no entry, since the last one that has one: the log is full.
+    left_out: u64,
     /// What the log was last said to be in trouble with.
     said: Option<String>,
 }
 
 impl Log {
     pub(super) fn new(options: AuditOptions) -> Self {
-        Self { options, opened: None, is_swept: false, noted: None, owed: Vec::new(), said: None }
+        let owed = Vec::new();
+        Self { options, opened: None, is_swept: false, noted: None, owed, left_out: 0, said: None }
     }
 
     /// Works until nobody asks any more.
@@ -131,38 +135,51 @@ impl Log {
     fn commit(&mut self, group: &[Job]) -> rusqlite::Result<Vec<NoteId>> {
         let committed = self.try_commit(group);
         match &committed {
-            Ok((end, _)) => {
+            Ok((end, left_out, _)) => {
                 self.owed.clear();
+                self.count_left_out(*left_out);
                 self.note_end(*end);
             }
             // What is wrong with it may be over for one that is opened anew.
             Err(_) => self.opened = None,
         }
-        committed.map(|(_, notes)| notes)
+        committed.map(|(_, _, notes)| notes)
     }
 
-    fn try_commit(&mut self, group: &[Job]) -> rusqlite::Result<(ChainEnd, Vec<NoteId>)> {
+    fn count_left_out(&mut self, left_out: u64) {
+        if left_out > 0 && self.left_out == 0 {
+            let kept = self.options.entries_max;
+            tracing::warn!(kept, "the audit log is full of young entries: what changes nothing gets none");
+        }
+        self.left_out = left_out;
+    }
+
+    /// Where the chain ends then, what has no entry, and the notes that were made.
+    fn try_commit(&mut self, group: &[Job]) -> rusqlite::Result<(ChainEnd, u64, Vec<NoteId>)> {
         self.ready()?;
-        let Self { opened: Some(opened), options, noted, owed, .. } = self else {
+        let Self { opened: Some(opened), options, noted, owed, left_out, .. } = self else {
             // It was opened just now.
             return Err(rusqlite::Error::InvalidQuery);
         };
         let transaction = opened.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut end = end_of(&transaction, options, *noted)?;
+        let end = end_of(&transaction, options, *noted)?;
+        let keeping = Keeping { kept_max: options.entries_max, now: (options.clock)() };
+        let mut appending = Appending { transaction: &transaction, keeping, end, left_out: *left_out };
         for (note, entry) in &*owed {
-            append(&transaction, &mut end, *note, entry)?;
+            appending.append(*note, entry)?;
         }
         let mut notes = Vec::new();
         for job in group {
             match job {
                 Job::Begin(entry, _) => notes.push(file::note(&transaction, entry)?),
-                Job::End(note, entry, _) => append(&transaction, &mut end, *note, entry)?,
+                Job::End(note, entry, _) => appending.append(*note, entry)?,
                 Job::Settle(_) => {}
             }
         }
-        file::prune(&transaction, end, options.entries_max)?;
+        let Appending { end, left_out, .. } = appending;
+        keeping.prune(&transaction, end)?;
         transaction.commit()?;
-        Ok((end, notes))
+        Ok((end, left_out, notes))
     }
 
     /// Opens the file, if it is not open. The first time notes of an earlier process become entries: nobody
@@ -198,6 +215,31 @@ impl Log {
         {
             tracing::debug!(%error, "the end of the audit log cannot be noted");
         }
+    }
+}
+
+/// Entries on their way into the chain.
+struct Appending<'a> {
+    transaction: &'a Transaction<'a>,
+    keeping: Keeping,
+    end: ChainEnd,
+    left_out: u64,
+}
+
+impl Appending<'_> {
+    /// Appends an entry, where there is room for one of its kind: what changed nothing pushes nothing out.
+    fn append(&mut self, note: Option<NoteId>, entry: &AuditEntry) -> rusqlite::Result<()> {
+        if !matches!(entry.outcome, AuditOutcome::Refused | AuditOutcome::Failed) {
+            return append(self.transaction, &mut self.end, note, entry);
+        }
+        let left_out = entry.left_out.unwrap_or(0).saturating_add(self.left_out);
+        if self.keeping.is_full(self.transaction, self.end)? {
+            self.left_out = left_out.saturating_add(1);
+            return note.map_or(Ok(()), |note| file::forget(self.transaction, note));
+        }
+        self.left_out = 0;
+        let entry = AuditEntry { left_out: (left_out > 0).then_some(left_out), ..entry.clone() };
+        append(self.transaction, &mut self.end, note, &entry)
     }
 }
 
@@ -260,6 +302,7 @@ fn of_the_log(options: &AuditOptions, action: &str, target: String) -> AuditEntr
         outcome: AuditOutcome::Failed,
         status: None,
         code: None,
+        detail: BTreeMap::new(),
         left_out: None,
         request_id: None,
         hash: String::new(),

@@ -13,7 +13,10 @@
 //! * **A file that has lost its name** (moved away, deleted) is not written any more: a new one is begun.
 //! * **Two processes** never write one chain apart: each commit reads where the chain ends.
 //!
-//! Limits: entries that are kept are an option; [`WAITING_MAX`] jobs wait.
+//! * **What changed nothing pushes nothing out**: refusals and failures get no entry while the log is full and
+//!   its oldest entry is young (`file::Keeping`); the next one that gets one counts them.
+//!
+//! Limits: entries that are kept are an option, of the last 90 days twice as many; [`WAITING_MAX`] jobs wait.
 
 mod file;
 mod log;
@@ -63,7 +66,8 @@ const END_TIME_MAX: Duration = Duration::from_secs(1);
 pub struct AuditOptions {
     /// The data directory.
     pub data: PathBuf,
-    /// Entries that are kept; older ones are deleted.
+    /// Entries that are kept. Older ones are deleted, those of the last 90 days only where there are twice as
+    /// many; where these fill it, what was refused or failed gets no entry.
     pub entries_max: u64,
     /// The wall clock.
     pub clock: fn() -> UnixMillis,

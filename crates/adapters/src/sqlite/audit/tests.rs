@@ -14,8 +14,11 @@ use tempfile::TempDir;
 
 use super::*;
 
+const DAY_MS: i64 = 86_400_000;
+
+/// At a time at which the entries of the conformance suite are old.
 fn options(folder: &TempDir, entries_max: u64) -> AuditOptions {
-    AuditOptions { data: folder.path().to_owned(), entries_max, clock: || UnixMillis(7) }
+    AuditOptions { data: folder.path().to_owned(), entries_max, clock: || UnixMillis(100 * DAY_MS) }
 }
 
 /// A log in a folder that goes with it.
@@ -271,6 +274,76 @@ fn many_callers_share_commits_and_all_are_answered() {
     let ended: Vec<_> = notes.iter().zip(1..).map(|(note, n)| kept.end(Some(*note), entry(n))).collect();
     ended.into_iter().for_each(|ended| block_on(ended).expect("it is appended"));
     assert_eq!(verify(&kept).map(|end| end.count), Ok(200));
+}
+
+/// An entry of so many days ago that changed something, or was refused.
+fn aged(days: i64, outcome: AuditOutcome) -> AuditEntry {
+    AuditEntry { time: UnixMillis((100 - days) * DAY_MS), outcome, ..entry(1) }
+}
+
+/// The outcomes of all entries that are kept, with what each says has none.
+fn kept_outcomes(kept: &Kept) -> Vec<(AuditOutcome, Option<u64>)> {
+    let lines = read(kept, AuditRead::Behind(0)).lines;
+    let entries = lines.iter().filter_map(|line| line.entry());
+    entries.map(|entry| (entry.outcome, entry.left_out)).collect()
+}
+
+#[test]
+fn what_was_refused_pushes_no_change_out_that_is_younger_than_ninety_days() {
+    let kept = Kept::new(10);
+    let add = |count: usize, days: i64, outcome: AuditOutcome| {
+        for _ in 0..count {
+            block_on(kept.end(None, aged(days, outcome))).expect("it is answered");
+        }
+    };
+    add(8, 89, AuditOutcome::Done);
+    add(500, 0, AuditOutcome::Refused);
+    let (done, refused) = (AuditOutcome::Done, AuditOutcome::Refused);
+    let expected = [vec![(done, None); 8], vec![(refused, None); 2]].concat();
+    assert_eq!(kept_outcomes(&kept), expected);
+    // A failure does not either, and leaves no note.
+    let note = block_on(kept.begin(aged(0, AuditOutcome::Unknown))).expect("it is noted");
+    block_on(kept.end(Some(note), aged(0, AuditOutcome::Failed))).expect("it is answered");
+    assert_eq!(kept_outcomes(&kept), expected);
+    // A change does: the log grows, up to twice as many.
+    add(15, 0, done);
+    assert_eq!(kept_outcomes(&kept), [&expected[5..], &vec![(done, None); 15]].concat());
+    assert_eq!(verify(&kept).map(|end| end.count), Ok(25));
+    let kept = kept.reopened(10, |_| {});
+    assert_eq!(kept_outcomes(&kept).len(), 20, "no note is left");
+}
+
+#[test]
+fn what_has_no_entry_is_counted_by_the_next_one_and_old_entries_go() {
+    let kept = Kept::new(10);
+    let add = |days: i64, outcome: AuditOutcome, left_out: Option<u64>| {
+        let entry = AuditEntry { left_out, ..aged(days, outcome) };
+        block_on(kept.end(None, entry)).expect("it is answered");
+    };
+    (0..10).for_each(|_| add(1, AuditOutcome::Done, None));
+    (0..3).for_each(|_| add(0, AuditOutcome::Refused, Some(5)));
+    assert_eq!(kept_outcomes(&kept), [(AuditOutcome::Done, None); 10]);
+    // As if they had become old.
+    tamper(
+        &kept.folder,
+        "DROP TRIGGER entries_are_not_changed;
+         UPDATE entries SET entry = replace(entry, '\"time\":85', '\"time\":1')",
+    );
+    add(0, AuditOutcome::Refused, None);
+    let expected = [vec![(AuditOutcome::Done, None); 9], vec![(AuditOutcome::Refused, Some(18))]].concat();
+    assert_eq!(kept_outcomes(&kept), expected);
+}
+
+#[test]
+fn a_log_with_a_hole_is_pruned_all_the_same() {
+    for hole in ["seq = 1", "seq BETWEEN 1 AND 3", "seq = 2"] {
+        let kept = Kept::new(10);
+        append_many(&kept, 10);
+        let kept = kept.reopened(10, |folder| tamper(folder, &format!("DELETE FROM entries WHERE {hole}")));
+        append_many(&kept, 20);
+        let left = read(&kept, AuditRead::Behind(0)).lines;
+        assert_eq!((left.len(), left[9].seq), (10, 30), "{hole}");
+    }
 }
 
 #[test]

@@ -8,13 +8,14 @@ use axum::{
     response::IntoResponse as _,
 };
 use futures_util::stream;
-use narrowgate_platform::service::{ImportSecrets, Operator};
+use narrowgate_platform::service::{DeedTo, ImportSecrets, Operator};
 use tokio::{runtime::Handle, task::spawn_blocking};
 use zeroize::Zeroizing;
 
 use crate::{
     api::{
         asked::{Asked, Lasting},
+        audited::{Made, Place},
         described::CsvFile,
         extract::Part,
     },
@@ -32,21 +33,23 @@ pub(super) async fn secrets(
     asker: Lasting,
     method: Method,
     Part(name): Part,
-) -> Result<CsvFile, Refused> {
+) -> Result<Made<CsvFile>, Refused> {
     // It would be taken, and seen by nobody.
     if method == Method::HEAD {
         let mut refused = method_not_allowed(method).await.into_response();
         refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
-        return Ok(CsvFile(refused));
+        return Ok(Place::of(DeedTo::Nothing).has(CsvFile(refused)));
     }
     let secrets = api.operator.take_import(&name).await?;
+    let product_key = secrets.product_key().to_owned();
+    let place = Place::of(DeedTo::Product(product_key.clone())).with("productKey", &product_key);
     let head = Some("assetId,productKey,deviceKey,deviceSecret\n");
     let parts = stream::try_unfold(Fetch { head, operator: api.operator, secrets, asker }, next_secrets);
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8; header=present")),
         (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"secrets.csv\"")),
     ];
-    Ok(CsvFile((headers, Body::from_stream(parts)).into_response()))
+    Ok(place.has(CsvFile((headers, Body::from_stream(parts)).into_response())))
 }
 
 /// Secrets while they are fetched.

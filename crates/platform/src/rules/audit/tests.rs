@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use narrowgate_api::{audit::AuditOutcome, names::UnixMillis};
 use proptest::prelude::*;
 
@@ -17,6 +19,7 @@ fn entry(n: i64) -> AuditEntry {
         outcome: AuditOutcome::Done,
         status: Some(200),
         code: None,
+        detail: BTreeMap::new(),
         left_out: None,
         request_id: None,
         hash: String::new(),
