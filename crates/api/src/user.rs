@@ -74,6 +74,9 @@ pub struct UserView {
 pub struct UserInvited {
     /// The path of the page that sets the password, once. Whoever opens it is the user.
     pub link: SecretText,
+    /// Where browsers reach the server: the link goes behind it. It is left out where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
     /// The user.
     #[serde(flatten)]
     pub view: UserView,
@@ -106,7 +109,7 @@ mod tests {
         };
         let link = SecretText::new("/password/x".into());
         assert_eq!(
-            serde_json::to_string(&UserInvited { link, view }).expect("it can be written"),
+            serde_json::to_string(&UserInvited { link, origin: None, view }).expect("it can be written"),
             concat!(
                 r#"{"link":"/password/x","user":"ann","role":"viewer","ou":null,"state":"invited","#,
                 r#""createdAt":1,"linkExpiresAt":2}"#

@@ -8,6 +8,8 @@
 //!   time (module `throttle`). Links that are not valid are limited as well, and nothing else is: what is
 //!   looked up has 256 random bits, and few are looked up at a time.
 
+mod html;
+
 use std::{
     convert::Infallible,
     sync::Arc,
@@ -18,25 +20,24 @@ use axum::{
     Router,
     extract::{FromRequestParts, Path, Request, State},
     http::{Extensions, HeaderMap, HeaderValue, StatusCode, header, request::Parts},
-    response::{Html, IntoResponse, Response},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use narrowgate_api::problem::{Code, Problem};
 use narrowgate_platform::{
     model::access::Caller,
-    rules::passwords::PASSWORD_CHARACTERS_MIN,
     secret::Secret,
-    service::{AskedFrom, LoggedIn, Operator, UNWRITTEN, form_token, is_form_token, session_hash},
+    service::{AskedFrom, LoggedIn, Operator, UNWRITTEN, is_form_token, session_hash},
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use self::html::{account_page, alert, login_page, page, password_page};
 use crate::{
     api::{asked_from, count_unwritten},
     browser::{BROWSER, BROWSER_LASTS_S, CameBy, Origin, SESSION, cookies, origin, set_cookie},
     form::Form,
     forwarded::Way,
     gate::Peer,
-    page::escape,
     places::{Answering, Seat},
     throttle::{Throttle, Try},
 };
@@ -57,6 +58,8 @@ pub(crate) const SECURITY_HEADERS: [(header::HeaderName, HeaderValue); 2] = [
     // No path: that of a link is a secret.
     (header::REFERRER_POLICY, HeaderValue::from_static("strict-origin")),
 ];
+
+const NOT_OF_SESSION: &str = "The form is not one of this session. Open /login again.";
 
 /// Seconds after which what is busy is worth another try.
 const BUSY_S: u64 = 5;
@@ -112,13 +115,14 @@ pub(crate) fn routes(operator: Operator, throttle: Arc<Throttle>) -> Router {
     Router::new()
         .route("/login", get(show_login).post(log_in))
         .route("/logout", post(log_out))
+        .route("/password", post(change_password))
         .route("/password/{link}", get(show_password).post(set_password))
         .with_state(pages)
 }
 
 async fn show_login(State(pages): State<Arc<Pages>>, guest: Guest) -> Response {
     match pages.user_of(&guest).await {
-        Ok(Some((caller, session))) => account_page(&caller, session),
+        Ok(Some((caller, session))) => account_page(StatusCode::OK, None, (&caller, session)),
         Ok(None) => login_page(StatusCode::OK, None, ""),
         Err(problem) => failed(&problem),
     }
@@ -152,20 +156,61 @@ async fn log_out(State(pages): State<Arc<Pages>>, request: Request) -> Response 
         Err(refused) => return refused,
     };
     let (sessions, token) = (guest.cookies(SESSION), form.take("csrf"));
+    let is_everywhere = !form.take("everywhere").expose().is_empty();
     if !sessions.is_empty() {
         let mut of_form = sessions.into_iter().filter(|session| is_form_token(token.expose(), session));
         let Some(session) = of_form.next() else {
-            return refused(StatusCode::FORBIDDEN, "The form is not one of this session. Open /login again.");
+            return refused(StatusCode::FORBIDDEN, NOT_OF_SESSION);
         };
-        if let Some(hash) = session_hash(session)
-            && let Err(problem) = pages.operator.log_out(hash, guest.asked.clone()).await
-        {
-            return failed(&problem);
+        if let Some(hash) = session_hash(session) {
+            let asked = guest.asked.clone();
+            let ended = match is_everywhere {
+                true => pages.operator.log_out_everywhere(hash, asked).await,
+                false => pages.operator.log_out(hash, asked).await,
+            };
+            if let Err(problem) = ended {
+                return failed(&problem);
+            }
         }
     }
     let mut response = see_login();
     append_cookie(&mut response, set_cookie(SESSION, "", 0, came_by));
     response
+}
+
+async fn change_password(State(pages): State<Arc<Pages>>, request: Request) -> Response {
+    let guest = Guest::of(&request);
+    let (mut form, came_by, _answering) = match posted(request).await {
+        Ok(posted) => posted,
+        Err(refused) => return refused,
+    };
+    let (caller, session) = match pages.user_of(&guest).await {
+        Ok(Some(found)) => found,
+        Ok(None) => return see_login(),
+        Err(problem) => return failed(&problem),
+    };
+    if !is_form_token(form.take("csrf").expose(), session) {
+        return refused(StatusCode::FORBIDDEN, NOT_OF_SESSION);
+    }
+    let [old, password, again] =
+        ["old", "password", "again"].map(|name| Secret::new(form.take(name).into_text()));
+    let again_with = |status, said: &str| account_page(status, Some(said), (&caller, session));
+    if password != again {
+        return again_with(StatusCode::UNPROCESSABLE_ENTITY, "The two passwords are not the same.");
+    }
+    match pages.change_password(&caller, (old, password), (session, &guest)).await {
+        Ok(Outcome::In(logged_in)) => go_on(&logged_in, came_by),
+        Ok(Outcome::Wrong) => again_with(StatusCode::FORBIDDEN, "The present password is wrong."),
+        Ok(Outcome::TooOften(wait)) => {
+            let seconds = wait.as_secs() + 1;
+            let said = format!("Too many tries have failed. Try again in {seconds} seconds.");
+            retry_after(again_with(StatusCode::TOO_MANY_REQUESTS, &said), seconds)
+        }
+        Err(problem) if problem.status == StatusCode::UNPROCESSABLE_ENTITY => {
+            again_with(StatusCode::UNPROCESSABLE_ENTITY, &format!("The {problem}."))
+        }
+        Err(problem) => failed(&problem),
+    }
 }
 
 async fn show_password(State(pages): State<Arc<Pages>>, Path(link): Path<String>, guest: Guest) -> Response {
@@ -277,6 +322,25 @@ impl Pages {
         Ok(None)
     }
 
+    /// The present password is asked for, and wrong ones are counted by session: it may be a stolen one.
+    async fn change_password(
+        &self,
+        caller: &Caller,
+        passwords: (Secret, Secret),
+        (session, guest): (&str, &Guest),
+    ) -> Result<Outcome, Problem> {
+        let attempt = Try { name: caller.name(), peer: guest.peer, browser: Some(session) };
+        let passed = match self.throttle.permit(attempt, Instant::now()) {
+            Ok(passed) => passed,
+            Err(wait) => return Ok(Outcome::TooOften(wait)),
+        };
+        let changed = self.operator.change_password(caller.name(), passwords, guest.asked.clone()).await;
+        if !matches!(changed, Ok(None)) {
+            self.throttle.give_back(attempt, passed);
+        }
+        Ok(changed?.map_or(Outcome::Wrong, Outcome::In))
+    }
+
     async fn try_to_log_in(&self, name: &str, password: Secret, guest: &Guest) -> Result<Outcome, Problem> {
         let browser = self.known_browser(name, guest).await?;
         let attempt = Try { name, peer: guest.peer, browser };
@@ -383,71 +447,6 @@ fn no_link() -> Response {
 
 fn refused(status: StatusCode, said: &str) -> Response {
     page(status, "narrowgate", &alert(Some(said)))
-}
-
-fn login_page(status: StatusCode, said: Option<&str>, name: &str) -> Response {
-    let (alert, name) = (alert(said), escape(name));
-    let body = format!(
-        "{alert}<form method=\"post\" action=\"/login\">\n\
-         <p><label>User name <input name=\"user\" value=\"{name}\" autocomplete=\"username\" \
-         required></label></p>\n\
-         <p><label>Password <input type=\"password\" name=\"password\" autocomplete=\"current-password\" \
-         required></label></p>\n\
-         <p><button>Log in</button></p>\n</form>\n"
-    );
-    page(status, "Log in", &body)
-}
-
-fn account_page(caller: &Caller, session: &str) -> Response {
-    let name = match caller {
-        Caller::User { name, .. } | Caller::Token { name, .. } => escape(name),
-        Caller::Owner => "owner".to_owned(),
-    };
-    let role = format!("{:?}", caller.role()).to_lowercase();
-    let unit = caller.unit().map_or("all organisation units".to_owned(), |ou| format!("unit {}", escape(ou)));
-    let token = form_token(session);
-    let body = format!(
-        "<p>You are logged in as <b>{name}</b>, {role} of {unit}.</p>\n\
-         <form method=\"post\" action=\"/logout\">\n\
-         <input type=\"hidden\" name=\"csrf\" value=\"{}\">\n<p><button>Log out</button></p>\n</form>\n",
-        token.expose()
-    );
-    page(StatusCode::OK, "narrowgate", &body)
-}
-
-fn password_page(status: StatusCode, said: Option<&str>, user: &str) -> Response {
-    let (alert, user) = (alert(said), escape(user));
-    let field = |label: &str, name: &str| {
-        format!(
-            "<p><label>{label} <input type=\"password\" name=\"{name}\" autocomplete=\"new-password\" \
-             minlength=\"{PASSWORD_CHARACTERS_MIN}\" required></label></p>\n"
-        )
-    };
-    let (first, second) = (field("Password", "password"), field("The same again", "again"));
-    let body = format!(
-        "{alert}<p>The password of <b>{user}</b>: at least {PASSWORD_CHARACTERS_MIN} characters, whichever \
-         you like.</p>\n<form method=\"post\">\n\
-         <input type=\"hidden\" name=\"user\" value=\"{user}\" autocomplete=\"username\">\n\
-         {first}{second}<p><button>Set the password</button></p>\n</form>\n"
-    );
-    page(status, "Set a password", &body)
-}
-
-fn alert(said: Option<&str>) -> String {
-    said.map(|said| format!("<p role=\"alert\">{}</p>\n", escape(said))).unwrap_or_default()
-}
-
-fn page(status: StatusCode, title: &str, body: &str) -> Response {
-    let html = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\">\
-         <meta name=\"color-scheme\" content=\"light dark\">\
-         <title>{title}</title></head>\n<body>\n<h1>{title}</h1>\n{body}\
-         <p><a href=\"/\">About this server</a></p>\n</body>\n</html>\n"
-    );
-    let mut response = (status, Html(html)).into_response();
-    response.extensions_mut().insert(SendsForms);
-    response
 }
 
 #[cfg(test)]

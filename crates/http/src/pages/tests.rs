@@ -2,6 +2,7 @@
 
 mod audit;
 mod guests;
+mod own;
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -10,6 +11,7 @@ use axum::{
     http::Method,
 };
 use narrowgate_api::{access::Role, user::UserUpdate};
+use narrowgate_platform::service::FirstUser;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
@@ -121,7 +123,8 @@ async fn active(world: &World, name: &str, role: Role) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_link_sets_a_password_once_and_logs_in() {
     let world = world(None).await;
-    let first = world.operator.invite_first().await.expect("the store works").expect("there is nobody");
+    let first = world.operator.invite_first(false).await.expect("the store works");
+    let FirstUser::Invited(first) = first else { panic!("{first:?}: there is nobody") };
     let (path, mut browser) = (first.link.expose(), Browser::new(&world));
     let shown = browser.get(path).await;
     assert!(shown.status == 200 && shown.body.contains("<b>admin</b>"), "{}", shown.body);
@@ -130,6 +133,7 @@ async fn the_first_link_sets_a_password_once_and_logs_in() {
         ("password=elf+Zeichen&again=elf+Zeichen", 422, "The password has fewer than 12 characters."),
         ("password=%ff&again=%ff", 400, "The form cannot be read."),
         ("", 422, "The password has fewer than 12 characters."),
+        ("password=password1234&again=password1234", 422, "The password is among those that are guessed"),
     ] {
         let refused = browser.post(path, body).await;
         assert_eq!(refused.status, status, "{body}");
@@ -146,7 +150,8 @@ async fn the_first_link_sets_a_password_once_and_logs_in() {
     assert_eq!(me.headers[FORM_TOKEN].to_str().ok(), Some(&*page.form_token()));
     assert_eq!((browser.get(path).await.status, browser.post(path, body).await.status), (404, 404));
     assert_eq!(Browser::new(&world).log_in("admin", PASSWORD).await.status, 303);
-    assert!(world.operator.invite_first().await.expect("the store works").is_none());
+    let none = world.operator.invite_first(true).await.expect("the store works");
+    assert!(matches!(none, FirstUser::NotNeeded));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
 //! `user …`.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use narrowgate_api::{
     secret::SecretText,
     user::{NewUser, UserInvited, UserView},
@@ -55,10 +57,15 @@ pub(super) fn run(command: UserCommand, config: &Config, output: Output) -> Resu
 }
 
 fn invited(invited: UserInvited, config: &Config, output: Output) -> Result<(), Failure> {
-    let UserInvited { link, view } = invited;
+    let UserInvited { link, origin, view } = invited;
     let user = view.user.clone();
-    let link = address_of(&link, config.http.listen);
-    output::print(output, &UserInvited { link, view }, Layout::Record).map_err(|failure| {
+    // A server says where it is reached.
+    let origin = origin.or_else(|| config.http.public_url.clone());
+    if origin.is_none() {
+        output::note("the link is a path: put the address at which browsers reach the server before it");
+    }
+    let link = address_of(&link, origin.as_deref());
+    output::print(output, &UserInvited { link, origin: None, view }, Layout::Record).map_err(|failure| {
         failure.hint(format_args!(
             "the link cannot be shown again: narrowgate user reset {} makes another one",
             printable(&user)
@@ -66,18 +73,20 @@ fn invited(invited: UserInvited, config: &Config, output: Output) -> Result<(), 
     })
 }
 
-/// The address of a link, where the configuration says at which one this machine serves it.
-pub(crate) fn address_of(path: &SecretText, http: Option<std::net::SocketAddr>) -> SecretText {
-    let Some(mut http) = http.filter(|http| http.port() != 0) else {
-        return SecretText::new(path.expose().to_owned());
-    };
+/// The address of a link, where it is known at which one browsers reach the server.
+pub(crate) fn address_of(path: &SecretText, origin: Option<&str>) -> SecretText {
+    SecretText::new([origin.unwrap_or_default(), path.expose()].concat())
+}
+
+/// Where browsers of this machine reach a server that listens here.
+pub(crate) fn origin_of(mut http: SocketAddr) -> String {
     if http.ip().is_unspecified() {
         http.set_ip(match http {
-            std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
         });
     }
-    SecretText::new(format!("http://{http}{}", path.expose()))
+    format!("http://{http}")
 }
 
 #[cfg(test)]
@@ -85,20 +94,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_is_at_an_address_of_this_machine_where_one_is_known() {
+    fn a_link_is_at_an_address_where_one_is_known() {
         let path = SecretText::new("/password/x".into());
-        let address = |http: Option<&str>| {
-            let http = http.map(|http| http.parse().expect("it is an address"));
-            address_of(&path, http).expose().to_owned()
-        };
+        assert_eq!(address_of(&path, None).expose(), "/password/x");
+        assert_eq!(address_of(&path, Some("https://h")).expose(), "https://h/password/x");
         for (http, expected) in [
-            (None, "/password/x"),
-            (Some("127.0.0.1:0"), "/password/x"),
-            (Some("192.0.2.7:80"), "http://192.0.2.7:80/password/x"),
-            (Some("0.0.0.0:8080"), "http://127.0.0.1:8080/password/x"),
-            (Some("[::]:8080"), "http://[::1]:8080/password/x"),
+            ("192.0.2.7:80", "http://192.0.2.7:80"),
+            ("0.0.0.0:8080", "http://127.0.0.1:8080"),
+            ("[::]:8080", "http://[::1]:8080"),
         ] {
-            assert_eq!(address(http), expected);
+            assert_eq!(origin_of(http.parse().expect("it is an address")), expected);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use narrowgate_platform::{model::user::SessionTimes, rules::rate::Rate};
 
 use super::{
-    accept::{Address, OrOff, Switch, Time, Times},
+    accept::{Address, OrOff, Site, Switch, Time, Times},
     key::{Key, Setting},
     values::Values,
 };
@@ -23,6 +23,13 @@ pub(super) static BEHIND_PROXY: Key<Switch> = Key {
     default: "false",
     accepts: Switch,
     help: "true: only a proxy with TLS reaches http.listen, which may then be beyond this machine",
+};
+
+static PUBLIC_URL: Key<OrOff<Site>> = Key {
+    name: "http.public_url",
+    default: "off",
+    accepts: OrOff(Site),
+    help: "where browsers reach http.listen, for one-time links, such as {accepted}; off: at http.listen",
 };
 
 static TOKEN_REQUESTS: Key<OrOff<Times>> = Key {
@@ -50,7 +57,7 @@ static SESSION_LIFETIME: Key<Time> = Key {
 
 /// In the order in which they are shown.
 pub(super) static KEYS: &[&dyn Setting] =
-    &[&LISTEN, &BEHIND_PROXY, &TOKEN_REQUESTS, &SESSION_IDLE, &SESSION_LIFETIME];
+    &[&LISTEN, &BEHIND_PROXY, &PUBLIC_URL, &TOKEN_REQUESTS, &SESSION_IDLE, &SESSION_LIFETIME];
 
 /// Section `[http]`.
 #[derive(Debug, Clone)]
@@ -59,6 +66,8 @@ pub(crate) struct Http {
     pub(crate) listen: Option<SocketAddr>,
     /// Whether only a proxy reaches it.
     pub(crate) behind_proxy: bool,
+    /// Where browsers reach it; `None`: where it listens.
+    pub(crate) public_url: Option<String>,
     /// Of one token or one user; `None`: any number.
     pub(crate) token_requests: Option<Rate>,
     /// How long sessions of users last.
@@ -74,7 +83,7 @@ impl Http {
             whole_ms: ms(values.read(&SESSION_LIFETIME)?),
         };
         let (listen, token_requests) = (values.read(&LISTEN)?, values.read(&TOKEN_REQUESTS)?);
-        let behind_proxy = values.read(&BEHIND_PROXY)?;
-        Ok(Self { listen, behind_proxy, token_requests, session_times })
+        let (behind_proxy, public_url) = (values.read(&BEHIND_PROXY)?, values.read(&PUBLIC_URL)?);
+        Ok(Self { listen, behind_proxy, public_url, token_requests, session_times })
     }
 }

@@ -1,12 +1,12 @@
 //! What the server prints at its start: where it listens, and what it serves.
 
-use std::net::SocketAddr;
+use std::io::IsTerminal as _;
 
 use narrowgate_api::{
     problem::{Code, Problem},
     query::DeviceList,
 };
-use narrowgate_platform::service::Operator;
+use narrowgate_platform::service::{FirstUser, Operator};
 
 use super::{Server, keeps_nothing};
 use crate::{
@@ -35,7 +35,7 @@ pub(super) async fn print(config: &Config, server: &Server) -> Result<(), Failur
     let kept = if keeps_nothing(config) { "   (store.kind is memory: nothing is kept)" } else { "" };
     let registry = summary(&server.operator).await?;
     let invited = match server.http {
-        Some(http) => invite(&server.operator, http).await,
+        Some(_) => invite(&server.operator).await,
         None => String::new(),
     };
     output::note(format_args!(
@@ -48,15 +48,21 @@ pub(super) async fn print(config: &Config, server: &Server) -> Result<(), Failur
     Ok(())
 }
 
-/// A line with the one-time link of an administrator, where nobody can administer by a password yet.
-async fn invite(operator: &Operator, http: SocketAddr) -> String {
-    match operator.invite_first().await {
-        Ok(Some(invited)) => {
-            let (link, user) = (address_of(&invited.link, Some(http)), printable(&invited.view.user));
-            let link = link.expose();
+/// A line about the first administrator, where nobody has a password yet: with a one-time link at the very
+/// first start. Later a link is renewed on a terminal alone: what else it is printed to is a log, which
+/// others read.
+async fn invite(operator: &Operator) -> String {
+    match operator.invite_first(std::io::stderr().is_terminal()).await {
+        Ok(FirstUser::Invited(invited)) => {
+            let link = address_of(&invited.link, invited.origin.as_deref());
+            let (link, user) = (link.expose(), printable(&invited.view.user));
             format!("\n  password  {link}\n            (sets the password of {user}: once, within a day)")
         }
-        Ok(None) => String::new(),
+        Ok(FirstUser::Waits(user)) => {
+            let user = printable(&user);
+            format!("\n  password  {user} has none yet: narrowgate user reset {user} prints a one-time link")
+        }
+        Ok(FirstUser::NotNeeded) => String::new(),
         Err(problem) => {
             // Devices are served all the same.
             tracing::warn!(%problem, "there is no one-time link: narrowgate user create makes one later");

@@ -39,6 +39,7 @@ use tokio::{
 
 use crate::{
     client::{self, Client},
+    command::users::origin_of,
     config::{self, Config, Origin, Setting, StoreKind},
     failure::{Failure, is_out_of_descriptors},
     feed::Feed,
@@ -144,8 +145,12 @@ impl Server {
             .with_wall_clock(clock.clone())
             .with_scripts(scripts)
             .with_logins(passwords::of_server(), config.http.session_times)
-            .with_server_name(config.dtls.server_name(dtls));
+            .with_server_name(config.dtls.server_name(dtls))
+            .with_origin(http.map(|http| config.http.public_url.clone().unwrap_or_else(|| origin_of(http))));
         let operator = configured(config, operator);
+        if let Err(problem) = operator.remove_over_sessions().await {
+            tracing::warn!(%problem, "the sessions of users that are over stay in the store");
+        }
         let (stopping, stop) = watched::channel(false);
         let events = events(&stores, feed.clone(), &opened.decoy, stop.clone());
         let refused_by_store = refused_by_store(gateway.clone());

@@ -101,10 +101,16 @@ fn the_first_start_prints_a_link_that_makes_an_administrator() {
     assert!(server.said().contains(&format!("password  http://{}{first}", server.address("http"))));
     assert!(server.said().contains("sets the password of admin: once"), "{}", server.said());
     drop(server);
-    // The link was not used: there is another one.
+    // The link was not used: it stays valid, and no log gets another one.
     let server = program.serve();
-    let link = link_of(&server).expect("nobody has a password");
+    assert_eq!(link_of(&server), None, "{}", server.said());
+    assert!(server.said().contains("admin has none yet: narrowgate user reset admin"), "{}", server.said());
     let mut admin = Browser::default();
+    assert_eq!(admin.get(&server, &first).status, 200);
+    let reset = program.json(&["user", "reset", "admin"])["link"].as_str().map(str::to_owned);
+    let reset = reset.expect("it is shown");
+    let link =
+        reset.strip_prefix(&format!("http://{}", server.address("http"))).expect("it is there").to_owned();
     assert_eq!((admin.get(&server, &first).status, admin.get(&server, &link).status), (404, 200));
     let form = format!("password={PASSWORD}&again={PASSWORD}");
     let set = admin.post_form(&server, &link, &form);
@@ -163,7 +169,7 @@ fn a_user_is_made_reset_and_deleted_beside_a_server_and_without_one() {
     program.json(&["product", "create", "meters", "--product-key", "pk"]);
     let made = program.json(&["user", "create", "ann", "--role", "viewer", "--ou", "default"]);
     let link = made["link"].as_str().expect("it is shown once").to_owned();
-    assert!(link.starts_with("http://127.0.0.1:8080/password/ngl_"), "{link}");
+    assert!(link.starts_with("/password/ngl_"), "no server says where it listens: {link}");
     assert_eq!((&made["user"], &made["role"]), (&json!("ann"), &json!("viewer")));
     assert_eq!((&made["ou"], &made["state"]), (&json!("o00000000000001"), &json!("invited")));
     let server = program.serve();
@@ -173,8 +179,10 @@ fn a_user_is_made_reset_and_deleted_beside_a_server_and_without_one() {
     assert!(!listed.to_string().contains("ngl_"), "{listed}");
     let again = program.json(&["user", "reset", "ann"])["link"].as_str().expect("it is shown").to_owned();
     assert_ne!(again, link);
-    let path =
-        |link: &str| link.strip_prefix("http://127.0.0.1:8080").expect("it is at the default").to_owned();
+    // The server listens elsewhere than the configuration says.
+    let origin = format!("http://{}", server.address("http"));
+    let path = |link: &str| link.strip_prefix(&origin).unwrap_or(link).to_owned();
+    assert!(again.starts_with(&origin), "{again}");
     let mut browser = Browser::default();
     assert_eq!(browser.get(&server, &path(&link)).status, 404);
     assert_eq!(browser.get(&server, &path(&again)).status, 200);
@@ -234,4 +242,26 @@ fn attack_180_a_password_a_link_and_a_session_are_in_no_file_and_in_no_log() {
             assert!(!found, "{secret} is in {}", file.display());
         }
     }
+}
+
+#[test]
+fn a_link_names_the_public_address_and_the_last_administrator_stays() {
+    let program = program();
+    let mut command = program.command(&["serve", "--dtls", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+    command.env("NARROWGATE_HTTP_PUBLIC_URL", "https://gateway.example/");
+    let server = Server::start(command);
+    let link = link_of(&server).expect("nobody has a password");
+    assert!(server.said().contains("password  https://gateway.example/password/ngl_"), "{}", server.said());
+    let made = program.json(&["user", "create", "ann", "--role", "viewer"]);
+    let shown = made["link"].as_str().expect("it is shown");
+    assert!(shown.starts_with("https://gateway.example/password/ngl_"), "{shown}");
+    let mut admin = Browser::default();
+    let form = format!("password={PASSWORD}&again={PASSWORD}");
+    assert_eq!(admin.post_form(&server, &link, &form).status, 303);
+    let me = admin.get(&server, "/api/v1/me");
+    let token = me.header("x-csrf-token").expect("a page needs it");
+    let own = format!("Origin: http://{}\r\nX-CSRF-Token: {token}\r\n", server.address("http"));
+    let refused = admin.ask(&server, "DELETE", "/api/v1/users/admin", &own, "");
+    assert_eq!((refused.status, &refused.json()["code"]), (409, &json!("conflict")), "{}", refused.body);
+    assert_eq!(program.json(&["user", "delete", "admin", "--yes"])["user"], "admin");
 }

@@ -9,7 +9,7 @@ use crate::{
         user::{User, UserSession},
     },
     paging::Page,
-    ports::{SESSIONS_OF_USER_MAX, StoreError, USERS_MAX, UserChange, UserFound, UserQuery},
+    ports::{SESSIONS_OF_USER_MAX, Spares, StoreError, USERS_MAX, UserChange, UserFound, UserQuery},
 };
 
 /// See the module.
@@ -56,12 +56,11 @@ impl Users {
                 }
                 self.users.insert(user.name.clone(), (**user).clone());
             }
-            UserChange::Update { name, role, scope, is_enabled } => {
+            UserChange::Update { name, scope, spares, .. } => {
                 check(scope.as_ref())?;
-                let user = self.user(name)?;
-                user.role = role.unwrap_or(user.role);
-                user.scope = scope.clone().unwrap_or_else(|| user.scope.clone());
-                user.is_enabled = is_enabled.unwrap_or(user.is_enabled);
+                let after = updated(self.user(name)?, change);
+                self.spare(name, Some(&after), *spares)?;
+                *self.user(name)? = after;
                 self.end_sessions(name);
             }
             UserChange::Reset { name, link } => {
@@ -76,10 +75,27 @@ impl Users {
                 let name = user.name.clone();
                 self.end_sessions(&name);
             }
-            UserChange::Delete { name } => {
+            UserChange::ChangePassword { name, old, new } => {
+                let user = self.user(name)?;
+                if !user.is_enabled || user.password.as_ref() != Some(old) {
+                    return Err(UserChange::is_another());
+                }
+                user.password = Some(new.clone());
+                self.end_sessions(name);
+            }
+            UserChange::Delete { name, spares } => {
+                self.spare(name, None, *spares)?;
                 self.users.remove(name).ok_or_else(|| UserChange::no_user(name))?;
                 self.end_sessions(name);
             }
+            change => self.change_session(change)?,
+        }
+        Ok(())
+    }
+
+    /// Makes a change of sessions.
+    fn change_session(&mut self, change: &UserChange) -> Result<(), StoreError> {
+        match change {
             UserChange::BeginSession { session, password } => {
                 let is_taken = self.sessions.iter().any(|other| other.hash == session.hash);
                 let user = self.user(&session.user)?;
@@ -88,6 +104,10 @@ impl Users {
                 }
                 self.begin(session);
             }
+            UserChange::EndSessions { name } => self.end_sessions(name),
+            UserChange::RemoveOver { now, times } => {
+                self.sessions.retain(|session| times.permit(session, *now));
+            }
             UserChange::SeeSession(seen) => {
                 let found = self.sessions.iter_mut().find(|session| session.hash == seen.hash);
                 if let Some(session) = found {
@@ -95,6 +115,19 @@ impl Users {
                 }
             }
             UserChange::EndSession { hash } => self.sessions.retain(|session| session.hash != *hash),
+            // Those of users are made before.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Passes where somebody can administer everything by a password after that, or could not before.
+    fn spare(&self, name: &str, after: Option<&User>, spares: Spares) -> Result<(), StoreError> {
+        let administers = |user: &User| user.administers_all() && user.password.is_some();
+        let others = || self.users.values().filter(|user| user.name != name).any(administers);
+        let is_last = self.users.get(name).is_some_and(administers) && !after.is_some_and(administers);
+        if spares == Spares::LastAdministrator && is_last && !others() {
+            return Err(UserChange::is_last_administrator(name));
         }
         Ok(())
     }
@@ -115,6 +148,17 @@ impl Users {
 
     fn end_sessions(&mut self, name: &str) {
         self.sessions.retain(|session| session.user != name);
+    }
+}
+
+/// A user after an update.
+fn updated(user: &User, change: &UserChange) -> User {
+    let UserChange::Update { role, scope, is_enabled, .. } = change else { return user.clone() };
+    User {
+        role: role.unwrap_or(user.role),
+        scope: scope.clone().unwrap_or_else(|| user.scope.clone()),
+        is_enabled: is_enabled.unwrap_or(user.is_enabled),
+        ..user.clone()
     }
 }
 

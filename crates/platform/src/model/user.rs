@@ -24,6 +24,13 @@ pub struct User {
     pub link: Option<OneTimeLink>,
 }
 
+impl User {
+    /// Whether the user can administer everything.
+    pub fn administers_all(&self) -> bool {
+        self.is_enabled && self.role == Role::Administrator && self.scope == Scope::All
+    }
+}
+
 /// A link that sets a user's password, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OneTimeLink {

@@ -49,8 +49,8 @@ pub use self::{
     search::{DeviceOrder, DeviceSearch, DevicesFound},
     sessions::{LiveSessions, NobodyConnected, RawBody},
     users::{
-        Applicant, NoPasswords, NotHashed, Passwords, SESSIONS_OF_USER_MAX, USERS_MAX, UserChange, UserFound,
-        UserQuery, UserReads,
+        Applicant, NoPasswords, NotHashed, Passwords, SESSIONS_OF_USER_MAX, Spares, USERS_MAX, UserChange,
+        UserFound, UserQuery, UserReads,
     },
 };
 use crate::{

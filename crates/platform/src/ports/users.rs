@@ -3,9 +3,10 @@
 use super::{AccessChange, AccessFound, AccessQuery, PortFuture, Registry, RegistryChanges as _, StoreError};
 use crate::{
     firmware::Sha256Sum,
+    ids::UnixMillis,
     model::{
         access::{Role, Scope},
-        user::{OneTimeLink, PasswordHash, User, UserSession},
+        user::{OneTimeLink, PasswordHash, SessionTimes, User, UserSession},
     },
     paging::Page,
     secret::Secret,
@@ -58,6 +59,8 @@ pub enum UserChange {
         scope: Option<Scope>,
         /// Whether the user may log in.
         is_enabled: Option<bool>,
+        /// Who may be changed by that.
+        spares: Spares,
     },
     /// Puts a one-time link in the place of the password and of any other link, and ends the user's sessions.
     /// `Missing` where there is none.
@@ -79,6 +82,18 @@ pub enum UserChange {
     Delete {
         /// Whom.
         name: String,
+        /// Who may be removed.
+        spares: Spares,
+    },
+    /// Changes the password, and ends the user's sessions. `Missing` where there is no such user; `Conflict`
+    /// where the user may not log in, or has another password than the old one.
+    ChangePassword {
+        /// Whose.
+        name: String,
+        /// What the given old password was compared with.
+        old: PasswordHash,
+        /// The new one.
+        new: PasswordHash,
     },
     /// Begins a session. `Missing` where there is no such user; `Conflict` where the user may not log in, or
     /// has another password than the one that was given.
@@ -95,10 +110,39 @@ pub enum UserChange {
         /// The SHA-256 of its secret.
         hash: Sha256Sum,
     },
+    /// Ends all sessions of a user.
+    EndSessions {
+        /// Whose.
+        name: String,
+    },
+    /// Removes the sessions that are over.
+    RemoveOver {
+        /// The time it is.
+        now: UnixMillis,
+        /// How long sessions last.
+        times: SessionTimes,
+    },
+}
+
+/// Whom a change may not concern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spares {
+    /// It may concern everybody.
+    Nobody,
+    /// `Conflict` where nobody would be left who can administer everything by a password.
+    LastAdministrator,
 }
 
 /// The words of every store for what it refuses.
 impl UserChange {
+    /// Nobody could administer any more.
+    pub fn is_last_administrator(name: &str) -> StoreError {
+        StoreError::Conflict(format!(
+            "user {name} is the last administrator of all organisation units who can log in; give another \
+             user that role first, or do it on the server's machine by narrowgate user delete"
+        ))
+    }
+
     /// There is no such user.
     pub fn no_user(name: &str) -> StoreError {
         StoreError::Missing { what: "user", key: name.to_owned() }
@@ -108,9 +152,13 @@ impl UserChange {
     pub fn whom(&self) -> &str {
         match self {
             Self::Add(user) => &user.name,
-            Self::Update { name, .. } | Self::Reset { name, .. } | Self::Delete { name } => name,
+            Self::Update { name, .. }
+            | Self::Reset { name, .. }
+            | Self::Delete { name, .. }
+            | Self::ChangePassword { name, .. }
+            | Self::EndSessions { name } => name,
             Self::BeginSession { session, .. } | Self::SeeSession(session) => &session.user,
-            Self::SetPassword { .. } | Self::EndSession { .. } => "",
+            Self::SetPassword { .. } | Self::EndSession { .. } | Self::RemoveOver { .. } => "",
         }
     }
 

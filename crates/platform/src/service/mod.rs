@@ -50,5 +50,5 @@ pub use self::{
     registrar::LIMIT_MAX,
     removal::DELETE_CHUNK,
     secret_text::{form_token, is_form_token, session_hash, token_hash},
-    users::{LINK_PATH, LoggedIn},
+    users::{FirstUser, LINK_PATH, LoggedIn},
 };

@@ -36,6 +36,8 @@ pub(super) struct Registrar {
     pub(super) scripts: Arc<dyn Scripts>,
     /// What hashes the passwords of users.
     pub(super) passwords: Arc<dyn Passwords>,
+    /// Where browsers reach the server, where that is known.
+    pub(super) origin: Option<Arc<str>>,
     /// How long sessions of users last.
     pub(super) session_times: SessionTimes,
     /// The bytes of images of firmware.
@@ -76,6 +78,7 @@ impl Registrar {
             entropy,
             scripts,
             passwords: Arc::new(NoPasswords),
+            origin: None,
             session_times: SessionTimes::default(),
             retention_classes,
             image_bytes_max,

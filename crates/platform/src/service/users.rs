@@ -20,7 +20,7 @@ use crate::{
         access::{Caller, OWNER, Role, Scope},
         user::{OneTimeLink, PasswordHash, User, UserSession},
     },
-    ports::{AUDIT_USER, Applicant, StoreError, UserChange, UserReads as _},
+    ports::{AUDIT_USER, Applicant, Spares, StoreError, UserChange, UserReads as _},
     rules::passwords,
     secret::Secret,
 };
@@ -45,8 +45,21 @@ pub(super) struct Verified {
 pub(super) enum First {
     /// An administrator who is made for it.
     New,
-    /// One who has no password yet.
+    /// One who was invited by a link that is still valid.
+    Invited(String),
+    /// One who has neither a password nor a link that is valid.
     Waiting(String),
+}
+
+/// What a start has to say of the first administrator.
+#[derive(Debug)]
+pub enum FirstUser {
+    /// Somebody has a password, or users were made otherwise.
+    NotNeeded,
+    /// This one has a link from now on, which nobody else was given.
+    Invited(Box<UserInvited>),
+    /// This one waits for a password, and was given a link before.
+    Waits(String),
 }
 
 impl First {
@@ -54,7 +67,7 @@ impl First {
     pub(super) fn name(&self) -> &str {
         match self {
             Self::New => FIRST_USER,
-            Self::Waiting(name) => name,
+            Self::Invited(name) | Self::Waiting(name) => name,
         }
     }
 }
@@ -109,13 +122,13 @@ impl Registrar {
         let link = Some(link);
         let user = User { name, role, scope, created, is_enabled: true, password: None, link };
         self.registry.change_user(UserChange::Add(Box::new(user.clone()))).await?;
-        Ok(UserInvited { link: text, view: user_view(user) })
+        Ok(UserInvited { link: text, origin: self.origin(), view: user_view(user) })
     }
 
     /// Changes a user, whose sessions end.
     ///
     /// # Errors
-    /// `Missing`, of the user or the unit.
+    /// `Missing`, of the user or the unit; `Conflict` where nobody could administer any more.
     pub(super) async fn update_user(&self, name: &str, update: UserUpdate) -> Result<UserView, ServiceError> {
         let UserUpdate { role, ou, enabled: is_enabled } = update;
         let scope = match ou {
@@ -124,8 +137,8 @@ impl Registrar {
             None => None,
         };
         if role.is_some() || scope.is_some() || is_enabled.is_some() {
-            let name = name.to_owned();
-            self.registry.change_user(UserChange::Update { name, role, scope, is_enabled }).await?;
+            let (name, spares) = (name.to_owned(), self.spares());
+            self.registry.change_user(UserChange::Update { name, role, scope, is_enabled, spares }).await?;
         }
         self.user(name).await
     }
@@ -137,40 +150,51 @@ impl Registrar {
     pub(super) async fn reset_user(&self, name: &str) -> Result<UserInvited, ServiceError> {
         let (text, link) = self.draw_link();
         self.registry.change_user(UserChange::Reset { name: name.to_owned(), link }).await?;
-        Ok(UserInvited { link: text, view: self.user(name).await? })
+        Ok(UserInvited { link: text, origin: self.origin(), view: self.user(name).await? })
     }
 
     /// Deletes a user, whose sessions end. Returns it as it was, where it was intact.
     ///
     /// # Errors
-    /// `Missing`.
+    /// `Missing`; `Conflict` where nobody could administer any more.
     pub(super) async fn delete_user(&self, name: &str) -> Result<Option<UserView>, ServiceError> {
         let found = match self.registry.user(name).await {
             Err(StoreError::Damaged(_)) => None,
             found => found?,
         };
-        self.registry.change_user(UserChange::Delete { name: name.to_owned() }).await?;
+        let (name, spares) = (name.to_owned(), self.spares());
+        self.registry.change_user(UserChange::Delete { name, spares }).await?;
         Ok(found.map(user_view))
     }
 
-    /// Who gets a link for an administrator, where nobody can administer by a password: at the first start,
-    /// and at each further one until the link was used. One is made where there is no user at all.
+    /// Only the owner, who can make another one, may take the last administrator away.
+    fn spares(&self) -> Spares {
+        if *self.caller == Caller::Owner { Spares::Nobody } else { Spares::LastAdministrator }
+    }
+
+    fn origin(&self) -> Option<String> {
+        self.origin.as_deref().map(str::to_owned)
+    }
+
+    /// Who is to be the first administrator, where nobody has a password: a new one where there is no user at
+    /// all, else an administrator who was invited.
     ///
     /// # Errors
     /// Only the store's.
     pub(super) async fn first_user(&self) -> Result<Option<First>, ServiceError> {
-        let page = self.registry.users().await?;
+        let (page, now) = (self.registry.users().await?, self.latest());
         if page.items.is_empty() && page.damaged.count == 0 {
             return Ok(Some(First::New));
         }
-        let mut waiting = None;
-        for user in page.items.into_iter().filter(administers_all) {
-            match user.password {
-                Some(_) => return Ok(None),
-                None => waiting = waiting.or(Some(user.name)),
-            }
+        if page.items.iter().any(|user| user.password.is_some()) {
+            return Ok(None);
         }
-        Ok(waiting.map(First::Waiting))
+        let waits = |user: &User| user.link.is_some_and(|link| now < link.expires);
+        let administrators: Vec<_> = page.items.into_iter().filter(User::administers_all).collect();
+        if let Some(user) = administrators.iter().find(|user| waits(user)) {
+            return Ok(Some(First::Invited(user.name.clone())));
+        }
+        Ok(administrators.into_iter().next().map(|user| First::Waiting(user.name)))
     }
 
     /// Makes the link.
@@ -183,7 +207,7 @@ impl Registrar {
                 let (user, role) = (FIRST_USER.to_owned(), Role::Administrator);
                 self.create_user(NewUser { user, role, ou: None }).await
             }
-            First::Waiting(name) => self.reset_user(name).await,
+            First::Invited(name) | First::Waiting(name) => self.reset_user(name).await,
         }
     }
 
@@ -213,7 +237,7 @@ impl Registrar {
         let missing = || ServiceError::from(UserChange::no_link());
         let caller = self.link_holder(text).await?.ok_or_else(missing)?;
         let link = Opens::Link.hash(text).ok_or_else(missing)?;
-        check_password(&password)?;
+        check_password(&password, caller.name())?;
         let mut salt = [0; 16];
         self.entropy.fill(&mut salt);
         let hash = self.passwords.hash(password, salt, known(caller.name())).await;
@@ -265,6 +289,8 @@ impl Registrar {
         let browser = name_browser(&*self.entropy, &user, &password);
         let (hash, now) = (super::secret_text::hash_of(session.expose()), self.clock.now());
         let begun = UserSession { hash, user, begun: now, seen: now };
+        // Ignored: none that is over is let in.
+        let _ = self.remove_over_sessions().await;
         self.registry.change_user(UserChange::BeginSession { session: begun, password }).await?;
         let lasts_s = self.session_times.whole_ms / 1000;
         Ok(LoggedIn { session, browser, lasts_s })
@@ -283,10 +309,13 @@ impl Registrar {
 
     /// Whose session this is now, and the session; `None`: nobody's, or it is over.
     async fn session(&self, hash: Sha256Sum) -> Result<Option<(UserSession, Caller)>, ServiceError> {
-        let (found, now) = (self.registry.session_of(hash).await?, self.latest());
-        let valid =
-            found.filter(|(session, user)| user.is_enabled && self.session_times.permit(session, now));
-        Ok(valid.map(|(session, user)| (session, caller_of(user))))
+        let Some((session, user)) = self.registry.session_of(hash).await? else { return Ok(None) };
+        if user.is_enabled && self.session_times.permit(&session, self.latest()) {
+            return Ok(Some((session, caller_of(user))));
+        }
+        // So that it is over also by other settings. Ignored: it goes when the next one begins.
+        let _ = self.registry.change_user(UserChange::EndSession { hash }).await;
+        Ok(None)
     }
 
     /// Whose session this is now; `None`: nobody's, or it is over.
@@ -312,6 +341,42 @@ impl Registrar {
         Ok(Some(caller))
     }
 
+    /// Ends all sessions of a user.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub(super) async fn end_sessions(&self, name: &str) -> Result<(), ServiceError> {
+        Ok(self.registry.change_user(UserChange::EndSessions { name: name.to_owned() }).await?)
+    }
+
+    /// Removes what is over.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub(super) async fn remove_over_sessions(&self) -> Result<(), ServiceError> {
+        let (now, times) = (self.latest(), self.session_times);
+        Ok(self.registry.change_user(UserChange::RemoveOver { now, times }).await?)
+    }
+
+    /// Sets a new password in the place of the old one, which was just compared; the user's sessions end.
+    ///
+    /// # Errors
+    /// `Invalid`; `Conflict` where the user was changed meanwhile; `NotHashed`.
+    pub(super) async fn change_password(
+        &self,
+        Verified { caller, password: old }: Verified,
+        password: Secret,
+    ) -> Result<Verified, ServiceError> {
+        check_password(&password, caller.name())?;
+        let mut salt = [0; 16];
+        self.entropy.fill(&mut salt);
+        let new = self.passwords.hash(password, salt, known(caller.name())).await;
+        let new = new.map_err(ServiceError::NotHashed)?;
+        let name = caller.name().to_owned();
+        self.registry.change_user(UserChange::ChangePassword { name, old, new: new.clone() }).await?;
+        Ok(Verified { caller, password: new })
+    }
+
     /// Ends a session; nothing where there is none.
     ///
     /// # Errors
@@ -332,13 +397,9 @@ fn known(name: &str) -> Applicant {
     Applicant::Known(u64::from_le_bytes(*number))
 }
 
-fn administers_all(user: &User) -> bool {
-    user.is_enabled && user.role == Role::Administrator && user.scope == Scope::All
-}
-
-fn check_password(password: &Secret) -> Result<(), ServiceError> {
+fn check_password(password: &Secret, user: &str) -> Result<(), ServiceError> {
     let message = |fault: passwords::PasswordFault| fault.to_string();
-    passwords::check(password)
+    passwords::check(password, user)
         .map_err(|fault| ServiceError::Invalid { field: "password", message: message(fault) })
 }
 

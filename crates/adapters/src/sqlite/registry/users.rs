@@ -2,11 +2,14 @@
 
 use narrowgate_platform::{
     firmware::Sha256Sum,
+    ids::UnixMillis,
     model::{
         access::Scope,
-        user::{OneTimeLink, PasswordHash, User, UserSession},
+        user::{OneTimeLink, PasswordHash, SessionTimes, User, UserSession},
     },
-    ports::{AccessChange, SESSIONS_OF_USER_MAX, StoreError, USERS_MAX, UserChange, UserFound, UserQuery},
+    ports::{
+        AccessChange, SESSIONS_OF_USER_MAX, Spares, StoreError, USERS_MAX, UserChange, UserFound, UserQuery,
+    },
 };
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -23,8 +26,13 @@ impl Registry {
     pub(super) fn change_user(&mut self, change: &UserChange) -> Change<()> {
         match change {
             UserChange::Add(user) => self.add_user(user),
-            UserChange::Update { name, scope, .. } => {
-                match scope.as_ref().map_or(Ok(None), |scope| self.refuse_scope(scope))? {
+            UserChange::Update { name, scope, spares, .. } => {
+                let refused = scope.as_ref().map_or(Ok(None), |scope| self.refuse_scope(scope))?;
+                let refused = match refused {
+                    None => self.refuse_last(name, *spares, |row| Some(update(row, change)))?,
+                    refused => refused,
+                };
+                match refused {
                     Some(refused) => Ok(Err(refused)),
                     None => self.change_row(name, |row| update(row, change)),
                 }
@@ -42,7 +50,18 @@ impl Registry {
                 let password = Some(password.0.clone());
                 self.change_row(&user.name, |row| UserRow { password, link: None, link_expires: None, ..row })
             }
-            UserChange::Delete { name } => self.delete_user(name),
+            UserChange::Delete { name, spares } => match self.refuse_last(name, *spares, |_| None)? {
+                Some(refused) => Ok(Err(refused)),
+                None => self.delete_user(name),
+            },
+            UserChange::ChangePassword { name, old, new } => {
+                let found = user_row(&self.connection, name)?;
+                let is_same = |row: &UserRow| row.enabled && row.password.as_ref() == Some(&old.0);
+                if found.as_ref().is_some_and(|row| !is_same(row)) {
+                    return Ok(Err(UserChange::is_another()));
+                }
+                self.change_row(name, |row| UserRow { password: Some(new.0.clone()), ..row })
+            }
             UserChange::BeginSession { session, password } => self.begin_session(session, password),
             UserChange::SeeSession(session) => {
                 if let Some(row) = session_row(&self.connection, session.hash)? {
@@ -56,7 +75,48 @@ impl Registry {
                 self.connection.prepare_cached(delete)?.execute([hash.0])?;
                 Ok(Ok(()))
             }
+            UserChange::EndSessions { name } => self.end_sessions(name).map(Ok),
+            UserChange::RemoveOver { now, times } => self.remove_over(*now, *times).map(Ok),
         }
+    }
+
+    /// Why a user stays as it is: nobody else can administer everything by a password. A damaged row is none
+    /// of somebody who can.
+    fn refuse_last(
+        &self,
+        name: &str,
+        spares: Spares,
+        after: impl FnOnce(UserRow) -> Option<UserRow>,
+    ) -> rusqlite::Result<Option<StoreError>> {
+        let administers = |row: UserRow| {
+            let user = user_of(row);
+            user.administers_all() && user.password.is_some()
+        };
+        let sql = sql!("SELECT {} FROM users u WHERE u.name = ?1", USERS.list());
+        let mut select = self.connection.prepare_cached(sql)?;
+        let Some(row) = select.query_row([name], |row| Ok(intact(row).ok())).optional()?.flatten() else {
+            return Ok(None);
+        };
+        let can_after = after(row.clone()).is_some_and(administers);
+        if spares == Spares::Nobody || can_after || !administers(row) {
+            return Ok(None);
+        }
+        let sql = sql!("SELECT {} FROM users u WHERE u.name <> ?1", USERS.list());
+        let mut select = self.connection.prepare_cached(sql)?;
+        let mut others = select.query_map([name], |row| Ok(intact(row).ok()))?;
+        while let Some(other) = others.next().transpose()? {
+            if other.is_some_and(administers) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(UserChange::is_last_administrator(name)))
+    }
+
+    fn remove_over(&self, now: UnixMillis, times: SessionTimes) -> rusqlite::Result<()> {
+        let delete = "DELETE FROM user_sessions WHERE begun <= ?1 - ?2 OR seen <= ?1 - ?3";
+        let SessionTimes { idle_ms, whole_ms } = times;
+        self.connection.prepare_cached(delete)?.execute((now.0, whole_ms, idle_ms))?;
+        Ok(())
     }
 
     fn add_user(&mut self, user: &User) -> Change<()> {

@@ -4,7 +4,7 @@ use narrowgate_platform::{
     ids::DeviceName,
     model::product::Product,
     ports::{
-        AccessChange, AccessReads as _, DeviceQuery, Registry as _, RegistryChanges as _, StoreError,
+        AccessChange, AccessReads as _, DeviceQuery, Registry as _, RegistryChanges as _, Spares, StoreError,
         UserChange, UserReads as _,
     },
     testing::{
@@ -61,7 +61,7 @@ fn a_damaged_user_is_nobody_is_counted_and_can_be_deleted() {
     assert_eq!(block_on(store.session_of(session(2, "b").hash)).unwrap(), Some((session(2, "b"), user("b"))));
     let page = block_on(store.users()).unwrap();
     assert_eq!((page.items, page.damaged.count), (vec![user("b")], 1));
-    users::change(&store, UserChange::Delete { name: "a".to_owned() }).unwrap();
+    users::change(&store, UserChange::Delete { name: "a".to_owned(), spares: Spares::Nobody }).unwrap();
     assert_eq!(block_on(store.users()).unwrap().damaged.count, 0);
     assert_eq!(block_on(store.session_of(session(1, "a").hash)).unwrap(), None);
 }

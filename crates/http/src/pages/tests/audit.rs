@@ -36,7 +36,8 @@ async fn told(world: &World, from: usize) -> Vec<String> {
 async fn each_login_each_logout_and_each_password_leaves_an_entry_and_no_secret() {
     const TYPED: &str = "my password in the wrong field";
     let world = world(None).await;
-    let first = world.operator.invite_first().await.expect("the store works").expect("there is nobody");
+    let first = world.operator.invite_first(false).await.expect("the store works");
+    let FirstUser::Invited(first) = first else { panic!("{first:?}: there is nobody") };
     let link = first.link.expose();
     let mut browser = Browser::new(&world);
     browser.get(link).await;
@@ -168,12 +169,13 @@ async fn nobody_logs_in_or_out_or_sets_a_password_while_that_cannot_be_noted() {
     };
     let password = || Secret::new(PASSWORD.to_owned());
     let works = operator(store.clone().into());
-    let first = works.invite_first().await.expect("the store works").expect("there is nobody");
+    let first = works.invite_first(false).await.expect("the store works");
+    let FirstUser::Invited(first) = first else { panic!("{first:?}: there is nobody") };
     let link = first.link.expose().strip_prefix(LINK).expect("it is the path of the page");
     let fails = operator(Stores { audit: Arc::new(Full), ..Stores::from(store.clone()) });
     let asked = AskedFrom::default;
     let before = format!("{store:?}");
-    assert_eq!(fails.invite_first().await.expect_err("it cannot be noted").status, 503);
+    assert_eq!(fails.invite_first(true).await.expect_err("it cannot be noted").status, 503);
     assert_eq!(fails.set_password(link, password(), asked()).await.expect_err("nor this").status, 503);
     assert_eq!(format!("{store:?}"), before);
     let session = works.set_password(link, password(), asked()).await.expect("it is valid").session;

@@ -37,6 +37,28 @@ impl Accept for HostOrAuto {
     }
 }
 
+/// Where browsers reach this server: scheme, host, and a port where it is not that of the scheme.
+#[derive(Debug)]
+pub(crate) struct Site;
+
+impl Accept for Site {
+    type Value = String;
+
+    fn parse(&self, text: &str) -> Result<String, String> {
+        let site = text.strip_suffix('/').unwrap_or(text);
+        let host = site.strip_prefix("https://").or_else(|| site.strip_prefix("http://"));
+        let is_port = |port: &str| port.parse().is_ok_and(|port: u16| port > 0);
+        match host.and_then(parts_of) {
+            Some((_, port)) if port.is_none_or(is_port) => Ok(site.to_owned()),
+            _ => Err(format!("{text:?} is not where browsers reach a server; use {}", self.accepted())),
+        }
+    }
+
+    fn accepted(&self) -> String {
+        "https://gateway.example or https://gateway.example:8443".to_owned()
+    }
+}
+
 /// The host, and the port where there is one.
 fn parts_of(text: &str) -> Option<(&str, Option<&str>)> {
     if let Some(rest) = text.strip_prefix('[') {
@@ -101,6 +123,19 @@ mod tests {
         for text in bad.split('|') {
             let refused = HostOrAuto.parse(text).expect_err(text);
             assert!(refused.contains("use gateway.example, gateway.example:5685"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_site_is_a_scheme_and_a_host() {
+        for text in ["https://gateway.example", "http://127.0.0.1:8080", "https://[2001:db8::1]:8443"] {
+            assert_eq!(Site.parse(text).as_deref(), Ok(text));
+        }
+        assert_eq!(Site.parse("https://gateway.example/").as_deref(), Ok("https://gateway.example"));
+        for text in
+            ["", "gateway.example", "https://", "https://h/path", "ftp://h", "https://h:0", "https://a b"]
+        {
+            assert!(Site.parse(text).is_err(), "{text}");
         }
     }
 

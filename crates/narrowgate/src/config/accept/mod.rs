@@ -16,7 +16,7 @@ use std::{
 };
 
 pub(crate) use classes::Classes;
-pub(crate) use host::{HostOrAuto, name_of_listener};
+pub(crate) use host::{HostOrAuto, Site, name_of_listener};
 pub(crate) use memory::SizeOrAuto;
 pub(crate) use rates::{Bytes, Times};
 pub(in crate::config) use units::show_duration;

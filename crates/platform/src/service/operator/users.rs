@@ -16,7 +16,7 @@ use crate::{
     secret::Secret,
     service::{
         audit::{AskedFrom, Deed},
-        users::{First, LoggedIn, Verified},
+        users::{First, FirstUser, LoggedIn, Verified},
     },
 };
 
@@ -29,6 +29,13 @@ impl Operator {
     #[must_use]
     pub fn with_logins(mut self, passwords: Arc<dyn Passwords>, times: SessionTimes) -> Self {
         (self.registrar.passwords, self.registrar.session_times) = (passwords, times);
+        self
+    }
+
+    /// Browsers reach the server here, as in `https://gateway.example`. Without it nobody is told.
+    #[must_use]
+    pub fn with_origin(mut self, origin: Option<String>) -> Self {
+        self.registrar.origin = origin.map(Into::into);
         self
     }
 
@@ -59,7 +66,7 @@ impl Operator {
     /// Changes what a user may do, and where, and whether the user may log in; the user's sessions end.
     ///
     /// # Errors
-    /// There is no such user, or no such unit.
+    /// There is no such user, or no such unit; nobody could administer any more, and this is not the owner.
     pub async fn update_user(&self, name: &str, update: UserUpdate) -> Result<UserView, Problem> {
         self.tell("cannot change the user", None, self.registrar.update_user(name, update).await).await
     }
@@ -75,28 +82,32 @@ impl Operator {
     /// Deletes a user, whose sessions end; returns it as it was, `None` where its row was damaged.
     ///
     /// # Errors
-    /// There is none.
+    /// There is none; nobody could administer any more, and this is not the owner.
     pub async fn delete_user(&self, name: &str) -> Result<Option<UserView>, Problem> {
         self.tell("cannot delete the user", None, self.registrar.delete_user(name).await).await
     }
 
-    /// A link for an administrator where nobody can administer by a password yet; `None`: somebody can, or
-    /// users were made otherwise.
+    /// The first administrator, where nobody has a password yet. At the very first start one is made, with a
+    /// link; later an administrator whose link is over gets another one where `renews` says so, and nobody
+    /// else: a link that is valid was handed over.
     ///
     /// # Errors
     /// Only the store's.
-    pub async fn invite_first(&self) -> Result<Option<UserInvited>, Problem> {
+    pub async fn invite_first(&self, renews: bool) -> Result<FirstUser, Problem> {
         const TITLE: &str = "cannot create the first user";
-        let Some(first) = self.tell(TITLE, None, self.registrar.first_user().await).await? else {
-            return Ok(None);
+        let first = match self.tell(TITLE, None, self.registrar.first_user().await).await? {
+            None => return Ok(FirstUser::NotNeeded),
+            Some(First::Invited(name)) => return Ok(FirstUser::Waits(name)),
+            Some(First::Waiting(name)) if !renews => return Ok(FirstUser::Waits(name)),
+            Some(first) => first,
         };
         let action = match first {
             First::New => "users.create",
-            First::Waiting(_) => "users.reset",
+            First::Invited(_) | First::Waiting(_) => "users.reset",
         };
         let deed = Deed::of_user(action, first.name(), None, AskedFrom::default());
         let invite = async { self.tell(TITLE, None, self.registrar.invite(&first).await).await };
-        self.noted(deed, invite).await.map(Some)
+        self.noted(deed, invite).await.map(|invited| FirstUser::Invited(Box::new(invited)))
     }
 
     /// Whose password the link of this text sets; `None`: nobody's, or not any more.
@@ -219,5 +230,48 @@ impl Operator {
             // It is over already, or somebody's guess.
             None => end.await,
         }
+    }
+
+    /// Ends all sessions of the user whose session this is, and notes that in the audit log; nothing where
+    /// there is none.
+    ///
+    /// # Errors
+    /// The audit log cannot be written; else only the store's.
+    pub async fn log_out_everywhere(&self, hash: Sha256Sum, asked: AskedFrom) -> Result<(), Problem> {
+        let Some(user) = self.session_holder(hash).await? else { return Ok(()) };
+        let name = user.name().to_owned();
+        let end = async { self.tell("cannot log out", None, self.registrar.end_sessions(&name).await).await };
+        self.noted_of(user, "users.logout.everywhere", asked, end).await
+    }
+
+    /// Removes the sessions that are over: none of them comes back, whatever the settings are later.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub async fn remove_over_sessions(&self) -> Result<(), Problem> {
+        let removed = self.registrar.remove_over_sessions().await;
+        self.tell("cannot remove the sessions that are over", None, removed).await
+    }
+
+    /// Sets a new password in the place of the old one, ends all sessions of the user, and begins another
+    /// one; `None`: the old one is wrong. It is in the audit log.
+    ///
+    /// # Errors
+    /// The new one is not acceptable; too many passwords are hashed; the user was changed meanwhile; the
+    /// audit log cannot be written.
+    pub async fn change_password(
+        &self,
+        name: &str,
+        (old, new): (Secret, Secret),
+        asked: AskedFrom,
+    ) -> Result<Option<LoggedIn>, Problem> {
+        const TITLE: &str = "cannot change the password";
+        let verified = self.registrar.verify_password(name, old, None).await;
+        let Some(verified) = self.tell(TITLE, None, verified).await? else { return Ok(None) };
+        let user = verified.caller.clone();
+        let change = self.registrar.change_password(verified, new);
+        let change = async { self.tell(TITLE, None, change.await).await };
+        let verified = self.noted_of(user, "users.password.change", asked.clone(), change).await?;
+        self.begin_session(verified, asked).await.map(Some)
     }
 }

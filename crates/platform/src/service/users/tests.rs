@@ -190,26 +190,91 @@ fn a_user_belongs_to_a_unit_or_to_all() {
 }
 
 #[test]
-fn somebody_is_invited_until_an_administrator_has_a_password() {
-    let (registrar, ..) = registrar();
-    let invite = || {
-        let first = block_on(registrar.first_user()).expect("the store works")?;
-        Some(block_on(registrar.invite(&first)).expect("the store works"))
-    };
-    let first = invite().expect("there is nobody");
-    assert_eq!((&*first.view.user, first.view.role, &first.view.ou), ("admin", Role::Administrator, &None));
-    let second = invite().expect("the link was not used");
-    assert_ne!(first.link.expose(), second.link.expose());
-    let set = |invited| set_password(&registrar, text_of(invited), PASSWORD);
-    assert!(set(&first).is_err(), "another took its place");
-    active(&registrar, "operator");
-    let third = invite().expect("an operator is no administrator");
-    set(&third).expect("it is valid");
-    assert!(invite().is_none());
+fn somebody_is_invited_until_anybody_has_a_password() {
+    let (registrar, clock, _) = registrar();
+    let first = || block_on(registrar.first_user()).expect("the store works");
+    let invite = |first: &First| block_on(registrar.invite(first)).expect("the store works");
+    let new = first().expect("there is nobody");
+    assert!(matches!(new, First::New));
+    let link = invite(&new);
+    assert_eq!((&*link.view.user, link.view.role, &link.view.ou), ("admin", Role::Administrator, &None));
+    // The link is valid, and somebody may have it.
+    assert!(matches!(first(), Some(First::Invited(name)) if name == "admin"));
+    clock.advance_ms(LINK_LIFE_MS);
+    let over = first().expect("nobody has a password");
+    assert!(matches!(&over, First::Waiting(name) if name == "admin"));
+    let link = invite(&over);
+    set_password(&registrar, text_of(&link), PASSWORD).expect("it is valid");
+    assert!(first().is_none());
     block_on(registrar.reset_user("admin")).expect("it is there");
-    assert!(invite().is_some());
-    block_on(registrar.delete_user("admin")).expect("it is there");
-    assert!(invite().is_none(), "users were made otherwise");
+    assert!(matches!(first(), Some(First::Invited(_))));
+    active(&registrar, "operator");
+    assert!(first().is_none(), "somebody has a password");
+    for name in ["operator", "admin"] {
+        block_on(registrar.delete_user(name)).expect("the owner may");
+    }
+    block_on(registrar.create_user(self::new("ann"))).expect("it is new");
+    assert!(first().is_none(), "users were made otherwise");
+}
+
+#[test]
+fn only_the_owner_takes_the_last_administrator_away() {
+    let (registrar, ..) = registrar();
+    let boss = NewUser { role: Role::Administrator, ..new("boss") };
+    let invited = block_on(registrar.create_user(boss)).expect("it is new");
+    set_password(&registrar, text_of(&invited), PASSWORD).expect("it is valid");
+    let caller = Caller::User { name: "boss".into(), role: Role::Administrator, scope: Scope::All };
+    let by_http = Registrar { caller: Arc::new(caller), ..registrar.clone() };
+    for update in [
+        UserUpdate { enabled: Some(false), ..UserUpdate::default() },
+        UserUpdate { role: Some(Role::Viewer), ..UserUpdate::default() },
+        UserUpdate { ou: Some(Some("default".into())), ..UserUpdate::default() },
+    ] {
+        let refused = block_on(by_http.update_user("boss", update));
+        assert!(matches!(refused, Err(ServiceError::Conflict(_))), "{refused:?}");
+    }
+    assert!(matches!(block_on(by_http.delete_user("boss")), Err(ServiceError::Conflict(_))));
+    let off = UserUpdate { enabled: Some(false), ..UserUpdate::default() };
+    assert_eq!(
+        block_on(registrar.update_user("boss", off)).expect("it is the owner").state,
+        UserState::Disabled
+    );
+}
+
+#[test]
+fn a_session_that_is_over_stays_over_whatever_the_settings_are() {
+    let (mut registrar, clock, _) = registrar();
+    registrar.session_times = SessionTimes { idle_ms: 60_000, whole_ms: 600_000 };
+    let [first, second] = ["ann", "bob"].map(|name| active(&registrar, name));
+    clock.advance_ms(66_000);
+    assert!(holder(&registrar, &first).is_none());
+    // Nobody asks for the second one, and somebody logs in.
+    active(&registrar, "eve");
+    registrar.session_times = SessionTimes::default();
+    assert!(holder(&registrar, &first).is_none() && holder(&registrar, &second).is_none());
+    let third = log_in(&registrar, "ann", PASSWORD).expect("it is right");
+    clock.advance_ms(66_000);
+    registrar.session_times = SessionTimes { idle_ms: 60_000, whole_ms: 600_000 };
+    assert!(holder(&registrar, &third).is_none());
+    registrar.session_times = SessionTimes::default();
+    assert!(holder(&registrar, &third).is_none());
+    let fourth = log_in(&registrar, "ann", PASSWORD).expect("it is right");
+    clock.advance_ms(66_000);
+    registrar.session_times = SessionTimes { idle_ms: 60_000, whole_ms: 600_000 };
+    block_on(registrar.remove_over_sessions()).expect("the store works");
+    registrar.session_times = SessionTimes::default();
+    assert!(holder(&registrar, &fourth).is_none(), "it was removed");
+}
+
+#[test]
+fn a_password_that_is_guessed_first_is_not_set() {
+    let (registrar, ..) = registrar();
+    let invited = block_on(registrar.create_user(new("ann.lee"))).expect("it is new");
+    for password in ["password1234", "ann.lee.2026!", "123456789012"] {
+        let refused = set_password(&registrar, text_of(&invited), password);
+        assert!(matches!(refused, Err(ServiceError::Invalid { field: "password", .. })), "{password}");
+    }
+    set_password(&registrar, text_of(&invited), PASSWORD).expect("it is none of them");
 }
 
 #[test]

@@ -6,13 +6,19 @@ use super::{
 };
 use crate::{
     firmware::Sha256Sum,
+    ids::{DEFAULT_OU, UnixMillis},
     model::{
         access::{Role, Scope},
-        user::{OneTimeLink, PasswordHash, User, UserSession},
+        user::{OneTimeLink, PasswordHash, SessionTimes, User, UserSession},
     },
-    ports::{AccessChange, SESSIONS_OF_USER_MAX, Store, StoreError, USERS_MAX, UserChange, UserReads as _},
+    ports::{
+        AccessChange, SESSIONS_OF_USER_MAX, Spares, Store, StoreError, USERS_MAX, UserChange, UserReads as _,
+    },
     testing::block_on,
 };
+
+/// How long sessions last here.
+pub const TIMES: SessionTimes = SessionTimes { idle_ms: 100_000_000, whole_ms: 1_000_000_000 };
 
 /// The hash of something.
 pub fn hash(number: u16) -> Sha256Sum {
@@ -54,6 +60,14 @@ pub fn session(number: u16, name: &str) -> UserSession {
 /// Those of the store.
 pub fn change(store: &dyn Store, change: UserChange) -> Result<(), StoreError> {
     block_on(store.change_user(change))
+}
+
+fn delete(name: &str) -> UserChange {
+    UserChange::Delete { name: name.to_owned(), spares: Spares::Nobody }
+}
+
+fn update_of(name: &str, role: Option<Role>, is_enabled: Option<bool>, spares: Spares) -> UserChange {
+    UserChange::Update { name: name.to_owned(), role, scope: None, is_enabled, spares }
 }
 
 fn add(store: &dyn Store, user: User) -> Result<(), StoreError> {
@@ -126,9 +140,9 @@ pub fn a_user_is_found_by_name_and_by_link(store: &dyn Store) {
     assert_eq!((of_link(store, 1), of_link(store, 2), of_link(store, 3)), (Some(bob), Some(eve), None));
     let again = add(store, User { role: Role::Viewer, ..ann });
     assert!(matches!(&again, Err(StoreError::Exists { what: "user", .. })), "{again:?}");
-    change(store, UserChange::Delete { name: "eve".to_owned() }).expect("it is there");
+    change(store, delete("eve")).expect("it is there");
     assert_eq!((named(store, "eve"), of_link(store, 2)), (None, None));
-    assert!(is_missing(&change(store, UserChange::Delete { name: "eve".to_owned() }), "user"));
+    assert!(is_missing(&change(store, delete("eve")), "user"));
 }
 
 /// There are so many and no more.
@@ -142,6 +156,7 @@ pub fn users_are_limited_and_belong_to_units_that_exist(store: &dyn Store) {
         role: None,
         scope: Some(scope),
         is_enabled: None,
+        spares: Spares::Nobody,
     };
     let refused = change(store, update(Scope::Unit(unit(4).ou)));
     assert!(is_missing(&refused, "organisation unit"), "{refused:?}");
@@ -152,7 +167,7 @@ pub fn users_are_limited_and_belong_to_units_that_exist(store: &dyn Store) {
     }
     let one_more = || add(store, user("one more"));
     assert!(matches!(one_more(), Err(StoreError::Conflict(_))));
-    change(store, UserChange::Delete { name: "user 7".to_owned() }).expect("it is there");
+    change(store, delete("user 7")).expect("it is there");
     one_more().expect("there is room again");
 }
 
@@ -206,14 +221,13 @@ pub fn a_change_of_a_user_ends_the_sessions_of_that_user_alone(store: &dyn Store
         add(store, user(name)).expect("it is new");
     }
     begin(store, 9, "bob").expect("the password is right");
-    let update =
-        |role, is_enabled| UserChange::Update { name: "ann".to_owned(), role, scope: None, is_enabled };
+    let update = |role, is_enabled| update_of("ann", role, is_enabled, Spares::Nobody);
     let after = |is_enabled| User { role: Role::Viewer, is_enabled, ..user("ann") };
     for (number, change_it, left) in [
         (1, update(Some(Role::Viewer), None), Some(after(true))),
         (2, update(None, Some(false)), Some(after(false))),
         (3, update(None, Some(true)), Some(after(true))),
-        (4, UserChange::Delete { name: "ann".to_owned() }, None),
+        (4, delete("ann"), None),
     ] {
         if number != 3 {
             begin(store, number, "ann").expect("the password is right");
@@ -242,4 +256,103 @@ pub fn one_session_too_many_ends_the_oldest_of_its_user(store: &dyn Store) {
     let left: Vec<_> = (0..count + 2).filter(|number| of_session(store, *number).is_some()).collect();
     assert_eq!(left, (2..count + 2).collect::<Vec<_>>());
     assert!(of_session(store, 500).is_some());
+}
+
+/// What is over goes where somebody asks for it.
+pub fn sessions_that_are_over_are_removed(store: &dyn Store) {
+    for name in ["ann", "bob"] {
+        add(store, user(name)).expect("it is new");
+    }
+    let begin_at = |number, name: &str, now: i64| {
+        let (begun, seen, user) = (UnixMillis(now), UnixMillis(now), name.to_owned());
+        let session = UserSession { hash: hash(number), user, begun, seen };
+        change(store, UserChange::BeginSession { session, password: password(name) })
+            .expect("the password is right");
+    };
+    let left = || (1..=2).filter(|number| of_session(store, *number).is_some()).collect::<Vec<_>>();
+    let remove = |now, times| change(store, UserChange::RemoveOver { now: UnixMillis(now), times });
+    begin_at(1, "ann", 0);
+    begin_at(2, "bob", 1);
+    remove(TIMES.idle_ms - 1, TIMES).expect("the store works");
+    assert_eq!(left(), [1, 2]);
+    remove(TIMES.idle_ms, TIMES).expect("the store works");
+    assert_eq!(left(), [2], "the first was not used for so long");
+    let idle_ms = TIMES.whole_ms * 2;
+    remove(TIMES.whole_ms, SessionTimes { idle_ms, ..TIMES }).expect("the store works");
+    assert_eq!(left(), [2]);
+    remove(TIMES.whole_ms + 1, SessionTimes { idle_ms, ..TIMES }).expect("the store works");
+    assert!(left().is_empty(), "it is over in any case");
+}
+
+/// Who knows the old password sets another one, and logs in anew everywhere.
+pub fn a_password_is_changed_by_who_knows_it(store: &dyn Store) {
+    for name in ["ann", "bob"] {
+        add(store, user(name)).expect("it is new");
+    }
+    begin(store, 1, "ann").expect("the password is right");
+    begin(store, 2, "bob").expect("the password is right");
+    let set = |old: &str, new: &str| {
+        let (old, new) = (password(old), password(new));
+        change(store, UserChange::ChangePassword { name: "ann".to_owned(), old, new })
+    };
+    assert!(matches!(set("other", "new"), Err(StoreError::Conflict(_))));
+    assert!(of_session(store, 1).is_some());
+    set("ann", "new").expect("it is the old one");
+    assert_eq!(named(store, "ann").and_then(|ann| ann.password), Some(password("new")));
+    assert!(of_session(store, 1).is_none() && of_session(store, 2).is_some());
+    change(store, UserChange::EndSessions { name: "bob".to_owned() }).expect("the store works");
+    assert!(of_session(store, 2).is_none());
+    change(store, update_of("ann", None, Some(false), Spares::Nobody)).expect("it is there");
+    assert!(matches!(set("new", "newer"), Err(StoreError::Conflict(_))));
+}
+
+/// Nobody locks everybody out.
+pub fn the_last_administrator_is_spared(store: &dyn Store) {
+    let administrator = |name: &str| User { role: Role::Administrator, ..user(name) };
+    let invited = User { password: None, link: Some(link(1)), ..administrator("invited") };
+    let off = User { is_enabled: false, ..administrator("off") };
+    for user in [administrator("ann"), invited, off, user("operator")] {
+        add(store, user).expect("it is new");
+    }
+    let spares = Spares::LastAdministrator;
+    let deletion = |name: &str, spares| UserChange::Delete { name: name.to_owned(), spares };
+    let changes = || {
+        let to_unit = UserChange::Update {
+            name: "ann".to_owned(),
+            role: None,
+            scope: Some(Scope::Unit(DEFAULT_OU.to_owned())),
+            is_enabled: None,
+            spares,
+        };
+        [
+            update_of("ann", Some(Role::Operator), None, spares),
+            update_of("ann", None, Some(false), spares),
+            to_unit,
+            deletion("ann", spares),
+        ]
+    };
+    for change_it in changes() {
+        let refused = change(store, change_it);
+        assert!(
+            matches!(&refused, Err(StoreError::Conflict(text)) if text.contains("last administrator")),
+            "{refused:?}"
+        );
+    }
+    // What leaves the administrator one, and whoever else there is.
+    change(store, update_of("ann", Some(Role::Administrator), Some(true), spares)).expect("nothing changes");
+    change(store, deletion("operator", spares)).expect("it is no administrator");
+    add(store, administrator("eve")).expect("it is new");
+    for change_it in changes() {
+        let is_deletion = matches!(change_it, UserChange::Delete { .. });
+        change(store, change_it).expect("there is another one");
+        if !is_deletion {
+            let scope = Some(Scope::All);
+            let (role, is_enabled) = (Some(Role::Administrator), Some(true));
+            let spares = Spares::Nobody;
+            let back = UserChange::Update { name: "ann".to_owned(), role, scope, is_enabled, spares };
+            change(store, back).expect("it is there");
+        }
+    }
+    assert!(change(store, deletion("eve", spares)).is_err());
+    change(store, deletion("eve", Spares::Nobody)).expect("the owner may");
 }

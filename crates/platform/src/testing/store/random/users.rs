@@ -2,24 +2,26 @@
 
 use super::super::{
     access::unit,
-    users::{link, of_session, password, session, user},
+    users::{TIMES, link, of_session, password, session, user},
 };
 use crate::{
+    ids::UnixMillis,
     model::{
         access::{Role, Scope},
         user::{User, UserSession},
     },
-    ports::{Store, UserChange, UserReads as _},
+    ports::{Spares, Store, UserChange, UserReads as _},
     testing::{block_on, store::fixtures::at},
 };
 
 /// How many forms of changes there are.
-pub(super) const FORMS: u8 = 40;
+pub(super) const FORMS: u8 = 48;
 
 /// A change of the given form.
 pub(super) fn change(form: u8) -> UserChange {
     let number = u16::from(form % 4);
     let name = format!("user {}", number / 2);
+    let spares = if form % 2 == 0 { Spares::Nobody } else { Spares::LastAdministrator };
     match form {
         0..4 => UserChange::Add(Box::new(User { link: Some(link(number)), ..user(&name) })),
         4..8 => {
@@ -28,10 +30,16 @@ pub(super) fn change(form: u8) -> UserChange {
         }
         8..12 => {
             let role = (number % 2 == 0).then_some(Role::Viewer);
-            UserChange::Update { name, role, scope: Some(Scope::Unit(unit(number).ou)), is_enabled: None }
+            UserChange::Update {
+                name,
+                role,
+                scope: Some(Scope::Unit(unit(number).ou)),
+                is_enabled: None,
+                spares,
+            }
         }
-        12..14 => UserChange::Update { name, role: None, scope: None, is_enabled: Some(form == 12) },
-        14..16 => UserChange::Delete { name },
+        12..14 => UserChange::Update { name, role: None, scope: None, is_enabled: Some(form == 12), spares },
+        14..16 => UserChange::Delete { name, spares },
         16..20 => UserChange::Reset { name, link: link(number) },
         20..24 => UserChange::SetPassword { link: link(number).hash, password: password(&name) },
         24..32 => {
@@ -39,6 +47,12 @@ pub(super) fn change(form: u8) -> UserChange {
             UserChange::BeginSession { session, password: password(&name) }
         }
         32..36 => UserChange::SeeSession(UserSession { seen: at(50), ..session(number, &name) }),
+        40..42 => UserChange::EndSessions { name },
+        42..44 => UserChange::RemoveOver { now: UnixMillis(at(9).0 + TIMES.idle_ms), times: TIMES },
+        44..48 => {
+            let (old, new) = (password(&name), password(if number == 0 { "another" } else { &name }));
+            UserChange::ChangePassword { name, old, new }
+        }
         _ => UserChange::EndSession { hash: session(number, &name).hash },
     }
 }
