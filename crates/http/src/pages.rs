@@ -334,7 +334,7 @@ impl Pages {
             Ok(passed) => passed,
             Err(wait) => return Ok(Outcome::TooOften(wait)),
         };
-        let changed = self.operator.change_password(caller.name(), passwords, guest.asked.clone()).await;
+        let changed = self.operator.change_password(caller, passwords, guest.asked.clone()).await;
         if !matches!(changed, Ok(None)) {
             self.throttle.give_back(attempt, passed);
         }

@@ -1,7 +1,10 @@
 //! `narrowgate token …`, `narrowgate user …` and `narrowgate ou …`.
 
 use clap::{Args, Subcommand, ValueEnum};
-use narrowgate_api::access::{QuotasPatch, Role};
+use narrowgate_api::{
+    access::{QuotasPatch, Role},
+    user::UserUpdate,
+};
 
 use super::paging::number;
 
@@ -57,6 +60,16 @@ pub(crate) enum UserCommand {
     Create(NewUserArgs),
     /// List all users
     List,
+    /// Change a user's role or unit, or whether the user may log in; the user's sessions end
+    #[command(after_help = "Examples:\n  narrowgate user update ann --role operator --ou north\n  \
+                            narrowgate user update bob --disable")]
+    Update {
+        /// Name of the user
+        #[arg(value_name = "NAME")]
+        name: String,
+        #[command(flatten)]
+        changes: UserChanges,
+    },
     /// Put a new one-time link in the place of a user's password; the user's sessions end
     #[command(after_help = "Example:\n  narrowgate user reset ann")]
     Reset {
@@ -88,6 +101,37 @@ pub(crate) struct NewUserArgs {
     /// Only in this organisation unit, by its key or its name [default: all]
     #[arg(long, value_name = "OU")]
     pub(crate) ou: Option<String>,
+}
+
+/// What of a user changes; what is not given stays.
+#[derive(Debug, Args)]
+pub(crate) struct UserChanges {
+    /// What the user may do from now on
+    #[arg(long, value_enum, value_name = "ROLE")]
+    role: Option<RoleArg>,
+    /// Only in this organisation unit from now on, by its key or its name
+    #[arg(long, value_name = "OU", conflicts_with = "all_ous")]
+    ou: Option<String>,
+    /// In all organisation units from now on
+    #[arg(long)]
+    all_ous: bool,
+    /// Let the user log in again
+    #[arg(long, conflicts_with = "disable")]
+    enable: bool,
+    /// Let the user log in no more; the password stays
+    #[arg(long)]
+    disable: bool,
+}
+
+impl UserChanges {
+    /// What is asked for; `None`: nothing.
+    pub(crate) fn update(self) -> Option<UserUpdate> {
+        let Self { role, ou, all_ous, enable, disable } = self;
+        let ou = if all_ous { Some(None) } else { ou.map(Some) };
+        let (role, enabled) = (role.map(Role::from), (enable || disable).then_some(enable));
+        let is_any = role.is_some() || ou.is_some() || enabled.is_some();
+        is_any.then_some(UserUpdate { role, ou, enabled })
+    }
 }
 
 /// As [`Role`].

@@ -4,7 +4,7 @@ use axum::http::Method;
 use narrowgate_api::{
     access::{NewToken, NewUnit, TokenCreated, TokenView, UnitPatch, UnitView},
     page::Page,
-    user::{NewUser, UserInvited, UserView},
+    user::{NewUser, UserInvited, UserUpdate, UserView},
 };
 
 use super::call::{Call, segment};
@@ -75,6 +75,12 @@ impl Call<UserInvited> {
 
     pub(crate) fn reset_user(name: &str) -> Self {
         Self::change(Method::POST, format!("{USERS}/{}:reset", segment(name)))
+    }
+}
+
+impl Call<UserView> {
+    pub(crate) fn update_user(name: &str, update: &UserUpdate) -> Self {
+        Self::change(Method::PATCH, format!("{USERS}/{}", segment(name))).body(update)
     }
 }
 

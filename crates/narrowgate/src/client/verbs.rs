@@ -212,6 +212,7 @@ const VERBS: &[&str] = &[
     "revoke_token | DELETE /api/v1/tokens/a%2Fb | cannot revoke the token",
     "list_users | GET /api/v1/users | cannot list the users",
     "create_user | POST /api/v1/users | cannot create the user",
+    "update_user | PATCH /api/v1/users/a%2Fb | cannot change the user",
     "reset_user | POST /api/v1/users/a%2Fb:reset | cannot reset the user",
     "delete_user | DELETE /api/v1/users/a%2Fb | cannot delete the user",
     "list_audit | GET /api/v1/audit | cannot list the audit log",

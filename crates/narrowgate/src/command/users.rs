@@ -40,6 +40,14 @@ pub(super) fn run(command: UserCommand, config: &Config, output: Output) -> Resu
             invited(Access::open(config)?.call_once(Call::create_user(&new))?, config, output)
         }
         UserCommand::List => list(&Access::open(config)?.call_once(Call::list_users())?, USERS, output),
+        UserCommand::Update { name, changes } => {
+            let Some(update) = changes.update() else {
+                return Err(Failure::usage("nothing to change")
+                    .hint("narrowgate user update --help lists what can be changed"));
+            };
+            let updated = Access::open(config)?.call_once(Call::update_user(&name, &update))?;
+            output::print(output, &updated, Layout::Record)
+        }
         UserCommand::Reset { name } => {
             invited(Access::open(config)?.call_once(Call::reset_user(&name))?, config, output)
         }

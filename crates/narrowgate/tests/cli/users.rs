@@ -192,6 +192,17 @@ fn a_user_is_made_reset_and_deleted_beside_a_server_and_without_one() {
     program
         .run(&["user", "create", "x", "--role", "viewer", "--ou", "south"])
         .failed(1, &["there is no organisation unit south", "narrowgate ou list"]);
+    let updated = program.json(&["user", "update", "ann", "--role", "operator", "--all-ous"]);
+    assert_eq!((&updated["role"], &updated["ou"]), (&json!("operator"), &json!(null)));
+    let updated = program.json(&["user", "update", "ann", "--ou", "default", "--disable"]);
+    assert_eq!((&updated["ou"], &updated["state"]), (&json!("o00000000000001"), &json!("disabled")));
+    let updated = program.json(&["user", "update", "ann", "--enable"]);
+    assert_eq!((&updated["role"], &updated["state"]), (&json!("operator"), &json!("invited")));
+    program.run(&["user", "update", "ann"]).failed(64, &["nothing to change", "user update --help"]);
+    program.run(&["user", "update", "ann", "--ou", "x", "--all-ous"]).failed(64, &["cannot be used with"]);
+    program
+        .run(&["user", "update", "bob", "--enable"])
+        .failed(1, &["there is no user bob", "narrowgate user list"]);
     program.run(&["user", "reset", "bob"]).failed(1, &["there is no user bob", "narrowgate user list"]);
     program.run(&["user", "delete", "ann"]).failed(64, &["--yes"]);
     assert_eq!(program.json(&["user", "delete", "ann", "--yes"])["user"], "ann");

@@ -5,6 +5,7 @@
 //! keyboard, and what is repeated, all with letters written as digits. So of a password these count:
 //!
 //! * each word of [`WORDS`], and the user's name, as one character, also with digits in the place of letters;
+//! * a year of this century or the last one, as one character;
 //! * of a run, in the alphabet, in digits or along the keyboard, forwards or backwards, or of the same
 //!   character, the first one;
 //! * of what is repeated from its beginning to its end, the first time.
@@ -264,7 +265,15 @@ fn word(letters: &[char], name: &str) -> Option<usize> {
         length <= letters.len() && word.chars().zip(letters).all(|(meant, letter)| stands_for(*letter, meant))
     };
     let name = Some(name).filter(|name| name.chars().count() >= NAME_MIN);
-    name.iter().chain(WORDS).filter(|word| begins(word)).map(|word| word.chars().count()).max()
+    let words = name.iter().chain(WORDS).filter(|word| begins(word)).map(|word| word.chars().count());
+    words.chain(is_year(letters).then_some(4)).max()
+}
+
+fn is_year(letters: &[char]) -> bool {
+    let begin = letters.first_chunk::<4>();
+    begin.is_some_and(|[a, b, c, d]| {
+        matches!((a, b), ('1', '9') | ('2', '0')) && c.is_ascii_digit() && d.is_ascii_digit()
+    })
 }
 
 /// Whether a character is written in the place of a letter.
@@ -290,7 +299,7 @@ fn goes_on(last: char, next: char) -> bool {
         let pairs = row.chars().zip(row.chars().skip(1));
         pairs.into_iter().any(|pair| pair == (last, next) || pair == (next, last))
     };
-    is_neighbour || ROWS.iter().any(|row| is_in_row(&row))
+    is_neighbour || ROWS.iter().any(is_in_row)
 }
 
 #[cfg(test)]
@@ -336,6 +345,8 @@ mod tests {
             "iloveyou12345",
             "passwordpassword",
             "Summer2026!!",
+            "2025.2026.2027",
+            "Hello-1984-Berlin",
             "dragon123monkey456",
             "qazwsxedc123",
             "abc123abc123",

@@ -80,6 +80,32 @@ async fn each_login_each_logout_and_each_password_leaves_an_entry_and_no_secret(
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_is_changed_and_a_logout_everywhere_leave_entries() {
+    const NEW: &str = "battery horse correct";
+    let world = world(None).await;
+    active(&world, "ann", Role::Viewer).await;
+    let mut ann = Browser::new(&world);
+    ann.log_in("ann", PASSWORD).await;
+    let before = entries(&world).await.len();
+    let token = ann.get("/login").await.form_token();
+    for old in ["incorrect", PASSWORD] {
+        let [old, new] = [old, NEW].map(|text| text.replace(' ', "+"));
+        ann.post("/password", &format!("csrf={token}&old={old}&password={new}&again={new}")).await;
+    }
+    let token = ann.get("/login").await.form_token();
+    ann.post("/logout", &format!("csrf={token}&everywhere=yes")).await;
+    let left = [
+        "ann users.password.change /users/ann failed 192.0.2.1",
+        "ann users.password.change /users/ann done 192.0.2.1",
+        "ann users.login /users/ann done 192.0.2.1",
+        "ann users.logout.everywhere /users/ann done 192.0.2.1",
+    ];
+    assert_eq!(told(&world, before).await, left);
+    let text = serde_json::to_string(&entries(&world).await).expect("it can be written");
+    assert!(![PASSWORD, NEW, "incorrect"].iter().any(|secret| text.contains(secret)), "{text}");
+}
+
 const LINK: &str = narrowgate_platform::service::LINK_PATH;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,14 +194,16 @@ async fn nobody_logs_in_or_out_or_sets_a_password_while_that_cannot_be_noted() {
         operator.with_logins(passwords, SessionTimes::default())
     };
     let password = || Secret::new(PASSWORD.to_owned());
+    let fails = operator(Stores { audit: Arc::new(Full), ..Stores::from(store.clone()) });
+    let before = format!("{store:?}");
+    assert_eq!(fails.invite_first(true).await.expect_err("it cannot be noted").status, 503);
+    assert_eq!(format!("{store:?}"), before);
     let works = operator(store.clone().into());
     let first = works.invite_first(false).await.expect("the store works");
     let FirstUser::Invited(first) = first else { panic!("{first:?}: there is nobody") };
     let link = first.link.expose().strip_prefix(LINK).expect("it is the path of the page");
-    let fails = operator(Stores { audit: Arc::new(Full), ..Stores::from(store.clone()) });
     let asked = AskedFrom::default;
     let before = format!("{store:?}");
-    assert_eq!(fails.invite_first(true).await.expect_err("it cannot be noted").status, 503);
     assert_eq!(fails.set_password(link, password(), asked()).await.expect_err("nor this").status, 503);
     assert_eq!(format!("{store:?}"), before);
     let session = works.set_password(link, password(), asked()).await.expect("it is valid").session;

@@ -2,12 +2,12 @@
 
 use narrowgate_api::{
     access::{NewToken, NewUnit, Role, UnitPatch},
-    user::NewUser,
+    user::{NewUser, UserUpdate},
 };
 
 use super::{Call, Verb, verb};
 
-pub(super) fn verbs() -> [Verb; 13] {
+pub(super) fn verbs() -> [Verb; 14] {
     let user = NewUser { user: "ann".into(), role: Role::Viewer, ou: None };
     let token = NewToken { name: "ci".into(), role: Role::Viewer, ou: None, expires_at: None };
     [
@@ -22,6 +22,7 @@ pub(super) fn verbs() -> [Verb; 13] {
         verb("revoke_token", Call::revoke_token("a/b")),
         verb("list_users", Call::list_users()),
         verb("create_user", Call::create_user(&user)),
+        verb("update_user", Call::update_user("a/b", &UserUpdate::default())),
         verb("reset_user", Call::reset_user("a/b")),
         verb("delete_user", Call::delete_user("a/b")),
     ]

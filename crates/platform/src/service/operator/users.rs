@@ -254,24 +254,32 @@ impl Operator {
     }
 
     /// Sets a new password in the place of the old one, ends all sessions of the user, and begins another
-    /// one; `None`: the old one is wrong. It is in the audit log.
+    /// one; `None`: the old one is wrong. Either is in the audit log.
     ///
     /// # Errors
     /// The new one is not acceptable; too many passwords are hashed; the user was changed meanwhile; the
     /// audit log cannot be written.
     pub async fn change_password(
         &self,
-        name: &str,
+        user: &Caller,
         (old, new): (Secret, Secret),
         asked: AskedFrom,
     ) -> Result<Option<LoggedIn>, Problem> {
         const TITLE: &str = "cannot change the password";
-        let verified = self.registrar.verify_password(name, old, None).await;
-        let Some(verified) = self.tell(TITLE, None, verified).await? else { return Ok(None) };
+        const ACTION: &str = "users.password.change";
+        let verified = self.registrar.verify_password(user.name(), old, None).await;
+        let Some(verified) = self.tell(TITLE, None, verified).await? else {
+            let deed = Deed::of_user(ACTION, user.name(), user.unit(), asked);
+            let mut failed = self.of(user.clone()).refused_deed(deed);
+            (failed.entry.outcome, failed.entry.status) = (AuditOutcome::Failed, Some(403));
+            // Ignored: nothing was done.
+            let _ = self.end_deed(failed).await;
+            return Ok(None);
+        };
         let user = verified.caller.clone();
         let change = self.registrar.change_password(verified, new);
         let change = async { self.tell(TITLE, None, change.await).await };
-        let verified = self.noted_of(user, "users.password.change", asked.clone(), change).await?;
+        let verified = self.noted_of(user, ACTION, asked.clone(), change).await?;
         self.begin_session(verified, asked).await.map(Some)
     }
 }

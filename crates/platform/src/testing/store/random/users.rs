@@ -21,7 +21,7 @@ pub(super) const FORMS: u8 = 48;
 pub(super) fn change(form: u8) -> UserChange {
     let number = u16::from(form % 4);
     let name = format!("user {}", number / 2);
-    let spares = if form % 2 == 0 { Spares::Nobody } else { Spares::LastAdministrator };
+    let spares = if form.is_multiple_of(2) { Spares::Nobody } else { Spares::LastAdministrator };
     match form {
         0..4 => UserChange::Add(Box::new(User { link: Some(link(number)), ..user(&name) })),
         4..8 => {
