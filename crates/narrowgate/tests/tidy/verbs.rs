@@ -34,6 +34,7 @@ const WITHOUT: &[(&str, &str)] = &[
     ("forget_request", "it forgets a request that has an entry itself"),
     ("keep_answer", "it keeps the answer to a request that has an entry itself"),
     ("note_deed", "it is the note"),
+    ("remove_over_sessions", "they are over by their times, and open nothing"),
     ("use_session", "it says that a session was used, by what has an entry itself"),
 ];
 
