@@ -13,7 +13,8 @@ use tokio::sync::oneshot;
 
 use crate::shares::Lot;
 
-/// Requests that read at a time. The store has one reader more, for the owner's commands.
+/// Requests that read much at a time. The store has one reader more for that, for the owner's commands, and
+/// one for what reads little.
 pub(crate) const AT_ONCE: usize = 3;
 /// Of one unit, or of one token of all units.
 pub(crate) const OF_ONE: usize = 2;

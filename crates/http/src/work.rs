@@ -3,7 +3,7 @@
 //! 1. It takes its share of the requests that are in work.
 //! 2. Its body is read, where the caller may do what the path says and the route reads one: nobody else has
 //!    anything read. All bodies together have a limit.
-//! 3. What reads much waits for its turn ([`Turns`]).
+//! 3. What reads much (a list, not one thing by its name) waits for its turn ([`Turns`]).
 //! 4. Where a while has passed since it was let in, it is looked up whether that holds.
 //! 5. It is done, even if its peer leaves: one that waits for a device looks whether it has ([`Attended`]).
 
@@ -65,10 +65,11 @@ pub(crate) struct Work {
     turns: Arc<Turns>,
 }
 
-/// What a route takes of its caller, and whether it reads a body.
+/// What a route takes of its caller, whether it reads a body, and whether it reads much of the store.
 struct Taken {
     needs: Needs,
     has_body: bool,
+    reads_much: bool,
 }
 
 impl Work {
@@ -76,7 +77,9 @@ impl Work {
     pub(crate) fn new(rows: Vec<Row>, gate: Option<Arc<Gate>>) -> Arc<Self> {
         let mut routes: BTreeMap<String, Vec<Taken>> = BTreeMap::new();
         for Row { method, path, needs, sketch, .. } in rows {
-            let taken = Taken { needs, has_body: !sketch.bodies.is_empty() };
+            // A list is read as a whole, and who follows events reads by a reader of its own.
+            let reads_much = method == Method::GET && sketch.reads_much && !sketch.takes_last_event;
+            let taken = Taken { needs, has_body: !sketch.bodies.is_empty(), reads_much };
             routes.entry(format!("{method} {path}")).or_default().push(taken);
         }
         let in_work = Shares::new(if gate.is_some() { IN_WORK } else { OF_OWNER });
@@ -87,9 +90,20 @@ impl Work {
     /// is enough: the route itself looks at it again.
     fn reads_body(&self, parts: &Parts, asker: Option<&Asker>) -> bool {
         let caller = asker.map_or(&Caller::Owner, |asker| &asker.caller);
+        self.taken(parts).iter().any(|taken| taken.has_body && taken.needs.permits(caller))
+    }
+
+    /// Whether it may read a lot of the store at once.
+    fn reads_much(&self, parts: &Parts) -> bool {
+        self.taken(parts).iter().any(|taken| taken.reads_much) || parts.uri.path().ends_with(":infer")
+    }
+
+    fn taken(&self, parts: &Parts) -> &[Taken] {
+        // HEAD is answered as GET is.
+        let method = if parts.method == Method::HEAD { &Method::GET } else { &parts.method };
         let route = parts.extensions.get::<MatchedPath>();
-        let taken = route.and_then(|path| self.routes.get(&format!("{} {}", parts.method, path.as_str())));
-        taken.is_some_and(|taken| taken.iter().any(|taken| taken.has_body && taken.needs.permits(caller)))
+        let taken = route.and_then(|path| self.routes.get(&format!("{method} {}", path.as_str())));
+        taken.map_or(&[], Vec::as_slice)
     }
 
     async fn read(&self, body: Body, holder: &Holder, seat: Option<&Seat>) -> Result<Bytes, Refused> {
@@ -144,7 +158,7 @@ impl Work {
             }
         };
         let answering = seat.as_ref().map(Seat::answer);
-        let turn = match holder.lot().filter(|_| reads_much(&parts)) {
+        let turn = match holder.lot().filter(|_| self.reads_much(&parts)) {
             Some(lot) => self.turns.take(lot).await,
             None => None,
         };
@@ -174,11 +188,6 @@ impl Work {
 /// Does the work of a request.
 pub(crate) async fn run(State(work): State<Arc<Work>>, request: Request, next: Next) -> Response {
     work.answer(request, next).await.unwrap_or_else(|refused| refused)
-}
-
-/// Whether it may read a lot of the store.
-fn reads_much(parts: &Parts) -> bool {
-    matches!(parts.method, Method::GET | Method::HEAD) || parts.uri.path().ends_with(":infer")
 }
 
 /// The peer of a request that is being done, in its extensions.

@@ -2,8 +2,8 @@
 //!
 //! A report is in the file of the day on which it arrived. Every file whose time span touches the query is
 //! read, the latest span first and each from its newest message on, until what remains is older than the
-//! buckets of the page. Every row that is looked at counts for the bounds of a page: events and damaged ones
-//! take as long as reports.
+//! buckets of the page. Every row that is looked at counts for the bounds of a page, by its bytes: events and
+//! damaged ones take as long as reports.
 
 use std::cmp::Reverse;
 
@@ -73,7 +73,7 @@ impl Source<'_> {
             if time < buckets.needed_from() {
                 break;
             }
-            if let Err(crowded) = buckets.note_message(time) {
+            if let Err(crowded) = buckets.note_message(time, self.format.bytes(row)) {
                 return Ok(Err(crowded));
             }
             if self.format.is_event(row) {

@@ -42,18 +42,20 @@ use super::{
 const NEWEST_REPORTS: usize = 256;
 const NEWEST_DAYS: usize = 32;
 
-/// After so many reports, or bytes of values, a page ends, however little it has: a point that nobody reports
-/// must not keep a reader for long, and fat values must not fill the memory.
+/// After so many reports, or bytes of them, or bytes of values, a page ends, however little it has: a point
+/// that nobody reports must not keep a reader for long, and fat values must not fill the memory.
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
-    /// A fraction of a second's work. Of a file that still matters then, whose times overlap, a tenth of it
-    /// is read: a page has to get on.
+    /// With `read_bytes` a fraction of a second's work. Of a file that still matters then, whose times
+    /// overlap, a tenth of it is read: a page has to get on.
     reports: usize,
+    /// Of reports that are looked at, whether something of them is wanted or not.
+    read_bytes: usize,
     /// With their names. The last report may go beyond by its own.
     bytes: usize,
 }
 
-const BOUNDS: Bounds = Bounds { reports: 100_000, bytes: 8 << 20 };
+const BOUNDS: Bounds = Bounds { reports: 100_000, read_bytes: 32 << 20, bytes: 8 << 20 };
 
 /// Below every epoch.
 const BEFORE_EPOCHS: i64 = -(1 << 40);
@@ -200,15 +202,15 @@ impl Search<'_> {
         let values = [self.device, self.newest.0, from].into_iter().chain(places);
         let mut rows = select.query(params_from_iter(values))?;
         let begin = found.reports.len();
-        let left = self.bounds.reports.saturating_sub(found.looked).max(self.bounds.reports / 10);
-        let (mut reports, mut count, mut bytes) = (0, 0, 0);
+        let mut looking = Looking::new(self.bounds, found);
+        let (mut count, mut bytes) = (0, 0);
         let mut order = self.newest;
         while count < self.wanted
             && let Some(row) = rows.next()?
         {
-            reports += 1;
+            looking.look(format.bytes(row));
             let is_wanted = self.wants.is_of(format.is_event(row));
-            if !is_wanted && reports < left {
+            if !is_wanted && !looking.is_enough() {
                 continue;
             }
             let values = match self.values(row, volume, format) {
@@ -223,7 +225,7 @@ impl Search<'_> {
                         let what = format!("message {id} of {volume} is not as it was stored");
                         found.add_damaged(begin, order, what);
                     }
-                    let behind = if reports < left { None } else { raw_order(row, volume, format) };
+                    let behind = looking.is_enough().then(|| raw_order(row, volume, format)).flatten();
                     if let Some(behind) = behind.map(just_below).filter(|behind| *behind < self.newest) {
                         found.end_behind(behind);
                         break;
@@ -238,13 +240,14 @@ impl Search<'_> {
                 found.reports.push(Found { order, values: Ok(values) });
             }
             // Behind the place at which the page begins: each goes on.
-            let is_at_bound = reports >= left || bytes >= self.bounds.bytes;
+            let is_at_bound = looking.is_enough() || bytes >= self.bounds.bytes;
             if is_at_bound && order < self.newest {
                 found.end_behind(order);
                 break;
             }
         }
-        found.looked += reports;
+        found.looked += looking.reports;
+        found.looked_bytes += looking.bytes;
         Ok(())
     }
 
@@ -293,6 +296,35 @@ impl Search<'_> {
             }
         };
         Ok((order, values))
+    }
+}
+
+/// How much of a file was looked at, and how much may be.
+struct Looking {
+    reports: usize,
+    reports_max: usize,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Looking {
+    fn new(bounds: Bounds, found: &FoundReports) -> Self {
+        let left = |bound: usize, looked| bound.saturating_sub(looked).max(bound / 10);
+        Self {
+            reports: 0,
+            reports_max: left(bounds.reports, found.looked),
+            bytes: 0,
+            bytes_max: left(bounds.read_bytes, found.looked_bytes),
+        }
+    }
+
+    fn look(&mut self, bytes: usize) {
+        self.reports += 1;
+        self.bytes += bytes;
+    }
+
+    fn is_enough(&self) -> bool {
+        self.reports >= self.reports_max || self.bytes >= self.bytes_max
     }
 }
 

@@ -124,7 +124,7 @@ use self::{
     lookups::Lookups,
     pending::Pending,
     place::Places,
-    readers::Readers,
+    readers::{Readers, Size},
     retention::Kept,
     stream::Extents,
     volume::Volume,
@@ -312,12 +312,29 @@ impl SqliteStore {
         }
     }
 
+    /// Reads some rows that an index finds, which waits for nothing that reads for long.
     fn read<'a, T: Send + 'a>(
         &'a self,
         job: impl FnOnce(&mut readers::Reader) -> rusqlite::Result<T> + Send + 'a,
     ) -> PortFuture<'a, Result<T, StoreError>> {
+        self.read_sized(Size::Short, job)
+    }
+
+    /// Reads as much as there is.
+    fn read_long<'a, T: Send + 'a>(
+        &'a self,
+        job: impl FnOnce(&mut readers::Reader) -> rusqlite::Result<T> + Send + 'a,
+    ) -> PortFuture<'a, Result<T, StoreError>> {
+        self.read_sized(Size::Long, job)
+    }
+
+    fn read_sized<'a, T: Send + 'a>(
+        &'a self,
+        size: Size,
+        job: impl FnOnce(&mut readers::Reader) -> rusqlite::Result<T> + Send + 'a,
+    ) -> PortFuture<'a, Result<T, StoreError>> {
         Box::pin(async move {
-            self.shared.readers.read(|reader| {
+            self.shared.readers.read(size, |reader| {
                 job(reader).inspect_err(|error| {
                     if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) {
                         self.shared.suspect();
@@ -332,7 +349,7 @@ impl SqliteStore {
         &'a self,
         job: impl FnOnce(&mut readers::Reader) -> rusqlite::Result<T> + Send + 'a,
     ) -> PortFuture<'a, Result<T, StoreError>> {
-        Box::pin(async move { self.shared.stream_readers.read(job) })
+        Box::pin(async move { self.shared.stream_readers.read(Size::Long, job) })
     }
 
     /// The latest values, with what is not written down yet.
@@ -396,10 +413,10 @@ impl Journal for SqliteStore {
             sent?;
             answer.await?;
             let (epoch, readers) = (self.shared.places.epoch(), &self.shared.readers);
-            let online = readers.read(|reader| queries::online_devices(reader))?;
-            let commands = readers.read(|reader| queries::all_open_commands(reader))?;
+            let online = readers.read(Size::Short, |reader| queries::online_devices(reader))?;
+            let commands = readers.read(Size::Short, |reader| queries::all_open_commands(reader))?;
             let spans = self.shared.spans();
-            let newest_arrival = readers.read(|reader| arrivals::newest(reader, &spans))?;
+            let newest_arrival = readers.read(Size::Short, |reader| arrivals::newest(reader, &spans))?;
             Ok(Recovered { online, commands, last_batch: None, epoch, newest_arrival })
         })
     }
@@ -451,7 +468,7 @@ impl ports::Registry for SqliteStore {
     }
 
     fn similar_names<'a>(&'a self, name: &'a DeviceName) -> PortFuture<'a, Result<SimilarNames, StoreError>> {
-        self.read(move |reader| queries::similar_names(reader, name))
+        self.read_long(move |reader| queries::similar_names(reader, name))
     }
 
     fn product<'a>(&'a self, product_key: &'a str) -> PortFuture<'a, Result<Option<Product>, StoreError>> {
@@ -460,7 +477,7 @@ impl ports::Registry for SqliteStore {
     }
 
     fn products(&self) -> PortFuture<'_, Result<Vec<Result<Product, DamagedProduct>>, StoreError>> {
-        self.read(|reader| queries::products(reader, &self.shared.key))
+        self.read_long(|reader| queries::products(reader, &self.shared.key))
     }
 
     fn model_versions<'a>(
@@ -514,7 +531,7 @@ impl ports::Registry for SqliteStore {
         &self,
         query: DeviceQuery,
     ) -> PortFuture<'_, Result<Vec<Result<Device, DamagedDevice>>, StoreError>> {
-        self.read(move |reader| {
+        self.read_long(move |reader| {
             self.consistent(|| {
                 let devices = queries::devices(reader, &query)?;
                 Ok(devices.into_iter().map(|row| row.map(|device| self.current(device))).collect())
@@ -523,7 +540,7 @@ impl ports::Registry for SqliteStore {
     }
 
     fn search_devices(&self, search: DeviceSearch) -> PortFuture<'_, Result<DevicesFound, StoreError>> {
-        self.read(move |reader| {
+        self.read_long(move |reader| {
             let heard = |kept, device| heard_by_news(kept, self.shared.pending.seen(device));
             self.consistent(|| {
                 let mut found = search::devices(reader, &search, &heard)?;
@@ -556,7 +573,7 @@ impl ports::Registry for SqliteStore {
     }
 
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {
-        self.read(move |reader| overview::read(reader, &self.shared.spans(), query))
+        self.read_long(move |reader| overview::read(reader, &self.shared.spans(), query))
     }
 
     fn access(&self, query: AccessQuery) -> PortFuture<'_, Result<AccessFound, StoreError>> {

@@ -122,9 +122,10 @@ fn try_open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError>
             reason: format!("{finding}: {error}"),
         })?;
     }
-    let readers = [options.readers, STREAM_READERS].map(|count| Readers::open(&layout, options, count));
-    let [readers, stream_readers] = readers;
-    let readers = [readers?, stream_readers?];
+    let readers = [
+        Readers::open_with_one_kept(&layout, options, options.readers)?,
+        Readers::open(&layout, options, STREAM_READERS)?,
+    ];
     let shared = Arc::new(Shared::new(options.clone(), layout, key, readers, former, places));
     let mut writer = Writer::new(Arc::clone(&shared), registry, lock);
     writer.undo_half_batch(&looked.halves)?;

@@ -49,8 +49,8 @@ pub struct SqliteOptions {
     pub waiting_batches_max: usize,
     /// Writes that are committed together at most: bounds the wait of those who came first.
     pub group_writes_max: usize,
-    /// Connections for reading, 1 or more: the number of reads that run at the same time. Look-ups of the
-    /// data path have their own.
+    /// Connections for reading, 1 or more: the number of long reads that run at the same time. There is one
+    /// more for what reads a row or two; look-ups of the data path have their own.
     pub readers: usize,
     /// Bytes of pages that the writer keeps of the registry, and as many of the day's message file: an index
     /// is written all over its width. Of the file of logs it keeps a quarter: each device has pages of its

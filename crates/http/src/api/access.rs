@@ -28,11 +28,13 @@ pub(super) fn routes() -> Routes {
     Routes::default()
         .get("/api/v1/me", Needs::Read, me)
         .get("/api/v1/ous", Needs::AdministerAll, list_units)
+        .reads_much()
         .post("/api/v1/ous", Needs::AdministerAll, create_unit)
         .get("/api/v1/ous/{ou}", Needs::AdministerAll, show_unit)
         .patch("/api/v1/ous/{ou}", Needs::AdministerAll, update_unit)
         .acts("/api/v1/ous/{ou}", UNIT_ACTS, switch_unit)
         .get("/api/v1/tokens", Needs::AdministerAll, list_tokens)
+        .reads_much()
         .post("/api/v1/tokens", Needs::AdministerAll, create_token)
         .delete("/api/v1/tokens/{token}", Needs::AdministerAll, revoke_token)
 }

@@ -267,6 +267,15 @@ impl Routes {
         self
     }
 
+    /// What was added last reads a lot of the store at once, although it takes no query: it waits for its
+    /// turn.
+    pub(super) fn reads_much(mut self) -> Self {
+        if let Some(row) = self.rows.last_mut() {
+            row.sketch.reads_much = true;
+        }
+        self
+    }
+
     /// These and others.
     pub(super) fn merge(mut self, others: Self) -> Self {
         self.rows.extend(others.rows);

@@ -31,6 +31,8 @@ pub(crate) struct Sketch {
     pub(crate) takes_last_event: bool,
     /// Whether it answers with all there is, line by line, where it is asked to.
     pub(crate) streams: bool,
+    /// Whether it may read a lot of the store at once.
+    pub(crate) reads_much: bool,
     /// The media types of its body, each with its form.
     pub(crate) bodies: Vec<(&'static str, Shape)>,
     /// What it answers where nothing is wrong, and where it says so by a status of its own.
@@ -89,6 +91,8 @@ impl Takes for Matching {
 impl<T: JsonSchema> Takes for Query<T> {
     fn takes(sketch: &mut Sketch) {
         sketch.query = Some(SchemaGenerator::root_schema_of::<T>);
+        // What is chosen from is a list.
+        sketch.reads_much = true;
     }
 }
 

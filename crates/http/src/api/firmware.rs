@@ -38,6 +38,7 @@ pub(super) fn routes() -> Routes {
         .delete("/api/v1/firmware/{image}", Needs::Administer, delete)
         .post("/api/v1/rollouts", Needs::Administer, offer)
         .get("/api/v1/rollouts/{image}", Needs::Read, rollout)
+        .reads_much()
         // An operator can stop what goes wrong.
         .acts("/api/v1/rollouts/{image}", ACTS, act)
         .get("/api/v1/rollouts/{image}/devices", Needs::Read, devices)

@@ -8,7 +8,7 @@ use super::asked::{Asked, Routes};
 use crate::problem::Refused;
 
 pub(super) fn routes() -> Routes {
-    Routes::default().get("/api/v1/system", Needs::ReadAll, status)
+    Routes::default().get("/api/v1/system", Needs::ReadAll, status).reads_much()
 }
 
 async fn status(Asked(api): Asked) -> Result<Json<Status>, Refused> {

@@ -72,11 +72,10 @@ const TITLE: &str = "cannot import the devices";
 static IMPORTS: LazyLock<Arc<Shares>> = LazyLock::new(|| Shares::new(ShareMax::half(4)));
 
 pub(super) fn routes() -> Routes {
-    Routes::default().post("/api/v1/products/{product}/devices:import", Needs::Administer, import).get(
-        "/api/v1/imports/{import}/secrets",
-        Needs::Administer,
-        fetch::secrets,
-    )
+    Routes::default()
+        .post("/api/v1/products/{product}/devices:import", Needs::Administer, import)
+        .get("/api/v1/imports/{import}/secrets", Needs::Administer, fetch::secrets)
+        .reads_much()
 }
 
 /// Whether the body of a request is read by its handler, piece by piece: where it has no idempotency key, for

@@ -29,6 +29,7 @@ pub(super) fn routes() -> Routes {
         .get("/api/v1/products/{product}/model", Needs::Read, show)
         .put("/api/v1/products/{product}/model", Needs::Administer, put)
         .get("/api/v1/products/{product}/model/versions", Needs::Read, versions)
+        .reads_much()
         .get("/api/v1/products/{product}/model/versions/{version}", Needs::Read, version)
 }
 

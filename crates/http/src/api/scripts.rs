@@ -29,6 +29,7 @@ pub(super) fn routes() -> Routes {
         .post("/api/v1/products/{product}/script:publish", Needs::Administer, publish)
         .post("/api/v1/products/{product}/script:rollback", Needs::Administer, roll_back)
         .get("/api/v1/products/{product}/script/versions", Needs::Read, versions)
+        .reads_much()
         .get("/api/v1/products/{product}/script/versions/{version}", Needs::Read, version)
 }
 

@@ -24,6 +24,7 @@ const ACTS: Acts = &[("reset", Needs::AdministerAll, <Secretive<UserInvited>>::a
 pub(super) fn routes() -> Routes {
     Routes::default()
         .get("/api/v1/users", Needs::AdministerAll, list)
+        .reads_much()
         .post("/api/v1/users", Needs::AdministerAll, create)
         .get("/api/v1/users/{user}", Needs::AdministerAll, show)
         .patch("/api/v1/users/{user}", Needs::AdministerAll, update)

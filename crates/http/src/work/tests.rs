@@ -121,6 +121,37 @@ async fn attack_182_one_token_has_its_share_of_the_requests_in_work_and_others_g
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_reads_little_waits_for_nobody_who_reads_much() {
+    let work = Work::new(crate::api::rows(), None);
+    let routed = |method: Method, path: &'static str| {
+        let work = Arc::clone(&work);
+        async move {
+            let handler =
+                move |request: Request| async move { work.reads_much(&request.into_parts().0).to_string() };
+            let router = Router::new().route(path, axum::routing::any(handler));
+            let request = request(method, &path.replace(['{', '}'], ""), "", Body::empty());
+            answer(&router, request).await.1
+        }
+    };
+    for (method, path, reads_much) in [
+        (Method::GET, "/api/v1/me", false),
+        (Method::GET, "/api/v1/events", false),
+        (Method::GET, "/api/v1/devices/{device}", false),
+        (Method::GET, "/api/v1/products/{product}", false),
+        (Method::PATCH, "/api/v1/devices/{device}", false),
+        (Method::POST, "/api/v1/products/{product}/devices:import", false),
+        (Method::GET, "/api/v1/devices", true),
+        (Method::HEAD, "/api/v1/devices", true),
+        (Method::GET, "/api/v1/devices/{device}/values", true),
+        (Method::GET, "/api/v1/audit", true),
+        (Method::GET, "/api/v1/system", true),
+        (Method::GET, "/api/v1/users", true),
+    ] {
+        assert_eq!(routed(method.clone(), path).await, reads_much.to_string(), "{method} {path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_cannot_be_read_is_not_too_long() {
     let world = world(None).await;
     let token = world.token("ci", Role::Administrator, None).await;

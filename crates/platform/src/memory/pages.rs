@@ -99,7 +99,7 @@ impl Model {
             if report.time < buckets.needed_from() {
                 continue;
             }
-            buckets.note_message(report.time)?;
+            buckets.note_message(report.time, report.points_json.len())?;
             if report.kind == MessageKind::Event {
                 continue;
             }

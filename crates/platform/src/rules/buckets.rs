@@ -29,11 +29,15 @@ use crate::{
 
 /// Buckets of a page.
 pub const BUCKETS_MAX: usize = 1000;
-/// Messages after which a page ends as soon as it can, be they reports, events or damaged. They take a
-/// fraction of a second, and a request has some seconds.
+/// Messages after which a page ends as soon as it can, be they reports, events or damaged. One of more than a
+/// KiB counts once more for each KiB. They take a fraction of a second, and a request has some seconds.
 pub const REPORTS_MAX: usize = 100_000;
-/// Messages of one bucket: reports with the point or without it, events, and what is damaged.
+/// Messages of one bucket: reports with the point or without it, events, and what is damaged, counted in the
+/// same way.
 pub const BUCKET_REPORTS_MAX: usize = 1_000_000;
+
+/// A message counts once more for each of so many bytes.
+const COUNTED_BYTES: usize = 1 << 10;
 
 /// A page of buckets that is made of values in any order.
 #[derive(Debug)]
@@ -91,22 +95,24 @@ impl Aggregation {
         UnixMillis(self.from)
     }
 
-    /// Counts a message that was looked at, whether it has values or not, before they are taken.
+    /// Counts a message of so many bytes that was looked at, whether it has values or not, before they are
+    /// taken.
     ///
     /// # Errors
     /// There are too many.
-    pub fn note_message(&mut self, time: UnixMillis) -> Result<(), Crowded> {
+    pub fn note_message(&mut self, time: UnixMillis, bytes: usize) -> Result<(), Crowded> {
+        let counts = 1 + bytes / COUNTED_BYTES;
         let begins = self.begin_of(time);
         if self.current.0 != begins {
             let (before, count) = self.current;
             self.others.insert(before, count);
             self.current = (begins, self.others.remove(&begins).unwrap_or(0));
         }
-        self.current.1 += 1;
+        self.current.1 += counts;
         if self.current.1 > BUCKET_REPORTS_MAX {
             return Err(Crowded { begins: UnixMillis(begins) });
         }
-        self.messages += 1;
+        self.messages += counts;
         if self.messages > REPORTS_MAX {
             // Where sources are read from their newest message on, only the bucket of this one still grows.
             let newer = self.buckets.range((Bound::Excluded(begins), Bound::Unbounded)).next();

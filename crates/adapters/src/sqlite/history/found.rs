@@ -27,6 +27,8 @@ pub(super) struct FoundReports {
     pub(super) end: Option<Order>,
     /// Reports that were looked at, whether something of them was wanted or not.
     pub(super) looked: usize,
+    /// Their bytes.
+    pub(super) looked_bytes: usize,
 }
 
 impl FoundReports {

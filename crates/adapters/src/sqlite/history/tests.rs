@@ -7,6 +7,8 @@ use super::*;
 use crate::sqlite::{schema::messages, sum};
 
 const VOLUME: &str = "2026-01-01";
+/// A page ends where nothing is left.
+const FREE: Bounds = Bounds { reports: usize::MAX, read_bytes: usize::MAX, bytes: usize::MAX };
 
 fn row(id: i64, points: &str) -> MessageRow {
     MessageRow {
@@ -70,7 +72,7 @@ fn times(pages: &[(Vec<i64>, u64)]) -> Vec<i64> {
 #[test]
 fn a_page_that_has_looked_at_enough_ends_and_the_next_one_goes_on() {
     let file = file((1..=100).map(|id| row(id, if id == 7 { r#"{"rare":1}"# } else { r#"{"n":1}"# })));
-    let bounds = |reports| Bounds { reports, bytes: usize::MAX };
+    let bounds = |reports| Bounds { reports, ..FREE };
     for (reports, count) in [(1, 101), (10, 12), (99, 2), (1000, 1)] {
         let found =
             pages(std::slice::from_ref(&file), search(Wants::Points(Some("rare")), 5, bounds(reports)));
@@ -85,11 +87,27 @@ fn a_page_that_has_looked_at_enough_ends_and_the_next_one_goes_on() {
 }
 
 #[test]
+fn a_page_that_has_looked_at_many_bytes_ends_also_where_it_finds_none() {
+    let fat = format!(r#"{{"fat":"{}"}}"#, "x".repeat(989));
+    let file = |first| file((first..first + 50).map(|id| row(id, &fat)));
+    // The first two overlap: of the second a tenth of it is read.
+    let files = [file(51), file(51), file(1)];
+    for (read_bytes, count) in [(1, 101), (10_000, 11), (25_000, 5), (1 << 20, 1)] {
+        let bounds = Bounds { read_bytes, ..FREE };
+        let found = pages(&files[1..], search(Wants::Points(Some("none")), 5, bounds));
+        assert_eq!((times(&found), found.len()), (vec![], count), "{read_bytes}");
+    }
+    let bounds = Bounds { read_bytes: 10_000, ..FREE };
+    let found = pages(&files, search(Wants::Points(Some("fat")), 200, bounds));
+    assert_eq!(times(&found).len(), 150, "each value is found once");
+}
+
+#[test]
 fn a_page_ends_also_where_no_file_has_so_many() {
     let day = |first| file((first..first + 30).map(|id| row(id, r#"{"n":1}"#)));
     // The newest first, as they are read; none of them overlaps.
     let files: Vec<Connection> = (0..8).rev().map(|n| day(1 + 30 * n)).collect();
-    let bounds = Bounds { reports: 50, bytes: usize::MAX };
+    let bounds = Bounds { reports: 50, ..FREE };
     let found = pages(&files, search(Wants::Points(Some("none")), 5, bounds));
     assert_eq!((times(&found), found.len()), (vec![], 5));
 }
@@ -104,7 +122,7 @@ fn kinds_are_told_apart_also_where_a_page_ends() {
     files[0].execute("UPDATE messages SET sum = 0 WHERE id = 20 OR id = 21", []).unwrap();
     let fours = |is_event| move |id: &i64| (id % 4 == 0) == is_event && *id != 20 && *id != 21;
     for reports in [1, 2, 3, 10, 1000] {
-        let bounds = Bounds { reports, bytes: usize::MAX };
+        let bounds = Bounds { reports, ..FREE };
         let events = pages(&files, search(Wants::Events(None), 3, bounds));
         assert_eq!(times(&events), (1..=40).rev().filter(fours(true)).collect::<Vec<_>>(), "{reports}");
         assert_eq!(events.iter().map(|(_, damaged)| damaged).sum::<u64>(), 1, "{reports}");
@@ -119,7 +137,7 @@ fn a_page_with_much_in_it_ends_early() {
     let fat = format!(r#"{{"n":"{}","m":1}}"#, "x".repeat(100));
     let file = file((1..=20).map(|id| row(id, &fat)));
     for (bytes, most) in [(1, 2), (250, 6), (1 << 20, 40)] {
-        let bounds = Bounds { reports: usize::MAX, bytes };
+        let bounds = Bounds { bytes, ..FREE };
         let found = pages(std::slice::from_ref(&file), search(Wants::Points(None), 40, bounds));
         let expected: Vec<i64> = (1..=20).rev().flat_map(|id| [id, id]).collect();
         assert_eq!(times(&found), expected, "{bytes}");
@@ -149,7 +167,8 @@ fn pages_over_files_that_overlap_lose_and_repeat_nothing_whatever_bounds_them() 
             (1000, 5, 3),
             (1000, 1000, 100),
         ] {
-            let found = pages(&files, search(Wants::Points(Some("n")), limit, Bounds { reports, bytes }));
+            let found =
+                pages(&files, search(Wants::Points(Some("n")), limit, Bounds { reports, bytes, ..FREE }));
             assert_eq!(times(&found), expected, "{reports} {bytes} {limit}");
             let damaged: u64 = found.iter().map(|(_, damaged)| damaged).sum();
             assert!(damaged >= 8, "{reports} {bytes} {limit}: {damaged}");
@@ -177,7 +196,7 @@ fn a_page_of_damaged_reports_alone_ends_too_and_counts_each_once() {
     file.execute("UPDATE messages SET sum = 0 WHERE id <> 7", []).unwrap();
     for wants in [Wants::Points(Some("rare")), Wants::Events(None)] {
         for (reports, most) in [(1, 110), (10, 12), (1000, 1)] {
-            let bounds = Bounds { reports, bytes: usize::MAX };
+            let bounds = Bounds { reports, ..FREE };
             let found = pages(std::slice::from_ref(&file), search(wants, 5, bounds));
             let (expected, damaged): (&[i64], _) = match wants {
                 Wants::Points(_) => (&[7], 99),

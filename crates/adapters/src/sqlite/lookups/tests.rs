@@ -14,7 +14,7 @@ use narrowgate_platform::{
 };
 
 use super::*;
-use crate::sqlite::tests::open;
+use crate::sqlite::{readers::Size, tests::open};
 
 #[test]
 fn long_reads_for_operators_keep_no_look_up_waiting() {
@@ -28,7 +28,7 @@ fn long_reads_for_operators_keep_no_look_up_waiting() {
         for _ in 0..readers {
             let (store, began, ended) = (&store, began.clone(), &ended);
             scope.spawn(move || {
-                store.shared.readers.read(|_| {
+                store.shared.readers.read(Size::Long, |_| {
                     began.send(()).unwrap();
                     lock(ended).recv().unwrap();
                     Ok(())

@@ -63,6 +63,7 @@ table! {
 /// Where `kind` and `time` stand in the list of columns; the time also in that of format 2.
 const KIND: usize = 2;
 const TIME: usize = 3;
+const POINTS: usize = 5;
 
 /// The statements that make them, with their index.
 pub(in crate::sqlite) fn schema() -> String {
@@ -107,6 +108,12 @@ impl FileFormat {
     pub(in crate::sqlite) fn time(self, row: &Row<'_>) -> rusqlite::Result<i64> {
         // In both formats it is in the index: a number, unless the file is damaged.
         row.get(TIME)
+    }
+
+    /// How long the points of a row of that list are. Its sum is not compared.
+    pub(in crate::sqlite) fn bytes(self, row: &Row<'_>) -> usize {
+        // In both formats at the same place.
+        row.get_ref(POINTS).ok().and_then(|points| points.as_bytes().ok()).map_or(0, <[u8]>::len)
     }
 
     /// Reads a row of that list, where it is as it was stored; `what` names it for people.

@@ -19,6 +19,7 @@ use super::{SqliteStore, crashed, open, two_classes};
 use crate::sqlite::{
     OpenError, SqliteOptions,
     backup::{Alone, BackupOptions, RestoreOptions, restore, take},
+    readers::Size,
 };
 
 const DAY: i64 = 86_400;
@@ -205,7 +206,7 @@ fn the_newest_reports_are_those_of_the_newest_days_whatever_classes_there_are() 
         store
             .shared
             .readers
-            .read(|reader| crate::sqlite::history::newest(reader, spans, device))
+            .read(Size::Long, |reader| crate::sqlite::history::newest(reader, spans, device))
             .unwrap()
             .len()
     };

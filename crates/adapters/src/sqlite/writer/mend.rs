@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use narrowgate_platform::{ids::DeviceId, ports::StoreError};
 
 use super::{
-    super::{aside, error::store_error, pending::Activity},
+    super::{aside, error::store_error, pending::Activity, readers::Size},
     Writer,
     latest::Flush,
 };
@@ -162,7 +162,7 @@ impl Writer {
     /// Values of a device whose row was lost, from its newest reports.
     fn read_again(&self, device: DeviceId) -> Result<Activity, StoreError> {
         let spans = self.shared.spans();
-        self.shared.readers.read(|reader| aside::of_reports(reader, spans, device))
+        self.shared.readers.read(Size::Short, |reader| aside::of_reports(reader, spans, device))
     }
 
     /// Sets the table aside and copies it to the end: the rows that were kept, and the devices whose rows are

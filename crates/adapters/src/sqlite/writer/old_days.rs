@@ -133,7 +133,10 @@ mod tests {
     };
 
     use super::{
-        super::{super::open, Append, Job},
+        super::{
+            super::{open, readers::Size},
+            Append, Job,
+        },
         *,
     };
     use crate::sqlite::{SqliteOptions, SqliteStore, reply::reply, retention::INTERVAL};
@@ -344,7 +347,7 @@ mod tests {
         let (end, may_end) = mpsc::channel();
         let readers = Arc::clone(&shared);
         let reader = thread::spawn(move || {
-            readers.readers.read(|reader| {
+            readers.readers.read(Size::Long, |reader| {
                 reader.volume(Volume::parse("2026-01-01").unwrap())?.expect("it is there");
                 begun.send(()).unwrap();
                 may_end.recv_timeout(Duration::from_secs(10)).expect("the deletion does not wait");
@@ -368,8 +371,9 @@ mod tests {
                 .into_iter()
                 .any(|open| open.to_string_lossy().starts_with(&*deleted.to_string_lossy()))
         );
-        let again =
-            shared.readers.read(|reader| Ok(reader.volume(Volume::parse("2026-01-01").unwrap())?.is_none()));
+        let again = shared
+            .readers
+            .read(Size::Long, |reader| Ok(reader.volume(Volume::parse("2026-01-01").unwrap())?.is_none()));
         assert!(again.unwrap());
     }
 

@@ -239,7 +239,7 @@ fn pages_of(has_point: &[i64], reports: usize, limit: usize) -> Vec<(Vec<i64>, u
                     break 'days;
                 }
                 read += 1;
-                buckets.note_message(time).expect("no bucket has too many");
+                buckets.note_message(time, 100).expect("no bucket has too many");
                 if has_point.contains(&day) {
                     buckets.take(time, [0; 3], "1");
                 }
@@ -289,20 +289,40 @@ fn one_bucket_has_a_limit_whether_it_has_the_point_or_not() {
     for value in [Some("1"), None] {
         let mut buckets = Aggregation::new(bucketing.clone(), Functions::ALL, None, 10);
         for _ in 0..BUCKET_REPORTS_MAX {
-            buckets.note_message(UnixMillis(DAY + 1)).expect("so many may be");
+            buckets.note_message(UnixMillis(DAY + 1), 100).expect("so many may be");
             if let Some(value) = value {
                 buckets.take(UnixMillis(DAY + 1), [0; 3], value);
             }
         }
-        assert_eq!(buckets.note_message(UnixMillis(DAY + 1)), Err(Crowded { begins: UnixMillis(DAY) }));
+        assert_eq!(buckets.note_message(UnixMillis(DAY + 1), 100), Err(Crowded { begins: UnixMillis(DAY) }));
     }
+}
+
+#[test]
+fn long_messages_count_by_their_bytes() {
+    let bucketing = Bucketing::parse("1d", None).expect("they are known");
+    let long = 10 << 10;
+    let mut buckets = Aggregation::new(bucketing.clone(), Functions::ALL, None, usize::MAX);
+    let mut day = 1_000_000;
+    let mut read = 0;
+    while buckets.needed_from() == UnixMillis(i64::MIN) {
+        buckets.note_message(UnixMillis(day * DAY), long).expect("no bucket has too many");
+        buckets.take(UnixMillis(day * DAY), [0; 3], "1");
+        (day, read) = (day - 1, read + 1);
+        assert!(read <= REPORTS_MAX / 11 + 1, "the page goes on");
+    }
+    let mut buckets = Aggregation::new(bucketing, Functions::ALL, None, 10);
+    for _ in 0..BUCKET_REPORTS_MAX / 11 {
+        buckets.note_message(UnixMillis(DAY), long).expect("so many may be");
+    }
+    assert_eq!(buckets.note_message(UnixMillis(DAY), long), Err(Crowded { begins: UnixMillis(DAY) }));
 }
 
 #[test]
 fn a_bucket_is_counted_on_where_messages_of_another_one_come_between() {
     let bucketing = Bucketing::parse("1d", None).expect("they are known");
     let mut buckets = Aggregation::new(bucketing, Functions::ALL, None, 10);
-    let mut note = |day: i64| buckets.note_message(UnixMillis(day * DAY + 1));
+    let mut note = |day: i64| buckets.note_message(UnixMillis(day * DAY + 1), 100);
     // As where two sources are read one after the other, each with messages of both days.
     let before = REPORTS_MAX - 10;
     for _ in 0..before {
