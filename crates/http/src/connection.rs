@@ -9,11 +9,8 @@ use std::{
 };
 
 use axum::{Router, http::Request};
-use hyper::{body::Incoming, server::conn::http1};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::watch,
@@ -56,7 +53,8 @@ pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>
     builder.timer(TokioTimer::new()).header_read_timeout(SILENCE_MAX);
     builder.max_headers(HEAD_FIELDS_MAX).max_header_size(HEAD_BYTES_MAX).max_buf_size(BUFFER_BYTES_MAX);
     let seat = place.seat();
-    let service = router.map_request(move |mut request: Request<Incoming>| {
+    let ends = stopping.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(seat.clone());
         request.extensions_mut().insert(way);
         let peer = match way {
@@ -70,9 +68,18 @@ pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
-        request
+        let (router, seat, mut ends) = (router.clone(), seat.clone(), ends.clone());
+        async move {
+            if !is_probe(request.uri().path()) {
+                tokio::select! {
+                    () = seat.taken() => {}
+                    _ = ends.wait_for(|ends| *ends) => {}
+                }
+            }
+            router.oneshot(request).await
+        }
     });
-    let connection = builder.serve_connection(io, TowerToHyperService::new(service));
+    let connection = builder.serve_connection(io, service);
     tokio::pin!(connection);
     tokio::select! {
         // Ignored: the peer left, or does not speak HTTP and got an answer that says so.
@@ -82,6 +89,12 @@ pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>
     }
     connection.as_mut().graceful_shutdown();
     let _ = connection.await;
+}
+
+/// Whether it asks how the server does, which is answered to a connection in the queue too: whoever watches
+/// it must not take a busy server for a stuck one.
+fn is_probe(path: &str) -> bool {
+    path == "/metrics" || path.starts_with("/health/")
 }
 
 /// A stream that fails if its peer accepts no bytes for [`SILENCE_MAX`].
@@ -150,7 +163,11 @@ mod tests {
         atomic::{AtomicUsize, Ordering},
     };
 
-    use axum::{body::Body, routing::get};
+    use axum::{
+        body::Body,
+        middleware::{self, Next},
+        routing::get,
+    };
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
         sync::mpsc,
@@ -210,6 +227,42 @@ mod tests {
         assert!(answer.ends_with("here"), "{answer}");
         assert!(began.elapsed() <= ALONE, "{:?}", began.elapsed());
         assert_eq!(silent.read(&mut [0; 10]).await.unwrap(), 0, "it is closed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn probes_are_answered_where_all_places_are_taken_for_long() {
+        let stuck = async || -> &'static str { std::future::pending().await };
+        let router = Router::new()
+            .route("/stuck", get(stuck))
+            .route("/health/live", get(async || "live"))
+            .route("/metrics", get(async || "some"))
+            .layer(middleware::from_fn(async |request: axum::extract::Request, next: Next| {
+                let seat = request.extensions().get::<Seat>().expect("it came by a connection").clone();
+                let _answering = seat.answer();
+                next.run(request).await
+            }));
+        let give = served(router);
+        let (mut busy, end) = duplex(1000);
+        give.send(end).await.unwrap();
+        busy.write_all(b"GET /stuck HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+        tokio::time::sleep(ALONE).await;
+        let (mut waits, end) = duplex(1000);
+        give.send(end).await.unwrap();
+        waits.write_all(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await.unwrap();
+        for (path, said) in [("/health/live", "live"), ("/metrics", "some")] {
+            let (mut probe, end) = duplex(1000);
+            give.send(end).await.unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+            probe.write_all(request.as_bytes()).await.unwrap();
+            let began = Instant::now();
+            let mut answer = String::new();
+            probe.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.ends_with(said), "{answer}");
+            assert_eq!(began.elapsed(), Duration::ZERO);
+        }
+        let mut nothing = [0];
+        let waited = tokio::time::timeout(10 * ALONE, waits.read(&mut nothing)).await;
+        assert!(waited.is_err(), "other requests wait for a place");
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@
 //! [`SILENCE_MAX`]; where others wait, for [`ALONE`].
 #![forbid(unsafe_code)]
 
+mod answers;
 mod api;
 mod browser;
 mod connection;

@@ -3,12 +3,15 @@
 //! Where all places are taken, a new connection gets the one of the connection that was let in by a token
 //! longest ago (or never), and has accepted no byte of an answer since; but each is left alone for
 //! [`ALONE`]. Where one address has more than [`CROWD`] of them, it loses one of its own, and at once
-//! where the new one comes from elsewhere: so nobody keeps others out, however often it asks. A connection
+//! where the new one comes from elsewhere; so does a unit, or a token of all units, that has more than
+//! [`HEAVY`]: so nobody keeps others out, however often it asks. A connection
 //! whose request is being answered keeps its place, and one that follows events has given it back: it has one
 //! of those for followers. Of those whose answer waits for a device there are only so many that the others
 //! always have places.
 //!
-//! Those that find no place wait in a queue, of which an address has at most half.
+//! Those that find no place wait in a queue, of which an address has at most half; where it is full, the
+//! newest of the address that has most of it leaves for one that has less. A connection in the queue is read,
+//! and looks for a place when it has asked for something that takes one: probes take none.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +25,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::shares::{Full, Holder, Share, ShareMax, Shares};
+use crate::shares::{Full, Holder, Lot, Share, ShareMax, Shares};
 
 /// How long a connection is left alone, whoever waits for its place: a request that was sent arrives, and an
 /// answer is fetched, in much less.
@@ -30,6 +33,9 @@ pub const ALONE: Duration = Duration::from_secs(1);
 
 /// Part of all places above which an address is a crowd.
 const CROWD: usize = 4;
+
+/// Part of all places above which a unit, or a token of all units, is heavy.
+const HEAVY: usize = 8;
 
 /// How often one that waits looks for a place without being told of one.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -57,6 +63,12 @@ impl Source {
             IpAddr::V4(address) => u128::from(address.to_bits()),
             IpAddr::V6(address) => address.to_bits() >> 64 << 64,
         })
+    }
+
+    /// What is counted as one where places are short: an address of IPv4, or a /48, of which one customer
+    /// may have all /64.
+    fn wide(self) -> u128 {
+        if self.0 <= u128::from(u32::MAX) { self.0 } else { self.0 >> 80 << 80 }
     }
 
     /// As a key of its own.
@@ -90,9 +102,15 @@ pub(crate) struct Places {
 struct Taken {
     /// The connections that answer requests, by their number.
     connections: BTreeMap<u64, Connection>,
-    /// Those that wait for a place, by where they come from.
-    queued: BTreeMap<Option<Source>, usize>,
-    entered: u64,
+    /// Those in the queue, by their number.
+    queued: BTreeMap<u64, Queued>,
+    come: u64,
+}
+
+#[derive(Debug)]
+struct Queued {
+    source: Option<Source>,
+    leave: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -100,35 +118,79 @@ struct Connection {
     source: Option<Source>,
     /// Whether its request is being answered.
     is_answering: bool,
-    /// Whether its last request was let in.
-    is_let_in: bool,
+    /// By whom its last request was let in, if it was.
+    let_in: Option<Holder>,
     /// When it came, or was let in, or accepted bytes of an answer for which it was let in.
     since: Instant,
     leave: Arc<Notify>,
 }
 
+impl Connection {
+    fn is_of(&self, lot: &Lot) -> bool {
+        self.let_in.as_ref().is_some_and(|holder| holder.lot().as_ref() == Some(lot))
+    }
+}
+
 impl Taken {
     /// The address that has the most places, if that is a crowd, with the new one of `source` among them.
-    fn crowd(&self, max: usize, source: Option<Source>) -> Option<Source> {
-        let mut counts: BTreeMap<Source, usize> = BTreeMap::new();
+    fn crowd(&self, max: usize, source: Option<Source>) -> Option<(u128, usize)> {
         let sources = self.connections.values().map(|held| held.source).chain([source]);
-        sources.flatten().for_each(|source| *counts.entry(source).or_default() += 1);
-        let most = counts.into_iter().max_by_key(|(_, count)| *count);
-        most.filter(|(_, count)| *count > max.div_ceil(CROWD)).map(|(source, _)| source)
+        most(sources.flatten().map(Source::wide)).filter(|(_, count)| *count > max.div_ceil(CROWD))
+    }
+
+    /// The unit (or the token of all units) that has the most places, if that is a heavy one.
+    fn heavy(&self, max: usize) -> Option<(Lot, usize)> {
+        let lots = self.connections.values().filter_map(|held| held.let_in.as_ref()?.lot());
+        most(lots).filter(|(_, count)| *count > max.div_ceil(HEAVY))
     }
 
     /// Who leaves for a new connection from `source`, and from when on.
     fn next_to_leave(&self, max: usize, source: Option<Source>) -> Option<(Instant, u64)> {
+        let idle = || self.connections.iter().filter(|(_, held)| !held.is_answering);
         let crowd = self.crowd(max, source);
-        let is_from_elsewhere = crowd.is_some() && crowd != source;
-        let leaves_at = |held: &Connection| match is_from_elsewhere && !held.is_let_in {
-            true => held.since,
-            false => held.since + ALONE,
+        let least = crowd.map_or(0, |(_, count)| count);
+        if let Some((heavy, _)) = self.heavy(max).filter(|(_, count)| *count >= least) {
+            let of_heavy = idle().filter(|(_, held)| held.is_of(&heavy));
+            let leaves = of_heavy.map(|(number, held)| (held.since, *number)).min();
+            if leaves.is_some() {
+                return leaves;
+            }
+        }
+        let crowd = crowd.map(|(crowd, _)| crowd);
+        let alone = match crowd.is_some() && crowd != source.map(Source::wide) {
+            true => Duration::ZERO,
+            false => ALONE,
         };
-        let idle = self.connections.iter().filter(|(_, held)| !held.is_answering);
-        let of_crowd = idle.filter(|(_, held)| crowd.is_none() || held.source == crowd);
-        of_crowd.map(|(number, held)| (leaves_at(held), *number)).min()
+        let of_crowd = idle().filter(|(_, held)| crowd.is_none() || held.source.map(Source::wide) == crowd);
+        of_crowd.map(|(number, held)| (held.since + alone, *number)).min()
     }
+
+    /// Makes room in a queue of so many for one more from `source`; `None`: there is none for it.
+    fn make_room(&mut self, max: usize, source: Option<Source>) -> Option<()> {
+        let own = source.map(Source::wide);
+        let of_own = self.queued.values().filter(|queued| queued.source.map(Source::wide) == own).count();
+        if own.is_some() && of_own >= max.div_ceil(2) {
+            return None;
+        }
+        if self.queued.len() < max {
+            return Some(());
+        }
+        let (loud, count) = most(self.queued.values().filter_map(|queued| queued.source).map(Source::wide))?;
+        if own.is_none() || count <= of_own + 1 {
+            return None;
+        }
+        let of_loud = self.queued.iter().filter(|(_, queued)| queued.source.map(Source::wide) == Some(loud));
+        let newest = *of_loud.map(|(number, _)| number).next_back()?;
+        self.queued.remove(&newest)?.leave.notify_one();
+        Some(())
+    }
+}
+
+/// What occurs most often, and how often.
+fn most<T: Ord>(all: impl Iterator<Item = T>) -> Option<(T, usize)> {
+    let mut counts: BTreeMap<T, usize> = BTreeMap::new();
+    all.for_each(|one| *counts.entry(one).or_default() += 1);
+    counts.into_iter().max_by_key(|(_, count)| *count)
 }
 
 impl Places {
@@ -138,59 +200,38 @@ impl Places {
         Arc::new(Self { max, taken: Mutex::default(), followers, waiting, changed: Notify::new() })
     }
 
-    /// A place in the queue, until it is dropped; `None`: there is none for this address.
-    pub(crate) fn queue(self: &Arc<Self>, source: Option<Source>) -> Option<Queued> {
+    /// Takes a connection, to a place where one is free, else to the queue; `None`: it is to be closed.
+    pub(crate) fn take(self: &Arc<Self>, source: Option<Source>) -> Option<Place> {
         let mut taken = self.lock();
-        let all: usize = taken.queued.values().sum();
-        let own = taken.queued.get(&source).copied().unwrap_or_default();
-        let is_full = all >= self.max.queued || (source.is_some() && own >= self.max.queued.div_ceil(2));
-        if is_full && taken.connections.len() >= self.max.requests {
-            return None;
+        let leave = Arc::new(Notify::new());
+        taken.come += 1;
+        let number = taken.come;
+        if taken.connections.len() < self.max.requests {
+            taken.connections.insert(number, Connection::new(source, Arc::clone(&leave)));
+        } else {
+            taken.make_room(self.max.queued, source)?;
+            taken.queued.insert(number, Queued { source, leave: Arc::clone(&leave) });
         }
-        *taken.queued.entry(source).or_default() += 1;
-        Some(Queued { places: Arc::clone(self), source })
+        Some(Place { places: Arc::clone(self), number, leave })
     }
 
-    /// Waits for a place. Cancel safe.
-    pub(crate) async fn enter(self: &Arc<Self>, source: Option<Source>) -> Place {
-        loop {
-            let changed = self.changed.notified();
-            match self.try_enter(source) {
-                Ok(place) => return place,
-                Err(at) => {
-                    let latest = Instant::now() + LOOK_EVERY;
-                    tokio::select! {
-                        () = changed => {}
-                        () = sleep_until(at.map_or(latest, |at| at.min(latest))) => {}
-                    }
-                }
-            }
-        }
-    }
-
-    /// A place; or when one will be free at the latest, if that is known.
-    fn try_enter(self: &Arc<Self>, source: Option<Source>) -> Result<Place, Option<Instant>> {
+    /// Gives a connection that waits a place; or says when one will be free at the latest, if that is known.
+    fn try_seat(&self, number: u64) -> Result<(), Option<Instant>> {
         let mut taken = self.lock();
+        let Some(source) = taken.queued.get(&number).map(|queued| queued.source) else { return Ok(()) };
         if taken.connections.len() >= self.max.requests {
-            let (at, number) = taken.next_to_leave(self.max.requests, source).ok_or(None)?;
+            let (at, leaves) = taken.next_to_leave(self.max.requests, source).ok_or(None)?;
             if at > Instant::now() {
                 return Err(Some(at));
             }
-            if let Some(held) = taken.connections.remove(&number) {
+            if let Some(held) = taken.connections.remove(&leaves) {
                 held.leave.notify_one();
             }
         }
-        taken.entered += 1;
-        let (number, leave) = (taken.entered, Arc::new(Notify::new()));
-        let held = Connection {
-            source,
-            is_answering: false,
-            is_let_in: false,
-            since: Instant::now(),
-            leave: Arc::clone(&leave),
-        };
-        taken.connections.insert(number, held);
-        Ok(Place { places: Arc::clone(self), number, leave })
+        if let Some(Queued { source, leave }) = taken.queued.remove(&number) {
+            taken.connections.insert(number, Connection::new(source, leave));
+        }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -198,26 +239,13 @@ impl Places {
     }
 }
 
-/// A place in the queue.
-#[derive(Debug)]
-pub(crate) struct Queued {
-    places: Arc<Places>,
-    source: Option<Source>,
-}
-
-impl Drop for Queued {
-    fn drop(&mut self) {
-        let mut taken = self.places.lock();
-        if let Some(count) = taken.queued.get_mut(&self.source) {
-            *count -= 1;
-            if *count == 0 {
-                taken.queued.remove(&self.source);
-            }
-        }
+impl Connection {
+    fn new(source: Option<Source>, leave: Arc<Notify>) -> Self {
+        Self { source, is_answering: false, let_in: None, since: Instant::now(), leave }
     }
 }
 
-/// The place of one connection, until it is dropped.
+/// The place of one connection, or that in the queue, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     places: Arc<Places>,
@@ -239,7 +267,10 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.lock().connections.remove(&self.number);
+        let mut taken = self.places.lock();
+        taken.connections.remove(&self.number);
+        taken.queued.remove(&self.number);
+        drop(taken);
         self.places.changed.notify_one();
     }
 }
@@ -252,6 +283,19 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
+    /// Waits until the connection has a place, if it is in the queue. Cancel safe.
+    pub(crate) async fn taken(&self) {
+        loop {
+            let changed = self.places.changed.notified();
+            let Err(at) = self.places.try_seat(self.number) else { return };
+            let latest = Instant::now() + LOOK_EVERY;
+            tokio::select! {
+                () = changed => {}
+                () = sleep_until(at.map_or(latest, |at| at.min(latest))) => {}
+            }
+        }
+    }
+
     /// A request is being answered: its connection keeps its place until the result is dropped.
     pub(crate) fn answer(&self) -> Answering {
         self.with(|held| held.is_answering = true);
@@ -261,26 +305,31 @@ impl Seat {
     /// Where the request came from, by a proxy from which all connections come.
     pub(crate) fn note_source(&self, source: Option<Source>) {
         self.with(|held| held.source = source);
+        if let Some(queued) = self.places.lock().queued.get_mut(&self.number) {
+            queued.source = source;
+        }
     }
 
-    /// The request that came was let in, or is open to everyone.
-    pub(crate) fn note_request(&self, is_let_in: bool) {
+    /// The request that came was let in by this holder; `None`: it is open to everyone, or not let in yet.
+    pub(crate) fn note_request(&self, let_in: Option<Holder>) {
         self.with(|held| {
-            held.is_let_in = is_let_in;
-            held.since = if is_let_in { Instant::now() } else { held.since };
+            held.since = if let_in.is_some() { Instant::now() } else { held.since };
+            held.let_in = let_in;
         });
     }
 
     /// The peer has accepted bytes of an answer, or has sent some of a body.
     pub(crate) fn note_progress(&self) {
-        self.with(|held| held.since = if held.is_let_in { Instant::now() } else { held.since });
+        self.with(|held| held.since = if held.let_in.is_some() { Instant::now() } else { held.since });
     }
 
-    /// Whether others may wait for the place, and its request was not let in.
+    /// Whether others may wait for the place, and its request was not let in; or it has none.
     pub(crate) fn is_wanted(&self) -> bool {
         let taken = self.places.lock();
-        let held = taken.connections.get(&self.number);
-        held.is_some_and(|held| !held.is_let_in) && taken.connections.len() >= self.places.max.requests
+        match taken.connections.get(&self.number) {
+            Some(held) => held.let_in.is_none() && taken.connections.len() >= self.places.max.requests,
+            None => taken.queued.contains_key(&self.number),
+        }
     }
 
     /// Changes the place for one of a follower, until the result is dropped.
@@ -319,6 +368,16 @@ impl Drop for Answering {
         self.0.with(|held| held.is_answering = false);
         self.0.note_progress();
         self.0.places.changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+impl Places {
+    /// A connection that has asked for something: its place.
+    pub(crate) async fn enter(self: &Arc<Self>, source: Option<Source>) -> Place {
+        let place = self.take(source).expect("there is room in the queue");
+        place.seat().taken().await;
+        place
     }
 }
 

@@ -1,6 +1,9 @@
 //! The routes and the headers that every answer carries.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json, Router,
@@ -21,6 +24,7 @@ use crate::{
     forwarded::Way,
     gate::{Gate, Peer},
     health::{Findings, Health, Phase},
+    limiter::Limiter,
     metrics::{Detail, MetricsSource, prometheus_text},
     openapi,
     page::About,
@@ -29,6 +33,7 @@ use crate::{
     problem::Refused,
     request_id,
     serve::REQUEST_TIME_MAX,
+    shares::Holder,
     throttle::Throttle,
     work::{self, Work},
 };
@@ -46,6 +51,9 @@ const SECURITY_HEADERS: [(header::HeaderName, HeaderValue); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
 ];
+
+/// Texts of metrics that are made for scrapes on TCP: some at once, as after a start, and then two a second.
+const TEXTS: Rate = Rate { every: Duration::from_millis(500), burst: 20 };
 
 /// For a year.
 const TLS_ONLY: HeaderValue = HeaderValue::from_static("max-age=31536000");
@@ -71,20 +79,24 @@ pub fn router(about: About, health: Health, metrics: MetricsSource, api: Api, ra
         .layer(middleware::from_fn_with_state(work, work::run))
         .layer(middleware::from_fn(request_id::note))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&gate), let_in));
-    open_routes(about, health, Scrape { source: metrics, gate: Some(Arc::clone(&gate)) })
-        .merge(pages)
-        .layer(middleware::from_fn(answer_in_time))
-        .merge(verbs)
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn(harden))
-        .layer(middleware::from_fn(request_id::identify))
+    open_routes(
+        about,
+        health,
+        Scrape { source: metrics, gate: Some(Arc::clone(&gate)), texts: Arc::default() },
+    )
+    .merge(pages)
+    .layer(middleware::from_fn(answer_in_time))
+    .merge(verbs)
+    .fallback(not_found)
+    .method_not_allowed_fallback(method_not_allowed)
+    .layer(middleware::from_fn(harden))
+    .layer(middleware::from_fn(request_id::identify))
 }
 
 /// What is open to everyone and the operator's verbs, for peers that are the owner. It needs a multi-threaded
 /// runtime.
 pub fn control_router(about: About, health: Health, metrics: MetricsSource, api: Api) -> Router {
-    open_routes(about, health, Scrape { source: metrics, gate: None })
+    open_routes(about, health, Scrape { source: metrics, gate: None, texts: Arc::default() })
         .merge(api::routes(api).layer(middleware::from_fn(api::as_owner)))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -107,7 +119,7 @@ async fn let_in(State(gate): State<Arc<Gate>>, mut request: Request, next: Next)
     match admitted {
         Ok((asker, form_token)) => {
             if let Some(seat) = seat {
-                seat.note_request(true);
+                seat.note_request(Some(Holder::of(&asker.caller)));
             }
             request.headers_mut().remove(header::AUTHORIZATION);
             request.headers_mut().remove(header::COOKIE);
@@ -127,6 +139,36 @@ async fn let_in(State(gate): State<Arc<Gate>>, mut request: Request, next: Next)
 struct Scrape {
     source: MetricsSource,
     gate: Option<Arc<Gate>>,
+    /// Strangers may scrape, so those who come on TCP share texts where they come too often.
+    texts: Arc<Texts>,
+}
+
+/// Texts of metrics, made so often at most; between them the last one is given again.
+struct Texts {
+    rate: Limiter<bool>,
+    /// Of totals, and with products.
+    last: [Mutex<Option<Arc<str>>>; 2],
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self { rate: Limiter::new(TEXTS, 2), last: Default::default() }
+    }
+}
+
+impl Texts {
+    fn of(&self, detail: Detail, source: &MetricsSource) -> Arc<str> {
+        let with_products = detail == Detail::Products;
+        let mut last = self.last[usize::from(with_products)].lock().unwrap_or_else(PoisonError::into_inner);
+        if self.rate.permit(with_products, Instant::now()).is_err()
+            && let Some(text) = &*last
+        {
+            return Arc::clone(text);
+        }
+        let text: Arc<str> = prometheus_text(&source(detail)).into();
+        *last = Some(Arc::clone(&text));
+        text
+    }
 }
 
 fn open_routes(about: About, health: Health, metrics: Scrape) -> Router {
@@ -154,9 +196,11 @@ async fn ready(State(health): State<Health>) -> Response {
 }
 
 /// Everybody may scrape; a token for all organisation units also shows products.
-async fn metrics_text(State(Scrape { source, gate }): State<Scrape>, request: Request) -> Response {
+async fn metrics_text(State(scrape): State<Scrape>, request: Request) -> Response {
+    let Scrape { source, gate, texts } = scrape;
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     let detail = match gate {
-        None => Detail::Products,
+        None => return (kind, prometheus_text(&source(Detail::Products))).into_response(),
         Some(_) if !request.headers().contains_key(header::AUTHORIZATION) => Detail::Totals,
         Some(gate) => {
             let peer = request.extensions().get::<Peer>().copied();
@@ -168,8 +212,7 @@ async fn metrics_text(State(Scrape { source, gate }): State<Scrape>, request: Re
             }
         }
     };
-    let text = prometheus_text(&source(detail));
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    (kind, texts.of(detail, &source).to_string()).into_response()
 }
 
 pub(crate) async fn not_found(uri: Uri) -> Refused {
@@ -197,7 +240,7 @@ async fn answer_in_time(request: Request, next: Next) -> Response {
 async fn harden(request: Request, next: Next) -> Response {
     let (seat, way) = (request.extensions().get::<Seat>().cloned(), Way::of(request.extensions()));
     if let Some(seat) = &seat {
-        seat.note_request(false);
+        seat.note_request(None);
     }
     let mut response = next.run(request).await;
     for (name, value) in SECURITY_HEADERS {
@@ -221,7 +264,10 @@ async fn harden(request: Request, next: Next) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    };
 
     use axum::body::{Body, to_bytes};
     use narrowgate_platform::{
@@ -300,6 +346,25 @@ mod tests {
         let (status, kind, body) = ask(&Health::default(), "GET", "/metrics").await;
         assert_eq!((status, kind.as_str()), (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8"));
         assert!(body.contains("sessions 2\n"), "{body}");
+    }
+
+    #[test]
+    fn metrics_are_made_so_often_at_most_whoever_scrapes() {
+        let made = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&made);
+        let source: MetricsSource = Arc::new(move |_| {
+            let made = count.fetch_add(1, Ordering::Relaxed) + 1;
+            vec![Metric::gauge("made", "Texts.").is(made)]
+        });
+        let texts = Texts::default();
+        for number in 1..=20 {
+            assert!(texts.of(Detail::Totals, &source).contains(&format!("made {number}\n")));
+        }
+        let last = (0..1000).map(|_| texts.of(Detail::Totals, &source)).last().expect("there are some");
+        let made = made.load(Ordering::Relaxed);
+        assert!(made < 100, "{made}");
+        assert!(last.contains(&format!("made {made}\n")), "{last}");
+        assert!(texts.of(Detail::Products, &source).contains(&format!("made {}\n", made + 1)));
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -96,8 +96,8 @@ pub(crate) async fn collect(
     Ok(Bytes::from_owner(Collected { whole, _share: share }))
 }
 
-/// How long so many bytes may take.
-fn time_of(bytes: usize) -> Duration {
+/// How long so many bytes may take, beyond the first [`SILENCE_MAX`].
+pub(crate) fn time_of(bytes: usize) -> Duration {
     Duration::from_secs((bytes / BYTES_PER_SECOND_MIN) as u64)
 }
 

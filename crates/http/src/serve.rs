@@ -1,6 +1,6 @@
 //! Accepts connections and answers them until told to stop.
 
-use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
+use std::{future::Future, net::IpAddr, time::Duration};
 
 use axum::Router;
 use socket2::{SockRef, TcpKeepalive};
@@ -107,14 +107,9 @@ pub async fn serve<L: Listener>(
         let peer = L::peer(&stream);
         let source = peer.map(Source::of);
         // Nobody waits behind those who find no place: they wait beside each other, or are closed.
-        let Some(queued) = places.queue(source) else { continue };
-        let (router, places, mut stopping) = (router.clone(), Arc::clone(&places), stopping.clone());
+        let Some(place) = places.take(source) else { continue };
+        let (router, stopping) = (router.clone(), stopping.clone());
         connections.spawn(async move {
-            let place = tokio::select! {
-                place = places.enter(source) => place,
-                _ = stopping.wait_for(|stopping| *stopping) => return,
-            };
-            drop(queued);
             let way = if L::is_proxied() { Way::Proxied } else { Way::Direct };
             converse(stream, router, (&place, peer.map(Peer), way), stopping).await;
         });

@@ -1,5 +1,6 @@
 //! Fair shares of what is limited: no token, no user with all sessions, and no organisation unit takes all of
-//! it.
+//! it. Of all, and of what a unit may have, a part is kept for those who have none yet: a few loud ones leave
+//! something to everybody else.
 
 use std::{
     collections::BTreeMap,
@@ -7,6 +8,9 @@ use std::{
 };
 
 use narrowgate_platform::model::access::Caller;
+
+/// The part that is kept for those who have none yet.
+const KEPT: usize = 8;
 
 /// How much there is, and how much of it at most is one's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +23,16 @@ pub(crate) struct ShareMax {
 }
 
 impl ShareMax {
+    /// What is kept of all for units, and tokens of all units, that have none yet.
+    const fn kept(self) -> usize {
+        if self.all > self.token { self.all.div_ceil(KEPT) } else { 0 }
+    }
+
+    /// What is kept of a unit's for tokens of it that have none yet.
+    const fn kept_of_unit(self) -> usize {
+        if self.unit > self.token { self.unit / KEPT } else { 0 }
+    }
+
     /// Half for a token, and no more for its unit.
     pub(crate) const fn half(all: usize) -> Self {
         Self { all, token: all.div_ceil(2), unit: all.div_ceil(2) }
@@ -54,11 +68,14 @@ impl Holder {
         unit.or_else(|| self.token.clone().map(Lot::Token))
     }
 
-    /// Its token and its unit, each with what it may have.
-    fn lots(&self, max: ShareMax) -> impl Iterator<Item = (Lot, usize, Full)> {
-        let token = self.token.clone().map(|name| (Lot::Token(name), max.token, Full::Token(max.token)));
-        let unit = self.unit.clone().map(|ou| (Lot::Unit(ou), max.unit, Full::Unit(max.unit)));
-        token.into_iter().chain(unit)
+    /// Its token or user by name.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// Its token and its unit.
+    fn lots(&self) -> [Option<Lot>; 2] {
+        [self.token.clone().map(Lot::Token), self.unit.clone().map(Lot::Unit)]
     }
 }
 
@@ -142,16 +159,23 @@ impl Share {
     pub(crate) fn more(&mut self, amount: usize) -> Result<(), Full> {
         let max = self.shares.max;
         let mut taken = self.shares.lock();
-        for (lot, max, full) in self.holder.lots(max) {
-            if taken.of.get(&lot).copied().unwrap_or_default() + amount > max {
-                return Err(full);
-            }
+        let has = |lot: Option<&Lot>| lot.and_then(|lot| taken.of.get(lot)).copied().unwrap_or_default();
+        let [token, unit] = self.holder.lots();
+        let kept = |kept, has| if has > 0 { kept } else { 0 };
+        let of_token = has(token.as_ref());
+        if token.is_some() && of_token + amount > max.token {
+            return Err(Full::Token(max.token));
         }
-        if taken.all + amount > max.all {
+        let of_unit = has(unit.as_ref());
+        if unit.is_some() && of_unit + amount > max.unit - kept(max.kept_of_unit(), of_token) {
+            return Err(Full::Unit(max.unit));
+        }
+        let of_lot = if unit.is_some() { of_unit } else { of_token };
+        if taken.all + amount > max.all - kept(max.kept(), of_lot) {
             return Err(Full::All(max.all));
         }
         taken.all += amount;
-        for (lot, ..) in self.holder.lots(max) {
+        for lot in self.holder.lots().into_iter().flatten() {
             *taken.of.entry(lot).or_default() += amount;
         }
         self.amount += amount;
@@ -163,7 +187,7 @@ impl Drop for Share {
     fn drop(&mut self) {
         let mut taken = self.shares.lock();
         taken.all -= self.amount;
-        for (lot, ..) in self.holder.lots(self.shares.max) {
+        for lot in self.holder.lots().into_iter().flatten() {
             if let Some(of) = taken.of.get_mut(&lot) {
                 *of -= self.amount;
                 if *of == 0 {
@@ -184,6 +208,34 @@ pub(crate) mod tests {
     pub(crate) fn holder(name: &str, ou: Option<&str>) -> Holder {
         let scope = ou.map_or(Scope::All, |ou| Scope::Unit(ou.to_owned()));
         Holder::of(&Caller::Token { name: name.to_owned(), role: Role::Viewer, scope })
+    }
+
+    #[test]
+    fn a_few_loud_ones_leave_something_to_whoever_has_none() {
+        let shares = Shares::new(ShareMax { all: 128, token: 32, unit: 64 });
+        let take = |name: &str, ou: Option<&str>| shares.take(&holder(name, ou), 1);
+        let mut held = Vec::new();
+        for unit in ["north", "south", "west"] {
+            for name in ["a", "b", "c"] {
+                held.extend(std::iter::from_fn(|| take(&format!("{unit} {name}"), Some(unit)).ok()));
+            }
+        }
+        // An eighth is kept, of which the last one has begun to take.
+        assert_eq!(held.len(), 113);
+        assert_eq!(take("north a", Some("north")).expect_err("it has its share"), Full::Token(32));
+        assert_eq!(take("west a", Some("west")).expect_err("it has some"), Full::All(128));
+        for number in 0..15 {
+            let name = format!("quiet {number}");
+            held.push(take(&name, Some(&name)).expect("it has none"));
+        }
+        // And so the tokens of one unit.
+        let shares = Shares::new(ShareMax { all: 128, token: 32, unit: 64 });
+        let take = |name: &str| shares.take(&holder(name, Some("north")), 1);
+        let mut held: Vec<_> = std::iter::from_fn(|| take("a").ok()).collect();
+        held.extend(std::iter::from_fn(|| take("b").ok()));
+        assert_eq!(held.len(), 56);
+        assert_eq!(take("b").expect_err("it has some"), Full::Unit(64));
+        take("c").expect("it has none");
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The work of a request of the API, from its head to its answer.
 //!
-//! 1. It takes its share of the requests that are in work.
-//! 2. Its body is read, where the caller may do what the path says and the route reads one: nobody else has
+//! 1. What reads much (a list, not one thing by its name) waits for its turn ([`Turns`]), in a queue of its
+//!    own.
+//! 2. It takes its share of the requests that are in work.
+//! 3. Its body is read, where the caller may do what the path says and the route reads one: nobody else has
 //!    anything read. All bodies together have a limit.
-//! 3. What reads much (a list, not one thing by its name) waits for its turn ([`Turns`]).
 //! 4. Where a while has passed since it was let in, it is looked up whether that holds.
 //! 5. It is done, even if its peer leaves: one that waits for a device looks whether it has ([`Attended`]).
+//! 6. A long answer counts until it is written ([`Answers`]).
 
 use std::{
     collections::BTreeMap,
@@ -29,6 +31,7 @@ use narrowgate_platform::model::access::{Caller, Needs};
 use tokio::{runtime::Handle, time::Instant};
 
 use crate::{
+    answers::Answers,
     api::{Asker, Row, reads_its_body},
     gate::Gate,
     places::{Answering, Seat},
@@ -41,9 +44,9 @@ use crate::{
 /// Longest body of a request: 500 rows of an import with the longest keys, secrets and names fit.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
 
-/// Requests of the API on TCP that are in work: the other places are for what is open to everyone, and for
-/// those who come.
-const IN_WORK: ShareMax = ShareMax { all: 192, token: 32, unit: 64 };
+/// Requests of the API on TCP that are in work: the other places are for those that wait for a turn, for what
+/// is open to everyone, and for those who come.
+const IN_WORK: ShareMax = ShareMax { all: 128, token: 32, unit: 64 };
 
 /// The same for peers that are the owner, whom the number of places limits.
 const OF_OWNER: ShareMax = ShareMax { all: usize::MAX, token: usize::MAX, unit: usize::MAX };
@@ -63,13 +66,16 @@ pub(crate) struct Work {
     in_work: Arc<Shares>,
     bodies: Arc<Shares>,
     turns: Arc<Turns>,
+    answers: Answers,
 }
 
-/// What a route takes of its caller, whether it reads a body, and whether it reads much of the store.
+/// What a route takes of its caller, whether it reads a body, whether it reads much of the store, and whether
+/// it is a list that may be asked for again.
 struct Taken {
     needs: Needs,
     has_body: bool,
     reads_much: bool,
+    is_list: bool,
 }
 
 impl Work {
@@ -79,11 +85,19 @@ impl Work {
         for Row { method, path, needs, sketch, .. } in rows {
             // A list is read as a whole, and who follows events reads by a reader of its own.
             let reads_much = method == Method::GET && sketch.reads_much && !sketch.takes_last_event;
-            let taken = Taken { needs, has_body: !sketch.bodies.is_empty(), reads_much };
+            let is_list = reads_much && sketch.query.is_some();
+            let taken = Taken { needs, has_body: !sketch.bodies.is_empty(), reads_much, is_list };
             routes.entry(format!("{method} {path}")).or_default().push(taken);
         }
         let in_work = Shares::new(if gate.is_some() { IN_WORK } else { OF_OWNER });
-        Arc::new(Self { routes, gate, in_work, bodies: Shares::new(BODY_BYTES), turns: Arc::default() })
+        Arc::new(Self {
+            routes,
+            gate,
+            in_work,
+            bodies: Shares::new(BODY_BYTES),
+            turns: Arc::default(),
+            answers: Answers::default(),
+        })
     }
 
     /// Whether the route reads a body of somebody who may do what it is for. Of several acts at one path one
@@ -129,6 +143,14 @@ impl Work {
         Attended { holder, seat, left, turns: Arc::clone(&self.turns) }
     }
 
+    /// Looks whether what let somebody in still holds.
+    async fn confirm(&self, asker: Option<&Asker>) -> Result<(), Response> {
+        match (&self.gate, asker) {
+            (Some(gate), Some(asker)) => gate.confirm(asker).await,
+            _ => Ok(()),
+        }
+    }
+
     async fn answer(&self, request: Request, next: Next) -> Result<Response, Response> {
         let began = Instant::now();
         let reads_its_body = reads_its_body(&request);
@@ -139,9 +161,16 @@ impl Work {
         if self.gate.is_none()
             && let Some(seat) = &seat
         {
-            seat.note_request(true);
+            seat.note_request(Some(holder.clone()));
         }
         let refused = |full| too_much(full, REQUESTS).into_response();
+        let has_body = self.reads_body(&parts, asker.as_ref());
+        let reads_much = self.reads_much(&parts);
+        let mut turn = None;
+        if reads_much && !has_body {
+            let _answering = seat.as_ref().map(Seat::answer);
+            turn = self.turns.ask(&holder).await.map_err(refused)?;
+        }
         let in_work = self.in_work.take(&holder, 1).map_err(refused)?;
         if reads_its_body {
             // The file of an import is read as it comes, within limits of its own.
@@ -149,7 +178,6 @@ impl Work {
             parts.extensions.insert(self.attended(holder, seat.clone(), Arc::default()));
             return Ok(next.run(Request::from_parts(parts, body)).await);
         }
-        let has_body = self.reads_body(&parts, asker.as_ref());
         let body = match has_body {
             true => self.read(body, &holder, seat.as_ref()).await.map_err(Refused::into_response)?,
             false => {
@@ -158,17 +186,15 @@ impl Work {
             }
         };
         let answering = seat.as_ref().map(Seat::answer);
-        let turn = match holder.lot().filter(|_| self.reads_much(&parts)) {
-            Some(lot) => self.turns.take(lot).await,
-            None => None,
-        };
-        if let (Some(gate), Some(asker)) = (&self.gate, &asker)
-            && (has_body || began.elapsed() > LOOK_AGAIN)
-        {
-            gate.confirm(asker).await?;
+        if reads_much && has_body {
+            turn = self.turns.ask(&holder).await.map_err(refused)?;
+        }
+        if has_body || began.elapsed() > LOOK_AGAIN {
+            self.confirm(asker.as_ref()).await?;
         }
         let left = Arc::new(AtomicBool::new(false));
-        parts.extensions.insert(self.attended(holder, seat, Arc::clone(&left)));
+        let is_list = self.taken(&parts).iter().any(|taken| taken.is_list);
+        parts.extensions.insert(self.attended(holder.clone(), seat, Arc::clone(&left)));
         let request = Request::from_parts(parts, Body::from(body));
         // A store may read a lot at once on this thread; other tasks move to another one meanwhile.
         let done = tokio::spawn(async move {
@@ -177,11 +203,21 @@ impl Work {
             response
         });
         let _leaves = Leaves(left);
-        done.await.map_err(|error| match error.try_into_panic() {
+        let response = done.await.map_err(|error| match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             // The server stops.
             Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-        })
+        })?;
+        Ok(self.count(&holder, response, is_list))
+    }
+
+    /// The answer, which counts until it is written; where there is no room for a list, another one.
+    fn count(&self, holder: &Holder, response: Response, is_list: bool) -> Response {
+        match self.answers.count(holder, response).map_err(|refused| *refused) {
+            Err((_, full)) if is_list => too_much(full, ANSWERS).into_response(),
+            // One that is none says what was done, or shows what is shown once.
+            Ok(response) | Err((response, _)) => response,
+        }
     }
 }
 
@@ -235,6 +271,7 @@ impl Drop for Leaves {
 
 const REQUESTS: &str = "requests";
 const BYTES: &str = "bytes of bodies";
+const ANSWERS: &str = "bytes of answers";
 
 /// 429: somebody has what may be had.
 fn too_much(full: Full, what: &str) -> Refused {

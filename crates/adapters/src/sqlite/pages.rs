@@ -14,7 +14,7 @@ impl History for SqliteStore {
         let within = |part: Part| Part { limit: part.limit.min(VALUES_MAX), ..part };
         match query {
             Query::PointsLatest { device } => {
-                self.read_long(move |reader| self.latest_points(reader, device).map(HistoryPage::Points))
+                self.read(move |reader| self.latest_points(reader, device).map(HistoryPage::Points))
             }
             Query::PointsHistory { device, mut query } => {
                 query.limit = query.limit.min(VALUES_MAX);
@@ -43,14 +43,14 @@ impl History for SqliteStore {
             Query::Commands { device, part } => self.read_long(move |reader| {
                 queries::commands(reader, device, within(part)).map(HistoryPage::Commands)
             }),
-            Query::Arrivals { device, limit } => self.read_long(move |reader| {
+            Query::Arrivals { device, limit } => self.read(move |reader| {
                 let limit = limit.min(VALUES_MAX);
                 arrivals::of_device(reader, &self.shared.spans(), device, limit).map(HistoryPage::Arrivals)
             }),
             Query::Happened { after, limit } => self.read_stream(move |reader| {
                 stream::read(reader, &self.shared, after, limit).map(HistoryPage::Happened)
             }),
-            Query::Presence { device, part } => self.read_long(move |reader| {
+            Query::Presence { device, part } => self.read(move |reader| {
                 queries::presence_history(reader, device, within(part), options).map(HistoryPage::Presence)
             }),
         }

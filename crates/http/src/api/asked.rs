@@ -269,9 +269,18 @@ impl Routes {
 
     /// What was added last reads a lot of the store at once, although it takes no query: it waits for its
     /// turn.
-    pub(super) fn reads_much(mut self) -> Self {
+    pub(super) fn reads_much(self) -> Self {
+        self.reading(true)
+    }
+
+    /// What was added last reads one thing, although it takes a query: it waits for no turn.
+    pub(super) fn reads_little(self) -> Self {
+        self.reading(false)
+    }
+
+    fn reading(mut self, reads_much: bool) -> Self {
         if let Some(row) = self.rows.last_mut() {
-            row.sketch.reads_much = true;
+            row.sketch.reads_much = reads_much;
         }
         self
     }

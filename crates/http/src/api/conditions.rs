@@ -4,6 +4,11 @@
 //! What a request compares and what it writes are two steps of the service, so changes of one thing follow
 //! one another here; the process that serves the API is the only one that changes the store.
 
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    sync::LazyLock,
+};
+
 use axum::{
     Json,
     http::{HeaderName, StatusCode, header},
@@ -33,14 +38,17 @@ pub(super) fn tag_of_device(device: &DeviceView) -> String {
 }
 
 /// Changes under way of different things that are kept apart; others wait for each other without need.
-const THINGS: usize = 64;
+const THINGS: usize = 1024;
 
 static CHANGING: [Mutex<()>; THINGS] = [const { Mutex::const_new(()) }; THINGS];
 
+/// Nobody can choose a name that waits for another one: which do is another thing in each process.
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
 /// Waits until nobody else changes the thing of this name, and keeps others from it.
 pub(super) async fn alone(name: &str) -> MutexGuard<'static, ()> {
-    let sum = name.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-    CHANGING[sum % THINGS].lock().await
+    let at = usize::try_from(HASHER.hash_one(name) % THINGS as u64).unwrap_or_default();
+    CHANGING[at].lock().await
 }
 
 /// Permits a change of what has this tag now, where the request says of which it is.

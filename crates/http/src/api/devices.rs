@@ -39,6 +39,7 @@ pub(super) fn routes() -> Routes {
     for device in super::DEVICE_PATHS {
         routes = routes
             .get(device, Needs::Read, show)
+            .reads_little()
             .patch(device, Needs::Operate, rename)
             .delete(device, Needs::Administer, delete)
             .acts(device, ACTS, act)

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::{
     asked::{Asked, Routes},
     audited::{Made, Place},
-    conditions::{Tagged, tagged},
+    conditions::{Tagged, alone, tagged},
     described::{Sketch, Takes},
     extract::{Document, Part, Product, Tags, if_match, malformed},
 };
@@ -43,6 +43,8 @@ async fn put(
     Condition(if_match): Condition,
     Document(model): Document,
 ) -> Result<Made<Present>, Refused> {
+    // The tag of the product is over its model, too.
+    let _alone = alone(&product_key).await;
     let put = api.operator.put_model(&product_key, &model, if_match).await?;
     Ok(Place::of(DeedTo::Nothing).with("version", &put.version).has(answer(put)))
 }
@@ -97,9 +99,40 @@ fn condition(headers: &HeaderMap) -> Result<Option<IfMatch>, String> {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::header;
+    use std::time::Duration;
+
+    use axum::{
+        body::Body,
+        http::{Method, Request, StatusCode, header},
+    };
+    use narrowgate_api::access::Role;
+    use tower::ServiceExt as _;
 
     use super::*;
+    use crate::document::world::world;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_model_is_not_put_while_a_change_of_its_product_compares_what_it_was_made_of() {
+        let world = world(None).await;
+        world.furnish().await;
+        let token = world.token("admin", Role::Administrator, None).await;
+        let request = Request::builder()
+            .method(Method::PUT)
+            .uri("/api/v1/products/pk-1/model")
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(
+                r#"{"modelId":"m","measurepoints":[{"identifier":"temp","dataType":"DOUBLE"}]}"#,
+            ))
+            .expect("it is a request");
+        let change = alone("pk-1").await;
+        let put = tokio::spawn(world.router.clone().oneshot(request));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(!put.is_finished(), "it waits for the change");
+        drop(change);
+        let answer = put.await.expect("it answers").unwrap_or_else(|never| match never {});
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
 
     fn read(values: &[&str]) -> Result<Option<IfMatch>, String> {
         let mut headers = HeaderMap::new();

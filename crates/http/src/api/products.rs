@@ -27,6 +27,7 @@ use crate::{problem::Refused, secret::Secretive};
 pub(super) fn routes() -> Routes {
     Routes::default()
         .get("/api/v1/products", Needs::Read, list)
+        .reads_much()
         .post("/api/v1/products", Needs::Administer, create)
         .get("/api/v1/products/{product}", Needs::Read, show)
         .patch("/api/v1/products/{product}", Needs::Administer, update)

@@ -22,7 +22,14 @@ fn source(number: u8) -> Option<Source> {
 /// A connection whose request was let in.
 async fn let_in(places: &Arc<Places>) -> Place {
     let place = places.enter(None).await;
-    place.seat().note_request(true);
+    place.seat().note_request(Some(Holder::default()));
+    place
+}
+
+/// The same of a token, from an address.
+async fn let_in_of(places: &Arc<Places>, source: Option<Source>, holder: Holder) -> Place {
+    let place = places.enter(source).await;
+    place.seat().note_request(Some(holder));
     place
 }
 
@@ -61,9 +68,9 @@ async fn who_is_being_answered_keeps_its_place() {
 async fn attack_182_requests_without_a_token_keep_no_place() {
     let places = Places::new(MAX);
     let (stranger, known) = (places.enter(None).await, let_in(&places).await);
-    let ask = |place: &Place, is_let_in| {
+    let ask = |place: &Place, is_let_in: bool| {
         let answering = place.seat().answer();
-        place.seat().note_request(is_let_in);
+        place.seat().note_request(is_let_in.then(Holder::default));
         drop(answering);
         // Its answer is fetched.
         place.seat().note_progress();
@@ -105,21 +112,98 @@ async fn attack_182_an_address_with_many_connections_makes_way_for_another_at_on
     for place in &quiet {
         assert!(!is_lost(place).await);
     }
-    // Not in the middle of what it was let in for.
-    loud.iter().for_each(|place| place.seat().note_request(true));
+    // Not while it is being answered; and what it was let in for keeps no place from others.
+    let answering: Vec<_> = loud.iter().map(|place| place.seat().answer()).collect();
+    loud.iter().for_each(|place| place.seat().note_request(Some(Holder::default())));
     let _fresh = places.enter(source(3)).await;
     assert!(waits(places.enter(source(4))).await);
+    drop(answering);
+    let began = Instant::now();
+    let _fourth = places.enter(source(4)).await;
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_of_one_unit_keep_no_places_from_others_however_often_they_ask() {
+    // From one address, and from so many that none of them is a crowd.
+    for addresses in [1, 8] {
+        let places = Places::new(PlacesMax { requests: 16, ..MAX });
+        let mut loud = Vec::new();
+        for number in 0..16 {
+            let of = holder(&format!("token {}", number % 4), Some("north"));
+            loud.push(let_in_of(&places, source(number % addresses), of).await);
+        }
+        tokio::time::advance(ALONE / 2).await;
+        let mut others = Vec::new();
+        for number in 100..110 {
+            // Their answers are being read.
+            loud.iter().for_each(|place| place.seat().note_progress());
+            let began = Instant::now();
+            let of = holder(&format!("token {number}"), Some(&format!("unit {number}")));
+            others.push(let_in_of(&places, source(number), of).await);
+            assert_eq!(began.elapsed(), Duration::ZERO, "{addresses}");
+        }
+        for place in &others {
+            assert!(!is_lost(place).await, "{addresses}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_unit_that_has_a_few_places_is_left_alone() {
+    let places = Places::new(PlacesMax { requests: 16, ..MAX });
+    let mut held = Vec::new();
+    for number in 0..16 {
+        let of = holder("a", Some(&format!("unit {}", number / 2)));
+        held.push(let_in_of(&places, source(number), of).await);
+    }
+    assert!(waits(places.enter(source(99))).await, "none of them has more than an eighth");
+    let began = Instant::now();
+    let _more = places.enter(source(99)).await;
+    assert_eq!(began.elapsed(), ALONE);
 }
 
 #[test]
 fn an_address_has_half_of_the_queue() {
     let places = Places::new(PlacesMax { requests: 0, ..MAX });
-    let loud: Vec<_> = (0..9).filter_map(|_| places.queue(source(1))).collect();
+    let loud: Vec<_> = (0..9).filter_map(|_| places.take(source(1))).collect();
     assert_eq!(loud.len(), 2);
-    let others: Vec<_> = (2..9).filter_map(|number| places.queue(source(number))).collect();
+    let mut others: Vec<_> = (2..4).filter_map(|number| places.take(source(number))).collect();
     assert_eq!(others.len(), 2, "all of them are four");
+    others.extend(places.take(source(4)));
+    assert_eq!(others.len(), 3, "one that has two makes room");
+    assert!(places.take(source(5)).is_none(), "each has one");
     drop(loud);
-    assert!(places.queue(source(1)).is_some());
+    assert!(places.take(source(1)).is_some());
+}
+
+#[tokio::test]
+async fn the_newest_of_whoever_has_most_of_a_full_queue_leaves_for_others() {
+    let places = Places::new(PlacesMax { requests: 0, queued: 8, ..MAX });
+    let of = |text: &str| Some(Source::of(text.parse().expect("it is an address")));
+    // Each /64 is another one, and all of them are one customer's.
+    let loud: Vec<_> =
+        (0..9).filter_map(|number| places.take(of(&format!("2001:db8:0:{number}::1")))).collect();
+    assert_eq!(loud.len(), 4);
+    let other: Vec<_> = (0..9).filter_map(|_| places.take(source(2))).collect();
+    assert_eq!(other.len(), 4);
+    let third = [places.take(source(3)), places.take(source(3))];
+    assert!(third.iter().all(Option::is_some));
+    assert!(is_lost(&loud[3]).await && is_lost(&other[3]).await, "the newest one of each");
+    assert!(!is_lost(&loud[0]).await && !is_lost(&other[0]).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_in_the_queue_takes_a_place_when_it_needs_one() {
+    let places = Places::new(MAX);
+    let (first, second) = (let_in(&places).await, let_in(&places).await);
+    tokio::time::advance(10 * ALONE).await;
+    let quiet = places.take(source(1)).expect("there is room");
+    assert!(!is_lost(&first).await && !is_lost(&second).await, "it has asked for nothing");
+    // It ends with the answer to a probe.
+    assert!(quiet.seat().is_wanted());
+    quiet.seat().taken().await;
+    assert!(is_lost(&first).await && !is_lost(&second).await);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! The body of an import: taken by the server's own task, and read by a thread.
 
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    time::Duration,
+};
 
 use axum::{
     body::{Body, Bytes},
@@ -8,10 +11,13 @@ use axum::{
 };
 use futures_util::StreamExt as _;
 use narrowgate_api::problem::{Code, Problem};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
 
 use super::TITLE;
-use crate::connection::SILENCE_MAX;
+use crate::{connection::SILENCE_MAX, secret::time_of};
 
 /// Bytes of a file: 100,000 rows with the longest keys, secrets and names.
 pub(super) const FILE_BYTES_MAX: usize = 96 << 20;
@@ -64,8 +70,14 @@ pub(super) enum Piece {
 /// Sends a body on until it ends, or nobody takes it any more.
 pub(super) async fn feed(body: Body, parts: mpsc::Sender<Piece>) -> Result<(), Unfed> {
     let (mut body, mut bytes) = (body.into_data_stream(), 0);
+    // What the store takes does not count: only for how long nothing came.
+    let mut waited = Duration::ZERO;
     loop {
-        let part = match timeout(SILENCE_MAX, body.next()).await {
+        let silent = SILENCE_MAX.min((SILENCE_MAX + time_of(bytes)).saturating_sub(waited));
+        let began = Instant::now();
+        let next = timeout(silent, body.next()).await;
+        waited += began.elapsed();
+        let part = match next {
             Err(_) => return Err(Unfed::Late),
             Ok(Some(Err(_))) => return Err(Unfed::CutOff),
             Ok(Some(Ok(part))) => part,
@@ -136,5 +148,38 @@ impl Incoming {
 impl Drop for Incoming {
     fn drop(&mut self) {
         self.wipe();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_may_come_slowly_and_not_for_ever() {
+        // A part of so many bytes each minute but a second: 16 KiB a second, or nearly nothing.
+        for (bytes, is_taken) in [(1 << 20, true), (1, false)] {
+            let parts = futures_util::stream::unfold(0, move |sent| async move {
+                tokio::time::sleep(SILENCE_MAX - Duration::from_secs(1)).await;
+                (sent < 8).then(|| (io::Result::Ok(vec![7_u8; bytes]), sent + 1))
+            });
+            let (send, _taken) = mpsc::channel(16);
+            let fed = feed(Body::from_stream(parts), send).await;
+            assert_eq!(fed.is_ok(), is_taken, "{bytes}");
+            assert!(is_taken || matches!(fed, Err(Unfed::Late)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_takes_its_time_is_not_the_fault_of_the_sender() {
+        let parts = futures_util::stream::iter((0..8).map(|_| io::Result::Ok(vec![7_u8; 1])));
+        let (send, mut taken) = mpsc::channel(1);
+        let takes = async {
+            while taken.recv().await.is_some() {
+                tokio::time::sleep(SILENCE_MAX).await;
+            }
+        };
+        let (fed, ()) = tokio::join!(feed(Body::from_stream(parts), send), takes);
+        assert!(fed.is_ok());
     }
 }
