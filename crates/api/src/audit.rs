@@ -62,8 +62,8 @@ pub struct AuditEntry {
     /// none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub detail: BTreeMap<String, String>,
-    /// How many before this one have no entry of their own: logins that failed, or of the same caller what its
-    /// role does not permit and exports; left out where there are none.
+    /// How many before this one have no entry of their own: logins that failed, or of the same caller what
+    /// its role does not permit and exports; left out where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<u64>,
     /// The request, as in the header `X-Request-Id`; null of a command that opened the store itself.

@@ -13,8 +13,8 @@
 //! * **A file that has lost its name** (moved away, deleted) is not written any more: a new one is begun.
 //! * **Two processes** never write one chain apart: each commit reads where the chain ends.
 //!
-//! * **What changed nothing pushes nothing out**: refusals and failures get no entry while the log is full and
-//!   its oldest entry is young (`file::Keeping`); the next one that gets one counts them.
+//! * **What changed nothing pushes nothing out**: refusals and failures get no entry while the log is full
+//!   and its oldest entry is young (`file::Keeping`); the next one that gets one counts them.
 //!
 //! Limits: entries that are kept are an option, of the last 90 days twice as many; [`WAITING_MAX`] jobs wait.
 
