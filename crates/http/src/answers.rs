@@ -32,7 +32,7 @@ impl Default for Answers {
 
 impl Answers {
     /// The same answer, which counts for this holder until it is written or its connection ends. One whose
-    /// length is not known is made as it is taken, and does not count.
+    /// length is not known is made as it is taken, and counts by itself, page by page.
     ///
     /// # Errors
     /// The answer as it was, and who has too much under way.
@@ -80,6 +80,11 @@ impl HttpBody for Counted {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// Bytes that count for a share until they are written.
+pub(crate) fn counted(bytes: impl Into<Bytes>, share: Share) -> Bytes {
+    Bytes::from_owner(Part { bytes: bytes.into(), _share: Arc::new(share) })
 }
 
 /// A part of such a body, without a copy.

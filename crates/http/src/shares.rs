@@ -183,18 +183,27 @@ impl Share {
     }
 }
 
-impl Drop for Share {
-    fn drop(&mut self) {
+impl Share {
+    /// Keeps so much at most, and gives back the rest.
+    pub(crate) fn keep(&mut self, amount: usize) {
+        let rest = self.amount.saturating_sub(amount);
+        self.amount -= rest;
         let mut taken = self.shares.lock();
-        taken.all -= self.amount;
+        taken.all -= rest;
         for lot in self.holder.lots().into_iter().flatten() {
             if let Some(of) = taken.of.get_mut(&lot) {
-                *of -= self.amount;
+                *of -= rest;
                 if *of == 0 {
                     taken.of.remove(&lot);
                 }
             }
         }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.keep(0);
     }
 }
 
@@ -253,6 +262,8 @@ pub(crate) mod tests {
         let mut owner = shares.take(&Holder::default(), 3).expect("the owner has no share of his own");
         assert_eq!(owner.more(2).expect_err("that is too much"), Full::All(8));
         owner.more(1).expect("and this is not");
+        owner.keep(2);
+        owner.more(2).expect("it gave two back");
         drop((first, others, owner));
         assert!(shares.lock().of.is_empty() && shares.lock().all == 0);
     }

@@ -5,9 +5,12 @@
 //! * Each further page is one short read of the store, made when the reader has taken what is before it. No
 //!   lock and no connection of the store is held in between, and a slow reader costs a page of memory. It may
 //!   take [`EXPORT_TIME_MAX`] in all, and the connection has its limit of silence as every other one.
-//! * Each page waits for its turn at the store ([`crate::turns`]), so that others are not kept waiting.
+//! * Each page waits for its turn at the store ([`crate::turns`]), and for room among those that were not
+//!   taken yet, so that others are not kept waiting, and the memory is not filled.
 //! * Where a page cannot be read any more, or the reader's token is not valid any more, the connection is cut
 //!   off in the middle of the body: a chunked body that has no end is an error for every client.
+
+mod room;
 
 use std::{
     collections::VecDeque,
@@ -41,8 +44,9 @@ use super::{
     extract::{Product, Query},
 };
 use crate::{
+    answers::counted,
     problem::Refused,
-    shares::{Share, ShareMax, Shares},
+    shares::{Full, Share, ShareMax, Shares},
     table::{DevicePoint, Lines, Row},
 };
 
@@ -300,11 +304,13 @@ pub(super) async fn stream_lines<S: Source>(
     if limit.is_some() {
         return Err(invalid("limit", "goes with pages of JSON: lines go on to the end"));
     }
-    let share = EXPORTS.take(&reader.peer.holder, 1).map_err(|full| {
+    let busy = |full: Full, what| {
         let status = StatusCode::TOO_MANY_REQUESTS.as_u16();
-        let detail = Some(full.told("exports"));
+        let detail = Some(full.told(what));
         Refused(Problem { detail, ..Problem::new(status, Code::Busy, TITLE) })
-    })?;
+    };
+    let share = EXPORTS.take(&reader.peer.holder, 1).map_err(|full| busy(full, "exports"))?;
+    let mut room = room::for_page(&reader.peer.holder).map_err(|full| busy(full, "bytes of exports"))?;
     let mut first = String::new();
     lines.begin::<S::Row>(&mut first);
     let has_more = match source.next().await? {
@@ -316,7 +322,9 @@ pub(super) async fn stream_lines<S: Source>(
     };
     let until = Instant::now() + EXPORT_TIME_MAX;
     let export = Export { source, lines, reader, share, until };
-    let parts = stream::try_unfold((Some(first), has_more.then_some(export)), next_part);
+    room.keep(first.len());
+    let first = (!first.is_empty()).then(|| counted(first, room));
+    let parts = stream::try_unfold((first, has_more.then_some(export)), next_part);
     let media_type = HeaderValue::from_static(lines.media_type());
     Ok(Lined(([(header::CONTENT_TYPE, media_type)], Body::from_stream(parts)).into_response()))
 }
@@ -325,12 +333,12 @@ fn unwritten(error: &serde_json::Error) -> Refused {
     Refused::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, error.to_string())
 }
 
-/// A text that is ready, and the rest.
-type State<S> = (Option<String>, Option<Export<S>>);
+/// What is ready, and the rest.
+type State<S> = (Option<Bytes>, Option<Export<S>>);
 
 async fn next_part<S: Source>((ready, export): State<S>) -> io::Result<Option<(Bytes, State<S>)>> {
-    if let Some(ready) = ready.filter(|ready| !ready.is_empty()) {
-        return Ok(Some((Bytes::from(ready), (None, export))));
+    if let Some(ready) = ready {
+        return Ok(Some((ready, (None, export))));
     }
     let Some(mut export) = export else { return Ok(None) };
     loop {
@@ -338,7 +346,7 @@ async fn next_part<S: Source>((ready, export): State<S>) -> io::Result<Option<(B
             return Err(io::Error::other("the export may not go on"));
         }
         let Export { mut source, lines, reader, share, until } = export;
-        let turn = reader.peer.turn().await;
+        let (turn, mut room) = room::with_turn(&reader.peer, until).await?;
         // A store reads on the thread that asks.
         let read = spawn_blocking(move || {
             let rows = Handle::current().block_on(source.next());
@@ -355,7 +363,8 @@ async fn next_part<S: Source>((ready, export): State<S>) -> io::Result<Option<(B
         let mut text = String::new();
         write_rows(lines, &rows, &mut text).map_err(io::Error::other)?;
         if !text.is_empty() {
-            return Ok(Some((Bytes::from(text), (None, Some(export)))));
+            room.keep(text.len());
+            return Ok(Some((counted(text, room), (None, Some(export)))));
         }
     }
 }
