@@ -27,8 +27,8 @@ const OF_THIS_HOST: &str = "__Host-";
 const VALUES_MAX: usize = 4;
 
 /// The values of a cookie, some of which may not be ours. Where there are such as only this host can have set
-/// by TLS, and by a proxy in any case, the others are not looked at. Cookies of other programs may hold any
-/// bytes.
+/// by TLS, and where a request came by TLS in any case, the others are not looked at. Cookies of other
+/// programs may hold any bytes.
 pub(crate) fn cookies<'a>(headers: &'a HeaderMap, name: &str, way: Way) -> Vec<&'a str> {
     let named = |prefix: &str| -> Vec<&'a str> {
         let values = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
@@ -43,7 +43,7 @@ pub(crate) fn cookies<'a>(headers: &'a HeaderMap, name: &str, way: Way) -> Vec<&
         found.filter_map(|(_, value)| std::str::from_utf8(value).ok()).take(VALUES_MAX).collect()
     };
     let of_this_host = named(OF_THIS_HOST);
-    if way == Way::Proxied || !of_this_host.is_empty() { of_this_host } else { named("") }
+    if way.is_tls() || !of_this_host.is_empty() { of_this_host } else { named("") }
 }
 
 /// Sets a cookie that no script can read, for so many seconds; 0 removes it.
@@ -156,7 +156,9 @@ mod tests {
         // What only this host can have set goes first.
         let both: &[&[u8]] = &[b"narrowgate_session=a; __Host-narrowgate_session=b"];
         assert_eq!((direct(both), read(both, Way::Proxied)), ("b".to_owned(), "b".to_owned()));
-        assert_eq!(read(&[b"narrowgate_session=a"], Way::Proxied), "");
+        for way in [Way::Proxied, Way::Secured] {
+            assert_eq!(read(&[b"narrowgate_session=a"], way), "");
+        }
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>
         request.extensions_mut().insert(seat.clone());
         request.extensions_mut().insert(way);
         let peer = match way {
-            Way::Direct => peer,
+            Way::Direct | Way::Secured => peer,
             Way::Proxied => {
                 let client = forwarded::client(request.headers());
                 seat.note_source(client.map(Source::of));
@@ -112,6 +112,19 @@ impl<S> TimedWrites<S> {
             self.seat.note_progress();
             return written;
         }
+        self.poll_stalled(task)
+    }
+
+    /// The same for what may have had nothing to send, which is no progress.
+    fn limit_end(&mut self, task: &mut Context<'_>, ended: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+        if ended.is_ready() {
+            self.stalled = None;
+            return ended;
+        }
+        self.poll_stalled(task)
+    }
+
+    fn poll_stalled<T>(&mut self, task: &mut Context<'_>) -> Poll<io::Result<T>> {
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(SILENCE_MAX)));
         stalled.as_mut().poll(task).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
@@ -147,12 +160,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedWrites<S> {
         true
     }
 
+    /// What TLS has sealed may wait for the peer here.
     fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(task)
+        let flushed = Pin::new(&mut self.stream).poll_flush(task);
+        self.limit_end(task, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(task)
+        let shut = Pin::new(&mut self.stream).poll_shutdown(task);
+        self.limit_end(task, shut)
     }
 }
 
@@ -292,6 +308,37 @@ mod tests {
             Body::from(vec![b'x'; 100_000])
         };
         (served(Router::new().route("/", get(long))), asked)
+    }
+
+    /// A peer that takes no byte of what is flushed, as TLS flushes what it has sealed.
+    struct Unflushed;
+
+    impl AsyncWrite for Unflushed {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_sealed_and_not_taken_is_waited_for_as_long_as_what_is_written() {
+        let max = PlacesMax { requests: 1, queued: 1, followers: 0, waiting: 0 };
+        let place = crate::places::Places::new(max).enter(None).await;
+        let mut stream = TimedWrites { stream: Unflushed, stalled: None, seat: place.seat() };
+        stream.write_all(b"sealed").await.expect("it is taken");
+        let began = Instant::now();
+        assert_eq!(stream.flush().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed(), SILENCE_MAX);
+        stream.stalled = None;
+        assert_eq!(stream.shutdown().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed(), SILENCE_MAX * 2);
     }
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";

@@ -12,10 +12,12 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// How a request reached this server; in its extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Way {
-    /// Nothing is known to be between.
+pub enum Way {
+    /// Without TLS, and nothing is known to be between.
     #[default]
     Direct,
+    /// By TLS, which ends here.
+    Secured,
     /// By a proxy, to which it came by TLS.
     Proxied,
 }
@@ -24,6 +26,14 @@ impl Way {
     /// That of a request with these extensions.
     pub(crate) fn of(extensions: &Extensions) -> Self {
         extensions.get().copied().unwrap_or_default()
+    }
+
+    /// Whether a browser came by TLS.
+    pub(crate) fn is_tls(self) -> bool {
+        match self {
+            Self::Direct => false,
+            Self::Secured | Self::Proxied => true,
+        }
     }
 }
 

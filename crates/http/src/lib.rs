@@ -46,6 +46,7 @@ mod serve;
 mod shares;
 pub mod table;
 mod throttle;
+pub mod tls;
 mod turns;
 mod work;
 
@@ -55,6 +56,7 @@ pub use api::{
     router as api_router,
 };
 pub use connection::{SILENCE_MAX, TCP_PLACES_MAX};
+pub use forwarded::Way;
 pub use health::{Findings, Health, Look, Phase};
 pub use metrics::{Detail, Metric, MetricKind, MetricsSource, Samples};
 pub use page::About;

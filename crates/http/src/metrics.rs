@@ -61,7 +61,12 @@ impl Metric {
 
     /// Its value now.
     pub fn is(self, value: impl Into<Value>) -> Samples {
-        self.of([Sample { suffix: "", labels: Vec::new(), value: value.into() }])
+        self.may_be(Some(value))
+    }
+
+    /// Its value now, if it has one.
+    pub fn may_be(self, value: Option<impl Into<Value>>) -> Samples {
+        self.of(value.map(|value| Sample { suffix: "", labels: Vec::new(), value: value.into() }))
     }
 
     /// Its values now, each with that of the label.

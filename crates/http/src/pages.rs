@@ -383,8 +383,8 @@ async fn posted(request: Request) -> Result<(Form, CameBy, Option<Answering>), R
             return Err(refused(StatusCode::FORBIDDEN, said));
         }
     };
-    // To a proxy it came by TLS, whatever the browser says.
-    let came_by = if Way::of(request.extensions()) == Way::Proxied { CameBy::Tls } else { came_by };
+    // What came by TLS did, whatever the browser says.
+    let came_by = if Way::of(request.extensions()).is_tls() { CameBy::Tls } else { came_by };
     let seat = request.extensions().get::<Seat>().cloned();
     let form = Form::read(request).await.map_err(|(status, said)| refused(status, said))?;
     Ok((form, came_by, seat.map(|seat| seat.answer())))

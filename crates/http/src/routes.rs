@@ -247,8 +247,8 @@ async fn harden(request: Request, next: Next) -> Response {
         // A page that loads its own style says so.
         response.headers_mut().entry(name).or_insert(value);
     }
-    if way == Way::Proxied {
-        // RFC 6797: the proxy speaks TLS, and a browser asks it without TLS no more.
+    if way.is_tls() {
+        // RFC 6797: a browser that came by TLS asks without it no more.
         response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, TLS_ONLY);
     }
     if response.extensions_mut().remove::<pages::SendsForms>().is_some() {

@@ -39,9 +39,9 @@ pub trait Listener: Send + 'static {
         None
     }
 
-    /// Whether only a proxy with TLS reaches it, which says whose each request is.
-    fn is_proxied() -> bool {
-        false
+    /// How requests reach it.
+    fn way(&self) -> Way {
+        Way::Direct
     }
 }
 
@@ -72,8 +72,8 @@ impl Listener for Proxied {
         Listener::accept(&mut self.0).await
     }
 
-    fn is_proxied() -> bool {
-        true
+    fn way(&self) -> Way {
+        Way::Proxied
     }
 }
 
@@ -94,7 +94,7 @@ pub async fn serve<L: Listener>(
     max: PlacesMax,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
-    let places = Places::new(max);
+    let (places, way) = (Places::new(max), listener.way());
     let (stopped, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
     tokio::pin!(stop);
@@ -110,7 +110,6 @@ pub async fn serve<L: Listener>(
         let Some(place) = places.take(source) else { continue };
         let (router, stopping) = (router.clone(), stopping.clone());
         connections.spawn(async move {
-            let way = if L::is_proxied() { Way::Proxied } else { Way::Direct };
             converse(stream, router, (&place, peer.map(Peer), way), stopping).await;
         });
     }

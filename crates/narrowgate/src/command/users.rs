@@ -87,14 +87,14 @@ pub(crate) fn address_of(path: &SecretText, origin: Option<&str>) -> SecretText 
 }
 
 /// Where browsers of this machine reach a server that listens here.
-pub(crate) fn origin_of(mut http: SocketAddr) -> String {
+pub(crate) fn origin_of(mut http: SocketAddr, is_tls: bool) -> String {
     if http.ip().is_unspecified() {
         http.set_ip(match http {
             SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
             SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
         });
     }
-    format!("http://{http}")
+    format!("{}://{http}", if is_tls { "https" } else { "http" })
 }
 
 #[cfg(test)]
@@ -111,7 +111,9 @@ mod tests {
             ("0.0.0.0:8080", "http://127.0.0.1:8080"),
             ("[::]:8080", "http://[::1]:8080"),
         ] {
-            assert_eq!(origin_of(http.parse().expect("it is an address")), expected);
+            let http = http.parse().expect("it is an address");
+            assert_eq!(origin_of(http, false), expected);
+            assert_eq!(origin_of(http, true), expected.replacen("http", "https", 1));
         }
     }
 }

@@ -29,6 +29,7 @@ const MODULES: &[&str] = &[
     "narrowgate::serve::banner",
     "narrowgate::serve::census",
     "narrowgate::serve::descriptors",
+    "narrowgate::serve::door",
     "narrowgate::serve::notify",
     "narrowgate::serve::rollouts",
     "narrowgate::serve::signals",
@@ -92,6 +93,8 @@ const MODULES: &[&str] = &[
     "narrowgate_http::api::idempotency",
     "narrowgate_http::pages",
     "narrowgate_http::request_id",
+    "narrowgate_http::tls",
+    "narrowgate_http::tls::connection",
 ];
 
 /// A filter.

@@ -1,11 +1,12 @@
 //! Section `[http]`: the API, health and metrics.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
+use narrowgate_http::tls::{Certificate, CertificateError, CertificateFiles};
 use narrowgate_platform::{model::user::SessionTimes, rules::rate::Rate};
 
 use super::{
-    accept::{Address, OrOff, Site, Switch, Time, Times},
+    accept::{Address, FileName, OrOff, Site, Switch, Time, Times},
     key::{Key, Setting},
     values::Values,
 };
@@ -32,6 +33,21 @@ static PUBLIC_URL: Key<OrOff<Site>> = Key {
     help: "where browsers reach http.listen, for one-time links, such as {accepted}; off: at http.listen",
 };
 
+pub(crate) static TLS_CERTIFICATE: Key<OrOff<FileName>> = Key {
+    name: "http.tls_certificate",
+    default: "off",
+    accepts: OrOff(FileName),
+    help: "PEM file of the server's certificate and those of its issuers, for HTTPS at http.listen; relative \
+           to the data directory; off: HTTP",
+};
+
+pub(crate) static TLS_KEY: Key<OrOff<FileName>> = Key {
+    name: "http.tls_key",
+    default: "off",
+    accepts: OrOff(FileName),
+    help: "PEM file of its private key; relative to the data directory",
+};
+
 static TOKEN_REQUESTS: Key<OrOff<Times>> = Key {
     name: "http.token_requests",
     default: "100/s burst 200",
@@ -56,8 +72,16 @@ static SESSION_LIFETIME: Key<Time> = Key {
 };
 
 /// In the order in which they are shown.
-pub(super) static KEYS: &[&dyn Setting] =
-    &[&LISTEN, &BEHIND_PROXY, &PUBLIC_URL, &TOKEN_REQUESTS, &SESSION_IDLE, &SESSION_LIFETIME];
+pub(super) static KEYS: &[&dyn Setting] = &[
+    &LISTEN,
+    &BEHIND_PROXY,
+    &PUBLIC_URL,
+    &TLS_CERTIFICATE,
+    &TLS_KEY,
+    &TOKEN_REQUESTS,
+    &SESSION_IDLE,
+    &SESSION_LIFETIME,
+];
 
 /// Section `[http]`.
 #[derive(Debug, Clone)]
@@ -68,6 +92,8 @@ pub(crate) struct Http {
     pub(crate) behind_proxy: bool,
     /// Where browsers reach it; `None`: where it listens.
     pub(crate) public_url: Option<String>,
+    /// The certificate of HTTPS; `None`: HTTP.
+    pub(crate) tls: Option<CertificateFiles>,
     /// Of one token or one user; `None`: any number.
     pub(crate) token_requests: Option<Rate>,
     /// How long sessions of users last.
@@ -75,7 +101,7 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    pub(super) fn read(values: &Values) -> Result<Self, Failure> {
+    pub(super) fn read(data: &Path, values: &Values) -> Result<Self, Failure> {
         // At most a year.
         let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let session_times = SessionTimes {
@@ -84,6 +110,33 @@ impl Http {
         };
         let (listen, token_requests) = (values.read(&LISTEN)?, values.read(&TOKEN_REQUESTS)?);
         let (behind_proxy, public_url) = (values.read(&BEHIND_PROXY)?, values.read(&PUBLIC_URL)?);
-        Ok(Self { listen, behind_proxy, public_url, token_requests, session_times })
+        let tls = match (values.read(&TLS_CERTIFICATE)?, values.read(&TLS_KEY)?) {
+            (Some(certificates), Some(key)) => {
+                Some(CertificateFiles { certificates: data.join(certificates), key: data.join(key) })
+            }
+            (None, None) => None,
+            (Some(_), None) => return Err(values.refuse(&TLS_CERTIFICATE, "needs http.tls_key beside it")),
+            (None, Some(_)) => return Err(values.refuse(&TLS_KEY, "needs http.tls_certificate beside it")),
+        };
+        Ok(Self { listen, behind_proxy, public_url, tls, token_requests, session_times })
+    }
+
+    /// Reads the certificate of HTTPS; `None`: there is none.
+    ///
+    /// # Errors
+    /// It cannot be used: which file, why, and what to try.
+    pub(crate) fn certificate(&self) -> Result<Option<Certificate>, Failure> {
+        let Some(files) = self.tls.clone() else { return Ok(None) };
+        Certificate::read(files).map(Some).map_err(|error| {
+            let failure = Failure::config("HTTPS cannot be served");
+            let failure = match &error {
+                CertificateError::File { file, reason } => failure.file(file.display()).reason(reason),
+                CertificateError::Pair(_) => failure.reason(&error),
+            };
+            failure.hint(
+                "http.tls_certificate is a PEM file of the server's certificate, followed by those of its \
+                 issuers; http.tls_key is one of its private key; this user must be able to read both",
+            )
+        })
     }
 }

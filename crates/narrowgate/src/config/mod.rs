@@ -113,7 +113,7 @@ impl Config {
             admission: Admission::read(&values)?,
             limits: Limits::read(&values)?,
             store: Store::read(data, &values)?,
-            http: Http::read(&values)?,
+            http: Http::read(data, &values)?,
             log: Log::read(&values)?,
             values,
         };
@@ -126,7 +126,8 @@ impl Config {
     /// # Errors
     /// The first such value, with its place.
     pub(crate) fn check_server(&self) -> Result<(), Failure> {
-        together::check_server(self)
+        together::check_server(self)?;
+        self.http.certificate().map(drop)
     }
 }
 

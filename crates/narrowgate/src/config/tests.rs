@@ -308,6 +308,18 @@ fn attack_187_http_is_beyond_the_machine_only_where_somebody_says_that_a_proxy_i
         assert!(check(&flags(address, true)).is_ok(), "{address}");
     }
     let file = "[http]\nlisten = \"0.0.0.0:8080\"\n";
+    // There are no such files; else it may.
+    let by_tls = format!("{file}tls_certificate = \"c.pem\"\ntls_key = \"k.pem\"\n");
+    let failure = load(&by_tls, &[], &ServerArgs::default()).unwrap().check_server().unwrap_err();
+    assert_eq!((failure.exit, failure.headline.as_str()), (Exit::Config, "HTTPS cannot be served"));
+    let off = ServerArgs { http: Some("off".into()), ..ServerArgs::default() };
+    let text = load(&by_tls, &[], &off).unwrap().check_server().unwrap_err().to_string();
+    assert!(text.contains("http.tls_certificate") && text.contains("http.listen is off"), "{text}");
+    for (alone, missing) in [("tls_certificate", "http.tls_key"), ("tls_key", "http.tls_certificate")] {
+        let text = load(&format!("[http]\n{alone} = \"x.pem\"\n"), &[], &ServerArgs::default());
+        let text = text.unwrap_err().to_string();
+        assert!(text.contains(&format!("needs {missing} beside it")), "{text}");
+    }
     assert!(load(file, &[], &ServerArgs::default()).unwrap().check_server().is_err());
     let file = format!("{file}behind_proxy = true\n");
     assert!(load(&file, &[], &ServerArgs::default()).unwrap().check_server().is_ok());

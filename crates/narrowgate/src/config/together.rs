@@ -73,13 +73,18 @@ pub(super) fn check_server(config: &Config) -> Result<(), Failure> {
     if let Some(listen) = config.http.listen
         && !listen.ip().is_loopback()
         && !config.http.behind_proxy
+        && config.http.tls.is_none()
     {
         let reason = format_args!(
-            "is beyond this machine, and HTTP has no TLS: tokens could be read on the way; where a proxy \
-             with TLS is in front of it, and nobody else reaches it, say so: --http-behind-proxy \
-             (http.behind_proxy)"
+            "is beyond this machine, and HTTP has no TLS: tokens could be read on the way; give a \
+             certificate (http.tls_certificate, http.tls_key), or, where a proxy with TLS is in front of it, \
+             and nobody else reaches it, say so: --http-behind-proxy (http.behind_proxy)"
         );
         return Err(refuse(config, &http::LISTEN, reason));
+    }
+    if config.http.tls.is_some() && config.http.listen.is_none() {
+        let reason = format_args!("has no effect: http.listen is off");
+        return Err(refuse(config, &http::TLS_CERTIFICATE, reason));
     }
     if is_set(config, &limits::MESSAGE_BYTES) {
         let shards = u64::from(config.dtls.shards) * if config.coap.listen.is_some() { 2 } else { 1 };

@@ -24,6 +24,7 @@ pub(super) async fn print(config: &Config, server: &Server) -> Result<(), Failur
     let (dtls, control) = (server.dtls, server.control.display());
     let http = match server.http {
         None => "off".to_owned(),
+        Some(http) if config.http.tls.is_some() => format!("https://{http}"),
         Some(http) if http.ip().is_loopback() => format!("http://{http}   (this machine only)"),
         Some(http) => {
             format!("http://{http}   (without TLS: only a proxy with TLS may reach it)")

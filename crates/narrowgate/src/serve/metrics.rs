@@ -6,7 +6,7 @@ use std::{
 };
 
 use narrowgate_api::fleet::Disk;
-use narrowgate_http::{Detail, Health, Metric, MetricsSource, Samples};
+use narrowgate_http::{Detail, Health, Metric, MetricsSource, Samples, tls::Certificate};
 use narrowgate_platform::service::Operator;
 
 use super::{SharedGateway, census::Census, process, rollouts};
@@ -39,6 +39,11 @@ const DISK_FREE: Metric = Metric::gauge(
     "Bytes that can still be written where the data directory is.",
 );
 
+const CERTIFICATE_EXPIRES: Metric = Metric::gauge(
+    "narrowgate_https_certificate_expires_timestamp_seconds",
+    "When the certificate of HTTPS ends, or one of those that lead to its issuer, since 1970.",
+);
+
 /// What the metrics of the program are made of.
 pub(super) struct Parts {
     pub(super) gateway: SharedGateway,
@@ -46,10 +51,11 @@ pub(super) struct Parts {
     pub(super) feed: Feed,
     pub(super) operator: Operator,
     pub(super) data: std::path::PathBuf,
+    pub(super) certificate: Option<Arc<Certificate>>,
 }
 
 pub(super) fn source(parts: Parts) -> MetricsSource {
-    let Parts { gateway, health, feed, operator, data } = parts;
+    let Parts { gateway, health, feed, operator, data, certificate } = parts;
     let (census, started) = (Census::new(operator), SystemTime::now());
     Arc::new(move |detail| {
         let mut metrics = vec![BUILD.are([(env!("CARGO_PKG_VERSION"), 1)])];
@@ -62,6 +68,8 @@ pub(super) fn source(parts: Parts) -> MetricsSource {
         metrics.push(ROLLOUTS.are(rollouts::counted()));
         metrics.push(FOLLOWERS.is(feed.followers() as u64));
         metrics.extend(stored(Host::disk(&data)));
+        let expires_s = certificate.as_ref().and_then(|certificate| certificate.expires_s());
+        metrics.push(CERTIFICATE_EXPIRES.may_be(expires_s));
         metrics.push(LOG_LINES_DROPPED.is(output::dropped_lines()));
         metrics.extend(process::samples(started));
         metrics

@@ -7,6 +7,7 @@ mod audit;
 mod banner;
 mod census;
 mod descriptors;
+mod door;
 pub(crate) mod log;
 mod metrics;
 mod notify;
@@ -17,7 +18,7 @@ pub(crate) mod signals;
 mod watch;
 
 use std::{
-    net::{SocketAddr, TcpListener, UdpSocket},
+    net::{SocketAddr, UdpSocket},
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -25,7 +26,7 @@ use std::{
 
 use axum::Router;
 use narrowgate_api::fleet::RefusedByStore;
-use narrowgate_http::{About, Api, CursorKey, EventsSource, Health, MetricsSource, Phase};
+use narrowgate_http::{About, Api, CursorKey, EventsSource, Health, MetricsSource, Phase, tls::Certificate};
 use narrowgate_platform::{
     ports::{Clock as _, Journal, StoreError, Stores},
     service::Operator,
@@ -37,6 +38,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use self::door::Door;
 use crate::{
     client::{self, Client},
     command::users::origin_of,
@@ -105,7 +107,7 @@ impl Server {
                 .hint("stop it, or choose another directory with --data"));
         }
         // Ports first: if one is busy, nothing was touched yet.
-        let http = config.http.listen.map(|address| bind_http(config, address)).transpose()?;
+        let http = config.http.listen.map(|address| Door::open(config, address)).transpose()?;
         UdpSocket::bind(config.dtls.listen)
             .map_err(|error| busy(config, "devices", &config::dtls::LISTEN, config.dtls.listen, &error))?;
         if let Some(listen) = config.coap.listen {
@@ -123,11 +125,7 @@ impl Server {
         started
     }
 
-    async fn start_on(
-        config: &Config,
-        opened: OpenedStore,
-        http_listener: Option<tokio::net::TcpListener>,
-    ) -> Result<Self, Failure> {
+    async fn start_on(config: &Config, opened: OpenedStore, door: Option<Door>) -> Result<Self, Failure> {
         let stores = opened.stores;
         let control = ControlSocket::bind(&config.data)?;
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
@@ -138,7 +136,7 @@ impl Server {
         let gateway = gateway.map_err(|error| cannot_serve_devices(config, &error))?;
         let (dtls, sessions, liveness) =
             (gateway.dtls_address(), gateway.live_sessions(), gateway.liveness());
-        let http = http_listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let http = door.as_ref().and_then(Door::address);
         let (coap, arrivals) = (gateway.plain_address(), gateway.arrival_clock());
         let gateway: SharedGateway = Arc::new(RwLock::new(Some(gateway)));
         let operator = Operator::new(stores.clone(), arrivals, entropy, sessions)
@@ -146,7 +144,10 @@ impl Server {
             .with_scripts(scripts)
             .with_logins(passwords::of_server(), config.http.session_times)
             .with_server_name(config.dtls.server_name(dtls))
-            .with_origin(http.map(|http| config.http.public_url.clone().unwrap_or_else(|| origin_of(http))));
+            .with_origin(http.map(|http| {
+                let is_tls = config.http.tls.is_some();
+                config.http.public_url.clone().unwrap_or_else(|| origin_of(http, is_tls))
+            }));
         let operator = configured(config, operator);
         if let Err(problem) = operator.remove_over_sessions().await {
             tracing::warn!(%problem, "the sessions of users that are over stay in the store");
@@ -158,10 +159,11 @@ impl Server {
         let api = Api { operator: operator.clone(), host: host.source(), events: Some(events) };
         let (health, watch_task) = watch::begin(liveness, clock_warning(gateway.clone()));
         let about = About { version: env!("CARGO_PKG_VERSION"), dtls: dtls.to_string() };
-        let metrics = measured(config, (gateway.clone(), health.clone()), (&feed, &operator));
+        let certificate = door.as_ref().and_then(Door::certificate);
+        let metrics = measured(config, (gateway.clone(), health.clone()), (&feed, &operator), certificate);
         let (router, control_router) = routers(config, about, health.clone(), metrics, api);
         let (http_stop, http_stopping) = watched::channel(false);
-        let http_task = http_listener.map(|listener| spawn_http(listener, config, router, http_stopping));
+        let http_task = door.map(|door| door.serve(config, router, http_stopping));
         let control_path = control.path().to_owned();
         let control_task =
             tokio::spawn(narrowgate_http::serve(control, control_router, socket::PLACES_MAX, stopped(stop)));
@@ -286,9 +288,10 @@ fn measured(
     config: &Config,
     (gateway, health): (SharedGateway, Health),
     (feed, operator): (&Feed, &Operator),
+    certificate: Option<Arc<Certificate>>,
 ) -> MetricsSource {
     let (feed, operator, data) = (feed.clone(), operator.clone(), config.data.clone());
-    metrics::source(metrics::Parts { gateway, health, feed, operator, data })
+    metrics::source(metrics::Parts { gateway, health, feed, operator, data, certificate })
 }
 
 /// An operator with what is configured.
@@ -325,25 +328,6 @@ fn cursor_key(secret: &[u8; 32]) -> CursorKey {
     CursorKey::new(key)
 }
 
-/// Serves the API, health and metrics on TCP until `stopping` turns true.
-fn spawn_http(
-    listener: tokio::net::TcpListener,
-    config: &Config,
-    router: Router,
-    stopping: watched::Receiver<bool>,
-) -> JoinHandle<()> {
-    let (places, stop) = (narrowgate_http::TCP_PLACES_MAX, stopped(stopping));
-    if config.http.behind_proxy {
-        return tokio::spawn(narrowgate_http::serve(
-            narrowgate_http::Proxied(listener),
-            router,
-            places,
-            stop,
-        ));
-    }
-    tokio::spawn(narrowgate_http::serve(listener, router, places, stop))
-}
-
 /// Completes when it turns true, or when its sender is gone.
 async fn stopped(mut stopping: watched::Receiver<bool>) {
     let _ = stopping.wait_for(|stopping| *stopping).await;
@@ -357,15 +341,6 @@ fn refused_by_store(gateway: SharedGateway) -> Box<dyn Fn() -> Option<RefusedByS
 /// What is wrong with the clock, for `/health/ready`.
 fn clock_warning(gateway: SharedGateway) -> watch::ClockWarning {
     Box::new(move || gateway.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.clock_warning())
-}
-
-fn bind_http(config: &Config, address: SocketAddr) -> Result<tokio::net::TcpListener, Failure> {
-    let bind = || {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        tokio::net::TcpListener::from_std(listener)
-    };
-    bind().map_err(|error| busy(config, "HTTP", &config::http::LISTEN, address, &error))
 }
 
 fn cannot_serve_devices(config: &Config, error: &StartError) -> Failure {

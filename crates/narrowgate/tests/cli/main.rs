@@ -13,6 +13,7 @@ mod firmware;
 mod fleet;
 mod hangup;
 mod harness;
+mod https;
 mod hung;
 mod import;
 mod import_cut_off;

@@ -58,28 +58,33 @@ async fn cookies_that_others_have_set_keep_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn attack_179_behind_a_proxy_cookies_are_of_this_host_by_tls_and_pages_ask_for_tls() {
-    let world = world(None).await;
-    active(&world, "ann", Role::Viewer).await;
-    let ask = async |method: Method, path: &str, cookie: &str, body: &'static str| {
-        let request = Request::builder().method(method).uri(path).header(header::HOST, "gate");
-        let request = request.header(header::CONTENT_TYPE, FORM).header(header::COOKIE, cookie);
-        let mut request = request.body(Body::from(body)).expect("it is a request");
-        request.extensions_mut().insert(Way::Proxied);
-        let response = world.router.clone().oneshot(request).await.expect("it answers");
-        assert_eq!(response.headers()[header::STRICT_TRANSPORT_SECURITY], "max-age=31536000", "{path}");
-        response
-    };
-    let body = "user=ann&password=correct+horse+battery";
-    let logged_in = ask(Method::POST, "/login", "", body).await;
-    let set: Vec<_> = logged_in.headers().get_all(header::SET_COOKIE).iter().collect();
-    let set: Vec<_> = set.into_iter().map(|value| value.to_str().expect("it is ASCII")).collect();
-    for (cookie, name) in set.iter().zip([SESSION, BROWSER]) {
-        assert!(cookie.starts_with(&format!("__Host-{name}=")) && cookie.ends_with("; Secure"), "{cookie}");
+async fn attack_179_by_tls_cookies_are_of_this_host_and_pages_ask_for_tls() {
+    for way in [Way::Proxied, Way::Secured] {
+        let world = world(None).await;
+        active(&world, "ann", Role::Viewer).await;
+        let ask = async |method: Method, path: &str, cookie: &str, body: &'static str| {
+            let request = Request::builder().method(method).uri(path).header(header::HOST, "gate");
+            let request = request.header(header::CONTENT_TYPE, FORM).header(header::COOKIE, cookie);
+            let mut request = request.body(Body::from(body)).expect("it is a request");
+            request.extensions_mut().insert(way);
+            let response = world.router.clone().oneshot(request).await.expect("it answers");
+            assert_eq!(response.headers()[header::STRICT_TRANSPORT_SECURITY], "max-age=31536000", "{path}");
+            response
+        };
+        let body = "user=ann&password=correct+horse+battery";
+        let logged_in = ask(Method::POST, "/login", "", body).await;
+        let set: Vec<_> = logged_in.headers().get_all(header::SET_COOKIE).iter().collect();
+        let set: Vec<_> = set.into_iter().map(|value| value.to_str().expect("it is ASCII")).collect();
+        for (cookie, name) in set.iter().zip([SESSION, BROWSER]) {
+            assert!(
+                cookie.starts_with(&format!("__Host-{name}=")) && cookie.ends_with("; Secure"),
+                "{cookie}"
+            );
+        }
+        let (cookie, _) = set[0].split_once(';').expect("it has attributes");
+        assert_eq!(ask(Method::GET, "/api/v1/me", cookie, "").await.status(), 200);
+        // Another host of the domain can set this one.
+        let planted = cookie.strip_prefix("__Host-").expect("it begins so");
+        assert_eq!(ask(Method::GET, "/api/v1/me", planted, "").await.status(), 401);
     }
-    let (cookie, _) = set[0].split_once(';').expect("it has attributes");
-    assert_eq!(ask(Method::GET, "/api/v1/me", cookie, "").await.status(), 200);
-    // Another host of the domain can set this one.
-    let planted = cookie.strip_prefix("__Host-").expect("it begins so");
-    assert_eq!(ask(Method::GET, "/api/v1/me", planted, "").await.status(), 401);
 }
