@@ -25,6 +25,7 @@ pub mod fleet;
 pub mod happening;
 pub mod history;
 pub mod import;
+pub mod job;
 pub mod log;
 pub mod model;
 pub mod names;

@@ -32,15 +32,16 @@ fn names_something(row: &Row) -> bool {
     row.path.contains("{product}")
         || row.path.contains("{device}")
         || row.path.contains("{image}")
-        || matches!(&*row.path, "/api/v1/firmware:content" | "/api/v1/rollouts")
+        || matches!(&*row.path, "/api/v1/devices:bulk" | "/api/v1/firmware:content" | "/api/v1/rollouts")
         || (row.path == "/api/v1/firmware" && row.method == Method::POST)
 }
 
 /// What belongs to the default unit.
-const FOREIGN: Keys<'_> = Keys { product: "pk-1", device: "dk-1", image: "", command: "7" };
+const FOREIGN: Keys<'_> = Keys { product: "pk-1", device: "dk-1", image: "", command: "7", job: "none" };
 
 /// What is nowhere.
-const NOWHERE: Keys<'_> = Keys { product: "pk-2", device: "dk-2", image: "Zz9Zz9Zz", command: "7" };
+const NOWHERE: Keys<'_> =
+    Keys { product: "pk-2", device: "dk-2", image: "Zz9Zz9Zz", command: "7", job: "none" };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn attack_177_every_route_is_for_the_roles_that_it_names_and_what_is_foreign_does_not_exist() {

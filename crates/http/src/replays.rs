@@ -62,7 +62,7 @@ async fn every_post_that_is_sent_again_gets_the_answer_that_it_got() {
     for row in documented().iter().filter(|row| row.method == Method::POST && row.needs != Needs::Own) {
         let what = &name(row);
         let image = &*world.fill().await;
-        let keys = Keys { product: "pk-1", device: "dk-1", image, command: "7" };
+        let keys = Keys { product: "pk-1", device: "dk-1", image, command: "7", job: "none" };
         let key = format!("key of {}", operation_id(row));
         let (status, headers, body) = ask(&world, request(row, keys, Some(&token)), &key).await;
         assert!(!is_replayed(&headers) && status.as_u16() < 500, "{what}: {status} {body}");

@@ -246,6 +246,11 @@ impl Attended {
         (self.turns.take(lot).await, answering)
     }
 
+    /// The same without its connection, for what goes on behind the answer.
+    pub(crate) fn without_seat(&self) -> Self {
+        Self { seat: None, ..self.clone() }
+    }
+
     /// Whether nobody is there any more who could get the answer.
     pub(crate) fn has_left(&self) -> bool {
         self.left.load(Ordering::Relaxed)

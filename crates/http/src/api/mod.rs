@@ -22,6 +22,7 @@ mod fleet;
 mod history;
 mod idempotency;
 mod imports;
+mod jobs;
 mod models;
 mod products;
 mod properties;
@@ -99,6 +100,7 @@ fn groups() -> Routes {
         .merge(history::routes())
         .merge(export::routes())
         .merge(imports::routes())
+        .merge(jobs::routes())
         .merge(properties::routes())
         .merge(firmware::routes())
         .merge(fleet::routes())

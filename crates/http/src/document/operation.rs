@@ -19,6 +19,7 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("id", "Id of the command.", "1"),
     ("point", "Identifier of the point.", "temp"),
     ("version", "Which version, from 1 on.", "1"),
+    ("job", "Id of the job.", "b7e1d04c5a9f48128f0c6d3e2a1b5c79"),
     ("import", "Name of the import.", "3f0a7c51d2b84e69a1c57d0e92b6f4a8"),
 ];
 
@@ -106,7 +107,7 @@ fn group(row: &Row) -> &'static str {
         Some("products") if path.contains("/model") => "thing models",
         Some("products") if path.contains("/script") => "scripts",
         Some("products") => "products",
-        Some("devices" | "imports" | "refusals") => "devices",
+        Some("devices" | "imports" | "jobs" | "refusals") => "devices",
         Some("firmware" | "rollouts") => "firmware",
         Some("events") => "events",
         Some("me" | "ous" | "tokens" | "users" | "audit") => "access",
@@ -230,7 +231,7 @@ fn empty(answer: &Answer, is_always_tagged: bool) -> Value {
     let what = match answer.status {
         200 => "Done, or what was asked for.",
         201 => "It was made.",
-        202 => "Not all of it is done: ask again.",
+        202 => "Not all of it is done: ask again, or for the job.",
         504 => "The device has not answered in time. What it was asked for goes on.",
         other => panic!("{other} has no words"),
     };

@@ -75,7 +75,7 @@ async fn the_bounds_of_a_page_are_those_of_the_server() {
     let world = world(None).await;
     let (image, command) = world.furnish().await;
     let token = world.token("administrator", Role::Administrator, None).await;
-    let keys = Keys { product: "pk-1", device: "dk-1", image: &image, command: &command };
+    let keys = Keys { product: "pk-1", device: "dk-1", image: &image, command: &command, job: "none" };
     let document: Value = serde_json::from_str(DOCUMENT).expect("it is JSON");
     let operations: BTreeMap<_, _> =
         operations(&document).map(|(_, operation)| (operation["operationId"].as_str(), operation)).collect();

@@ -110,6 +110,14 @@ pub(crate) const TOLD: &[Told] = &[
 
     told("GET /devices", "listDevices",
         "Devices for which all that is asked holds; as lines, all of them."),
+    told("POST /devices:bulk", "changeDevices",
+        "Enables, disables, deletes or tags the devices of a filter or of a list: as a job, which has ended \
+         (200) or goes on (202).")
+        .with(r#"{"action":"disable","filter":{"product":"pk-1"},"dryRun":true}"#),
+    told("GET /jobs", "listJobs", "What is done to many devices, newest first."),
+    told("GET /jobs/{job}", "showJob", "A job: how far it is, and what it could not do."),
+    told("POST /jobs/{job}:cancel", "cancelJob",
+        "Ends a job behind the devices that it works on now. What was done stays."),
     told("GET {device}", "showDevice", "A device."),
     told("PATCH {device}", "renameDevice", "Gives a device another name.").with(r#"{"name":"n"}"#),
     told("DELETE {device}", "deleteDevice",

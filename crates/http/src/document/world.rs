@@ -12,7 +12,8 @@ use narrowgate_api::{
     device::{NamedDevice, NewDeviceRequest},
     firmware::{ImagePieceQuery, NewImage, NewRollout},
     fleet::{Disk, Host},
-    problem::MEDIA_TYPE,
+    job::{BulkAction, JobFault, JobState},
+    problem::{Code, MEDIA_TYPE},
     product::NewProduct,
     script::PublishScript,
     user::NewUser,
@@ -70,6 +71,8 @@ pub(crate) struct Keys<'a> {
     pub(crate) image: &'a str,
     /// Id of a command.
     pub(crate) command: &'a str,
+    /// Id of a job.
+    pub(crate) job: &'a str,
 }
 
 /// Product `pk-1` with device `dk-1` in the default unit, and two other units, `north` and `south`.
@@ -133,6 +136,24 @@ impl World {
             NewRollout { image_id: image.clone(), device: Some("dk-1".into()), share: None, cursor: None };
         self.operator.offer_image(offer).await.expect("it is there");
         (image, command.expect("it may be sent").id)
+    }
+
+    /// A job that has ended; its id.
+    async fn job(&self) -> String {
+        let act = self.operator.bulk_act(BulkAction::Disable, None).await.expect("it is acceptable");
+        let (job, shown) = self.operator.begin_job(&act, false);
+        job.note_matched(3);
+        job.begin();
+        job.note_done(1, 1);
+        job.note_fault(JobFault {
+            row: Some(3),
+            product_key: Some("pk-1".into()),
+            device_key: "dk-3".into(),
+            code: Code::Missing,
+            message: "there is no device pk-1/dk-3".into(),
+        });
+        job.end(JobState::Done, None);
+        shown.id
     }
 
     /// Takes away what an operation does not do with.
@@ -260,7 +281,7 @@ impl World {
 
 /// A request to a route for what stands under these keys; `token`: or the text of a session.
 pub(crate) fn request(row: &Row, keys: Keys<'_>, token: Option<&str>) -> Request<Body> {
-    let Keys { product, device, image, command } = keys;
+    let Keys { product, device, image, command, job } = keys;
     let act = row.act.map(|act| format!(":{act}")).unwrap_or_default();
     let path = row.path.replace("{product}", product).replace("{device}", device) + &act;
     let path = path
@@ -268,7 +289,8 @@ pub(crate) fn request(row: &Row, keys: Keys<'_>, token: Option<&str>) -> Request
         .replace("{token}", "ci")
         .replace("{user}", "ann")
         .replace("{ou}", "south")
-        .replace("{id}", command);
+        .replace("{id}", command)
+        .replace("{job}", job);
     let path = path.replace("{point}", "temp").replace("{version}", "1").replace("{import}", "none");
     let is_piece = path.ends_with(":content");
     let path = if is_piece { path + &piece().replace("pk-1", product) } else { path };
@@ -310,7 +332,8 @@ pub(crate) async fn examples() -> Examples {
         let world = world(None).await;
         let (image, command) = world.furnish().await;
         let token = world.token("administrator", Role::Administrator, None).await;
-        let keys = Keys { product: "pk-1", device: "dk-1", image: &image, command: &command };
+        let job = &*world.job().await;
+        let keys = Keys { product: "pk-1", device: "dk-1", image: &image, command: &command, job };
         world.make_way(&operation_id(&row), &image).await;
         let fixed = |media_type: &str, body| Example { status: 200, media_type: media_type.into(), body };
         let example = match &*operation_id(&row) {

@@ -24,6 +24,7 @@ mod history;
 mod import;
 mod import_secrets;
 mod inference;
+mod jobs;
 mod models;
 mod operator;
 mod overview;
@@ -45,7 +46,10 @@ pub use self::{
     find::Found,
     import::IMPORT_CHUNK,
     import_secrets::{ImportSecrets, Imported},
-    operator::{ANSWER_BYTES_MAX, EventFilter, Operator, UNWRITTEN, UpgradesAdvanced, sum_of},
+    jobs::Job,
+    operator::{
+        ANSWER_BYTES_MAX, Acted, BulkAct, EventFilter, Operator, UNWRITTEN, UpgradesAdvanced, sum_of,
+    },
     properties::{IfMatch, Others, PropertiesEdit, entity_tag},
     registrar::LIMIT_MAX,
     removal::DELETE_CHUNK,

@@ -137,6 +137,15 @@ impl Registrar {
     }
 }
 
+/// Whether a patch is one, for any device.
+///
+/// # Errors
+/// A name or a value is not acceptable.
+pub(super) fn check_patch(kind: PropertyKind, patch: PropertiesPatch) -> Result<(), ServiceError> {
+    let checked = edit(kind, patch, Others::Stay, None).map(drop);
+    checked.map_err(|fault| ServiceError::Property { what: kind.plural(), fault })
+}
+
 /// The change that a patch asks for.
 fn edit(
     kind: PropertyKind,

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 
 use narrowgate_api::{query::LIMIT_DEFAULT, secret::SecretText};
 
-use super::{error::ServiceError, import_secrets::Unfetched, sealed::Seals, unit::UnitRegistry};
+use super::{error::ServiceError, import_secrets::Unfetched, jobs::Jobs, sealed::Seals, unit::UnitRegistry};
 use crate::{
     device_api::MessageLimit,
     firmware::{IMAGE_BYTES_MAX, ServerName},
@@ -54,6 +54,8 @@ pub(super) struct Registrar {
     pub(super) retention_classes: Arc<[RetentionClass]>,
     /// Of imports, whose secrets were not fetched yet.
     pub(super) unfetched: Arc<Unfetched>,
+    /// What is done to many devices.
+    pub(super) jobs: Arc<Jobs>,
     /// Seals cursors.
     pub(super) seals: Seals,
     /// Who asks; the registry shows what this one may see.
@@ -85,6 +87,7 @@ impl Registrar {
             message_limit: MessageLimit::default(),
             server: ServerName::default(),
             unfetched: Arc::default(),
+            jobs: Arc::default(),
             seals: Seals::default(),
             caller: Arc::new(Caller::Owner),
         }

@@ -206,7 +206,7 @@ impl Operator {
 
     /// Upgrades of a device have ended, because it was switched off or reset. Its keys are told too, because
     /// a purge removes it before a listener could look them up.
-    fn tell_stopped(&self, device: &Device, stopped: &[UpgradeMoved]) {
+    pub(super) fn tell_stopped(&self, device: &Device, stopped: &[UpgradeMoved]) {
         let Device { id, product_key, device_key, .. } = device;
         for moved in stopped {
             let (product_key, device_key) = (product_key.clone(), device_key.clone());

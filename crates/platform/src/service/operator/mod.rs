@@ -6,6 +6,7 @@
 
 mod access;
 mod audit;
+mod bulk;
 mod commands;
 mod devices;
 mod events;
@@ -30,6 +31,7 @@ use narrowgate_api::{device::NamedDevice, problem::Problem};
 use self::meant::Named;
 pub use self::{
     audit::UNWRITTEN,
+    bulk::{Acted, BulkAct},
     events::EventFilter,
     firmware::UpgradesAdvanced,
     replay::{ANSWER_BYTES_MAX, sum_of},

@@ -1,0 +1,200 @@
+//! `POST /api/v1/devices:bulk`: the same for many devices, by a filter or by a list; and `/api/v1/jobs`, how
+//! far it is.
+//!
+//! * A job works in a thread of its own, in steps of [`IMPORT_CHUNK`] devices, which are committed together;
+//!   between two of them the store takes what devices send. Each page of devices that it reads waits for its
+//!   turn at the store.
+//! * Before each step it is looked up whether its token still holds, and whether somebody has cancelled it.
+//! * The answer waits a moment ([`ANSWERED_WITHIN`]): what is little is done by then.
+//! * A filter is worked off from the newest device to the oldest, so that those that are registered meanwhile
+//!   are not taken for some of it.
+//! * The audit log has the request, and an entry of the job when it ends; where the server ends before, that
+//!   says that it is not known what was done.
+//!
+//! Limits: [`JOBS`] at a time, [`BULK_DEVICES_MAX`] devices of a list.
+
+mod run;
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use axum::{
+    Json,
+    extract::FromRequestParts,
+    http::{StatusCode, request::Parts},
+};
+use narrowgate_api::{
+    device::NamedDevice,
+    job::{BULK_DEVICES_MAX, BulkAction, BulkRequest, DeviceFilter, JobView},
+    names::DeviceName,
+    page::Page,
+    problem::{Code, Problem},
+    query::{DeviceList, DeviceSort},
+};
+#[cfg(doc)]
+use narrowgate_platform::service::IMPORT_CHUNK;
+use narrowgate_platform::{
+    model::access::Needs,
+    service::{AskedFrom, Deed, DeedTo},
+};
+use tokio::{task::spawn_blocking, time::timeout};
+
+use self::run::{Of, Run};
+use super::{
+    asked::{Acts, Asked, Lasting, Routes, forbidden},
+    audited::{Made, Place, asked_from},
+    described::{Answers as _, Either, Status, Takes},
+    extract::{Body, Part, given},
+};
+use crate::{
+    problem::Refused,
+    shares::{ShareMax, Shares},
+};
+
+const TITLE: &str = "cannot change the devices";
+
+/// How long the answer waits for the end of a job.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Jobs at a time.
+static JOBS: LazyLock<Arc<Shares>> = LazyLock::new(|| Shares::new(ShareMax::half(4)));
+
+const ACTS: Acts = &[("cancel", Needs::Operate, <Json<JobView>>::answers)];
+
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .post("/api/v1/devices:bulk", Needs::Operate, bulk)
+        .get("/api/v1/jobs", Needs::Read, list)
+        .get("/api/v1/jobs/{job}", Needs::Read, show)
+        .acts("/api/v1/jobs/{job}", ACTS, act)
+}
+
+/// Where the request comes from, for the audit log.
+struct Origin(AskedFrom);
+
+impl<S: Send + Sync> FromRequestParts<S> for Origin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(asked_from(&parts.extensions)))
+    }
+}
+
+impl Takes for Origin {}
+
+/// It has ended, or goes on.
+type Begun = Made<Either<Json<JobView>, Status<202, Json<JobView>>>>;
+
+async fn bulk(
+    Asked(api): Asked,
+    Lasting { standing, peer }: Lasting,
+    Origin(asked): Origin,
+    Body(request): Body<BulkRequest>,
+) -> Result<Begun, Refused> {
+    let BulkRequest { action, filter, devices, tags, dry_run } = request;
+    // Whoever operates devices changes them; to delete them takes more.
+    if action == BulkAction::Delete && !Needs::Administer.permits(api.operator.caller()) {
+        return Err(forbidden(Needs::Administer, api.operator.caller()));
+    }
+    let of = of(action, filter, devices)?;
+    let act = api.operator.bulk_act(action, tags).await?;
+    if let Of::Filter(list) = &of {
+        // What is wrong with the filter is told at once.
+        api.operator.list_devices(&DeviceList { limit: Some(1), ..list.clone() }).await?;
+    }
+    let share = JOBS.take(&peer.holder, 1).map_err(|full| {
+        let (status, detail) = (StatusCode::TOO_MANY_REQUESTS.as_u16(), full.told("jobs"));
+        Refused(Problem { detail: Some(detail), ..Problem::new(status, Code::Busy, TITLE) })
+    })?;
+    let (job, begun) = api.operator.begin_job(&act, dry_run);
+    let id = begun.id;
+    let noted = match dry_run {
+        true => None,
+        false => {
+            let (action, target) = (format!("jobs.{}", action.name()), format!("/jobs/{id}"));
+            let ou = api.operator.caller().unit().map(str::to_owned);
+            Some(api.operator.note_deed(Deed { action, target, ou, asked }).await?)
+        }
+    };
+    let stopping = api.events.map(|source| source.stopping);
+    let operator = api.operator.clone();
+    let run = Run { operator, standing, peer: peer.without_seat(), act, of, dry_run, stopping };
+    let running = spawn_blocking(move || {
+        run.run(job, noted);
+        drop(share);
+    });
+    // Ignored: it goes on, or a fault of ours has ended it, which the job says.
+    let _ = timeout(ANSWERED_WITHIN, running).await;
+    let shown = api.operator.show_job(&id).await?;
+    let place = Place::new(&["jobs", &id], DeedTo::Nothing);
+    Ok(place.has(match shown.state.has_ended() {
+        true => Either::One(Json(shown)),
+        false => Either::Other(Status(Json(shown))),
+    }))
+}
+
+/// Which devices are meant.
+fn of(
+    action: BulkAction,
+    filter: Option<DeviceFilter>,
+    devices: Option<Vec<DeviceName>>,
+) -> Result<Of, Refused> {
+    // An empty beginning is what everything begins with.
+    let filter = filter.map(|filter| DeviceFilter { q: filter.q.filter(|q| !q.is_empty()), ..filter });
+    match (filter, devices) {
+        (Some(filter), None) if action == BulkAction::Delete && filter == DeviceFilter::default() => {
+            Err(invalid("filter", "is empty: name at least a product, or the devices, to delete them"))
+        }
+        // From the newest on: what is registered meanwhile is not met.
+        (Some(filter), None) => {
+            Ok(Of::Filter(DeviceList { sort: Some(DeviceSort::NewestFirst), ..filter.into() }))
+        }
+        (None, Some(devices)) if (1..=BULK_DEVICES_MAX).contains(&devices.len()) => {
+            let named =
+                |DeviceName { product_key, device_key }| NamedDevice::by_keys(product_key, device_key);
+            Ok(Of::Devices(devices.into_iter().map(named).collect()))
+        }
+        (None, Some(_)) => Err(invalid(
+            "devices",
+            &format!("must name 1 to {BULK_DEVICES_MAX} devices; a filter finds more"),
+        )),
+        (None, None) => Err(invalid("filter", "is missing, and so is devices: one of them says which")),
+        (Some(_), Some(_)) => Err(invalid("devices", "stands beside filter: one of them says which")),
+    }
+}
+
+fn invalid(field: &str, message: &str) -> Refused {
+    Refused(Problem {
+        detail: Some(format!("{field} {message}")),
+        place: Some(format!("/{field}")),
+        ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY.as_u16(), Code::Invalid, TITLE)
+    })
+}
+
+async fn list(Asked(api): Asked) -> Json<Page<JobView>> {
+    Json(api.operator.list_jobs())
+}
+
+async fn show(Asked(api): Asked, Part(id): Part) -> Result<Json<JobView>, Refused> {
+    Ok(Json(api.operator.show_job(&id).await.map_err(forgotten)?))
+}
+
+/// `POST …/jobs/{job}:cancel`, the only act.
+async fn act(Asked(api): Asked, Part(last): Part) -> Result<Json<JobView>, Refused> {
+    let id = given(last.rsplit_once(':').map_or(&*last, |(id, _)| id).to_owned());
+    Ok(Json(api.operator.cancel_job(&id).await.map_err(forgotten)?))
+}
+
+/// There may have been one.
+fn forgotten(problem: Problem) -> Refused {
+    let hint = "a job is forgotten when the server ends, and when many have ended since; what it had done \
+                stays: ask for it again";
+    let hint = if problem.code == Code::Missing { Some(hint.to_owned()) } else { problem.hint };
+    Refused(Problem { hint, ..problem })
+}
+
+#[cfg(test)]
+mod tests;

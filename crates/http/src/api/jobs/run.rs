@@ -1,0 +1,220 @@
+//! A job, in a thread of its own.
+
+use narrowgate_api::{
+    device::{DeviceRow, NamedDevice},
+    job::{BulkAction, JobFault, JobState},
+    page::Page,
+    problem::{Code, Problem},
+    query::DeviceList,
+};
+use narrowgate_platform::service::{Acted, BulkAct, IMPORT_CHUNK, Job, Noted, Operator};
+use tokio::{runtime::Handle, sync::watch};
+
+use super::TITLE;
+use crate::{api::asked::Standing, work::Attended};
+
+/// Devices of a page that is read.
+const PAGE: u32 = 500;
+
+/// Which devices.
+pub(super) enum Of {
+    /// Those that a list has, whose cursor is none.
+    Filter(DeviceList),
+    /// These.
+    Devices(Vec<NamedDevice>),
+}
+
+/// See the module.
+pub(super) struct Run {
+    pub(super) operator: Operator,
+    pub(super) standing: Standing,
+    pub(super) peer: Attended,
+    pub(super) act: BulkAct,
+    pub(super) of: Of,
+    pub(super) dry_run: bool,
+    /// Turns true when the server stops.
+    pub(super) stopping: Option<watch::Receiver<bool>>,
+}
+
+/// Why a job ends before its devices.
+enum Cause {
+    Cancelled,
+    Refused(Box<Problem>),
+}
+
+/// A device that is met, and what is known of it.
+struct Met {
+    /// Which one of a list.
+    row: Option<u64>,
+    product_key: Option<String>,
+    device_key: String,
+    name: NamedDevice,
+    /// Whether it is switched on; `None`: it is damaged, or was not looked at.
+    enabled: Option<bool>,
+    damage: Option<String>,
+}
+
+impl Met {
+    fn of_row(row: Option<u64>, device: &DeviceRow) -> Self {
+        let (product_key, device_key) = (device.product_key().map(str::to_owned), device.device_key());
+        let (name, enabled) = match device {
+            DeviceRow::Intact(device) => {
+                (NamedDevice::by_keys(&*device.product_key, &*device.device_key), Some(device.enabled))
+            }
+            DeviceRow::Damaged(device) => (NamedDevice::by_name(&*device.id), None),
+        };
+        let damage = device.damage().map(str::to_owned);
+        Self { row, product_key, device_key: device_key.to_owned(), name, enabled, damage }
+    }
+
+    fn of_list(row: u64, name: &NamedDevice) -> Self {
+        Self {
+            row: Some(row),
+            product_key: name.product.clone(),
+            device_key: name.device.clone(),
+            name: name.clone(),
+            enabled: None,
+            damage: None,
+        }
+    }
+
+    fn fault(&self, code: Code, message: String) -> JobFault {
+        let (product_key, device_key) = (self.product_key.clone(), self.device_key.clone());
+        JobFault { row: self.row, product_key, device_key, code, message }
+    }
+}
+
+impl Run {
+    /// Works until it has come to the end of its devices, or may not or cannot go on.
+    pub(super) fn run(self, job: Job, noted: Option<Noted>) {
+        let ended = self.work(&job);
+        let (state, detail, outcome) = match ended {
+            Ok(()) => (JobState::Done, None, Ok(())),
+            Err(Cause::Cancelled) => (JobState::Cancelled, None, Ok(())),
+            Err(Cause::Refused(problem)) => (JobState::Failed, Some(problem.to_string()), Err(*problem)),
+        };
+        if let Some(noted) = noted {
+            // Ignored: the note is durable, and the entry follows.
+            let _ = Handle::current().block_on(self.operator.end_deed(noted.ended(&outcome)));
+        }
+        job.end(state, detail);
+    }
+
+    fn work(&self, job: &Job) -> Result<(), Cause> {
+        match &self.of {
+            Of::Devices(names) => {
+                job.note_matched(names.len() as u64);
+                job.begin();
+                let met: Vec<_> = (1..).zip(names).map(|(row, name)| Met::of_list(row, name)).collect();
+                met.chunks(IMPORT_CHUNK).try_for_each(|met| self.step(job, met))
+            }
+            Of::Filter(list) => {
+                self.pages(job, list, |page| {
+                    job.note_matched(page.len() as u64);
+                    Ok(())
+                })?;
+                job.begin();
+                self.pages(job, list, |page| {
+                    let met: Vec<_> = page.iter().map(|device| Met::of_row(None, device)).collect();
+                    met.chunks(IMPORT_CHUNK).try_for_each(|met| self.step(job, met))
+                })
+            }
+        }
+    }
+
+    /// All devices of a list, page by page.
+    fn pages(
+        &self,
+        job: &Job,
+        list: &DeviceList,
+        mut each: impl FnMut(Vec<DeviceRow>) -> Result<(), Cause>,
+    ) -> Result<(), Cause> {
+        let mut cursor = None;
+        loop {
+            self.look(job)?;
+            let runtime = Handle::current();
+            let turn = runtime.block_on(self.peer.turn());
+            let list = DeviceList { limit: Some(PAGE), cursor, ..list.clone() };
+            let page = runtime.block_on(self.operator.list_devices(&list));
+            drop(turn);
+            let Page { items, next_cursor, .. } = page.map_err(refused)?;
+            each(items)?;
+            match next_cursor {
+                Some(next) => cursor = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Does it to some devices, or says what would become of them.
+    fn step(&self, job: &Job, met: &[Met]) -> Result<(), Cause> {
+        self.look(job)?;
+        let outcomes = match self.dry_run {
+            true => met.iter().map(|met| self.foresee(met)).collect(),
+            false => {
+                let names: Vec<_> = met.iter().map(|met| met.name.clone()).collect();
+                Handle::current().block_on(self.operator.act_on_all(&names, &self.act))
+            }
+        };
+        let (mut done, mut unchanged, mut ends) = (0, 0, None);
+        for (met, outcome) in met.iter().zip(outcomes) {
+            match outcome {
+                Ok(Acted::Done) => done += 1,
+                Ok(Acted::Unchanged) => unchanged += 1,
+                // So would be all that follow.
+                Err(problem) if problem.code == Code::Unavailable => ends = Some(problem),
+                Err(problem) => job.note_fault(met.fault(problem.code, problem.to_string())),
+            }
+        }
+        job.note_done(done, unchanged);
+        ends.map_or(Ok(()), |problem| Err(refused(problem)))
+    }
+
+    /// What would become of a device.
+    fn foresee(&self, met: &Met) -> Result<Acted, Problem> {
+        let found = match (met.enabled, &met.damage) {
+            (None, None) => {
+                let found = Handle::current().block_on(self.operator.find_device(&met.name))?;
+                Met::of_row(met.row, &found)
+            }
+            (enabled, damage) => Met { enabled, damage: damage.clone(), ..Met::of_list(0, &met.name) },
+        };
+        let action = self.act.action();
+        match (action, found.damage) {
+            (BulkAction::Delete, _) => Ok(Acted::Done),
+            (_, Some(damage)) => {
+                Err(Problem { detail: Some(damage), ..Problem::new(500, Code::Damaged, TITLE) })
+            }
+            (BulkAction::Enable, _) if found.enabled == Some(true) => Ok(Acted::Unchanged),
+            (BulkAction::Disable, _) if found.enabled == Some(false) => Ok(Acted::Unchanged),
+            _ => Ok(Acted::Done),
+        }
+    }
+
+    /// Whether it may go on.
+    fn look(&self, job: &Job) -> Result<(), Cause> {
+        if job.is_cancelled() {
+            return Err(Cause::Cancelled);
+        }
+        if self.stopping.as_ref().is_some_and(|stopping| *stopping.borrow()) {
+            return Err(ended(503, Code::Unavailable, "the server stops"));
+        }
+        let runtime = Handle::current();
+        // Where the store cannot say, the token may well be valid.
+        if !runtime.block_on(self.standing.look()).map_err(refused)? {
+            return Err(ended(401, Code::Unauthorized, "the token or the session is not valid any more"));
+        }
+        match runtime.block_on(self.standing.holds()) {
+            true => Ok(()),
+            false => Err(ended(403, Code::UnitSuspended, "the organisation unit is suspended")),
+        }
+    }
+}
+
+fn refused(problem: Problem) -> Cause {
+    Cause::Refused(Box::new(problem))
+}
+
+fn ended(status: u16, code: Code, detail: &str) -> Cause {
+    refused(Problem { detail: Some(detail.to_owned()), ..Problem::new(status, code, TITLE) })
+}

@@ -1,0 +1,199 @@
+//! The same for many devices, over the routes.
+
+use axum::{
+    body::Body,
+    http::{Method, Request, header},
+};
+use narrowgate_api::{access::Role, audit::AuditQuery, device::NewDeviceRequest, job::JobState};
+use narrowgate_platform::service::token_hash;
+use serde_json::Value;
+
+use super::*;
+use crate::{
+    api::{Asker, Credential, asked::Standing},
+    document::world::{World, world},
+    work::Attended,
+};
+
+/// A world with so many devices more.
+async fn fleet(count: usize) -> World {
+    let world = world(None).await;
+    for number in 0..count {
+        let device_key = Some(format!("f-{number:03}"));
+        let new = NewDeviceRequest { device_key, ..NewDeviceRequest::default() };
+        world.operator.create_device("pk-1", new).await.expect("it is new");
+    }
+    world
+}
+
+impl World {
+    async fn asks(&self, token: &str, method: Method, path: &str, body: &str) -> (u16, Value) {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1{path}"))
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body.to_owned()))
+            .expect("it is a request");
+        let (status, body) = self.ask(request).await;
+        (status.as_u16(), body)
+    }
+
+    async fn bulk(&self, token: &str, body: &str) -> (u16, Value) {
+        self.asks(token, Method::POST, "/devices:bulk", body).await
+    }
+
+    async fn disabled(&self) -> usize {
+        let list = DeviceList { limit: Some(1000), ..DeviceList::default() };
+        let rows = self.operator.list_devices(&list).await.expect("it reads").items;
+        rows.iter().filter(|row| serde_json::to_value(row).expect("it is JSON")["enabled"] == false).count()
+    }
+}
+
+fn counts(job: &Value) -> (u64, u64, u64, usize) {
+    let number = |name: &str| job[name].as_u64().expect("it is a number");
+    let failed = job["failed"].as_array().expect("it is a list").len();
+    (number("matched"), number("done"), number("unchanged"), failed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_is_changed_whole_and_a_dry_run_says_so_before() {
+    let world = fleet(120).await;
+    let token = world.token("ci", Role::Operator, None).await;
+    let body = |dry_run| format!(r#"{{"action":"disable","filter":{{"q":"f-"}},"dryRun":{dry_run}}}"#);
+    world.operator.disable_device(&NamedDevice::by_name("f-007")).await.expect("it is there");
+    let (status, foreseen) = world.bulk(&token, &body(true)).await;
+    assert_eq!((status, &foreseen["state"], counts(&foreseen)), (200, &"done".into(), (120, 119, 1, 0)));
+    assert_eq!(world.disabled().await, 1);
+    let (status, job) = world.bulk(&token, &body(false)).await;
+    assert_eq!((status, &job["state"], counts(&job)), (200, &"done".into(), (120, 119, 1, 0)));
+    assert_eq!(world.disabled().await, 120, "another device is as it was");
+    let path = format!("/jobs/{}", job["id"].as_str().expect("it has a name"));
+    assert_eq!(world.asks(&token, Method::GET, &path, "").await, (200, job.clone()));
+    let (_, jobs) = world.asks(&token, Method::GET, "/jobs", "").await;
+    assert_eq!(jobs["items"], Value::from(vec![job.clone(), foreseen]));
+    let (status, ended) = world.asks(&token, Method::POST, &format!("{path}:cancel"), "").await;
+    assert_eq!((status, ended), (200, job));
+    let audit = AuditQuery::default();
+    let entries = world.operator.list_audit(&audit).await.expect("it reads").items;
+    let entries: Vec<_> = entries.iter().map(|entry| (&*entry.action, entry.target == path)).collect();
+    // The newest first; the dry run is a request alone.
+    let of_job = [("jobs.cancel", true), ("devices.bulk", true), ("jobs.disable", true)];
+    assert_eq!(entries[..4], [&of_job[..], &[("devices.bulk", false)]].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_has_a_result_for_each_row() {
+    let world = fleet(3).await;
+    let token = world.token("ci", Role::Administrator, None).await;
+    let device = |key: &str| format!(r#"{{"productKey":"pk-1","deviceKey":"{key}"}}"#);
+    let devices = ["f-000", "none", "f-001", "gone"].map(device).join(",");
+    let tagged = format!(r#"{{"action":"tag","devices":[{devices}],"tags":{{"site":"north"}}}}"#);
+    let (_, job) = world.bulk(&token, &tagged).await;
+    assert_eq!(counts(&job), (4, 2, 0, 2));
+    let rows: Vec<_> = job["failed"].as_array().expect("a list").iter().map(|fault| &fault["row"]).collect();
+    assert_eq!(rows, [&Value::from(2), &Value::from(4)]);
+    let fault = &job["failed"][0];
+    assert_eq!((&fault["deviceKey"], &fault["code"]), (&"none".into(), &"missing".into()));
+    assert_eq!(fault["message"], "there is no device pk-1/none");
+    let (_, found) = world.asks(&token, Method::GET, "/devices?tag=site:north", "").await;
+    assert_eq!(found["items"].as_array().map(Vec::len), Some(2));
+    let delete = |dry_run| format!(r#"{{"action":"delete","devices":[{devices}],"dryRun":{dry_run}}}"#);
+    let (_, foreseen) = world.bulk(&token, &delete(true)).await;
+    let (_, job) = world.bulk(&token, &delete(false)).await;
+    assert_eq!((counts(&foreseen), &foreseen["failed"]), (counts(&job), &job["failed"]));
+    let (_, left) = world.asks(&token, Method::GET, "/devices?q=f-", "").await;
+    assert_eq!(left["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_change_more_than_was_meant_is_refused() {
+    let world = fleet(1).await;
+    let token = world.token("ci", Role::Administrator, None).await;
+    let operator = world.token("operator", Role::Operator, None).await;
+    for (body, status, place) in [
+        (r#"{"action":"delete","filter":{}}"#, 422, "/filter"),
+        (r#"{"action":"delete","filter":{"q":""}}"#, 422, "/filter"),
+        (r#"{"action":"disable"}"#, 422, "/filter"),
+        (r#"{"action":"disable","devices":[]}"#, 422, "/devices"),
+        (
+            r#"{"action":"disable","filter":{},"devices":[{"productKey":"a","deviceKey":"b"}]}"#,
+            422,
+            "/devices",
+        ),
+        (r#"{"action":"disable","filter":{"produkt":"pk-1"}}"#, 400, ""),
+        (r#"{"action":"disable","filter":{"tag":"no colon"}}"#, 422, "tag"),
+        (r#"{"action":"disable","filter":{"product":"none"}}"#, 404, ""),
+        (r#"{"action":"tag","filter":{}}"#, 422, "/tags"),
+        (r#"{"action":"tag","filter":{},"tags":{"a b":"1"}}"#, 422, "/tags/a b"),
+        (r#"{"action":"enable","filter":{},"tags":{"a":"1"}}"#, 422, "/tags"),
+    ] {
+        let (said, problem) = world.bulk(&token, body).await;
+        assert_eq!(
+            (said, problem["where"].as_str().unwrap_or_default()),
+            (status, place),
+            "{body} {problem}"
+        );
+    }
+    let (status, problem) = world.bulk(&operator, r#"{"action":"delete","filter":{"q":"f-"}}"#).await;
+    assert_eq!((status, &problem["code"]), (403, &"forbidden".into()));
+    let (_, jobs) = world.asks(&token, Method::GET, "/jobs", "").await;
+    assert_eq!(jobs["items"], Value::from(Vec::<Value>::new()));
+    let (status, problem) = world.asks(&token, Method::GET, "/jobs/none", "").await;
+    assert_eq!((status, &problem["detail"]), (404, &"there is no job none".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attack_177_a_unit_changes_its_own_devices_and_sees_its_own_jobs() {
+    let world = fleet(2).await;
+    let owner = world.token("all", Role::Administrator, None).await;
+    let north = world.token("north", Role::Administrator, Some("north")).await;
+    let (_, job) = world.bulk(&north, r#"{"action":"disable","filter":{}}"#).await;
+    assert_eq!(counts(&job), (0, 0, 0, 0));
+    let named = r#"{"action":"delete","devices":[{"productKey":"pk-1","deviceKey":"f-000"}]}"#;
+    let (_, job) = world.bulk(&north, named).await;
+    assert_eq!((counts(&job), &job["failed"][0]["code"]), ((1, 0, 0, 1), &"missing".into()));
+    assert_eq!(world.disabled().await, 0);
+    let (_, of_all) = world.bulk(&owner, r#"{"action":"enable","filter":{}}"#).await;
+    assert_eq!(counts(&of_all), (3, 0, 3, 0));
+    let path = format!("/jobs/{}", of_all["id"].as_str().expect("it has a name"));
+    for (method, path) in [(Method::GET, path.clone()), (Method::POST, format!("{path}:cancel"))] {
+        assert_eq!(world.asks(&north, method, &path, "").await.0, 404, "{path}");
+    }
+    let (_, jobs) = world.asks(&north, Method::GET, "/jobs", "").await;
+    assert_eq!(jobs["items"].as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_ends_where_its_token_is_revoked_or_somebody_cancels_it() {
+    let world = fleet(60).await;
+    let token = world.token("ci", Role::Operator, None).await;
+    let credential = Credential::Token(token_hash(&token).expect("it is one"));
+    let caller = world.operator.holder(credential.hash()).await.expect("it reads").expect("it is valid");
+    let run = async |is_cancelled: bool| {
+        let act = world.operator.bulk_act(BulkAction::Disable, None).await.expect("it is acceptable");
+        let (job, shown) = world.operator.begin_job(&act, false);
+        if is_cancelled {
+            world.operator.cancel_job(&shown.id).await.expect("it is there");
+        }
+        let asker = Asker { caller: caller.clone(), credential: Some(credential) };
+        let run = Run {
+            operator: world.operator.of(caller.clone()),
+            standing: Standing::new(world.operator.clone(), asker),
+            peer: Attended::default(),
+            act,
+            of: Of::Filter(DeviceList::default()),
+            dry_run: false,
+            stopping: None,
+        };
+        spawn_blocking(move || run.run(job, None)).await.expect("it ends");
+        world.operator.show_job(&shown.id).await.expect("it is there")
+    };
+    let cancelled = run(true).await;
+    assert_eq!((cancelled.state, cancelled.done), (JobState::Cancelled, 0));
+    world.operator.revoke_token("ci").await.expect("it is there");
+    let failed = run(false).await;
+    assert_eq!((failed.state, failed.done), (JobState::Failed, 0));
+    assert_eq!(failed.detail.as_deref(), Some("the token or the session is not valid any more"));
+    assert_eq!(world.disabled().await, 0);
+}
