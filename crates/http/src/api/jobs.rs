@@ -12,6 +12,7 @@
 //!   says that it is not known what was done.
 //!
 //! Limits: [`JOBS`] at a time, [`BULK_DEVICES_MAX`] devices of a list.
+#![expect(clippy::result_large_err, reason = "a problem is what a request is answered with")]
 
 mod run;
 

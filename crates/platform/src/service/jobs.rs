@@ -246,7 +246,7 @@ mod tests {
         let ids = |registrar: &Registrar| -> Vec<_> {
             registrar.jobs().items.into_iter().map(|job| job.id).collect()
         };
-        assert_eq!(ids(&north), [shown.id.clone()]);
+        assert_eq!(ids(&north), std::slice::from_ref(&shown.id));
         assert_eq!(ids(&owner), [of_all.id, shown.id.clone()], "newest first");
         assert!(ids(&south).is_empty() && !job.is_cancelled());
         north.cancel_job(&shown.id).expect("it is its own");
