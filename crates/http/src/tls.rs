@@ -2,7 +2,8 @@
 //! replaced while it serves.
 //!
 //! A handshake belongs to its connection and not to the listener: a peer that says nothing has a place (or
-//! waits in the queue) as others do, loses it by the same rules, and after [`HANDSHAKE_TIME_MAX`] in any case.
+//! waits in the queue) as others do, loses it by the same rules, and after [`HANDSHAKE_TIME_MAX`] in any
+//! case.
 
 mod connection;
 mod validity;

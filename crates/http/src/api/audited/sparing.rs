@@ -1,6 +1,6 @@
 //! How many requests that change nothing get an entry of their own: those that the caller's role does not
-//! permit, and exports. Who may do the least could else fill the log in some hours, and so push out of it what
-//! others changed. The next entry of the caller says how many before it have none.
+//! permit, and exports. Who may do the least could else fill the log in some hours, and so push out of it
+//! what others changed. The next entry of the caller says how many before it have none.
 //!
 //! What changes something or shows a secret always has its entry, and so has all that the owner does.
 
