@@ -102,6 +102,20 @@ pub(crate) fn origin(headers: &HeaderMap) -> Origin {
     Origin::Own(came_by)
 }
 
+/// Passes a request with a session that no page of another site has caused, not even by a link: what shows a
+/// secret is in the audit log as what the user did.
+///
+/// # Errors
+/// What is wrong, for people.
+pub(crate) fn check_site(headers: &HeaderMap) -> Result<(), &'static str> {
+    match headers.get("sec-fetch-site") {
+        Some(site) if site.as_bytes() == b"cross-site" => {
+            Err("a request with a cookie must not come from a page of another site (Sec-Fetch-Site)")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Passes a change with a session.
 ///
 /// # Errors

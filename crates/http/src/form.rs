@@ -1,19 +1,26 @@
 //! What a form sends (`application/x-www-form-urlencoded`), which may hold passwords: wiped when dropped.
 
+use std::time::Duration;
+
 use axum::{
     extract::Request,
     http::{StatusCode, header},
 };
 use narrowgate_api::secret::SecretText;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::{
     secret::{NotCollected, collect},
+    serve::REQUEST_TIME_MAX,
     shares::{Holder, ShareMax, Shares},
 };
 
 /// Longest body: three passwords of the greatest length, each byte of them escaped, and a name.
 const BYTES_MAX: usize = 12 << 10;
+
+/// How long it takes to come.
+const TIME_MAX: Duration = Duration::from_secs(REQUEST_TIME_MAX.as_secs() / 2);
 
 /// The fields of a form.
 pub(crate) struct Form(Vec<(String, SecretText)>);
@@ -33,12 +40,13 @@ impl Form {
         // It is short: nobody's share.
         let shares = Shares::new(ShareMax::quarter(BYTES_MAX));
         let share = shares.take(&Holder::default(), 0).map_err(|_| too_long)?;
-        let body =
-            collect(request.into_body(), BYTES_MAX, share, None).await.map_err(|fault| match fault {
-                NotCollected::TooLong | NotCollected::NoRoom(_) => too_long,
-                NotCollected::Silent => (StatusCode::REQUEST_TIMEOUT, "The rest of the form did not arrive."),
-                NotCollected::Broken => (StatusCode::BAD_REQUEST, "The form cannot be read."),
-            })?;
+        let missing = (StatusCode::REQUEST_TIMEOUT, "The rest of the form did not arrive.");
+        let collected = timeout(TIME_MAX, collect(request.into_body(), BYTES_MAX, share, None)).await;
+        let body = collected.map_err(|_| missing)?.map_err(|fault| match fault {
+            NotCollected::TooLong | NotCollected::NoRoom(_) => too_long,
+            NotCollected::Silent => missing,
+            NotCollected::Broken => (StatusCode::BAD_REQUEST, "The form cannot be read."),
+        })?;
         Self::parse(&body).ok_or((StatusCode::BAD_REQUEST, "The form cannot be read."))
     }
 

@@ -133,10 +133,11 @@ impl Gate {
             .filter_map(|session| Some((Credential::Session(session_hash(session)?), Some(session))));
         for (credential, session) in token.into_iter().chain(sessions) {
             let Some(caller) = self.look_up(credential, now).await? else { continue };
-            if let Some(session) = session
-                && !method.is_safe()
-            {
-                browser::check_change(headers, session).map_err(forbidden)?;
+            if let Some(session) = session {
+                browser::check_site(headers).map_err(forbidden)?;
+                if !method.is_safe() {
+                    browser::check_change(headers, session).map_err(forbidden)?;
+                }
             }
             return Ok((Asker { caller, credential: Some(credential) }, session));
         }

@@ -1,5 +1,13 @@
-//! The page at `/`: what this is, where devices connect, and where to look next. Plain HTML without script or
-//! style.
+//! The page at `/`: what this is, where devices connect, and where to look next. Plain HTML without script;
+//! its style, which other pages share, is at [`STYLE_PATH`].
+
+/// The style of all pages for people.
+pub(crate) const STYLE: &str = include_str!("pages.css");
+/// Where it is.
+pub(crate) const STYLE_PATH: &str = "/pages.css";
+
+/// All that a page loads.
+pub(crate) const STYLE_LINK: &str = "<link rel=\"stylesheet\" href=\"/pages.css\">";
 
 /// What the start page says about the process.
 #[derive(Debug, Clone)]
@@ -15,11 +23,8 @@ impl About {
     pub(crate) fn html(&self) -> String {
         let dtls = escape(&self.dtls);
         let version = escape(self.version);
-        format!(
-            "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\
-             <meta name=\"viewport\" content=\"width=device-width\">\
-             <meta name=\"color-scheme\" content=\"light dark\">\
-             <title>narrowgate</title></head>\n<body>\n<h1>narrowgate {version}</h1>\n\
+        let body = format!(
+            "<h1>narrowgate {version}</h1>\n\
              <p>A device gateway: devices connect by CoAP over DTLS-PSK at <code>{dtls}</code> (UDP).</p>\n\
              <ul>\n\
              <li><a href=\"/health/live\">/health/live</a>: the process runs</li>\n\
@@ -29,10 +34,20 @@ impl About {
              <a href=\"/api/v1/openapi.json\">OpenAPI</a></li>\n</ul>\n\
              <p><a href=\"/login\">Log in</a></p>\n\
              <p>Products and devices are managed on the command line: <code>narrowgate --help</code>; by \
-             programs under <code>/api/v1</code>, with a token: <code>narrowgate token create</code>.</p>\n\
-             </body>\n</html>\n"
-        )
+             programs under <code>/api/v1</code>, with a token: <code>narrowgate token create</code>.</p>\n"
+        );
+        document("narrowgate", &body)
     }
+}
+
+/// A whole page: a title and what is said.
+pub(crate) fn document(title: &str, body: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta name=\"color-scheme\" content=\"light dark\">\
+         <title>{title}</title>{STYLE_LINK}</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n"
+    )
 }
 
 /// Text that stands as it is in an element or in an attribute within quotation marks.

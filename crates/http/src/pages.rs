@@ -1,5 +1,5 @@
 //! The pages for people: to log in, to log out, and to set a password by a one-time link. Plain HTML, which
-//! works without script, loads nothing, and is replaced where there is a console.
+//! works without script, loads its style alone, and is replaced where there is a console.
 //!
 //! * Each page may send forms to this server and to no other, and be framed by nobody.
 //! * A form is taken from pages of this server: where its `Origin` says another one, it is refused. Who logs
@@ -9,6 +9,7 @@
 //!   looked up has 256 random bits, and few are looked up at a time.
 
 mod html;
+mod people;
 
 use std::{
     convert::Infallible,
@@ -19,7 +20,7 @@ use std::{
 use axum::{
     Router,
     extract::{FromRequestParts, Path, Request, State},
-    http::{Extensions, HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    http::{Extensions, HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -32,6 +33,7 @@ use narrowgate_platform::{
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::html::{account_page, alert, login_page, page, password_page};
+pub(crate) use self::people::for_people;
 use crate::{
     api::{asked_from, count_unwritten},
     browser::{BROWSER, BROWSER_LASTS_S, CameBy, Origin, SESSION, cookies, origin, set_cookie},
@@ -52,7 +54,8 @@ pub(crate) const SECURITY_HEADERS: [(header::HeaderName, HeaderValue); 2] = [
     (
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
-            "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+            "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; \
+             frame-ancestors 'none'",
         ),
     ),
     // No path: that of a link is a secret.
@@ -60,6 +63,12 @@ pub(crate) const SECURITY_HEADERS: [(header::HeaderName, HeaderValue); 2] = [
 ];
 
 const NOT_OF_SESSION: &str = "The form is not one of this session. Open /login again.";
+
+/// The way on from a page that says what is wrong.
+const LOG_IN: &str = "<p><a href=\"/login\">Log in</a></p>\n";
+
+/// The query of the page that a change of the password leads to.
+const CHANGED: &str = "changed";
 
 /// Seconds after which what is busy is worth another try.
 const BUSY_S: u64 = 5;
@@ -120,9 +129,10 @@ pub(crate) fn routes(operator: Operator, throttle: Arc<Throttle>) -> Router {
         .with_state(pages)
 }
 
-async fn show_login(State(pages): State<Arc<Pages>>, guest: Guest) -> Response {
+async fn show_login(State(pages): State<Arc<Pages>>, uri: Uri, guest: Guest) -> Response {
+    let said = (uri.query() == Some(CHANGED)).then_some("The password is changed.");
     match pages.user_of(&guest).await {
-        Ok(Some((caller, session))) => account_page(StatusCode::OK, None, (&caller, session)),
+        Ok(Some((caller, session))) => account_page(StatusCode::OK, said, (&caller, session)),
         Ok(None) => login_page(StatusCode::OK, None, ""),
         Err(problem) => failed(&problem),
     }
@@ -135,16 +145,18 @@ async fn log_in(State(pages): State<Arc<Pages>>, request: Request) -> Response {
         Err(refused) => return refused,
     };
     let (name, password) = (form.take("user").into_text(), Secret::new(form.take("password").into_text()));
-    match pages.try_to_log_in(&name, password, &guest).await {
+    // Telephones put a space behind a word.
+    let name = name.trim();
+    match pages.try_to_log_in(name, password, &guest).await {
         Ok(Outcome::In(logged_in)) => {
             pages.leave(&guest).await;
             go_on(&logged_in, came_by)
         }
         Ok(Outcome::Wrong) => {
             let said = "The user name or the password is wrong.";
-            login_page(StatusCode::FORBIDDEN, Some(said), &name)
+            login_page(StatusCode::FORBIDDEN, Some(said), name)
         }
-        Ok(Outcome::TooOften(wait)) => too_often(wait, &name),
+        Ok(Outcome::TooOften(wait)) => too_often(wait, name),
         Err(problem) => failed(&problem),
     }
 }
@@ -199,7 +211,12 @@ async fn change_password(State(pages): State<Arc<Pages>>, request: Request) -> R
         return again_with(StatusCode::UNPROCESSABLE_ENTITY, "The two passwords are not the same.");
     }
     match pages.change_password(&caller, (old, password), (session, &guest)).await {
-        Ok(Outcome::In(logged_in)) => go_on(&logged_in, came_by),
+        Ok(Outcome::In(logged_in)) => {
+            let mut response = go_on(&logged_in, came_by);
+            let page = HeaderValue::from_static("/login?changed");
+            response.headers_mut().insert(header::LOCATION, page);
+            response
+        }
         Ok(Outcome::Wrong) => again_with(StatusCode::FORBIDDEN, "The present password is wrong."),
         Ok(Outcome::TooOften(wait)) => {
             let seconds = wait.as_secs() + 1;
@@ -440,13 +457,19 @@ fn retry_after(mut response: Response, seconds: u64) -> Response {
 }
 
 fn no_link() -> Response {
-    let said = "This link is not valid, or not any more: it sets a password once, within a day. \
-                narrowgate user reset NAME makes a new one.";
+    let said = "This link is not valid, or not any more: it sets a password once, within a day. An \
+                administrator makes a new one, also by narrowgate user reset NAME.";
     refused(StatusCode::NOT_FOUND, said)
 }
 
 fn refused(status: StatusCode, said: &str) -> Response {
-    page(status, "narrowgate", &alert(Some(said)))
+    let title = match status {
+        StatusCode::NOT_FOUND => "Not found",
+        StatusCode::TOO_MANY_REQUESTS => "Too often",
+        status if status.is_server_error() => "Not now",
+        _ => "Not done",
+    };
+    page(status, title, &(alert(Some(said)) + LOG_IN))
 }
 
 #[cfg(test)]

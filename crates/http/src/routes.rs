@@ -27,7 +27,7 @@ use crate::{
     limiter::Limiter,
     metrics::{Detail, MetricsSource, prometheus_text},
     openapi,
-    page::About,
+    page::{self, About},
     pages,
     places::Seat,
     problem::Refused,
@@ -89,6 +89,7 @@ pub fn router(about: About, health: Health, metrics: MetricsSource, api: Api, ra
     .merge(verbs)
     .fallback(not_found)
     .method_not_allowed_fallback(method_not_allowed)
+    .layer(middleware::from_fn(pages::for_people))
     .layer(middleware::from_fn(harden))
     .layer(middleware::from_fn(request_id::identify))
 }
@@ -173,7 +174,11 @@ impl Texts {
 
 fn open_routes(about: About, health: Health, metrics: Scrape) -> Router {
     Router::new()
-        .route("/", get(async move || Html(about.html())))
+        .route("/", get(async move || ([openapi::POLICY], Html(about.html()))))
+        .route(
+            page::STYLE_PATH,
+            get(async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], page::STYLE)),
+        )
         .route("/health/live", get(async || Json(json!({"status": "live"}))))
         .route("/health/ready", get(ready).with_state(health))
         .route("/metrics", get(metrics_text).with_state(metrics))

@@ -19,8 +19,8 @@ pub(crate) const DOCUMENT: &str = include_str!("../../../../openapi/narrowgate.j
 
 const STYLE: &str = include_str!("docs.css");
 
-/// The page loads its own stylesheet and nothing else.
-const POLICY: (HeaderName, HeaderValue) = (
+/// A page that loads stylesheets of this server and nothing else.
+pub(crate) const POLICY: (HeaderName, HeaderValue) = (
     header::CONTENT_SECURITY_POLICY,
     HeaderValue::from_static(
         "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

@@ -9,14 +9,14 @@ use narrowgate_platform::{
 };
 
 use super::SendsForms;
-use crate::page::escape;
+use crate::page::{document, escape};
 
 pub(super) fn login_page(status: StatusCode, said: Option<&str>, name: &str) -> Response {
     let (alert, name) = (alert(said), escape(name));
     let body = format!(
         "{alert}<form method=\"post\" action=\"/login\">\n\
          <p><label>User name <input name=\"user\" value=\"{name}\" autocomplete=\"username\" \
-         required></label></p>\n\
+         autocapitalize=\"none\" spellcheck=\"false\" required></label></p>\n\
          <p><label>Password <input type=\"password\" name=\"password\" autocomplete=\"current-password\" \
          required></label></p>\n\
          <p><button>Log in</button></p>\n</form>\n"
@@ -37,18 +37,23 @@ pub(super) fn account_page(
     let unit = caller.unit().map_or("all organisation units".to_owned(), |ou| format!("unit {}", escape(ou)));
     let token = form_token(session);
     let token = format!("<input type=\"hidden\" name=\"csrf\" value=\"{}\">\n", token.expose());
-    let (alert, fields) = (alert(said), new_password_fields());
+    let (said, fields) =
+        (if status.is_success() { notice(said) } else { alert(said) }, new_password_fields());
     let body = format!(
-        "{alert}<p>You are logged in as <b>{name}</b>, {role} of {unit}.</p>\n\
+        "{said}<p>You are logged in as <b>{name}</b>, {role} of {unit}.</p>\n\
          <form method=\"post\" action=\"/logout\">\n{token}<p><button>Log out</button> \
-         <button name=\"everywhere\" value=\"yes\">Log out everywhere</button></p>\n</form>\n\
-         <h2>Change the password</h2>\n<form method=\"post\" action=\"/password\">\n{token}\
-         <input type=\"hidden\" name=\"user\" value=\"{name}\" autocomplete=\"username\">\n\
+         <button name=\"everywhere\" value=\"yes\" class=\"second\">Log out everywhere</button></p>\n\
+         <p class=\"hint\">Everywhere: in each browser in which you are logged in, also in this one.</p>\n\
+         </form>\n\
+         <h2>Change the password</h2>\n\
+         <p class=\"hint\">You are logged out in all other browsers by that.</p>\n\
+         <form method=\"post\" action=\"/password\">\n{token}\
+         <input name=\"user\" value=\"{name}\" autocomplete=\"username\" readonly hidden>\n\
          <p><label>Present password <input type=\"password\" name=\"old\" \
          autocomplete=\"current-password\" required></label></p>\n\
          {fields}<p><button>Change the password</button></p>\n</form>\n"
     );
-    page(status, "narrowgate", &body)
+    page(status, "Your account", &body)
 }
 
 /// The new password, twice.
@@ -59,18 +64,23 @@ fn new_password_fields() -> String {
              minlength=\"{PASSWORD_CHARACTERS_MIN}\" required></label></p>\n"
         )
     };
-    field("New password", "password") + &field("The same again", "again")
+    field("New password", "password") + &field("New password, again", "again")
 }
 
 pub(super) fn password_page(status: StatusCode, said: Option<&str>, user: &str) -> Response {
     let (alert, user, fields) = (alert(said), escape(user), new_password_fields());
     let body = format!(
-        "{alert}<p>The password of <b>{user}</b>: at least {PASSWORD_CHARACTERS_MIN} characters, and not \
-         one that many others have.</p>\n<form method=\"post\">\n\
-         <input type=\"hidden\" name=\"user\" value=\"{user}\" autocomplete=\"username\">\n\
+        "{alert}<p>For the user <b>{user}</b>: at least {PASSWORD_CHARACTERS_MIN} characters, and not one \
+         that many others have. A few words that do not belong together are good.</p>\n\
+         <form method=\"post\">\n\
+         <input name=\"user\" value=\"{user}\" autocomplete=\"username\" readonly hidden>\n\
          {fields}<p><button>Set the password</button></p>\n</form>\n"
     );
     page(status, "Set a password", &body)
+}
+
+fn notice(said: Option<&str>) -> String {
+    said.map(|said| format!("<p role=\"status\">{}</p>\n", escape(said))).unwrap_or_default()
 }
 
 pub(super) fn alert(said: Option<&str>) -> String {
@@ -78,13 +88,11 @@ pub(super) fn alert(said: Option<&str>) -> String {
 }
 
 pub(super) fn page(status: StatusCode, title: &str, body: &str) -> Response {
-    let html = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\">\
-         <meta name=\"color-scheme\" content=\"light dark\">\
-         <title>{title}</title></head>\n<body>\n<h1>{title}</h1>\n{body}\
-         <p><a href=\"/\">About this server</a></p>\n</body>\n</html>\n"
+    let body = format!(
+        "<header>narrowgate</header>\n<h1>{title}</h1>\n{body}\
+         <footer><a href=\"/\">About this server</a></footer>\n"
     );
+    let html = document(&format!("{title} · narrowgate"), &body);
     let mut response = (status, Html(html)).into_response();
     response.extensions_mut().insert(SendsForms);
     response

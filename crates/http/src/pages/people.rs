@@ -1,0 +1,46 @@
+//! What is refused, as a page where a person asks.
+
+use axum::{
+    extract::Request,
+    http::{HeaderMap, StatusCode, header},
+    middleware::Next,
+    response::Response,
+};
+
+use super::{LOG_IN, alert, page};
+
+/// Answers a browser with a page where the answer would be a document for programs.
+pub(crate) async fn for_people(request: Request, next: Next) -> Response {
+    let is_of_person = is_browser(request.headers()) && !request.uri().path().starts_with("/api/");
+    let response = next.run(request).await;
+    let (status, kind) = (response.status(), response.headers().get(header::CONTENT_TYPE));
+    // The first is ours; the other is of axum, about a path or a header that cannot be read.
+    let is_of = |kinds: [&[u8]; 2]| {
+        kind.is_some_and(|kind| kinds.iter().any(|begin| kind.as_bytes().starts_with(begin)))
+    };
+    let is_refusal = status.is_client_error() || status.is_server_error();
+    if !is_of_person || !is_refusal || !is_of([b"application/problem+json", b"text/plain"]) {
+        return response;
+    }
+    let (title, said) = match status {
+        StatusCode::NOT_FOUND => ("Not found", "There is nothing here."),
+        StatusCode::METHOD_NOT_ALLOWED => ("Not possible", "This page is opened, and no form is sent to it."),
+        status if status.is_server_error() => {
+            ("Not now", "The server cannot do that now. Try again in a moment.")
+        }
+        _ => ("Not possible", "What the browser has sent is not what belongs here."),
+    };
+    let (mut page, mut headers) =
+        (page(status, title, &(alert(Some(said)) + LOG_IN)), response.into_parts().0.headers);
+    // Others stay, such as Retry-After.
+    for of_body in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
+        headers.remove(of_body);
+    }
+    page.headers_mut().extend(headers);
+    page
+}
+
+fn is_browser(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|kind| kind.trim_start().starts_with("text/html"))
+}
