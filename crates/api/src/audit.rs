@@ -31,7 +31,8 @@ pub enum AuditOutcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEntry {
-    /// Counts from 1, without a gap.
+    /// Counts from 1, without a gap; left out where an administrator of one unit reads it, as is the hash.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub seq: u64,
     /// When it was asked for.
     pub time: UnixMillis,
@@ -43,8 +44,8 @@ pub struct AuditEntry {
     pub token: Option<String>,
     /// The organisation unit of who asked; null: all.
     pub caller_ou: Option<String>,
-    /// The address that it was asked for from; null on the control socket, behind a proxy, and where nobody
-    /// asked over HTTP.
+    /// The address that it was asked for from; null on the control socket, behind a proxy, where nobody asked
+    /// over HTTP, and where an administrator of one unit reads what others did in it.
     pub address: Option<String>,
     /// What was done, as a stable word: `devices.disable`.
     pub action: String,
@@ -72,6 +73,10 @@ pub struct AuditEntry {
     /// 64 hexadecimal digits.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hash: String,
+}
+
+fn is_zero(seq: &u64) -> bool {
+    *seq == 0
 }
 
 /// Which entries to list.

@@ -4,7 +4,7 @@ use std::{io::ErrorKind, path::Path, sync::Arc};
 
 use narrowgate_adapters::{
     images::ImageFiles,
-    sqlite::{AuditFile, AuditOptions, OpenError, SqliteOptions, SqliteStore},
+    sqlite::{AuditFile, AuditOptions, AuditTie, OpenError, SqliteOptions, SqliteStore},
 };
 use narrowgate_platform::{
     memory::MemoryStore,
@@ -51,7 +51,7 @@ pub(crate) fn open(config: &Config) -> Result<OpenedStore, StoreFailure> {
                     .expect("the store derives 32 bytes and writes them in hex");
                 let store = Arc::new(store);
                 let images = Arc::new(ImageFiles::new(&config.data, store.clone()));
-                let audit = open_audit(config).map_err(StoreFailure::Other)?;
+                let audit = open_audit(config, store.audit_tie()).map_err(StoreFailure::Other)?;
                 Ok(OpenedStore { stores: Stores { images, audit, ..store.into() }, decoy })
             }
             Err(error @ OpenError::InUse { .. }) => Err(StoreFailure::InUse(explain(config, &error))),
@@ -61,11 +61,12 @@ pub(crate) fn open(config: &Config) -> Result<OpenedStore, StoreFailure> {
 }
 
 /// The audit log beside the store, whose lock this process has.
-fn open_audit(config: &Config) -> Result<Arc<AuditFile>, Failure> {
+fn open_audit(config: &Config, tie: Arc<AuditTie>) -> Result<Arc<AuditFile>, Failure> {
     let options = AuditOptions {
         data: config.data.clone(),
         entries_max: config.store.audit_entries,
         clock: || SystemClock.now(),
+        tie,
     };
     let opened = AuditFile::new(options).map_err(|error| {
         let failure = Failure::failed("cannot open the audit log").file(config.data.display());

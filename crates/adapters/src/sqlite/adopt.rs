@@ -10,6 +10,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::{
+    audit::{OwnDeed, append_own},
     belonging::{self, Facts, Misfit, Origin, Part},
     error::OpenError,
     files::{LOGS, LOGS_SINCE, Layout, MESSAGES, REGISTRY, open_existing},
@@ -19,6 +20,12 @@ use super::{
     options::SqliteOptions,
     registry,
 };
+
+/// What the audit log says of it.
+const ADOPTED: &str = "store.adopt";
+
+/// Most misfits that an entry names.
+const MISFITS_MAX: usize = 20;
 
 /// What does not belong together in a data directory, for people; with `apply` it is made to. Nothing of what
 /// a start does not refuse is changed.
@@ -64,8 +71,21 @@ fn adopt_locked(layout: &Layout, options: &SqliteOptions, apply: bool) -> Result
     if apply && !misfits.is_empty() {
         let registry = open_existing(&file).map_err(sqlite)?;
         mend(&registry, layout, &facts, &misfits, options)?;
+        note_adopted(layout, options, &misfits);
     }
     Ok(misfits.iter().map(Misfit::words).collect())
+}
+
+/// The audit log says it. Where that cannot be written, the files are adopted all the same: a start needs
+/// them.
+fn note_adopted(layout: &Layout, options: &SqliteOptions, misfits: &[Misfit]) {
+    let fields = misfits.iter().take(MISFITS_MAX).zip(1..);
+    let detail = fields.map(|(misfit, n)| (n.to_string(), misfit.words())).collect();
+    let (data, clock) = (&*layout.data, options.clock);
+    let deed = OwnDeed { data, action: ADOPTED, clock, detail, store_id: None };
+    if let Err(error) = append_own(deed) {
+        tracing::error!(%error, "the audit log cannot be written");
+    }
 }
 
 /// Makes the registry fit the files.

@@ -111,7 +111,7 @@ use narrowgate_platform::{
 
 pub use self::{
     adopt::adopt,
-    audit::{AuditFile, AuditOptions},
+    audit::{AuditFile, AuditOptions, AuditTie},
     error::OpenError,
     lock::last_process,
     options::{SqliteOptions, Synchronous},
@@ -159,6 +159,7 @@ struct Shared {
     pending: Pending,
     former: Arc<Mutex<FormerSecrets>>,
     places: Arc<Places>,
+    audit: Arc<AuditTie>,
     files: RwLock<BTreeMap<Volume, TimeSpan>>,
     /// For what followers of live events read.
     stream_readers: Readers,
@@ -178,7 +179,7 @@ impl Shared {
         key: Arc<DataKey>,
         [readers, stream_readers]: [Readers; 2],
         former: Arc<Mutex<FormerSecrets>>,
-        places: Arc<Places>,
+        (places, audit): (Arc<Places>, Arc<AuditTie>),
     ) -> Self {
         let lookups = Lookups::new(&layout, &options);
         Self {
@@ -190,6 +191,7 @@ impl Shared {
             pending: Pending::default(),
             former,
             places,
+            audit,
             files: RwLock::default(),
             stream_readers,
             extents: Mutex::default(),
@@ -281,6 +283,11 @@ impl SqliteStore {
     /// same after every start with the same data key.
     pub fn decoy_secret(&self) -> Secret {
         self.shared.key.decoy_secret()
+    }
+
+    /// What ties the audit log beside it to this store.
+    pub fn audit_tie(&self) -> Arc<AuditTie> {
+        Arc::clone(&self.shared.audit)
     }
 
     /// Queues a job at once, so that jobs are done in the order of the calls.

@@ -126,7 +126,9 @@ fn try_open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError>
         Readers::open_with_one_kept(&layout, options, options.readers)?,
         Readers::open(&layout, options, STREAM_READERS)?,
     ];
-    let shared = Arc::new(Shared::new(options.clone(), layout, key, readers, former, places));
+    let audit = registry.audit_tie().map_err(|error| OpenError::sqlite(&layout.registry(), error))?;
+    let tied = (places, Arc::new(audit));
+    let shared = Arc::new(Shared::new(options.clone(), layout, key, readers, former, tied));
     let mut writer = Writer::new(Arc::clone(&shared), registry, lock);
     writer.undo_half_batch(&looked.halves)?;
     if let Some(finding) = looked.derived_damage {

@@ -41,6 +41,9 @@ struct Done {
     /// Images of firmware whose files are missing or damaged.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     images_without_file: Vec<String>,
+    /// Why the audit log was left out, where it is damaged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_log_damaged: Option<String>,
 }
 
 /// `narrowgate backup DIR`.
@@ -75,6 +78,13 @@ pub(super) fn back_up(arguments: &BackupArgs, config: &Config, output: Output) -
     }
     // Nothing is acknowledged before what was printed: only now the server continues.
     drop(quiet);
+    if let Some(damage) = &taken.audit_damage {
+        let failure = Failure::failed("the audit log is damaged and not backed up; everything else is")
+            .file(config.data.join("audit.db").display())
+            .reason(damage);
+        let failure = taken.lacking.iter().fold(failure, name_lacking);
+        return Err(failure.hint("move audit.db away and keep it: the log begins anew, and says so"));
+    }
     match &*taken.lacking {
         [] => Ok(()),
         lacking => Err(incomplete(lacking)),
@@ -85,14 +95,16 @@ pub(super) fn back_up(arguments: &BackupArgs, config: &Config, output: Output) -
 fn incomplete(lacking: &[Lacking]) -> Failure {
     let images = if lacking.len() == 1 { "image of firmware has" } else { "images of firmware have" };
     let headline = format!("{} {images} no whole file; everything else is backed up", lacking.len());
-    let named = lacking.iter().fold(Failure::failed(headline), |failure, lacking| {
-        let Lacking { image, product_key, version, reason } = lacking;
-        failure.part("image", format_args!("{image} (version {version} of {product_key}): {reason}"))
-    });
+    let named = lacking.iter().fold(Failure::failed(headline), name_lacking);
     named.hint(
         "upload the same files again (narrowgate firmware upload FILE --product PK --version V) and back up \
          again; or delete the images",
     )
+}
+
+fn name_lacking(failure: Failure, lacking: &Lacking) -> Failure {
+    let Lacking { image, product_key, version, reason } = lacking;
+    failure.part("image", format_args!("{image} (version {version} of {product_key}): {reason}"))
 }
 
 /// `narrowgate restore BACKUP`.
@@ -121,9 +133,11 @@ pub(super) fn bring_back(arguments: &RestoreArgs, config: &Config, output: Outpu
 }
 
 fn show(copied: &Copied, output: Output) -> Result<(), Failure> {
-    let Copied { files, bytes, batch, ref lacking } = *copied;
+    let Copied { files, bytes, batch, ref lacking, ref audit_damage } = *copied;
     let images_without_file = lacking.iter().map(|lacking| lacking.image.clone()).collect();
-    output::print(output, &Done { files, bytes, batch, images_without_file }, Layout::Record)
+    let audit_log_damaged = audit_damage.clone();
+    let done = Done { files, bytes, batch, images_without_file, audit_log_damaged };
+    output::print(output, &done, Layout::Record)
 }
 
 /// Who stops the one who writes: the running server, or nobody, as long as this process has the lock.

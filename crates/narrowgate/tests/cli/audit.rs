@@ -180,6 +180,87 @@ fn a_log_that_is_put_back_to_an_older_one_is_noticed() {
     fs::write(&file, older).expect("it is written");
     program.run(&["audit", "verify"]).failed(1, &["entry   3\n", "entries before it are missing"]);
     assert_eq!(listed(&program, &["--limit", "1"])[0].split('/').take(3).last(), Some("3"));
+    // Who keeps an end behind that knows of it, and is not told for ever.
+    program.json(&["device", "enable", "dk-1"]);
+    let (_, ends) = export(&program, "after.ndjson");
+    let (head, count) = (ends["head"].as_str().expect("a text"), ends["count"].to_string());
+    let ran = program.run(&["audit", "verify", "--head", head, "--count", &count]);
+    assert!(ran.code == 0 && ran.stderr.contains("entries before it are missing"), "{ran:?}");
+    program.run(&["audit", "verify"]).failed(1, &["entry   3\n"]);
+}
+
+#[test]
+fn an_older_log_is_noticed_without_its_head_by_what_the_registry_knows() {
+    let program = program_with_device();
+    let data = program.data();
+    let (file, head) = (data.join("audit.db"), data.join("audit.head"));
+    let older = fs::read(&file).expect("it is there");
+    program.json(&["device", "disable", "dk-1"]);
+    fs::write(&file, older).expect("it is written");
+    fs::remove_file(&head).expect("it is there");
+    assert_eq!(listed(&program, &["--limit", "1"])[0].split('/').take(3).last(), Some("3"));
+    program.run(&["audit", "verify"]).failed(1, &["entry   3\n", "entries before it are missing"]);
+    // The log of another store says that it is none of this one.
+    let other = program_with_device();
+    fs::copy(&file, other.data().join("audit.db")).expect("it is copied");
+    fs::copy(&head, other.data().join("audit.head")).expect("it is copied");
+    let actions: Vec<_> = listed(&other, &["--limit", "2"])
+        .iter()
+        .map(|line| line.split(' ').next().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(actions, ["audit.foreign", "audit.cut"]);
+}
+
+#[test]
+fn a_log_that_is_no_database_does_not_keep_the_rest_from_being_backed_up() {
+    let program = program_with_device();
+    let file = program.data().join("audit.db");
+    fs::write(&file, "not a database".repeat(100)).expect("it is written");
+    for rest in ["-wal", "-shm"] {
+        // Ignored: a store that was closed has none.
+        let _ = fs::remove_file(program.data().join(format!("audit.db{rest}")));
+    }
+    let there = program.file("backup", "");
+    fs::remove_file(&there).expect("it is there");
+    let ran = program.run(&["backup", &there, "-o", "json"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    for word in ["the audit log is damaged", "move audit.db away"] {
+        assert!(ran.stderr.contains(word), "{ran:?}");
+    }
+    let other = crate::harness::program();
+    other.json(&["restore", &there]);
+    assert_eq!(other.json(&["device", "show", "dk-1"])["deviceKey"], "dk-1");
+    other.json(&["device", "disable", "dk-1"]);
+    let refused = program.run(&["device", "disable", "dk-1"]);
+    refused.failed(1, &["cannot write the audit log", "move audit.db away and keep it"]);
+}
+
+#[test]
+fn a_restore_is_an_entry_and_puts_the_end_of_another_log_away() {
+    let program = program_with_device();
+    let there = program.file("backup", "");
+    fs::remove_file(&there).expect("it is there");
+    program.json(&["backup", &there]);
+    let other = program_with_device();
+    (0..9).for_each(|_| drop(other.json(&["device", "disable", "dk-1"])));
+    let data = other.data();
+    // All but the end of the log that was there.
+    let is_kept = |name: &str| name == "audit.head";
+    for name in crate::harness::names(&data).iter().filter(|name| !is_kept(name)) {
+        let path = data.join(name);
+        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.expect("it is removed");
+    }
+    other.json(&["restore", &there]);
+    let entry = &other.json(&["audit", "list", "--limit", "1"])[0];
+    assert_eq!(
+        (&entry["action"], &entry["user"], &entry["outcome"]),
+        (&json!("store.restore"), &json!("owner"), &json!("done"))
+    );
+    assert_eq!(entry["detail"]["log"], "of the backup");
+    assert_eq!(entry["detail"]["backupOf"].as_str().map(str::is_empty), Some(false), "{entry}");
+    other.json(&["device", "disable", "dk-1"]);
+    other.json(&["audit", "verify"]);
+    assert_eq!(other.json(&["audit", "list", "--limit", "1"])[0]["seq"], 4);
 }
 
 #[test]

@@ -15,6 +15,10 @@ pub const AUDIT_USER: &str = "narrowgate";
 /// The action of such an entry; its target is `/audit/COUNT/HEAD`, the end that the chain had.
 pub const AUDIT_CUT: &str = "audit.cut";
 
+/// The action of an entry that says that the entries before it are those of another store; its detail names
+/// that.
+pub const AUDIT_FOREIGN: &str = "audit.foreign";
+
 /// Most entries that one read returns.
 pub const AUDIT_READ_MAX: usize = 1000;
 

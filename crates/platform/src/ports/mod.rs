@@ -23,7 +23,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 pub use self::{
     access::{AccessChange, AccessFound, AccessQuery, AccessReads, TOKENS_MAX, UNITS_MAX, UnitChanges},
-    audit::{AUDIT_CUT, AUDIT_READ_MAX, AUDIT_USER, AuditLog, AuditPage, AuditRead, NoteId},
+    audit::{AUDIT_CUT, AUDIT_FOREIGN, AUDIT_READ_MAX, AUDIT_USER, AuditLog, AuditPage, AuditRead, NoteId},
     changed::{Changed, NotEdited, Purged, Switched, UnitChanged},
     error::{Quota, StoreError},
     firmware::{

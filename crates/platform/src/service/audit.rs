@@ -185,7 +185,8 @@ impl Registrar {
         let Deed { action, target, ou, asked: AskedFrom { address, request_id } } = deed;
         let entry = AuditEntry {
             seq: 0,
-            time: self.clock.now(),
+            // Not that of arrivals alone, which goes on from before a leap.
+            time: self.latest(),
             user,
             token,
             caller_ou,
@@ -238,7 +239,7 @@ impl Registrar {
         {
             return Err(ServiceError::Invalid { field: "to", message: "lies before from".to_owned() });
         }
-        let place = query.cursor.as_deref().map(|cursor| List::Audit.place(cursor)).transpose()?;
+        let place = query.cursor.as_deref().map(|cursor| self.audit_place(cursor)).transpose()?;
         let mut before = place.map(|place| place.0[0].cast_unsigned());
         let (mut items, mut damaged) = (Vec::new(), DamagedRows::default());
         for _ in 0..READS_MAX {
@@ -258,8 +259,23 @@ impl Registrar {
                 break;
             }
         }
-        let next_cursor = before.map(|seq| List::Audit.cursor(Place([seq.cast_signed(), 0, 0, 0])));
+        let next_cursor = before.map(|seq| self.audit_cursor(Place([seq.cast_signed(), 0, 0, 0])));
         Ok(ShownPage { items, next_cursor, damaged: view::left_out(damaged) })
+    }
+
+    /// Where a page ends. Numbers of entries count the deeds of all units, so a unit does not see them.
+    fn audit_cursor(&self, place: Place) -> String {
+        match self.caller.unit() {
+            Some(_) => self.seals.seal(&List::Audit.head(), place, &*self.entropy),
+            None => List::Audit.cursor(place),
+        }
+    }
+
+    fn audit_place(&self, cursor: &str) -> Result<Place, ServiceError> {
+        match self.caller.unit() {
+            Some(_) => self.seals.open(&List::Audit.head(), cursor, &*self.entropy),
+            None => List::Audit.place(cursor),
+        }
     }
 
     /// Takes an entry that the caller may see and has asked for.
@@ -272,7 +288,12 @@ impl Registrar {
     ) {
         let own = self.caller.unit();
         match line.entry() {
-            Some(entry) if is_of(&entry, own) && is_asked_for(&entry, query) => items.push(entry),
+            Some(entry) if is_of(&entry, own) && is_asked_for(&entry, query) => {
+                items.push(match own {
+                    Some(own) => shown_to(own, entry),
+                    None => entry,
+                });
+            }
             Some(_) => {}
             None if own.is_none() => {
                 damaged.add(format!("entry {} of the audit log is not as it was written", line.seq));
@@ -294,6 +315,14 @@ impl Registrar {
             noted: noted.map(|noted| noted.shown()),
         })
     }
+}
+
+/// What an administrator of one unit sees of an entry: not its number, which counts the deeds of all units,
+/// nor its hash, nor from where somebody asked who is not of the unit.
+fn shown_to(unit: &str, entry: AuditEntry) -> AuditEntry {
+    let is_own = entry.caller_ou.as_deref() == Some(unit);
+    let address = entry.address.filter(|_| is_own);
+    AuditEntry { seq: 0, hash: String::new(), address, ..entry }
 }
 
 /// Whether an entry is of a unit: of its caller, or of what was changed.

@@ -23,8 +23,11 @@ use crate::sqlite::files::{open_existing, sync_parent, with_suffix};
 /// Its mark in the header of the file.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"NGau");
 
-/// Its format.
-const VERSION: i32 = 1;
+/// Its format. The second one knows to which store it belongs.
+const VERSION: i32 = 2;
+
+/// The name of the store; no row: not known yet.
+const STORE: &str = "CREATE TABLE store (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL)";
 
 /// How long to wait for another process that ends with the file.
 const BUSY_MAX: Duration = Duration::from_secs(5);
@@ -56,11 +59,13 @@ CREATE TABLE anchor (
 INSERT INTO anchor VALUES (1, 0, zeroblob(32));
 ";
 
+/// Device and inode.
+pub(super) type FileId = (u64, u64);
+
 /// A file that is open.
 pub(super) struct Opened {
     pub(super) connection: Connection,
-    /// Device and inode.
-    id: (u64, u64),
+    id: FileId,
 }
 
 impl Opened {
@@ -74,13 +79,18 @@ impl Opened {
         self.connection.pragma_query_value(None, "user_version", |row| Ok(row.get::<_, i32>(0)? > 0))
     }
 
+    /// Which file it is, whatever its name.
+    pub(super) fn id(&self) -> FileId {
+        self.id
+    }
+
     /// Whether it still has its name: what is written to another one is lost.
     pub(super) fn is_in_place(&self, file: &Path) -> bool {
         id_of(file) == Some(self.id)
     }
 }
 
-fn id_of(file: &Path) -> Option<(u64, u64)> {
+pub(super) fn id_of(file: &Path) -> Option<FileId> {
     let found = fs::metadata(file).ok()?;
     Some((found.dev(), found.ino()))
 }
@@ -102,6 +112,7 @@ pub(super) fn open(file: &Path, now: UnixMillis) -> rusqlite::Result<Opened> {
     let (version, application_id) = (number("user_version")?, number("application_id")?);
     match (version, application_id) {
         (0, 0) => make(&mut connection, now)?,
+        (1, APPLICATION_ID) => upgrade(&mut connection)?,
         (_, other) if other != APPLICATION_ID => return Err(cannot_open("it is no audit log".to_owned())),
         (newer, _) if newer > VERSION => {
             let reason = format!("a newer narrowgate made it (format {newer}, this one knows {VERSION})");
@@ -125,19 +136,44 @@ fn put_aside_log(file: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,
     };
-    if_there(fs::rename(with_suffix(file, "-wal"), with_suffix(file, ".left-wal")))?;
+    // Not in the place of one that was kept before.
+    let names = (0..).map(|n| if n == 0 { ".left-wal".to_owned() } else { format!(".left-wal.{n}") });
+    let kept = names.map(|name| with_suffix(file, &name)).find(|kept| !kept.exists());
+    if let Some(kept) = kept {
+        if_there(fs::rename(with_suffix(file, "-wal"), kept))?;
+    }
     if_there(fs::remove_file(with_suffix(file, "-shm")))
 }
 
 fn make(connection: &mut Connection, now: UnixMillis) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(SCHEMA)?;
+    transaction.execute_batch(STORE)?;
     // Numbers of notes are not those of a file that was here before: some of its may be on their way.
     let first = now.0.max(0).saturating_mul(1000);
     transaction.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('notes', ?1)", [first])?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
+}
+
+/// Format 1 did not know its store.
+fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(STORE)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}
+
+/// To which store it belongs, if that is known.
+pub(super) fn store(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    connection.query_row("SELECT id FROM store", [], |row| row.get(0)).optional()
+}
+
+/// It belongs to this store.
+pub(super) fn set_store(connection: &Connection, id: &str) -> rusqlite::Result<()> {
+    let insert = "INSERT INTO store (one, id) VALUES (1, ?1) ON CONFLICT DO UPDATE SET id = excluded.id";
+    connection.execute(insert, [id]).map(drop)
 }
 
 fn cannot_open(reason: String) -> rusqlite::Error {

@@ -8,16 +8,16 @@ use std::{
 
 use narrowgate_platform::{
     model::audit::{AuditEntry, AuditOutcome},
-    ports::{AUDIT_CUT, AUDIT_USER, NoteId, StoreError},
+    ports::{AUDIT_CUT, AUDIT_FOREIGN, AUDIT_USER, NoteId, StoreError},
     rules::audit::ChainEnd,
 };
-use rusqlite::{Transaction, TransactionBehavior};
+use rusqlite::{Transaction, TransactionBehavior, ffi};
 
 use super::{
     AuditOptions,
     file::{self, Keeping, Opened},
 };
-use crate::reply::Reply;
+use crate::reply::{Reply, reply};
 
 /// Jobs that are committed together at most.
 const GROUP_MAX: usize = 1000;
@@ -53,12 +53,28 @@ pub(super) struct Log {
     left_out: u64,
     /// What the log was last said to be in trouble with.
     said: Option<String>,
+    /// The file whose last commit the disk did not make durable, and what it said. What was written then
+    /// looks durable to the next commit, and is not: the kernel has its pages marked as written.
+    unsound: Option<(file::FileId, String)>,
+    #[cfg(test)]
+    pub(super) fault: Option<i32>,
 }
 
 impl Log {
     pub(super) fn new(options: AuditOptions) -> Self {
         let owed = Vec::new();
-        Self { options, opened: None, is_swept: false, noted: None, owed, left_out: 0, said: None }
+        Self {
+            options,
+            opened: None,
+            is_swept: false,
+            noted: None,
+            owed,
+            left_out: 0,
+            said: None,
+            unsound: None,
+            #[cfg(test)]
+            fault: None,
+        }
     }
 
     /// Works until nobody asks any more.
@@ -92,6 +108,8 @@ impl Log {
             false => self.ready().map(|_| Vec::new()),
         };
         self.say(done.as_ref().err());
+        // What is there can be read, also where nothing can be written.
+        let done = if needs_commit { done } else { Ok(Vec::new()) };
         match done {
             Ok(notes) => answer(group, notes),
             Err(error) => {
@@ -132,7 +150,7 @@ impl Log {
     }
 
     /// All of it in one transaction; the notes that were made.
-    fn commit(&mut self, group: &[Job]) -> rusqlite::Result<Vec<NoteId>> {
+    pub(super) fn commit(&mut self, group: &[Job]) -> rusqlite::Result<Vec<NoteId>> {
         let committed = self.try_commit(group);
         match &committed {
             Ok((end, left_out, _)) => {
@@ -141,7 +159,12 @@ impl Log {
                 self.note_end(*end);
             }
             // What is wrong with it may be over for one that is opened anew.
-            Err(_) => self.opened = None,
+            Err(error) => {
+                let opened = self.opened.take();
+                if is_not_durable(error) {
+                    self.unsound = opened.map(|opened| (opened.id(), error.to_string()));
+                }
+            }
         }
         committed.map(|(_, _, notes)| notes)
     }
@@ -162,7 +185,7 @@ impl Log {
             return Err(rusqlite::Error::InvalidQuery);
         };
         let transaction = opened.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let end = end_of(&transaction, options, *noted)?;
+        let end = end_of(&transaction, options, noted.as_slice())?;
         let keeping = Keeping { kept_max: options.entries_max, now: (options.clock)() };
         let mut appending = Appending { transaction: &transaction, keeping, end, left_out: *left_out };
         for (note, entry) in &*owed {
@@ -179,7 +202,22 @@ impl Log {
         let Appending { end, left_out, .. } = appending;
         keeping.prune(&transaction, end)?;
         transaction.commit()?;
+        #[cfg(test)]
+        if let Some(code) = self.fault.take() {
+            return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        }
         Ok((end, left_out, notes))
+    }
+
+    /// Appends one entry, and names the store; nobody else has the file.
+    pub(super) fn append_alone(mut self, entry: AuditEntry, store_id: Option<&str>) -> rusqlite::Result<()> {
+        let (reply, _) = reply();
+        self.commit(&[Job::End(None, entry, reply)])?;
+        let opened = self.opened.take();
+        match (opened, store_id) {
+            (Some(opened), Some(store_id)) => file::set_store(&opened.connection, store_id),
+            _ => Ok(()),
+        }
     }
 
     /// Opens the file, if it is not open. The first time notes of an earlier process become entries: nobody
@@ -189,13 +227,21 @@ impl Log {
         if self.opened.as_ref().is_some_and(|opened| opened.is_in_place(&file)) {
             return Ok(());
         }
+        if let Some((id, said)) = &self.unsound
+            && file::id_of(&file) == Some(*id)
+        {
+            let words = format!("the disk lost what was written ({said}): start anew, or move the file away");
+            return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR), Some(words)));
+        }
         // The old one first, which would be in the way of one that was put in its place.
         self.opened = None;
         let mut opened = file::open(&file, (self.options.clock)())?;
         if !self.is_swept {
             self.noted = file::read_head(&self.options.head());
+            let known: Vec<_> = self.noted.into_iter().chain(self.options.tie.end()).collect();
             let transaction = opened.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let mut end = end_of(&transaction, &self.options, self.noted)?;
+            let mut end = end_of(&transaction, &self.options, &known)?;
+            take_as_own(&transaction, &self.options, &mut end)?;
             for (note, entry) in file::notes(&transaction)? {
                 let left = entry.unwrap_or_else(|| of_the_log(&self.options, "audit.note", "/audit".into()));
                 let unknown = AuditEntry { outcome: AuditOutcome::Unknown, ..left };
@@ -210,12 +256,19 @@ impl Log {
     }
 
     fn note_end(&mut self, end: ChainEnd) {
+        self.options.tie.note(end);
         if self.noted.replace(end) != Some(end)
             && let Err(error) = file::write_head(&self.options.head(), end)
         {
             tracing::debug!(%error, "the end of the audit log cannot be noted");
         }
     }
+}
+
+/// Whether what was committed may be lost with a power cut, although it can be read.
+fn is_not_durable(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    matches!(code, Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC))
 }
 
 /// Entries on their way into the chain.
@@ -269,17 +322,20 @@ fn append(
     file::append(transaction, end, entry)
 }
 
-/// Where the chain ends. One that does not reach the end that it had goes on with an entry that says so.
+/// Where the chain ends. One that does not reach an end that it had goes on with an entry that says so.
 fn end_of(
     transaction: &Transaction<'_>,
     options: &AuditOptions,
-    noted: Option<ChainEnd>,
+    known: &[ChainEnd],
 ) -> rusqlite::Result<ChainEnd> {
     let mut end = file::end(transaction)?;
-    if let Some(noted) = noted
-        && !file::has_reached(transaction, noted)?
-    {
-        let ChainEnd { count, head } = noted;
+    let mut missing: Option<ChainEnd> = None;
+    for known in known {
+        if !file::has_reached(transaction, *known)? && missing.is_none_or(|other| other.count < known.count) {
+            missing = Some(*known);
+        }
+    }
+    if let Some(ChainEnd { count, head }) = missing {
         tracing::error!(count, %head, found = end.count, "the audit log lacks entries that it had");
         let cut = of_the_log(options, AUDIT_CUT, format!("/audit/{count}/{head}"));
         file::append(transaction, &mut end, &cut)?;
@@ -287,8 +343,28 @@ fn end_of(
     Ok(end)
 }
 
+/// Makes a log that is of no store yet this one's. One of another store goes on with an entry that says so.
+fn take_as_own(
+    transaction: &Transaction<'_>,
+    options: &AuditOptions,
+    end: &mut ChainEnd,
+) -> rusqlite::Result<()> {
+    let Some(own) = options.tie.store_id() else { return Ok(()) };
+    let found = file::store(transaction)?;
+    if found.as_deref() == Some(own) {
+        return Ok(());
+    }
+    if let Some(other) = found {
+        tracing::error!(found = other, own, "the audit log is that of another store");
+        let foreign = of_the_log(options, AUDIT_FOREIGN, "/audit".to_owned());
+        let detail = BTreeMap::from([("storeId".to_owned(), other)]);
+        file::append(transaction, end, &AuditEntry { detail, ..foreign })?;
+    }
+    file::set_store(transaction, own)
+}
+
 /// An entry that the log writes by itself.
-fn of_the_log(options: &AuditOptions, action: &str, target: String) -> AuditEntry {
+pub(super) fn of_the_log(options: &AuditOptions, action: &str, target: String) -> AuditEntry {
     AuditEntry {
         seq: 0,
         time: (options.clock)(),

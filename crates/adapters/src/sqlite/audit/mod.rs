@@ -11,6 +11,8 @@
 //! * **Its end** is also in `audit.head`, written after each commit and not made durable. So a file that was
 //!   cut short, or replaced by an older one, is noticed: the log goes on with an entry that says so.
 //! * **A file that has lost its name** (moved away, deleted) is not written any more: a new one is begun.
+//! * **Its store** is named in it, and the registry knows where the chain ended when it was committed to last
+//!   ([`AuditTie`]): an older log, or one of another store, is noticed at the start.
 //! * **Two processes** never write one chain apart: each commit reads where the chain ends.
 //!
 //! * **What changed nothing pushes nothing out**: refusals and failures get no entry while the log is full
@@ -20,15 +22,17 @@
 
 mod file;
 mod log;
+mod tie;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel},
     },
     thread,
@@ -37,12 +41,13 @@ use std::{
 
 use narrowgate_platform::{
     ids::UnixMillis,
-    model::audit::AuditEntry,
+    model::audit::{AuditEntry, AuditOutcome},
     ports::{AuditLog, AuditPage, AuditRead, NoteId, PortFuture, StoreError},
     rules::audit::{Broken, ChainEnd, Verifier},
 };
 
 use self::log::{Job, Log};
+pub use self::tie::AuditTie;
 use super::error::store_error;
 use crate::reply::{Reply, closed, reply};
 
@@ -50,10 +55,13 @@ use crate::reply::{Reply, closed, reply};
 pub(super) const AUDIT_NAME: &str = "audit.db";
 
 /// Where its end is noted.
-const HEAD_NAME: &str = "audit.head";
+pub(super) const HEAD_NAME: &str = "audit.head";
 
 /// Jobs that may wait; more than there are callers at a time.
 const WAITING_MAX: usize = 4096;
+
+/// Whose deeds those of a command without a server are.
+const OWNER: &str = "owner";
 
 /// How many times as long as it works a thread rests that verifies a chain in the background.
 const REST: u32 = 3;
@@ -71,6 +79,8 @@ pub struct AuditOptions {
     pub entries_max: u64,
     /// The wall clock.
     pub clock: fn() -> UnixMillis,
+    /// To which store it belongs: [`super::SqliteStore::audit_tie`].
+    pub tie: Arc<AuditTie>,
 }
 
 impl AuditOptions {
@@ -81,6 +91,33 @@ impl AuditOptions {
     fn head(&self) -> PathBuf {
         self.data.join(HEAD_NAME)
     }
+}
+
+/// What is done to a data directory as a whole, by its owner.
+pub(super) struct OwnDeed<'a> {
+    pub(super) data: &'a Path,
+    /// A stable word.
+    pub(super) action: &'static str,
+    /// The wall clock.
+    pub(super) clock: fn() -> UnixMillis,
+    pub(super) detail: BTreeMap<String, String>,
+    /// The name that its store has from now on.
+    pub(super) store_id: Option<&'a str>,
+}
+
+/// Appends the entry of such a deed, where no server and no command has the log open; makes the log where
+/// there is none.
+pub(super) fn append_own(deed: OwnDeed<'_>) -> rusqlite::Result<()> {
+    let OwnDeed { data, action, clock, detail, store_id } = deed;
+    // Nothing is deleted here, and the end that the registry knows is looked at with the next start.
+    let options = AuditOptions { data: data.to_owned(), entries_max: u64::MAX, clock, tie: Arc::default() };
+    let entry = AuditEntry {
+        user: Some(OWNER.to_owned()),
+        outcome: AuditOutcome::Done,
+        detail,
+        ..log::of_the_log(&options, action, "/store".to_owned())
+    };
+    Log::new(options).append_alone(entry, store_id)
 }
 
 /// The audit log of a data directory, whose lock this process has. Dropped, it waits a moment for what was

@@ -18,7 +18,8 @@ const DAY_MS: i64 = 86_400_000;
 
 /// At a time at which the entries of the conformance suite are old.
 fn options(folder: &TempDir, entries_max: u64) -> AuditOptions {
-    AuditOptions { data: folder.path().to_owned(), entries_max, clock: || UnixMillis(100 * DAY_MS) }
+    let tie = Arc::default();
+    AuditOptions { data: folder.path().to_owned(), entries_max, clock: || UnixMillis(100 * DAY_MS), tie }
 }
 
 /// A log in a folder that goes with it.
@@ -332,6 +333,118 @@ fn what_has_no_entry_is_counted_by_the_next_one_and_old_entries_go() {
     add(0, AuditOutcome::Refused, None);
     let expected = [vec![(AuditOutcome::Done, None); 9], vec![(AuditOutcome::Refused, Some(18))]].concat();
     assert_eq!(kept_outcomes(&kept), expected);
+}
+
+/// A log of a store with this name, whose registry knows this end.
+fn tied(folder: &TempDir, store_id: &str, end: Option<ChainEnd>) -> AuditFile {
+    let tie = Arc::new(AuditTie::new(Some(store_id.to_owned()), end));
+    AuditFile::new(AuditOptions { tie, ..options(folder, 100) }).expect("it starts")
+}
+
+/// The actions of all entries, with what they say of themselves.
+fn actions(log: &AuditFile) -> Vec<(String, String)> {
+    let lines = read(log, AuditRead::Behind(0)).lines;
+    let entries = lines.iter().filter_map(|line| line.entry());
+    entries.map(|entry| (entry.action, entry.detail.into_values().collect())).collect()
+}
+
+#[test]
+fn a_log_of_another_store_says_so_once_and_one_that_is_of_none_yet_becomes_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = AuditFile::new(options(&folder, 100)).expect("it starts");
+    append_many(&log, 1);
+    drop(log);
+    let update = ("products.update".to_owned(), String::new());
+    for _ in 0..2 {
+        assert_eq!(actions(&tied(&folder, "first", None)), std::slice::from_ref(&update));
+    }
+    let foreign = ("audit.foreign".to_owned(), "first".to_owned());
+    for _ in 0..2 {
+        assert_eq!(actions(&tied(&folder, "second", None)), [update.clone(), foreign.clone()]);
+    }
+}
+
+#[test]
+fn an_end_that_the_registry_knows_must_be_reached() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = tied(&folder, "s", None);
+    append_many(&log, 3);
+    let end = read(&log, AuditRead::Behind(0)).end;
+    drop(log);
+    let tie = |end| {
+        fs::remove_file(folder.path().join(HEAD_NAME)).expect("it is there");
+        tied(&folder, "s", Some(end))
+    };
+    let whole = tie(end);
+    assert_eq!(verify(&whole).map(|end| end.count), Ok(3));
+    append_many(&whole, 1);
+    assert_eq!(whole.options.tie.end().map(|end| end.count), Some(4), "the store hears of it");
+    drop(whole);
+    let cut = tie(ChainEnd { count: 9, ..end });
+    assert_eq!(actions(&cut)[4].0, AUDIT_CUT);
+    assert_eq!(verify(&cut).map(|end| end.count), Ok(5));
+}
+
+#[test]
+fn a_file_of_the_first_format_goes_on() {
+    let kept = Kept::new(100);
+    append_many(&kept, 2);
+    let kept = kept.reopened(100, |folder| tamper(folder, "DROP TABLE store; PRAGMA user_version = 1"));
+    append_many(&kept, 1);
+    assert_eq!(verify(&kept).map(|end| end.count), Ok(3));
+    let Kept { log, folder } = kept;
+    drop(log);
+    assert_eq!(actions(&tied(&folder, "s", None)).len(), 3);
+}
+
+#[test]
+fn no_log_that_was_put_aside_takes_the_place_of_another() {
+    let kept = Kept::new(100);
+    let kept = ["first", "second"].into_iter().fold(kept, |kept, text| {
+        kept.reopened(100, |folder| {
+            fs::remove_file(folder.path().join(AUDIT_NAME)).expect("it is there");
+            fs::write(folder.path().join("audit.db-wal"), text).expect("it is written");
+        })
+    });
+    append_many(&kept, 1);
+    let left =
+        [".left-wal", ".left-wal.1"].map(|name| kept.folder.path().join(format!("{AUDIT_NAME}{name}")));
+    assert_eq!(left.map(|file| fs::read_to_string(file).expect("it is kept")), ["first", "second"]);
+}
+
+#[test]
+fn after_a_commit_that_the_disk_lost_nothing_is_written_before_a_new_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut log = Log::new(options(&folder, 100));
+    let commit = |log: &mut Log, job: &dyn Fn(Reply<()>) -> Job| log.commit(&[job(reply().0)]).is_ok();
+    let entry_of = |n: i64| move |reply| Job::End(None, entry(n), reply);
+    assert!(commit(&mut log, &entry_of(1)));
+    for code in [rusqlite::ffi::SQLITE_FULL, rusqlite::ffi::SQLITE_IOERR_FSYNC] {
+        log.fault = Some(code);
+        assert!(!commit(&mut log, &entry_of(2)));
+        let goes_on = code == rusqlite::ffi::SQLITE_FULL;
+        assert_eq!(commit(&mut log, &entry_of(3)), goes_on, "{code}");
+    }
+    // In another file it goes on.
+    let (file, away) = (folder.path().join(AUDIT_NAME), folder.path().join("away"));
+    fs::rename(&file, &away).expect("it is there");
+    assert!(commit(&mut log, &entry_of(4)));
+    drop(log);
+    fs::rename(&away, &file).expect("it is put back");
+    assert!(commit(&mut Log::new(options(&folder, 100)), &entry_of(5)));
+}
+
+#[test]
+fn what_is_there_can_be_read_where_notes_of_before_cannot_become_entries() {
+    let kept = Kept::new(100);
+    append_many(&kept, 2);
+    block_on(kept.begin(entry(3))).expect("it is noted");
+    let kept = kept.reopened(100, |folder| refuse_inserts(folder, "entries", true));
+    assert_eq!(read(&kept, AuditRead::Behind(0)).lines.len(), 2);
+    assert!(block_on(kept.begin(entry(4))).is_err());
+    refuse_inserts(&kept.folder, "entries", false);
+    append_many(&kept, 1);
+    assert_eq!(verify(&kept).map(|end| end.count), Ok(4));
 }
 
 #[test]

@@ -116,6 +116,8 @@ pub struct Copied {
     pub batch: i64,
     /// Images of firmware that are registered, and whose files are not whole in the backup.
     pub lacking: Vec<Lacking>,
+    /// Why the audit log is not in the backup, where it is damaged.
+    pub audit_damage: Option<String>,
 }
 
 /// An image of firmware whose file is missing, or not as it was stored.

@@ -22,11 +22,14 @@ use super::{
 use crate::{
     images::FOLDER,
     sqlite::{
-        audit::AUDIT_NAME,
+        audit::{AUDIT_NAME, HEAD_NAME, OwnDeed, append_own},
         belonging::Origin,
         day_file::checkpoint,
         error::OpenError,
-        files::{LOGS, LOGS_SINCE, Layout, MESSAGES, REGISTRY, make_directory, open_existing, sync_parent},
+        files::{
+            LOGS, LOGS_SINCE, Layout, MESSAGES, REGISTRY, make_directory, open_existing, sync_parent,
+            with_suffix,
+        },
         key::DataKey,
         lock::DataLock,
         registry,
@@ -36,6 +39,12 @@ use crate::{
 /// Where a restore works.
 const DRAFT: &str = "restore.new";
 const KEY_NAME: &str = "data.key";
+
+/// What the audit log says of a restore.
+const RESTORED: &str = "store.restore";
+
+/// An audit log of a backup that cannot be written.
+const DAMAGED_AUDIT: &str = "audit.db.damaged";
 
 /// What to restore, and where to.
 #[derive(Debug, Clone)]
@@ -89,6 +98,7 @@ pub fn restore(options: &RestoreOptions, progress: &mut Progress<'_>) -> Result<
         bytes: manifest.bytes(),
         batch: manifest.batch,
         lacking: Vec::new(),
+        audit_damage: None,
     })
 }
 
@@ -119,7 +129,7 @@ fn remove_left(options: &RestoreOptions) -> Result<(), BackupError> {
         return Ok(());
     }
     // The draft last: without it the others would look like a store that has lost its registry.
-    let names = ["messages", FOLDER, AUDIT_NAME, "log.db"];
+    let names = ["messages", FOLDER, HEAD_NAME, DAMAGED_AUDIT, AUDIT_NAME, "log.db"];
     for left in names.map(|name| options.data.join(name)).into_iter().chain([draft]) {
         let removed = if left.is_file() { fs::remove_file(&left) } else { fs::remove_dir_all(&left) };
         match removed {
@@ -212,15 +222,44 @@ fn make_ready(
         LOGS.check(&file)?;
         with_database(&file, |logs| origin.write(logs))?;
     }
-    if draft.data.join(AUDIT_NAME).exists() {
-        // Its log is taken into the file; nothing in it names the store.
-        with_database(&draft.data.join(AUDIT_NAME), |_| Ok(()))?;
-    }
+    note_restore(options, manifest, draft, &origin)?;
     sync_parent(&draft.messages().join("any"))?;
     if draft.data.join(FOLDER).exists() {
         sync_parent(&draft.data.join(FOLDER).join("any"))?;
     }
     Ok(sync_parent(&file)?)
+}
+
+/// The audit log says that its store was restored, from what and when, and knows the store by its new name.
+/// One that cannot be written is kept beside a new one.
+fn note_restore(
+    options: &RestoreOptions,
+    manifest: &Manifest,
+    draft: &Layout,
+    origin: &Origin,
+) -> Result<(), BackupError> {
+    let detail = |log: &str| {
+        let taken = manifest.time.to_string();
+        let fields = [("backupOf", &*manifest.store_id), ("takenAt", &*taken), ("log", log)];
+        fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect()
+    };
+    let append = |log: &str| {
+        let (data, store_id) = (&*draft.data, Some(&*origin.store_id));
+        append_own(OwnDeed { data, action: RESTORED, clock: options.clock, detail: detail(log), store_id })
+    };
+    let file = draft.data.join(AUDIT_NAME);
+    let found = if file.exists() { "of the backup" } else { "new" };
+    if let Err(error) = append(found) {
+        tracing::error!(%error, "the audit log of the backup is damaged: it is kept as {DAMAGED_AUDIT}");
+        let aside = draft.data.join(DAMAGED_AUDIT);
+        fs::rename(&file, &aside).map_err(|error| BackupError::io(&file, "cannot be kept", error))?;
+        for rest in ["-wal", "-shm"].map(|rest| with_suffix(&file, rest)) {
+            // Ignored: what belongs to it is of no use without it.
+            let _ = fs::remove_file(rest);
+        }
+        append("damaged").map_err(|error| BackupError::sqlite(&file, error))?;
+    }
+    with_database(&file, |_| Ok(()))
 }
 
 /// Changes a database durably, and leaves no log of it.
@@ -249,6 +288,9 @@ fn put_in_place(options: &RestoreOptions, draft: &Layout, key_file: &Path) -> Re
     let places = [
         (draft.messages(), layout.messages()),
         (draft.data.join(FOLDER), layout.data.join(FOLDER)),
+        // One that was left there is that of another log.
+        (draft.data.join(HEAD_NAME), layout.data.join(HEAD_NAME)),
+        (draft.data.join(DAMAGED_AUDIT), layout.data.join(DAMAGED_AUDIT)),
         (draft.data.join(AUDIT_NAME), layout.data.join(AUDIT_NAME)),
         (draft.log(), layout.log()),
         (draft.registry(), layout.registry()),

@@ -55,6 +55,11 @@ fn pin(file: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Whether a file can be read as a database.
+pub(super) fn probe(file: &Path) -> rusqlite::Result<()> {
+    pin(file).map(drop)
+}
+
 /// A connection that reads beside others, and leaves a log as it is. Where there is none, what SQLite makes
 /// for it goes with the connection.
 pub(super) fn open_beside(file: &Path) -> rusqlite::Result<Connection> {

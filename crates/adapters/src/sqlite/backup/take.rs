@@ -14,7 +14,7 @@ use super::{
     copy::{Counter, Target, copy, make_empty},
     images::ImageCopies,
     manifest::{self, Entry, Manifest},
-    source::{Source, Still, open_beside},
+    source::{Source, Still, open_beside, probe},
 };
 use crate::sqlite::{
     audit::AUDIT_NAME,
@@ -82,6 +82,17 @@ fn remove(target: &Path, made: bool) {
     }
 }
 
+/// What is wrong with an audit log that is no database any more. It must not keep what devices sent from
+/// being backed up.
+fn damage_of_audit(file: &Path) -> Option<String> {
+    let error = file.exists().then(|| probe(file).err()).flatten()?;
+    let is_damage = matches!(
+        error.sqlite_error_code(),
+        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt)
+    );
+    is_damage.then(|| error.to_string())
+}
+
 /// Looks whether these files and this key are a store that can be restored.
 fn check(layout: &Layout, options: &BackupOptions) -> Result<(), BackupError> {
     let file = layout.registry();
@@ -105,6 +116,8 @@ struct Taking<'a, 'b> {
     log: Option<Source>,
     /// `None`: there is none yet.
     audit: Option<Source>,
+    /// Why the audit log is left out, where it is.
+    audit_damage: Option<String>,
     /// Message files that have a log: they may be written.
     written: BTreeMap<Volume, Source>,
     still: BTreeMap<Volume, Still>,
@@ -133,12 +146,13 @@ impl<'a, 'b> Taking<'a, 'b> {
             false => None,
         };
         // Its writer does not stand still for the last part: what it has of this moment is whole by itself.
-        let audit = layout.data.join(AUDIT_NAME).exists();
+        let audit_damage = damage_of_audit(&layout.data.join(AUDIT_NAME));
+        let audit = layout.data.join(AUDIT_NAME).exists() && audit_damage.is_none();
         let audit = audit.then(|| Source::copy(&options.data, &options.target, AUDIT_NAME, &mut count));
         let audit = audit.transpose()?;
         let key = options.with_key.then(|| copy_key(options)).transpose()?;
         let (written, still, images) = (BTreeMap::new(), BTreeMap::new(), ImageCopies::default());
-        Ok(Self { layout, options, counter, registry, log, audit, written, still, images, key })
+        Ok(Self { layout, options, counter, registry, log, audit, audit_damage, written, still, images, key })
     }
 
     fn run(&mut self, quiet: &mut dyn Quiet) -> Result<Copied, BackupError> {
@@ -227,6 +241,7 @@ impl<'a, 'b> Taking<'a, 'b> {
             bytes: manifest.bytes(),
             batch: manifest.batch,
             lacking,
+            audit_damage: self.audit_damage.clone(),
         }))
     }
 

@@ -5,6 +5,7 @@
 //! transaction whole; the outer error of SQLite fails everything that is committed together with it.
 
 pub(super) mod access;
+mod audit_end;
 mod commands;
 mod devices;
 mod firmware;

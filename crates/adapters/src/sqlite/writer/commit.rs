@@ -125,6 +125,14 @@ impl Writer {
         Ok(())
     }
 
+    /// What the registry is to know of the files beside it.
+    fn tell_registry(&mut self, plan: &Plan) -> rusqlite::Result<()> {
+        for file in self.files.of_all(&plan.classes) {
+            self.registry.set_newest(file.volume(), file.upcoming_id() - 1)?;
+        }
+        self.shared.audit.end().map_or(Ok(()), |end| self.registry.set_audit_end(end))
+    }
+
     /// Commits a group but for what is left out. Where it fails before anything is committed, `at` says which
     /// write failed.
     pub(super) fn commit_in_files(
@@ -147,9 +155,7 @@ impl Writer {
             self.registry.set_confirmed_arrival(at)?;
         }
         if plan.registry {
-            for file in self.files.of_all(&plan.classes) {
-                self.registry.set_newest(file.volume(), file.upcoming_id() - 1)?;
-            }
+            self.tell_registry(plan)?;
         }
         let batch = number.map_or_else(|| self.registry.batch().map(|batch| -batch), Ok)?;
         #[cfg(feature = "test-hooks")]

@@ -111,6 +111,7 @@ impl Writer {
         crate::failpoint::pass("close-begun");
         let flushed = self.repair().and_then(|()| self.flush_all());
         self.note_registry();
+        self.note_audit_end();
         self.settle_write_back();
         self.shared.lookups.close();
         self.shared.readers.close();
@@ -125,6 +126,15 @@ impl Writer {
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("close-after-checkpoint");
         flushed.and_then(|()| file.and(registry).map(drop).map_err(|error| store_error(&error)))
+    }
+
+    /// Entries that came since the last commit.
+    fn note_audit_end(&self) {
+        if let Some(end) = self.shared.audit.end()
+            && let Err(error) = self.registry.set_audit_end(end)
+        {
+            tracing::warn!(%error, "the end of the audit log cannot be noted in the registry");
+        }
     }
 
     /// At the open, before the registry gets another number: removes half a batch from the files before it.

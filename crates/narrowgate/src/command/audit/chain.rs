@@ -20,6 +20,15 @@ pub(super) struct Check {
     verifier: Verifier,
     /// The first entry that says that others are missing.
     cut: Option<Broken>,
+    /// An end that was kept elsewhere: entries that were missing before it are known.
+    kept: Option<ChainEnd>,
+}
+
+/// A chain that is whole.
+pub(super) struct Followed {
+    pub(super) ends: AuditEnds,
+    /// The entry that says that others were missing before it, where there is one.
+    pub(super) cut: Option<String>,
 }
 
 impl Check {
@@ -34,7 +43,7 @@ impl Check {
     ) -> Result<Self, Failure> {
         let begin = AuditHead { head: ends.anchor.clone(), count: ends.pruned };
         let verifier = Verifier::new(end(&begin)?);
-        let mut check = Self { file: file.map(Path::to_owned), verifier, cut: None };
+        let mut check = Self { file: file.map(Path::to_owned), verifier, cut: None, kept };
         check.must_reach(end(&ends.end)?)?;
         kept.map_or(Ok(()), |kept| check.must_reach(kept))?;
         Ok(check)
@@ -59,14 +68,20 @@ impl Check {
         Ok(())
     }
 
-    /// After the last line: it is the end that was named.
-    pub(super) fn finish(self, ends: &AuditEnds) -> Result<(), Failure> {
+    /// After the last line: it is the end that was named. Entries that say that others are missing are a
+    /// fault where `is_strict`, unless an end was kept behind them: who keeps that knows of them.
+    pub(super) fn finish(self, ends: AuditEnds, is_strict: bool) -> Result<Followed, Failure> {
         let end = self.verifier.finish().map_err(|broken| self.broken(&broken))?;
         if end.count != ends.end.count {
             let what = format!("it stands behind the end, which is entry {}", ends.end.count);
             return Err(self.broken(&Broken { seq: ends.end.count + 1, what }));
         }
-        self.cut.as_ref().map_or(Ok(()), |cut| Err(self.broken(cut)))
+        match &self.cut {
+            Some(cut) if is_strict && self.kept.is_none_or(|kept| kept.count < cut.seq) => {
+                Err(self.broken(cut))
+            }
+            cut => Ok(Followed { ends, cut: cut.as_ref().map(Broken::to_string) }),
+        }
     }
 
     fn broken(&self, broken: &Broken) -> Failure {
@@ -92,13 +107,14 @@ pub(super) fn end(shown: &AuditHead) -> Result<ChainEnd, Failure> {
 /// Follows the chain of the store up to where it ends now, and hands on each line.
 ///
 /// # Errors
-/// It cannot be read, or is broken: then the rest was handed on, as far as it can be read.
+/// It cannot be read, or is broken: then the rest was handed on, as far as it can be read. Where it is
+/// exported, entries were deleted after their time before they were read.
 pub(super) fn walk(
     access: &mut Access,
-    kept: Option<ChainEnd>,
+    (kept, is_export): (Option<ChainEnd>, bool),
     mut each: impl FnMut(&str) -> Result<(), Failure>,
-) -> Result<AuditEnds, Failure> {
-    let AuditChain { mut lines, ends, noted } = access.call(Call::read_audit_chain(0))?;
+) -> Result<Followed, Failure> {
+    let AuditChain { mut lines, mut ends, noted } = access.call(Call::read_audit_chain(0))?;
     let mut check = Check::new(None, &ends, kept);
     if let (Ok(followed), Some(noted)) = (&mut check, &noted)
         && let Err(failure) = followed.must_reach(end(noted)?)
@@ -122,9 +138,26 @@ pub(super) fn walk(
         if lines.is_empty() || last >= ends.end.count {
             break;
         }
-        lines = access.call(Call::read_audit_chain(last))?.lines;
+        let page = access.call(Call::read_audit_chain(last))?;
+        if page.ends.pruned > last {
+            // Deleted after their time meanwhile: the chain begins behind them now.
+            if is_export {
+                return Err(overtaken());
+            }
+            (ends.pruned, ends.anchor, last) = (page.ends.pruned, page.ends.anchor, page.ends.pruned);
+            if check.is_ok() {
+                check = Check::new(None, &ends, kept);
+            }
+        }
+        lines = page.lines;
     }
-    check?.finish(&ends).map(|()| ends)
+    check?.finish(ends, !is_export)
+}
+
+fn overtaken() -> Failure {
+    Failure::failed("cannot export the audit log")
+        .reason("its oldest entries were deleted after their time before they were read")
+        .hint("export it again, to another file")
 }
 
 /// The number of an entry, as its line says; 0 where it does not.

@@ -7,7 +7,10 @@ use std::{
     path::Path,
 };
 
-use super::chain;
+use super::{
+    chain::{self, Followed},
+    warn_of_cut,
+};
 use crate::{
     cli::Output,
     client::Access,
@@ -24,7 +27,8 @@ pub(super) fn run(file: &Path, config: &Config, output: Output) -> Result<(), Fa
     let written = new.and_then(|new| {
         let mut out = BufWriter::new(new);
         let each = |line: &str| writeln!(out, "{line}").map_err(|error| cannot_write(file, &error));
-        let ends = chain::walk(&mut access, None, each)?;
+        let Followed { ends, cut } = chain::walk(&mut access, (None, true), each)?;
+        warn_of_cut(cut.as_deref());
         let ended = writeln!(out, "{}", output::written(&ends)?).and_then(|()| out.flush());
         let ended = ended.and_then(|()| out.get_ref().sync_all());
         ended.map_err(|error| cannot_write(file, &error)).map(|()| ends)

@@ -16,7 +16,7 @@ use narrowgate_api::{
 use narrowgate_platform::rules::audit::ChainEnd;
 use serde::Serialize;
 
-use self::chain::Check;
+use self::chain::{Check, Followed};
 use super::pages::{self, Frame, List, Row};
 use crate::{
     cli::{AuditCommand, AuditListArgs, AuditVerifyArgs, Output},
@@ -77,23 +77,24 @@ fn verify(arguments: &AuditVerifyArgs, config: &Config, output: Output) -> Resul
         }),
         _ => None,
     };
-    let ends = match &arguments.file {
+    let Followed { ends, cut } = match &arguments.file {
         Some(file) => verify_file(file, kept)?,
         None => verify_store(config, kept)?,
     };
+    warn_of_cut(cut.as_deref());
     let entries = ends.end.count.saturating_sub(ends.pruned);
     output::print(output, &Verified { ends, entries }, Layout::Record)
 }
 
 /// Reads the whole chain of the store. Entries that are added meanwhile are not waited for.
-fn verify_store(config: &Config, kept: Option<ChainEnd>) -> Result<AuditEnds, Failure> {
+fn verify_store(config: &Config, kept: Option<ChainEnd>) -> Result<Followed, Failure> {
     let mut access = Access::open(config)?;
-    let verified = chain::walk(&mut access, kept, |_| Ok(()));
+    let verified = chain::walk(&mut access, (kept, false), |_| Ok(()));
     access.close()?;
     verified
 }
 
-fn verify_file(file: &Path, kept: Option<ChainEnd>) -> Result<AuditEnds, Failure> {
+fn verify_file(file: &Path, kept: Option<ChainEnd>) -> Result<Followed, Failure> {
     let ends = last_line(file)?;
     let mut check = Check::new(Some(file), &ends, kept)?;
     // All but the last one.
@@ -104,8 +105,14 @@ fn verify_file(file: &Path, kept: Option<ChainEnd>) -> Result<AuditEnds, Failure
             check.take(&line)?;
         }
     }
-    check.finish(&ends)?;
-    Ok(ends)
+    check.finish(ends, true)
+}
+
+/// The chain is whole, and says itself that entries are missing.
+fn warn_of_cut(cut: Option<&str>) {
+    if let Some(cut) = cut {
+        output::note(format_args!("warning: {cut}"));
+    }
 }
 
 type Lines = std::io::Lines<BufReader<File>>;

@@ -5,7 +5,7 @@ use crate::{
     ids::{DEFAULT_OU, UnixMillis},
     model::access::{Caller, Scope},
     service::fixtures::{NOW, registrar_and_clock, registrar_with_product},
-    testing::block_on,
+    testing::{ManualClock, block_on},
 };
 
 fn deed(action: &str, target: &str, ou: Option<&str>) -> Deed {
@@ -100,8 +100,54 @@ fn a_unit_sees_what_it_did_and_what_was_done_to_it() {
     act(&registrar, deed("products.create", "/products/b", Some("o2")));
     act(&registrar, deed("ous.create", "/ous", None));
     act(&of_unit, deed("products.update", "/products/b", None));
-    assert_eq!(listed(&of_unit, &AuditQuery::default()), [4, 1]);
+    // Without their numbers, which count the deeds of all units.
+    assert_eq!(listed(&of_unit, &AuditQuery::default()), [0, 0]);
     assert_eq!(listed(&registrar, &AuditQuery::default()), [4, 3, 2, 1]);
+}
+
+#[test]
+fn a_unit_learns_nothing_of_others_from_what_it_sees() {
+    let (registrar, _) = registrar_and_clock();
+    let of_unit = registrar.of(caller("north-ci", Some("o1")));
+    let from = |deed: Deed| {
+        let asked = AskedFrom { address: "192.0.2.7".parse().ok(), request_id: None };
+        Deed { asked, ..deed }
+    };
+    act(&registrar, from(deed("products.update", "/products/a", Some("o1"))));
+    act(&of_unit, from(deed("products.update", "/products/b", Some("o1"))));
+    let query = AuditQuery { limit: Some(1), ..AuditQuery::default() };
+    let first = block_on(of_unit.audit_entries(&query)).expect("it reads");
+    let again = block_on(of_unit.audit_entries(&query)).expect("it reads");
+    let cursor = first.next_cursor.expect("there is more");
+    assert!(cursor.len() > 100, "{cursor}");
+    assert_ne!(again.next_cursor.as_ref(), Some(&cursor), "two of a place tell nothing");
+    assert!(
+        block_on(registrar.audit_entries(&AuditQuery { cursor: Some("a-2-0-0-0".into()), ..query.clone() }))
+            .is_ok()
+    );
+    let guessed = AuditQuery { cursor: Some("a-2-0-0-0".into()), ..query.clone() };
+    assert!(block_on(of_unit.audit_entries(&guessed)).is_err());
+    let second =
+        block_on(of_unit.audit_entries(&AuditQuery { cursor: Some(cursor), ..query })).expect("it reads");
+    let seen =
+        |entry: &AuditEntry| (entry.target.clone(), entry.address.clone(), entry.seq, entry.hash.clone());
+    let none = String::new;
+    assert_eq!(seen(&first.items[0]), ("/products/b".into(), Some("192.0.2.7".into()), 0, none()));
+    assert_eq!(seen(&second.items[0]), ("/products/a".into(), None, 0, none()));
+    let json = serde_json::to_string(&second.items[0]).expect("it can be written");
+    assert!(!json.contains("seq") && !json.contains("hash"), "{json}");
+    let all = block_on(registrar.audit_entries(&AuditQuery::default())).expect("it reads").items;
+    assert!(all.iter().all(|entry| entry.address.is_some() && entry.seq > 0 && entry.hash.len() == 64));
+}
+
+#[test]
+fn an_entry_has_the_time_of_the_wall_clock_after_a_leap() {
+    let (registrar, _) = registrar_and_clock();
+    let wall = Arc::new(ManualClock::new(UnixMillis(NOW.0 + 60_000)));
+    let registrar = Registrar { wall, ..registrar };
+    act(&registrar, deed("products.create", "/products/a", None));
+    let entries = block_on(registrar.audit_entries(&AuditQuery::default())).expect("it reads").items;
+    assert_eq!(entries[0].time, UnixMillis(NOW.0 + 60_000));
 }
 
 #[test]

@@ -12,6 +12,17 @@ use crate::service::audit::{Deed, DeedPlace, DeedTo, Noted};
 /// The headline of the problem of a deed that was not done, because it could not be noted.
 pub const UNWRITTEN: &str = "cannot write the audit log";
 
+/// What SQLite says of a file that will not get better.
+const DAMAGED: [&str; 2] = ["not a database", "malformed"];
+
+/// The problem of a log that cannot be written, with what helps where it is damaged.
+fn advised(problem: Problem) -> Problem {
+    let is_damaged = problem.detail.as_ref().is_some_and(|why| DAMAGED.iter().any(|word| why.contains(word)));
+    let hint = "move audit.db away and keep it: the log begins anew, and its first entry says so";
+    let hint = if is_damaged { Some(hint.to_owned()) } else { problem.hint };
+    Problem { hint, ..problem }
+}
+
 impl Operator {
     /// Where something belongs that a deed is done to, as far as the caller may know it.
     pub async fn deed_place(&self, to: &DeedTo) -> DeedPlace {
@@ -29,7 +40,7 @@ impl Operator {
     /// The log cannot be written: it must not be done.
     pub async fn note_deed(&self, deed: Deed) -> Result<Noted, Problem> {
         let noted = self.registrar.note_deed(deed, self.show_me()).await;
-        self.tell(UNWRITTEN, None, noted).await
+        self.tell(UNWRITTEN, None, noted).await.map_err(advised)
     }
 
     /// Appends the entry of a deed; durable when it returns.
