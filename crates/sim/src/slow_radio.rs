@@ -43,6 +43,8 @@ const DEVICE_PORTS: u32 = 1024;
 const NEIGHBOUR_PORTS: std::ops::Range<u32> = 25_000..65_000;
 /// Pause of a device whose handshake failed.
 const PAUSE: Duration = Duration::from_secs(5);
+/// The neighbour sends a hello again after this.
+const AGAIN: Duration = Duration::from_millis(600);
 /// After so long nobody waits for the rest.
 const TIME_MAX: Duration = Duration::from_secs(900);
 /// The neighbour is there for so long before the devices come.
@@ -59,10 +61,34 @@ pub struct SlowRadio {
     pub round_trip: Duration,
     /// Handshakes under way per address.
     pub limit: usize,
-    /// Handshakes that the neighbour begins in a second.
-    pub neighbour: u32,
+    /// Who is behind the same address, and finishes nothing.
+    pub neighbour: Neighbour,
     /// Where all randomness comes from.
     pub seed: u64,
+}
+
+/// One who begins handshakes and finishes none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Neighbour {
+    /// Handshakes that it begins in a second; 0 for nobody.
+    pub per_second: u32,
+    /// Whether it sends each hello twice, as a client that waits for an answer does.
+    pub twice: bool,
+    /// How long it waits before it brings the cookie, to look as if it were far away.
+    pub feigns: Duration,
+}
+
+impl fmt::Display for Neighbour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/s", self.per_second)?;
+        if self.twice {
+            write!(f, " twice")?;
+        }
+        if !self.feigns.is_zero() {
+            write!(f, " from {:?} away", self.feigns)?;
+        }
+        Ok(())
+    }
 }
 
 /// What came of it.
@@ -107,7 +133,7 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let SlowRadio { devices, round_trip, limit, neighbour, .. } = self.tried;
-        write!(f, "{devices} devices, round trip {round_trip:?}, limit {limit}, neighbour {neighbour}/s: ")?;
+        write!(f, "{devices} devices, round trip {round_trip:?}, limit {limit}, neighbour {neighbour}: ")?;
         write!(f, "{} in after {:.0} s, ", self.done, self.seconds)?;
         let (goodput, allowed) = (100.0 * self.goodput(), self.allowed());
         write!(f, "{:.0}/s of {allowed:.0}/s ({goodput:.0} %); ", self.per_second)?;
@@ -168,7 +194,7 @@ impl Run {
             let after = self.random.below(self.tried.spread.as_millis() as u64);
             self.plan(come + Duration::from_millis(after), Next::Wake(device));
         }
-        if self.tried.neighbour > 0 {
+        if self.tried.neighbour.per_second > 0 {
             self.plan(self.now, Next::Neighbour(0));
         }
     }
@@ -256,9 +282,10 @@ impl Run {
         }
     }
 
-    /// One who answers with the cookie at once, and then never again.
+    /// It asks for a cookie, brings it, perhaps twice, and then goes on to the next port.
     fn neighbour(&mut self, number: u32) {
-        let apart = Duration::from_secs(1) / self.tried.neighbour;
+        let Neighbour { per_second, twice, feigns } = self.tried.neighbour;
+        let apart = Duration::from_secs(1) / per_second;
         self.plan(self.now + apart, Next::Neighbour(number.wrapping_add(1)));
         let port = NEIGHBOUR_PORTS.start + number % NEIGHBOUR_PORTS.len() as u32;
         let mut client = self.client("MuGsF6W4,neighbour,2,3600");
@@ -272,7 +299,11 @@ impl Run {
             client.handle_datagram(self.now, &mut verify, &mut self.random);
         }
         if client.poll_transmit(&mut hello) {
-            self.shard.handle_datagram(self.now, peer(port), &mut hello);
+            let brings = self.now + feigns;
+            if twice {
+                self.plan(brings + AGAIN, Next::ToServer(port, hello.clone()));
+            }
+            self.plan(brings, Next::ToServer(port, hello));
         }
     }
 
@@ -333,19 +364,32 @@ mod tests {
     use super::*;
 
     /// A twentieth of what the program `narrowgate-simulation slow-radio` tries.
+    fn assert_all_get_in(round_trip: u64, neighbour: Neighbour) {
+        let outcome = run(SlowRadio {
+            devices: 1000,
+            spread: Duration::from_secs(20),
+            round_trip: Duration::from_secs(round_trip),
+            limit: 200,
+            neighbour,
+            seed: 1,
+        });
+        assert!(outcome.holds(), "{outcome}");
+    }
+
     #[test]
     fn attack_207_slow_devices_get_in_as_fast_as_the_limit_allows_beside_a_rude_neighbour() {
         for round_trip in [2, 8] {
-            for neighbour in [0, 200] {
-                let outcome = run(SlowRadio {
-                    devices: 1000,
-                    spread: Duration::from_secs(20),
-                    round_trip: Duration::from_secs(round_trip),
-                    limit: 200,
-                    neighbour,
-                    seed: 1,
-                });
-                assert!(outcome.holds(), "{outcome}");
+            for per_second in [0, 10, 20, 50, 100, 200] {
+                assert_all_get_in(round_trip, Neighbour { per_second, ..Neighbour::default() });
+            }
+        }
+    }
+
+    #[test]
+    fn attack_207_also_where_the_neighbour_sends_each_hello_twice() {
+        for round_trip in [2, 8] {
+            for per_second in [10, 20, 50, 100, 200] {
+                assert_all_get_in(round_trip, Neighbour { per_second, twice: true, ..Neighbour::default() });
             }
         }
     }

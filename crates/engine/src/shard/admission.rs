@@ -4,8 +4,9 @@
 //! At a limit a new hello takes the place of the first of these that there is:
 //!
 //! 1. a handshake whose Finished was rejected, the oldest first;
-//! 2. the one that has stood still for longest, where that is longer than a slow round trip
-//!    ([`AdmissionLimits::slow_round_trip`]);
+//! 2. the one that has stood still for longest: its peer was not heard for three of its own round trips,
+//!    which its cookie tells, and 0.75 s (in a flood 0.1 s), or for a slow round trip
+//!    ([`AdmissionLimits::slow_round_trip`]), where that is less;
 //! 3. at the limit of all, for an address with less than half of what the busiest one has, where that has
 //!    one in sixteen of all places or more: the newest of the busiest that has not gone on yet, so a few
 //!    addresses cannot keep all others out, and a few devices behind one address are not taken for such;
@@ -21,13 +22,16 @@
 //! all others are held by handshakes that stand still, whoever is near gets in and through all the same.
 //! Such a place is given only to a hello whose round trip, which its cookie tells, is shorter than passing
 //! places last at the moment (100 ms, while that is not known); a farther one is dropped. A hello that its
-//! client had to repeat looks farther away than it is, so the first copy counts that comes here: where that
-//! one was lost on its way, its client is treated as one that is far. It is dropped and comes again.
+//! client had to repeat looks farther away than it is, so the first copy counts that came here: where that
+//! one was lost on its way, its client is treated as one that is far.
 //!
 //! In a flood (`FLOOD_HELLOS_MIN`) only a hello that comes again gets a place that is kept, as it does by RFC
 //! 6347, section 4.2.4, and no more than half of all places are. Where an address floods, a hello that comes
 //! for the first time is dropped, even where there is a place. Where all together do, it gets a passing one,
-//! if it is near. A hello that comes again and has a passing place keeps it, where there is room.
+//! if it is near. A hello that comes again and has a passing place keeps it, where there is room. All of this
+//! is for hellos from as far away as those of the flood: a neighbour who answers at once hinders nobody whose
+//! radio is slow. One who waits before he brings his cookie, as if he were far, and repeats his hellos, can't
+//! be told from the devices, and shares what there is by his rate.
 //!
 //! Every step is a fixed number of look-ups in ordered maps, however many handshakes there are.
 
@@ -41,7 +45,7 @@ use std::{
 
 use narrowgate_dtls::HelloId;
 
-use self::line::{Dropped, Line, Order, Place, Seat, with_margin};
+use self::line::{Distance, Dropped, Line, Passing, Place, Seat, patience, with_margin};
 pub(super) use self::line::{Held, Stage};
 use super::hellos::{Hellos, SOON};
 use crate::path::Path;
@@ -110,6 +114,24 @@ pub(super) enum Permit {
     Again,
 }
 
+/// What becomes of a hello, and how far its peer is at most.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answered {
+    pub(super) permit: Permit,
+    /// The age of its cookie when the first copy came: that of a later one is older than the round trip, by
+    /// the time of a client that waited in between.
+    pub(super) round_trip: Duration,
+}
+
+/// A hello that comes.
+#[derive(Debug, Clone, Copy)]
+struct Comes {
+    address: IpAddr,
+    floods: Floods,
+    round_trip: Duration,
+    is_again: bool,
+}
+
 /// While it is not known how long a passing place lasts: when all come at once, many take what is left of
 /// them, so only who is near gets one.
 const UNKNOWN_LASTS: Duration = Duration::from_millis(100);
@@ -119,7 +141,7 @@ const UNKNOWN_LASTS: Duration = Duration::from_millis(100);
 pub(super) struct Admission {
     all: Line,
     /// Those of all that have a passing place.
-    passing: Order,
+    passing: Passing,
     /// When a passing place was last taken from one that had not gone on, and how long that one had it.
     passed: Option<(Instant, Duration)>,
     by_address: BTreeMap<IpAddr, Line>,
@@ -146,7 +168,7 @@ impl Admission {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             all: Line::default(),
-            passing: Order::default(),
+            passing: Passing::default(),
             passed: None,
             by_address: BTreeMap::new(),
             by_rank: BTreeSet::new(),
@@ -156,43 +178,62 @@ impl Admission {
         }
     }
 
-    /// Whether one more handshake of this path may begin, with this hello, whose peer is so far away at most.
+    /// Whether one more handshake of this path may begin, with this hello whose cookie is so old: its peer is
+    /// no farther away than that.
     pub(super) fn permit(
         &mut self,
         now: Instant,
         path: &Path,
         hello: &HelloId,
-        round_trip: Duration,
+        cookie_age: Duration,
         limits: &AdmissionLimits,
-    ) -> Permit {
+    ) -> Answered {
+        let far = Answered { permit: Permit::No, round_trip: cookie_age };
         if self.lookups >= limits.lookups_max {
-            return Permit::No;
+            return far;
         }
         let address = group(path.peer.ip());
-        let floods = self.floods(now, address, limits);
+        let is_flood = [Distance::Near, Distance::Far]
+            .iter()
+            .any(|distance| self.floods(now, address, *distance, limits) != Floods::No);
         let place = self.find_place(now, address, limits);
         // Noted from the first that may be dropped: when it is a flood, those that came before are known.
-        let is_crowded = matches!(place, None | Some(Place::Passing(_)))
+        let is_crowded = matches!(place, None | Some(Place::Passing(_) | Place::Still(..)))
             || self.kept() >= kept_max(Floods::No, limits)
-            || floods != Floods::No;
-        let comes_again = is_crowded && self.hellos.note(now, path, hello);
+            || is_flood;
+        let known_for = if is_crowded { self.hellos.note(now, path, hello) } else { Duration::ZERO };
+        let round_trip = cookie_age.saturating_sub(known_for);
+        let distance = Distance::of(patience(round_trip, limits), limits);
+        let floods = self.floods(now, address, distance, limits);
+        let comes = Comes { address, floods, round_trip, is_again: known_for >= SOON };
+        Answered { permit: self.permit_place(now, place, comes, limits), round_trip }
+    }
+
+    fn permit_place(
+        &mut self,
+        now: Instant,
+        place: Option<Place>,
+        comes: Comes,
+        limits: &AdmissionLimits,
+    ) -> Permit {
+        let Comes { address, floods, round_trip, is_again } = comes;
         let Some(place) = place else {
             self.count_dropped(now, address, limits);
             return Permit::No;
         };
-        if floods == Floods::Address && !comes_again && !matches!(place, Place::Rejected(_)) {
+        if floods == Floods::Address && !is_again && !matches!(place, Place::Rejected(_)) {
             self.count_dropped(now, address, limits);
             return Permit::Again;
         }
         let evicted = place.seat();
-        let stay = self.stay(floods, comes_again, evicted, limits);
+        let stay = self.stay(floods, is_again, evicted, limits);
         if stay == Stay::Passing && with_margin(round_trip) > self.passing_lasts(now, limits) {
             self.count_dropped(now, address, limits);
             return Permit::No;
         }
         match place {
-            Place::Still(_) => {
-                self.dropped_at(address, limits).note_evicted(now, limits.slow_round_trip);
+            Place::Still(_, waited) => {
+                self.dropped_at(address, limits).note_evicted(now, waited, limits);
             }
             Place::Passing(seat) => {
                 // It had no more of a chance than a hello that is dropped.
@@ -241,20 +282,20 @@ impl Admission {
         if let Some(own) = self.by_address.get(&address)
             && own.len() >= limits.handshakes_per_address_max
         {
-            return own.worst(now, limits);
+            return own.worst(now, limits.handshakes_per_address_max);
         }
         if self.all.len() < limits.handshakes_max {
             return Some(Place::Free);
         }
         let of_busiest = || {
             let busiest = self.by_address.get(&self.much_busier_than(address, limits)?)?;
-            busiest.order.newest_begun().map(Place::Busiest)
+            busiest.newest_begun().map(Place::Busiest)
         };
         let passing = || {
-            let overdue = self.passing.oldest_gone_on().filter(|(due, _)| *due < now);
-            overdue.or(self.passing.oldest_begun()).map(|(_, seat)| Place::Passing(seat))
+            let oldest = || self.passing.oldest_begun().map(|(_, seat)| seat);
+            self.passing.overdue(now).or_else(oldest).map(Place::Passing)
         };
-        self.all.worst(now, limits).or_else(of_busiest).or_else(passing)
+        self.all.worst(now, limits.handshakes_max).or_else(of_busiest).or_else(passing)
     }
 
     /// The busiest address, if this one has less than half of what that one has, and that is much.
@@ -264,12 +305,12 @@ impl Admission {
         (2 * (own + 1) <= count && count >= limits.handshakes_max / BUSY_PART).then_some(busiest)
     }
 
-    /// Whether this address floods, or all together do and this one has its share.
-    fn floods(&self, now: Instant, address: IpAddr, limits: &AdmissionLimits) -> Floods {
+    /// Whether peers of this address, and as far away, flood, or all together do and this one has its share.
+    fn floods(&self, now: Instant, address: IpAddr, distance: Distance, limits: &AdmissionLimits) -> Floods {
         let own = self.by_address.get(&address);
-        if own.is_some_and(|own| own.is_flood(now, limits.handshakes_per_address_max)) {
+        if own.is_some_and(|own| own.is_flood(now, limits.handshakes_per_address_max, distance)) {
             Floods::Address
-        } else if self.all.is_flood(now, limits.handshakes_max)
+        } else if self.all.is_flood(now, limits.handshakes_max, distance)
             && self.much_busier_than(address, limits).is_none()
         {
             Floods::All
@@ -304,17 +345,19 @@ impl Admission {
         slot: u32,
         stay: Stay,
         round_trip: Duration,
+        limits: &AdmissionLimits,
     ) -> Held {
         self.begun += 1;
-        let held = Held { begun: self.begun, slot, last: now, stage: Stage::Begun, stay, round_trip };
+        let (begun, patience) = (self.begun, patience(round_trip, limits));
+        let held = Held { begun, slot, last: now, stage: Stage::Begun, stay, round_trip, patience };
         let address = group(address);
         let own = self.by_address.entry(address).or_default();
         self.by_rank.remove(&(own.len(), address));
-        own.order.add(&held, held.last);
+        own.add(&held);
         self.by_rank.insert((own.len(), address));
-        self.all.order.add(&held, held.last);
+        self.all.add(&held);
         if stay == Stay::Passing {
-            self.passing.add(&held, held.next_due());
+            self.passing.add(&held);
         }
         held
     }
@@ -346,7 +389,8 @@ impl Admission {
     ) {
         let is_late = now.saturating_duration_since(held.last) >= SOON;
         if held.stay == Stay::Passing && held.stage == Stage::Begun && is_late {
-            let floods = self.floods(now, group(address), limits);
+            let distance = Distance::of(held.patience, limits);
+            let floods = self.floods(now, group(address), distance, limits);
             if self.stay(floods, true, None, limits) == Stay::Kept {
                 let next = Held { stay: Stay::Kept, ..*held };
                 self.become_as(address, held, next);
@@ -357,14 +401,14 @@ impl Admission {
     fn become_as(&mut self, address: IpAddr, held: &mut Held, next: Held) {
         let own = self.by_address.get_mut(&group(address));
         for line in own.into_iter().chain([&mut self.all]) {
-            line.order.remove(held, held.last);
-            line.order.add(&next, next.last);
+            line.remove(held);
+            line.add(&next);
         }
         if held.stay == Stay::Passing {
-            self.passing.remove(held, held.next_due());
+            self.passing.remove(held);
         }
         if next.stay == Stay::Passing {
-            self.passing.add(&next, next.next_due());
+            self.passing.add(&next);
         }
         *held = next;
     }
@@ -374,10 +418,10 @@ impl Admission {
         let address = group(address);
         let Some(own) = self.by_address.get_mut(&address) else { return };
         self.by_rank.remove(&(own.len(), address));
-        own.order.remove(held, held.last);
-        self.all.order.remove(held, held.last);
+        own.remove(held);
+        self.all.remove(held);
         if held.stay == Stay::Passing {
-            self.passing.remove(held, held.next_due());
+            self.passing.remove(held);
         }
         if own.len() == 0 {
             self.by_address.remove(&address);

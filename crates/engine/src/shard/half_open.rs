@@ -9,7 +9,7 @@ use narrowgate_dtls::{FrontDoor, HandshakeEvent, ServerHandshake, Session, hello
 
 use super::{
     HALF_OPEN_BIT, Shard,
-    admission::{Held, Permit, Stage},
+    admission::{Answered, Held, Permit, Stage},
     question::{Answer, Question},
     stats::Counter,
     stray::Stray,
@@ -123,8 +123,10 @@ impl Shard {
             // A late copy of the ClientHello of the existing session.
             return self.stats.count(Counter::HandshakesRepeated);
         }
-        let (id, round_trip) = (machine.hello_id(), machine.round_trip());
-        let stay = match self.admission.permit(now, &path, &id, round_trip, &self.config.admission) {
+        let (id, cookie_age) = (machine.hello_id(), machine.round_trip());
+        let limits = &self.config.admission;
+        let Answered { permit, round_trip } = self.admission.permit(now, &path, &id, cookie_age, limits);
+        let stay = match permit {
             Permit::Yes(stay) => stay,
             Permit::Evict { slot, stay } => {
                 self.evict(now, slot);
@@ -141,7 +143,7 @@ impl Shard {
             hello,
             path,
             generation,
-            held: self.admission.begin(now, path.peer.ip(), slot, stay, round_trip),
+            held: self.admission.begin(now, path.peer.ip(), slot, stay, round_trip, &self.config.admission),
             is_successor: false,
             is_second: self.admission.was_evicted(&path, &id),
             asked: None,

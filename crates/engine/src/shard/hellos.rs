@@ -19,10 +19,12 @@ const NOTES: usize = 1 << 18;
 const TOGETHER: usize = 4;
 /// The low bits of a note are its time, the next says whether a handshake of that hello had to make room;
 /// the others tell hellos apart.
-const TIME_BITS: u32 = 7;
+const TIME_BITS: u32 = 13;
 const EVICTED: u32 = 1 << TIME_BITS;
 const TAG_AT: u32 = TIME_BITS + 1;
-/// A copy that comes this soon is the network's and proves nothing about its sender; also the unit of time.
+/// The unit of time of a note.
+const UNIT: Duration = Duration::from_nanos(1_000_000_000 / 128);
+/// A copy that comes this soon is the network's and proves nothing about its sender.
 pub(super) const SOON: Duration = Duration::from_millis(500);
 
 /// See the module.
@@ -46,17 +48,19 @@ impl Hellos {
         }
     }
 
-    /// Notes that this hello came; returns whether it came before, in another half second.
-    pub(super) fn note(&mut self, now: Instant, path: &Path, hello: &HelloId) -> bool {
+    /// Notes that this hello came; returns how long ago it came for the first time, at least: zero where it
+    /// did not.
+    pub(super) fn note(&mut self, now: Instant, path: &Path, hello: &HelloId) -> Duration {
         let time = self.time(now);
-        let (note, is_new) = self.note_of(time, path, hello);
-        !is_new && *note % EVICTED != time
+        let note = *self.note_of(time, path, hello);
+        let units = (time + EVICTED - note % EVICTED) % EVICTED;
+        UNIT * units.saturating_sub(1)
     }
 
     /// Notes that a handshake of this hello was answered, and had to make room.
     pub(super) fn note_evicted(&mut self, now: Instant, path: &Path, hello: &HelloId) {
         let time = self.time(now);
-        *self.note_of(time, path, hello).0 |= EVICTED;
+        *self.note_of(time, path, hello) |= EVICTED;
     }
 
     /// Whether a handshake of this hello was answered, and had to make room, as far as there is a note of it.
@@ -68,7 +72,7 @@ impl Hellos {
 
     fn time(&mut self, now: Instant) -> u32 {
         let start = *self.start.get_or_insert(now);
-        let units = now.saturating_duration_since(start).as_millis() / SOON.as_millis();
+        let units = now.saturating_duration_since(start).as_nanos() / UNIT.as_nanos();
         units as u32 % EVICTED
     }
 
@@ -79,20 +83,20 @@ impl Hellos {
         (hash as usize % (NOTES / TOGETHER) * TOGETHER, tag)
     }
 
-    /// The note of a hello, and whether it is new.
-    fn note_of(&mut self, time: u32, path: &Path, hello: &HelloId) -> (&mut u32, bool) {
+    /// The note of a hello, which is made now where there is none.
+    fn note_of(&mut self, time: u32, path: &Path, hello: &HelloId) -> &mut u32 {
         if self.notes.is_empty() {
             self.notes = vec![0; NOTES];
         }
         let (first, tag) = self.find(path, hello);
         let together = &mut self.notes[first..first + TOGETHER];
         if let Some(at) = together.iter().position(|note| note >> TAG_AT << TAG_AT == tag) {
-            return (&mut together[at], false);
+            return &mut together[at];
         }
         // In turn: two hellos that come at the same pace must not replace each other every time.
         self.turn = (self.turn + 1) % TOGETHER;
         together[self.turn] = tag | time;
-        (&mut together[self.turn], true)
+        &mut together[self.turn]
     }
 
     /// Removes all notes and frees their memory.
@@ -145,18 +149,20 @@ pub(super) mod tests {
         let ids = hello_ids(start, 2);
         let [here, there] = [1, 2].map(|port| Path::from(SocketAddr::from(([10, 0, 0, 1], port))));
         let mut hellos = Hellos::new(1);
-        assert!(!hellos.note(start, &here, &ids[0]));
-        assert!(!hellos.note(start + Duration::from_millis(400), &here, &ids[0]), "the network's own copy");
+        assert_eq!(hellos.note(start, &here, &ids[0]), Duration::ZERO);
         let second = start + Duration::from_secs(1);
-        assert!(hellos.note(second, &here, &ids[0]), "the retransmission");
-        assert!(!hellos.note(second, &here, &ids[1]) && !hellos.note(second, &there, &ids[0]));
-        for seconds in [9, 27, 63] {
-            assert!(hellos.note(start + Duration::from_secs(seconds), &here, &ids[0]), "{seconds}");
+        assert_eq!(hellos.note(second, &here, &ids[1]), Duration::ZERO);
+        assert_eq!(hellos.note(second, &there, &ids[0]), Duration::ZERO);
+        for millis in [1, 400, 600, 1_000, 9_000, 27_000, 63_000] {
+            let passed = Duration::from_millis(millis);
+            let known = hellos.note(start + passed, &here, &ids[0]);
+            assert!(known <= passed && known + 2 * UNIT >= passed, "{passed:?}: {known:?}");
         }
         hellos.note_evicted(second, &here, &ids[0]);
         assert!(hellos.was_evicted(&here, &ids[0]) && !hellos.was_evicted(&here, &ids[1]));
-        assert!(hellos.note(second, &here, &ids[0]), "and it is still known");
+        assert!(hellos.note(second, &here, &ids[0]) >= SOON, "and it is still known");
         hellos.forget();
-        assert!(!hellos.was_evicted(&here, &ids[0]) && !hellos.note(second, &here, &ids[0]));
+        assert!(!hellos.was_evicted(&here, &ids[0]));
+        assert_eq!(hellos.note(second, &here, &ids[0]), Duration::ZERO);
     }
 }

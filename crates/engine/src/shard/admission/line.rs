@@ -12,11 +12,19 @@ use super::{AdmissionLimits, Stay};
 /// slow round trip. Few clients that cannot get in, and perhaps begin anew each time, are none.
 pub(super) const FLOOD_HELLOS_MIN: usize = 1_000;
 
-/// … and one in so many of its places was held by a handshake that stood still.
-const WASTED_PART: usize = 16;
+/// … and one in so many of its places was held in vain for that time.
+const WASTED_PART: usize = 10;
 
 /// What is added to a measured round trip: the time that a device needs to compute its answer.
 const COMPUTES: Duration = Duration::from_millis(100);
+
+/// A peer is waited for this many of its own round trips at a limit: its answer takes one, and where that is
+/// lost its client, whose timer is above the round trip, sends it again in two more.
+const PATIENT_FOR: u32 = 3;
+
+/// Outside of a flood each is waited for so much longer: the first timer of a client that is near (RFC 6347,
+/// section 4.2.4.1) is a second.
+const EASE: Duration = Duration::from_millis(650);
 
 /// A handshake under way, as the admission knows it.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +39,8 @@ pub(in super::super) struct Held {
     pub(super) stay: Stay,
     /// How far its peer is at most.
     pub(super) round_trip: Duration,
+    /// How long it may be silent, in a flood, until it stands still.
+    pub(super) patience: Duration,
 }
 
 impl Held {
@@ -39,11 +49,36 @@ impl Held {
     pub(super) fn next_due(&self) -> Instant {
         self.last + with_margin(self.round_trip) + COMPUTES
     }
+
+    /// From when it stands still, in a flood.
+    fn still(&self) -> Instant {
+        self.last + self.patience
+    }
+}
+
+/// How long a peer that is so far away may be silent, in a flood, until its handshake stands still.
+pub(super) fn patience(round_trip: Duration, limits: &AdmissionLimits) -> Duration {
+    (PATIENT_FOR * round_trip + COMPUTES).min(limits.slow_round_trip)
 }
 
 /// A round trip that may vary by a quarter.
 pub(super) fn with_margin(round_trip: Duration) -> Duration {
     round_trip + round_trip / 4
+}
+
+/// A flood of the near keeps nobody out who is far, and a peer that is near does not look as if it were far
+/// before it has waited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Distance {
+    Near,
+    /// It is waited for half of a slow round trip, or longer.
+    Far,
+}
+
+impl Distance {
+    pub(super) fn of(patience: Duration, limits: &AdmissionLimits) -> Self {
+        if patience < limits.slow_round_trip / 2 { Self::Near } else { Self::Far }
+    }
 }
 
 /// How far a handshake is.
@@ -66,65 +101,49 @@ pub(super) struct Seat {
     pub(super) stay: Stay,
 }
 
-/// Handshakes by what they have come to, each in the order in which they make room.
+/// Handshakes that have a passing place, in the order in which they make room.
 #[derive(Debug, Default)]
-pub(super) struct Order {
+pub(super) struct Passing {
     /// Those that have not gone on, by their number of beginning: since when, and their places.
     begun: BTreeMap<u64, (Instant, Seat)>,
     /// How many wait for the platform: none of them makes room.
     asking: usize,
-    /// Those that have gone on, by the time from which they stand still.
+    /// Those that have gone on, by the time when their peer's next message is due.
     gone_on: BTreeMap<(Instant, u64), Seat>,
-    rejected: BTreeMap<u64, Seat>,
 }
 
-impl Order {
+impl Passing {
     pub(super) fn len(&self) -> usize {
-        self.begun.len() + self.asking + self.gone_on.len() + self.rejected.len()
+        self.begun.len() + self.asking + self.gone_on.len()
     }
 
-    /// `still` is the time from which it stands still, where it has gone on.
-    pub(super) fn add(&mut self, held: &Held, still: Instant) {
-        let Held { begun, slot, last, stage, stay, .. } = *held;
+    pub(super) fn add(&mut self, held: &Held) {
+        let Held { begun, slot, last, stay, .. } = *held;
         let seat = Seat { slot, stay };
-        match stage {
+        match held.stage {
             Stage::Begun => {
                 self.begun.insert(begun, (last, seat));
             }
             Stage::Asks => self.asking += 1,
             Stage::GoneOn => {
-                self.gone_on.insert((still, begun), seat);
+                self.gone_on.insert((held.next_due(), begun), seat);
             }
-            Stage::Rejected => {
-                self.rejected.insert(begun, seat);
-            }
+            Stage::Rejected => {}
         }
     }
 
     /// As it was added.
-    pub(super) fn remove(&mut self, held: &Held, still: Instant) {
+    pub(super) fn remove(&mut self, held: &Held) {
         match held.stage {
             Stage::Begun => {
                 self.begun.remove(&held.begun);
             }
             Stage::Asks => self.asking = self.asking.saturating_sub(1),
             Stage::GoneOn => {
-                self.gone_on.remove(&(still, held.begun));
+                self.gone_on.remove(&(held.next_due(), held.begun));
             }
-            Stage::Rejected => {
-                self.rejected.remove(&held.begun);
-            }
+            Stage::Rejected => {}
         }
-    }
-
-    #[cfg(test)]
-    pub(super) fn holds(&self, held: &Held) -> bool {
-        self.begun.contains_key(&held.begun) || self.gone_on.contains_key(&(held.last, held.begun))
-    }
-
-    /// The oldest whose Finished was rejected.
-    pub(super) fn rejected(&self) -> Option<Seat> {
-        self.rejected.values().next().copied()
     }
 
     /// Since when the oldest stands that has not gone on, and its place.
@@ -132,22 +151,33 @@ impl Order {
         self.begun.values().next().copied()
     }
 
-    /// The newest that has not gone on.
-    pub(super) fn newest_begun(&self) -> Option<Seat> {
-        self.begun.values().next_back().map(|&(_, seat)| seat)
-    }
-
-    /// The one that has gone on and stands still for longest: since when, and its place.
-    pub(super) fn oldest_gone_on(&self) -> Option<(Instant, Seat)> {
-        self.gone_on.first_key_value().map(|(&(still, _), &seat)| (still, seat))
+    /// The place of the one that has gone on and is overdue for longest.
+    pub(super) fn overdue(&self, now: Instant) -> Option<Seat> {
+        let (&(due, _), &seat) = self.gone_on.first_key_value()?;
+        (due < now).then_some(seat)
     }
 }
 
-/// The handshakes of an address, or of all.
+/// The handshakes of an address, or of all, in the orders in which they make room.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    pub(super) order: Order,
+    /// Those that have not gone on, by their number of beginning.
+    begun: BTreeMap<u64, Seat>,
+    /// How many wait for the platform: none of them makes room.
+    asking: usize,
+    /// Those whose peer is waited for, by the time from which they stand still, in a flood: how long that is
+    /// after they were last heard, and their places.
+    awaited: BTreeMap<(Instant, u64), (Duration, Seat)>,
+    rejected: BTreeMap<u64, Seat>,
     pub(super) dropped: Dropped,
+}
+
+/// When a peer that stands still was waited for, and kept others out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Waited {
+    pub(super) from: Instant,
+    pub(super) until: Instant,
+    pub(super) patience: Duration,
 }
 
 /// A place for a handshake.
@@ -156,8 +186,8 @@ pub(super) enum Place {
     Free,
     /// That of one that was rejected.
     Rejected(Seat),
-    /// That of one that stood still.
-    Still(Seat),
+    /// That of one that stands still, and when it was waited for.
+    Still(Seat, Waited),
     /// That of the newest of a busy address.
     Busiest(Seat),
     /// A passing one.
@@ -169,7 +199,7 @@ impl Place {
     pub(super) fn seat(self) -> Option<Seat> {
         match self {
             Self::Free => None,
-            Self::Rejected(seat) | Self::Still(seat) | Self::Busiest(seat) | Self::Passing(seat) => {
+            Self::Still(seat, _) | Self::Rejected(seat) | Self::Busiest(seat) | Self::Passing(seat) => {
                 Some(seat)
             }
         }
@@ -178,58 +208,130 @@ impl Place {
 
 impl Line {
     pub(super) fn len(&self) -> usize {
-        self.order.len()
+        self.awaited.len() + self.asking + self.rejected.len()
+    }
+
+    pub(super) fn add(&mut self, held: &Held) {
+        let Held { begun, slot, stage, stay, patience, .. } = *held;
+        let seat = Seat { slot, stay };
+        if stage == Stage::Begun {
+            self.begun.insert(begun, seat);
+        }
+        match stage {
+            Stage::Begun | Stage::GoneOn => {
+                self.awaited.insert((held.still(), begun), (patience, seat));
+            }
+            Stage::Asks => self.asking += 1,
+            Stage::Rejected => {
+                self.rejected.insert(begun, seat);
+            }
+        }
+    }
+
+    /// As it was added.
+    pub(super) fn remove(&mut self, held: &Held) {
+        if held.stage == Stage::Begun {
+            self.begun.remove(&held.begun);
+        }
+        match held.stage {
+            Stage::Begun | Stage::GoneOn => {
+                self.awaited.remove(&(held.still(), held.begun));
+            }
+            Stage::Asks => self.asking = self.asking.saturating_sub(1),
+            Stage::Rejected => {
+                self.rejected.remove(&held.begun);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn awaits(&self, held: &Held) -> bool {
+        self.awaited.contains_key(&(held.still(), held.begun))
+    }
+
+    /// The newest that has not gone on.
+    pub(super) fn newest_begun(&self) -> Option<Seat> {
+        self.begun.values().next_back().copied()
     }
 
     /// The place of the one that is missed least, if any may be missed.
-    pub(super) fn worst(&self, now: Instant, limits: &AdmissionLimits) -> Option<Place> {
-        if let Some(seat) = self.order.rejected() {
-            return Some(Place::Rejected(seat));
+    pub(super) fn worst(&self, now: Instant, limit: usize) -> Option<Place> {
+        if let Some(seat) = self.rejected.values().next() {
+            return Some(Place::Rejected(*seat));
         }
-        let oldest = [self.order.oldest_begun(), self.order.oldest_gone_on()];
-        let (since, seat) = oldest.into_iter().flatten().min()?;
-        let stands_still = now.saturating_duration_since(since) > limits.slow_round_trip;
-        stands_still.then_some(Place::Still(seat))
+        let (&(still, _), &(patience, seat)) = self.awaited.first_key_value()?;
+        let is_flood = [Distance::Near, Distance::Far].map(|distance| self.is_flood(now, limit, distance));
+        let ease = if is_flood.contains(&true) { Duration::ZERO } else { EASE };
+        let stands_still = now.saturating_duration_since(still) > ease;
+        stands_still
+            .then(|| Place::Still(seat, Waited { from: still - patience, until: still + ease, patience }))
     }
 
-    /// Half of the places are for everybody, flood or not.
-    pub(super) fn is_flood(&self, now: Instant, limit: usize) -> bool {
-        self.dropped.flood_until.is_some_and(|until| now < until) && self.len() >= limit.div_ceil(2)
+    /// Whether there is a flood of peers at this distance. Half of the places are for everybody, flood or not.
+    pub(super) fn is_flood(&self, now: Instant, limit: usize, distance: Distance) -> bool {
+        let until = self.dropped.flood_until[distance as usize];
+        until.is_some_and(|until| now < until) && self.len() >= limit.div_ceil(2)
     }
 }
 
-/// Hellos dropped at a limit within a slow round trip.
+/// Hellos that were in vain at a limit: dropped, or of a handshake that stood still.
 #[derive(Debug, Default)]
 pub(super) struct Dropped {
     pub(super) limit: usize,
+    /// Since when hellos are in vain, without a pause of a slow round trip, and the last one.
+    pressed: Option<(Instant, Instant)>,
+    /// Begins anew after a slow round trip.
+    count: Count,
+    /// What was counted before that.
+    before: Count,
+    /// By distance.
+    flood_until: [Option<Instant>; 2],
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
     since: Option<Instant>,
-    count: usize,
-    /// Handshakes that made room because they stood still, and when the last one did.
-    evicted: usize,
-    evicted_last: Option<Instant>,
-    flood_until: Option<Instant>,
+    hellos: usize,
+    /// How long those were waited for that stood still, in all, by distance.
+    waited: [Duration; 2],
 }
 
 impl Dropped {
-    pub(super) fn note_evicted(&mut self, now: Instant, slow_round_trip: Duration) {
-        if self.evicted_last.is_some_and(|last| now > last + 2 * slow_round_trip) {
-            self.evicted = 0;
-        }
-        self.evicted += 1;
-        self.evicted_last = Some(now);
+    pub(super) fn note_evicted(&mut self, now: Instant, waited: Waited, limits: &AdmissionLimits) {
+        self.turn_to(now, limits.slow_round_trip);
+        // What had stood still before was in nobody's way.
+        let from = self.pressed.map_or(now, |(since, _)| since.max(waited.from));
+        let all = &mut self.count.waited[Distance::of(waited.patience, limits) as usize];
+        *all = all.saturating_add(waited.until.saturating_duration_since(from));
+        self.count(now, limits.slow_round_trip);
     }
 
     pub(super) fn count(&mut self, now: Instant, slow_round_trip: Duration) {
-        if self.since.is_none_or(|since| now > since + slow_round_trip) {
-            (self.since, self.count) = (Some(now), 0);
+        self.turn_to(now, slow_round_trip);
+        self.count.hellos += 1;
+        if self.count.hellos < max(self.limit, FLOOD_HELLOS_MIN) {
+            return;
         }
-        self.count += 1;
-        // Devices that all come at once are none: they finish. A flood goes on as long as hellos are dropped.
-        let goes_on = self.flood_until.is_some_and(|until| now < until);
-        let is_wasted = self.evicted >= max(self.limit / WASTED_PART, 1)
-            && self.evicted_last.is_some_and(|last| now <= last + 2 * slow_round_trip);
-        if self.count >= max(self.limit, FLOOD_HELLOS_MIN) && (is_wasted || goes_on) {
-            self.flood_until = Some(now + slow_round_trip);
+        let places = max(self.limit / WASTED_PART, 1) as u32;
+        let much = slow_round_trip.saturating_mul(places);
+        let waited = self.count.waited.iter().zip(self.before.waited);
+        for (until, (waited, before)) in self.flood_until.iter_mut().zip(waited) {
+            // Devices that all come at once are none: they finish. It goes on while hellos are in vain.
+            let goes_on = until.is_some_and(|until| now < until);
+            if goes_on || before.max(*waited) >= much {
+                *until = Some(now + slow_round_trip);
+            }
+        }
+    }
+
+    fn turn_to(&mut self, now: Instant, slow_round_trip: Duration) {
+        let pressed = self.pressed.filter(|(_, last)| now <= *last + slow_round_trip);
+        self.pressed = Some((pressed.map_or(now, |(since, _)| since), now));
+        let is_over = |since: Instant| now > since + slow_round_trip;
+        if self.count.since.is_none_or(is_over) {
+            let follows = self.count.since.is_some_and(|since| now <= since + 2 * slow_round_trip);
+            self.before = if follows { self.count } else { Count::default() };
+            self.count = Count { since: Some(now), ..Count::default() };
         }
     }
 }

@@ -160,7 +160,7 @@ impl Storm {
     }
 
     /// A hello comes; the handshake that answers it.
-    fn come(&mut self, device: usize, round_trip: Duration) -> Option<u64> {
+    fn come(&mut self, device: usize, mut round_trip: Duration) -> Option<u64> {
         if let Some(held) = self.under_way.get_mut(&device) {
             if let Rules::Ours(admission) = &mut self.rules {
                 admission.handle_again(self.now, address(device), held, &LIMITS);
@@ -170,7 +170,9 @@ impl Storm {
         let (evicted, stay) = match &mut self.rules {
             Rules::Ours(admission) => {
                 let path = Path::from(SocketAddr::new(address(device), 5684));
-                match admission.permit(self.now, &path, &self.hello, round_trip, &LIMITS) {
+                let answered = admission.permit(self.now, &path, &self.hello, round_trip, &LIMITS);
+                round_trip = answered.round_trip;
+                match answered.permit {
                     Permit::Yes(stay) => (None, stay),
                     Permit::Evict { slot, stay } => (Some(self.by_slot[&slot]), stay),
                     Permit::No | Permit::Again => return None,
@@ -196,10 +198,16 @@ impl Storm {
         self.slots += 1;
         let (now, slot) = (self.now, self.slots);
         let held = match &mut self.rules {
-            Rules::Ours(admission) => admission.begin(now, address(device), slot, stay, round_trip),
-            Rules::Drops { .. } => {
-                Held { begun: slot.into(), slot, last: now, stage: Stage::Begun, stay, round_trip }
-            }
+            Rules::Ours(admission) => admission.begin(now, address(device), slot, stay, round_trip, &LIMITS),
+            Rules::Drops { .. } => Held {
+                begun: slot.into(),
+                slot,
+                last: now,
+                stage: Stage::Begun,
+                stay,
+                round_trip,
+                patience: LIMITS.slow_round_trip,
+            },
         };
         self.by_slot.insert(slot, device);
         self.under_way.insert(device, held);

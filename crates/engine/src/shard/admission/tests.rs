@@ -2,7 +2,11 @@
 
 use std::net::SocketAddr;
 
-use super::{super::hellos::tests::hello_ids, line::FLOOD_HELLOS_MIN, *};
+use super::{
+    super::hellos::tests::hello_ids,
+    line::{FLOOD_HELLOS_MIN, Waited},
+    *,
+};
 
 const LIMITS: AdmissionLimits = AdmissionLimits {
     handshakes_max: 6,
@@ -17,6 +21,8 @@ const KEEP: Permit = Permit::Yes(Stay::Kept);
 struct Door {
     limits: AdmissionLimits,
     now: Instant,
+    /// Of all that begin.
+    round_trip: Duration,
     admission: Admission,
     held: Vec<(IpAddr, Held)>,
     hellos: Vec<HelloId>,
@@ -38,6 +44,7 @@ impl Door {
         Self {
             limits: LIMITS,
             now,
+            round_trip: 4 * SECOND,
             admission: Admission::new(1),
             held: Vec::new(),
             hellos: hello_ids(now, 2),
@@ -55,7 +62,7 @@ impl Door {
 
     fn permit_far(&mut self, address: IpAddr, hello: usize, round_trip: Duration) -> Permit {
         let path = Path::from(SocketAddr::new(address, 5684));
-        self.admission.permit(self.now, &path, &self.hellos[hello], round_trip, &self.limits)
+        self.admission.permit(self.now, &path, &self.hellos[hello], round_trip, &self.limits).permit
     }
 
     fn permit(&mut self, n: u16) -> Permit {
@@ -69,7 +76,7 @@ impl Door {
 
     fn begin_with(&mut self, address: IpAddr, stay: Stay) -> usize {
         let slot = self.held.len() as u32;
-        let held = self.admission.begin(self.now, address, slot, stay, Duration::ZERO);
+        let held = self.admission.begin(self.now, address, slot, stay, self.round_trip, &self.limits);
         self.held.push((address, held));
         slot as usize
     }
@@ -105,10 +112,29 @@ impl Door {
         self.admission.go_on(*address, held, stage, self.now);
     }
 
+    /// A flood at the limit of address 1, of peers that are waited for so long.
+    fn flood(&mut self, patience: Duration) {
+        for _ in 0..10 {
+            self.admission.count_dropped(self.now, ip(1), &LIMITS);
+            self.pass(SECOND);
+        }
+        self.begin_anew();
+        let waited = Waited { from: self.now - 10 * SECOND, until: self.now, patience };
+        for _ in 0..=FLOOD_HELLOS_MIN {
+            self.admission.count_dropped(self.now, ip(1), &LIMITS);
+            self.admission.dropped_at(ip(1), &LIMITS).note_evicted(self.now, waited, &LIMITS);
+        }
+    }
+
+    /// For hellos of the near.
+    fn floods(&self, n: u16) -> Floods {
+        self.admission.floods(self.now, ip(n), Distance::Near, &self.limits)
+    }
+
     /// All that are under way have begun now.
     fn begin_anew(&mut self) {
         for (address, held) in &mut self.held {
-            let is_under_way = self.admission.all.order.holds(held);
+            let is_under_way = self.admission.all.awaits(held);
             if is_under_way {
                 let next = Held { last: self.now, ..*held };
                 self.admission.become_as(*address, held, next);
@@ -208,18 +234,10 @@ fn in_a_flood_only_what_comes_again_gets_in_until_it_is_over() {
     for _ in 0..FLOOD_HELLOS_MIN {
         assert_eq!(door.permit_hello(ip(1), 1), Permit::No);
     }
-    assert_eq!(
-        door.admission.floods(door.now, ip(1), &LIMITS),
-        Floods::No,
-        "devices that all come at once are none"
-    );
+    assert_eq!(door.floods(1), Floods::No, "devices that all come at once are none");
     door.pass(11 * SECOND);
     assert_eq!(door.permit_hello(ip(1), 1), evict(0), "it stood still");
-    door.begin_anew();
-    for _ in 0..=FLOOD_HELLOS_MIN {
-        door.admission.count_dropped(door.now, ip(1), &LIMITS);
-        door.admission.dropped_at(ip(1), &LIMITS).note_evicted(door.now, LIMITS.slow_round_trip);
-    }
+    door.flood(SECOND);
     door.end(slots[0]);
     assert_eq!(door.permit(1), Permit::Again, "it comes for the first time");
     door.pass(SECOND);
@@ -235,7 +253,12 @@ fn in_a_flood_only_what_comes_again_gets_in_until_it_is_over() {
 
 /// All places of [`Door::wide`] taken, by an address of its own each.
 fn full() -> Door {
-    let mut door = Door::wide();
+    full_from(4 * SECOND)
+}
+
+/// All peers are so far away.
+fn full_from(round_trip: Duration) -> Door {
+    let mut door = Door { round_trip, ..Door::wide() };
     for n in 1..=32 {
         let expected = if n <= 30 { Stay::Kept } else { Stay::Passing };
         assert_eq!(door.come(n), (Some(expected), None), "{n}");
@@ -285,8 +308,11 @@ fn what_is_kept_is_not_touched_by_what_passes_and_gets_its_places_back() {
 
 #[test]
 fn in_a_flood_of_all_what_comes_again_is_kept_and_the_rest_passes() {
-    let mut door = full();
-    door.pass(11 * SECOND);
+    let mut door = full_from(SECOND);
+    for _ in 0..11 {
+        door.admission.count_dropped(door.now, ip(99), &door.limits);
+        door.pass(SECOND);
+    }
     for n in 0..8 {
         let (stay, evicted) = door.come(100 + n);
         assert_eq!((stay, evicted), (Some(Stay::Kept), Some(n.into())), "{n}: it stood still");
@@ -296,8 +322,8 @@ fn in_a_flood_of_all_what_comes_again_is_kept_and_the_rest_passes() {
     for n in 1000..2001 {
         assert_eq!(door.come(n).0, Some(Stay::Passing), "{n}");
     }
-    assert_eq!(door.admission.floods(door.now, ip(2001), &door.limits), Floods::All);
-    door.pass(10 * SECOND);
+    assert_eq!(door.floods(2001), Floods::All);
+    door.pass(9 * SECOND);
     for n in 2001..4001 {
         door.come(n);
         door.pass(SECOND / 1000);
@@ -349,8 +375,8 @@ fn attack_098_a_passing_place_is_given_only_to_whom_it_helps_and_others_are_drop
     assert_eq!(door.permit_far(ip(41), 0, 8 * SECOND), Permit::No, "there is a free one, but it was so too");
     door.pass(11 * SECOND);
     door.begin_anew();
-    assert_eq!(door.permit_far(ip(41), 0, SECOND), Permit::No, "none was needed for long, but all may come");
-    assert_eq!(door.permit_far(ip(41), 0, SECOND * 2 / 25), Permit::Yes(Stay::Passing), "it is near");
+    assert_eq!(door.permit_far(ip(42), 0, SECOND), Permit::No, "none was needed for long, but all may come");
+    assert_eq!(door.permit_far(ip(43), 0, SECOND * 2 / 25), Permit::Yes(Stay::Passing), "it is near");
 }
 
 #[test]
@@ -398,7 +424,7 @@ fn handshakes_that_have_gone_on_do_not_hide_those_that_have_not() {
     // The oldest of the passing ones.
     (480..511).for_each(|slot| door.go_on(slot, false));
     assert_eq!(door.come(600), (Some(Stay::Passing), Some(511)));
-    door.pass(SECOND);
+    door.pass(6 * SECOND);
     assert_eq!(door.come(601), (Some(Stay::Passing), Some(480)), "a message is no place for longer");
 
     let mut door = many();
@@ -416,4 +442,60 @@ fn the_one_that_was_not_heard_for_longest_is_found_behind_any_number_that_went_o
     (0..400).for_each(|slot| door.go_on(slot, false));
     door.pass(2 * SECOND);
     assert_eq!(door.come(600), (Some(Stay::Kept), Some(400)));
+}
+
+#[test]
+fn what_is_near_stands_still_sooner_than_what_is_far_and_soonest_in_a_flood() {
+    let mut door = Door::new();
+    for (round_trip, silent) in [(20, 810), (500, 2_250), (2_000, 6_750), (8_000, 10_650)] {
+        let [round_trip, silent] = [round_trip, silent].map(Duration::from_millis);
+        door.round_trip = round_trip;
+        let slots = [1, 1, 1].map(|address| door.begin(address));
+        door.pass(silent);
+        assert_eq!(door.permit(1), Permit::No, "{round_trip:?}: its answer may have been lost once");
+        door.pass(Duration::from_millis(1));
+        assert_eq!(door.permit(1), evict(slots[0] as u32), "{round_trip:?}");
+        for slot in slots {
+            door.end(slot);
+        }
+        door.pass(60 * SECOND);
+    }
+    door.round_trip = Duration::from_millis(20);
+    let slots = [1, 1, 1].map(|address| door.begin(address));
+    door.flood(SECOND);
+    door.permit(1);
+    door.pass(Duration::from_millis(160));
+    assert_eq!(door.permit(1), Permit::No);
+    door.pass(SECOND);
+    assert_eq!(door.permit(1), evict(slots[0] as u32), "it comes again, and what is near has had its time");
+}
+
+#[test]
+fn attack_207_a_flood_of_the_near_keeps_nobody_out_who_is_far_and_one_of_the_far_nobody_who_is_near() {
+    for (patience, kept_out, goes_on) in
+        [(SECOND, SECOND / 50, 8 * SECOND), (10 * SECOND, 8 * SECOND, SECOND / 50)]
+    {
+        let mut door = Door::new();
+        let slots = [1, 1, 1].map(|address| door.begin(address));
+        door.flood(patience);
+        door.end(slots[0]);
+        door.hellos = hello_ids(door.now, 4);
+        assert_eq!(door.permit_far(ip(1), 2, kept_out), Permit::Again, "{patience:?}");
+        assert_eq!(door.permit_far(ip(1), 3, goes_on), KEEP, "{patience:?}");
+    }
+}
+
+#[test]
+fn hellos_whose_handshakes_stood_still_were_in_vain_as_those_that_are_dropped() {
+    let mut door = Door::new();
+    door.round_trip = Duration::ZERO;
+    for n in 0..4 * FLOOD_HELLOS_MIN {
+        door.pass(SECOND / 200);
+        door.hellos = hello_ids(door.now, 1);
+        door.come(1);
+        if n < FLOOD_HELLOS_MIN / 2 {
+            assert_eq!(door.floods(1), Floods::No, "{n}");
+        }
+    }
+    assert_eq!(door.floods(1), Floods::Address);
 }
