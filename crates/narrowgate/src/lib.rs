@@ -21,6 +21,7 @@ mod serve;
 mod socket;
 mod store;
 mod system;
+mod trace;
 
 use std::process::ExitCode;
 

@@ -35,6 +35,7 @@ const MODULES: &[&str] = &[
     "narrowgate::serve::signals",
     "narrowgate::serve::watch",
     "narrowgate::socket::listener",
+    "narrowgate::trace::export",
     "narrowgate_adapters::images::files",
     "narrowgate_adapters::images::stored",
     "narrowgate_adapters::images::threads",

@@ -1,10 +1,10 @@
 //! Every key of the configuration, in the order in which `narrowgate config` prints them, and the one that
 //! was meant by a name that is none.
 
-use super::{admission, coap, dtls, http, key::Setting, limits, log, nbiot, session, store};
+use super::{admission, coap, dtls, http, key::Setting, limits, log, nbiot, session, store, trace};
 
 /// The keys of each section.
-static SECTIONS: [&[&dyn Setting]; 9] = [
+static SECTIONS: [&[&dyn Setting]; 10] = [
     dtls::KEYS,
     coap::KEYS,
     nbiot::KEYS,
@@ -14,6 +14,7 @@ static SECTIONS: [&[&dyn Setting]; 9] = [
     store::KEYS,
     http::KEYS,
     log::KEYS,
+    trace::KEYS,
 ];
 
 /// All keys.

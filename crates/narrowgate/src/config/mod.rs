@@ -21,6 +21,7 @@ pub(crate) mod store;
 #[cfg(test)]
 mod tests;
 mod together;
+mod trace;
 mod values;
 
 use std::{
@@ -61,6 +62,8 @@ pub(crate) struct Config {
     pub(crate) store: Store,
     pub(crate) http: Http,
     pub(crate) log: Log,
+    /// Which requests of devices are traced; `None`: none.
+    pub(crate) trace: Option<crate::trace::Options>,
     /// Every value as text, with its origin.
     pub(crate) values: Values,
 }
@@ -115,6 +118,7 @@ impl Config {
             store: Store::read(data, &values)?,
             http: Http::read(data, &values)?,
             log: Log::read(&values)?,
+            trace: trace::read(&values)?,
             values,
         };
         together::check(&config)?;

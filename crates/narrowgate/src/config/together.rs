@@ -11,6 +11,7 @@ use narrowgate_dtls::CipherSuite;
 
 use super::{
     Config, Origin, StoreKind, admission, coap, dtls, http, key::Setting, limits, nbiot, session, store,
+    trace,
 };
 use crate::failure::Failure;
 
@@ -44,6 +45,9 @@ pub(super) fn check(config: &Config) -> Result<(), Failure> {
         let first = shown(config, &nbiot::ACK_TIMEOUT);
         let reason = format_args!("is not shorter than {first}: the device would repeat its request before");
         return Err(refuse(config, &nbiot::EMPTY_ACK_AFTER, reason));
+    }
+    if config.trace.is_none() && is_set(config, &trace::EVERY) {
+        return Err(refuse(config, &trace::EVERY, format_args!("has no effect: trace.collector is off")));
     }
     if config.store.kind == StoreKind::Memory
         && let Some(key) = store::OF_FILES.into_iter().find(|key| is_set(config, *key))

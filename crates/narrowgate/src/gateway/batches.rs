@@ -72,6 +72,8 @@ struct UnderWay {
 
 /// A batch that was committed, or could not be.
 pub(super) struct Decided {
+    /// When the batch was given to the store.
+    pub(super) began: Instant,
     items: Vec<(Token, usize)>,
     /// As many outcomes as the items have writes.
     result: Result<Committed, StoreError>,
@@ -190,7 +192,7 @@ impl Batches {
                 }
             }
         }
-        Poll::Ready(Decided { items, result })
+        Poll::Ready(Decided { began: self.began, items, result })
     }
 }
 

@@ -59,7 +59,7 @@ use self::{
     sink::Sink,
     task::{Ask, Ends, Shard, Task},
 };
-use crate::{config::name_of_listener, feed::Feed};
+use crate::{config::name_of_listener, feed::Feed, trace};
 
 /// Options of the gateway.
 #[derive(Debug, Clone)]
@@ -78,6 +78,8 @@ pub(crate) struct GatewayOptions {
     pub(crate) shard: ShardConfig,
     /// What a device may take.
     pub(crate) limits: machine::Limits,
+    /// Which requests are traced; `None`: none.
+    pub(crate) trace: Option<trace::Options>,
 }
 
 /// Options of plain CoAP.
@@ -179,9 +181,10 @@ impl Gateway {
         let served = served.collect();
         let ends = Ends { changes: Arc::clone(&changes), asks: asked, published: Arc::clone(&published) };
         let (reading, times, journal) = (Handle::current(), Arc::clone(&clock), Arc::clone(&stores.journal));
+        let tracer = options.trace.map(|which| trace::begin(which, Arc::clone(&entropy)));
         let task = run_on_own_thread(async move {
             let task = Task::new(machine, served, stores, times, entropy, feed, reading);
-            task.with_scripts(scripts, recent).run(ends).await;
+            task.with_scripts(scripts, recent).with_tracer(tracer).run(ends).await;
         })?;
         let liveness = Liveness {
             shards: handles.clone(),

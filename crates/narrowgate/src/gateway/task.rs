@@ -11,8 +11,8 @@ use std::{
     time::Duration,
 };
 
-use narrowgate_engine::event::ShardCommand;
-use narrowgate_gateway::{Answer, Effect, Gateway, LiveChange, Token};
+use narrowgate_engine::event::{ShardCommand, ShardEvent};
+use narrowgate_gateway::{Answer, Effect, Gateway, LiveChange, Now, Token};
 use narrowgate_platform::ports::{Clock, Entropy, Scripts, Stores};
 use tokio::{
     runtime::Handle,
@@ -30,7 +30,7 @@ use super::{
     seed,
     sink::{Events, Source},
 };
-use crate::feed::Feed;
+use crate::{feed::Feed, trace::Tracer};
 
 /// Inputs taken before commands are sent: some hundred events each, under load.
 const INPUTS_PER_TURN: usize = 8;
@@ -107,6 +107,7 @@ pub(super) struct Task {
     batches: Batches,
     reads: Reads,
     recent: Arc<Recent>,
+    tracer: Option<Tracer>,
     timer: Pin<Box<Sleep>>,
     settling: Option<Settling>,
 }
@@ -140,6 +141,7 @@ impl Task {
             batches: Batches::new(stores.journal),
             reads: Reads::new(stores.registry, stores.images, reading),
             recent: Arc::default(),
+            tracer: None,
             clock,
             entropy,
             feed,
@@ -153,6 +155,11 @@ impl Task {
         self.reads.scripts = scripts;
         self.recent = recent;
         self
+    }
+
+    /// The same, of whose requests some are traced by this.
+    pub(super) fn with_tracer(self, tracer: Option<Tracer>) -> Self {
+        Self { tracer, ..self }
     }
 
     /// Runs until all other ends are closed.
@@ -270,6 +277,10 @@ impl Task {
                 if issues {
                     narrowgate_adapters::failpoint::pass("issuer-before-answer");
                 }
+                if let Some(tracer) = &mut self.tracer {
+                    let outcomes = decided.outcomes().map(|(token, outcomes)| (token, outcomes.is_ok()));
+                    tracer.note_commit(decided.began, outcomes);
+                }
                 for (token, outcomes) in decided.outcomes() {
                     self.machine.handle_answer(now, token, Answer::Written(outcomes));
                 }
@@ -286,7 +297,7 @@ impl Task {
             }
             Input::Events(index, events) => {
                 for event in events {
-                    self.machine.handle_event(now, index as u16, event);
+                    self.handle_event(now, index as u16, event);
                 }
             }
             Input::Timeout => {
@@ -306,6 +317,25 @@ impl Task {
             Input::End => {}
         }
         self.carry_out();
+        if let Some(tracer) = &mut self.tracer {
+            tracer.end();
+        }
+    }
+
+    fn handle_event(&mut self, now: Now, shard: u16, event: ShardEvent) {
+        if !self.tracer.as_ref().is_some_and(|tracer| tracer.wants(now.instant, &event)) {
+            return self.machine.handle_event(now, shard, event);
+        }
+        // What was decided before is not this one's.
+        self.carry_out();
+        if let Some(tracer) = &mut self.tracer {
+            tracer.begin(&event);
+        }
+        self.machine.handle_event(now, shard, event);
+        self.carry_out();
+        if let Some(tracer) = &mut self.tracer {
+            tracer.end_decision();
+        }
     }
 
     fn carry_out(&mut self) {
@@ -316,7 +346,12 @@ impl Task {
                         shard.commands.push(command);
                     }
                 }
-                Effect::Write(token, writes) => self.batches.push(token, writes),
+                Effect::Write(token, writes) => {
+                    if let Some(tracer) = &mut self.tracer {
+                        tracer.note_write(token);
+                    }
+                    self.batches.push(token, writes);
+                }
                 Effect::Lookup(token, name) => self.reads.look_up(token, name),
                 Effect::Product(token, product_key) => self.reads.read_product(token, product_key),
                 Effect::Properties(token, device, kind) => self.reads.read_properties(token, device, kind),

@@ -53,5 +53,5 @@ pub(super) fn gateway_options(config: &Config, decoy: [u8; 32]) -> GatewayOption
     let plain = listen.map(|listen| PlainOptions { listen, logins_max, fresh_logins });
     let (dtls_listen, shards) = (config.dtls.listen, config.dtls.shards);
     let public_address = config.dtls.public_address.clone();
-    GatewayOptions { dtls_listen, public_address, plain, shards, dtls, shard, limits }
+    GatewayOptions { dtls_listen, public_address, plain, shards, dtls, shard, limits, trace: config.trace }
 }

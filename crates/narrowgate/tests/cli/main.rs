@@ -36,4 +36,5 @@ mod simulate;
 mod system;
 mod terminal;
 mod tokens;
+mod traces;
 mod users;

@@ -78,8 +78,16 @@ pub(crate) async fn gateway(journal: Option<Hanging>) -> Gateway {
     let dtls = Arc::clone(&shard.dtls);
     let dtls_listen = "127.0.0.1:0".parse().expect("an address");
     let limits = narrowgate_gateway::Limits::default();
-    let options =
-        GatewayOptions { dtls_listen, public_address: None, plain: None, shards: 1, dtls, shard, limits };
+    let options = GatewayOptions {
+        dtls_listen,
+        public_address: None,
+        plain: None,
+        shards: 1,
+        dtls,
+        shard,
+        limits,
+        trace: None,
+    };
     let mut stores = Stores::from(Arc::new(MemoryStore::default()));
     if let Some(journal) = journal {
         stores.journal = Arc::new(journal);
