@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use narrowgate_api::{
     secret::SecretText,
-    user::{NewUser, UserInvited, UserView},
+    user::{NewUser, UserInvited, UserState, UserView},
 };
 use serde::Serialize;
 
@@ -23,6 +23,7 @@ const USERS: &[Column] = &[
     Column { field: "ou", title: "OU" },
     Column { field: "state", title: "STATE" },
     Column { field: "createdAt", title: "CREATED" },
+    Column { field: "linkExpiresAt", title: "LINK UNTIL" },
 ];
 
 impl Row for UserView {}
@@ -71,6 +72,12 @@ fn invited(invited: UserInvited, config: &Config, output: Output) -> Result<(), 
     let origin = origin.or_else(|| config.http.public_url.clone());
     if origin.is_none() {
         output::note("the link is a path: put the address at which browsers reach the server before it");
+    }
+    if view.state == UserState::Disabled {
+        let user = printable(&user);
+        output::note(format_args!(
+            "the link opens when {user} is enabled: narrowgate user update {user} --enable"
+        ));
     }
     let link = address_of(&link, origin.as_deref());
     output::print(output, &UserInvited { link, origin: None, view }, Layout::Record).map_err(|failure| {

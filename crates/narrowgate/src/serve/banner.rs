@@ -63,6 +63,11 @@ async fn invite(operator: &Operator) -> String {
             let user = printable(&user);
             format!("\n  password  {user} has none yet: narrowgate user reset {user} prints a one-time link")
         }
+        Ok(FirstUser::Nobody) => {
+            "\n  password  no administrator of all units can log in: narrowgate user create, \
+             update and reset mend that"
+                .to_owned()
+        }
         Ok(FirstUser::NotNeeded) => String::new(),
         Err(problem) => {
             // Devices are served all the same.

@@ -137,11 +137,11 @@ impl Users {
     }
 
     fn begin(&mut self, session: &UserSession) {
-        let is_of_user = |other: &UserSession| other.user == session.user;
-        if self.sessions.iter().filter(|other| is_of_user(other)).count() >= SESSIONS_OF_USER_MAX
-            && let Some(oldest) = self.sessions.iter().position(is_of_user)
+        let of_user = || self.sessions.iter().filter(move |other| other.user == session.user);
+        if of_user().count() >= SESSIONS_OF_USER_MAX
+            && let Some(unused) = of_user().min_by_key(|other| other.seen).map(|other| other.hash)
         {
-            self.sessions.remove(oldest);
+            self.sessions.retain(|other| other.hash != unused);
         }
         self.sessions.push(session.clone());
     }
@@ -158,6 +158,7 @@ fn updated(user: &User, change: &UserChange) -> User {
         role: role.unwrap_or(user.role),
         scope: scope.clone().unwrap_or_else(|| user.scope.clone()),
         is_enabled: is_enabled.unwrap_or(user.is_enabled),
+        link: user.link.filter(|_| role.is_none() && scope.is_none()),
         ..user.clone()
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 /// Users, for the largest installation that one process serves; a list of them is one page.
 pub const USERS_MAX: usize = 1000;
 
-/// Sessions of one user; one more ends that which began first.
+/// Sessions of one user; one more ends that which was not used for longest.
 pub const SESSIONS_OF_USER_MAX: usize = 16;
 
 /// What to read. By name: [`UserReads`].
@@ -48,8 +48,8 @@ pub enum UserChange {
     /// Adds a user. `Exists` where the name is taken, `Missing` where there is no such unit, `Conflict` where
     /// there are [`USERS_MAX`].
     Add(Box<User>),
-    /// Changes what is said of a user, and ends the user's sessions. `Missing` where there is none, or no
-    /// such unit.
+    /// Changes what is said of a user, and ends the user's sessions; where it names a role or a unit also the
+    /// one-time link, which was handed over for another one. `Missing` where there is none, or no such unit.
     Update {
         /// Whom.
         name: String,

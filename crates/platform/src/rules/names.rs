@@ -101,6 +101,32 @@ pub fn check_display_name(name: &str) -> Result<(), NameError> {
     check(name, DISPLAY_NAME_CHARACTERS_MAX, ALLOWED, |character| !character.is_control())
 }
 
+/// Checks the name of a user: printable ASCII, letters of one script beside it, and single spaces between
+/// these. So hardly any two names look the same: no marks, nothing invisible, and no Cyrillic letter among
+/// Latin ones.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn check_user_name(name: &str) -> Result<(), NameError> {
+    const ALLOWED: &str = "names of users are made of printable ASCII and letters of one script, with single \
+                           spaces between these";
+    check(name, DISPLAY_NAME_CHARACTERS_MAX, ALLOWED, |character| {
+        matches!(character, ' '..='~') || character.is_alphabetic()
+    })?;
+    let wrong = |(position, character)| NameError::Character { character, position, allowed: ALLOWED };
+    let around = [' '].into_iter().chain(name.chars()).zip(name.chars().chain([' ']));
+    if let Some((position, _)) = (1..).zip(around).find(|(_, around)| *around == (' ', ' ')) {
+        return Err(wrong((position.min(name.chars().count()), ' ')));
+    }
+    let mut letters = (1..).zip(name.chars()).filter(|(_, character)| character.is_alphabetic());
+    let is_latin = letters.next().is_some_and(|(_, first)| is_latin(first));
+    letters.find(|(_, letter)| self::is_latin(*letter) != is_latin).map_or(Ok(()), |other| Err(wrong(other)))
+}
+
+fn is_latin(letter: char) -> bool {
+    matches!(letter, 'A'..='Z' | 'a'..='z' | '\u{c0}'..='\u{24f}' | '\u{1e00}'..='\u{1eff}')
+}
+
 fn check(
     text: &str,
     characters_max: usize,
@@ -420,5 +446,42 @@ mod tests {
                 prop_assert!(text.bytes().all(is_key_byte));
             }
         }
+    }
+
+    #[test]
+    fn names_of_users_do_not_look_the_same() {
+        for name in [
+            "ann",
+            "Ann",
+            "a",
+            "a.b_c-d@e+f",
+            "auth0|1",
+            "Bj\u{f6}rn",
+            "Ann B. Lee",
+            "o'neil",
+            "\u{43e}\u{43b}\u{44f} 2",
+        ] {
+            assert_eq!(check_user_name(name), Ok(()), "{name}");
+        }
+        for (name, at) in [
+            (" ann", 1),
+            ("ann ", 4),
+            ("a  b", 3),
+            ("b\u{43e}ss", 2),
+            ("\u{43e}b", 2),
+            ("b\u{202e}oss", 2),
+            ("a\u{308}", 2),
+            ("a\u{a0}b", 2),
+            ("a\u{200b}b", 2),
+            ("a\tb", 2),
+            ("\u{ff41}nn", 2),
+        ] {
+            let refused = check_user_name(name);
+            assert!(
+                matches!(refused, Err(NameError::Character { position, .. }) if position == at),
+                "{name:?} {refused:?}"
+            );
+        }
+        assert_eq!(check_user_name(""), Err(NameError::Empty));
     }
 }

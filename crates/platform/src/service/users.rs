@@ -9,7 +9,7 @@ use narrowgate_api::{
 use super::{
     access::check_name,
     error::ServiceError,
-    registrar::Registrar,
+    registrar::{Registrar, check},
     secret_text::{Opens, is_browser_of, name_browser},
     view,
 };
@@ -21,7 +21,7 @@ use crate::{
         user::{OneTimeLink, PasswordHash, User, UserSession},
     },
     ports::{AUDIT_USER, Applicant, Spares, StoreError, UserChange, UserReads as _},
-    rules::passwords,
+    rules::{names, passwords},
     secret::Secret,
 };
 
@@ -60,6 +60,8 @@ pub enum FirstUser {
     Invited(Box<UserInvited>),
     /// This one waits for a password, and was given a link before.
     Waits(String),
+    /// Somebody has a password, and no administrator of all units can log in.
+    Nobody,
 }
 
 impl First {
@@ -110,6 +112,7 @@ impl Registrar {
     pub(super) async fn create_user(&self, new: NewUser) -> Result<UserInvited, ServiceError> {
         let NewUser { user: name, role, ou } = new;
         check_name("user", &name)?;
+        check("user", names::check_user_name(&name))?;
         if [OWNER, AUDIT_USER].contains(&&*name) {
             let message = "is a name of the server's own; choose another name".to_owned();
             return Err(ServiceError::Invalid { field: "user", message });
@@ -118,6 +121,11 @@ impl Registrar {
             Some(ou) => Scope::Unit(self.unit_key(&ou).await?),
             None => Scope::All,
         };
+        // Names that differ in case alone are mistaken for one another.
+        let is_alike = |user: &User| user.name.to_lowercase() == name.to_lowercase();
+        if let Some(other) = self.registry.users().await?.items.into_iter().find(is_alike) {
+            return Err(UserChange::exists(&other.name).into());
+        }
         let (created, (text, link)) = (self.clock.now(), self.draw_link());
         let link = Some(link);
         let user = User { name, role, scope, created, is_enabled: true, password: None, link };
@@ -209,6 +217,16 @@ impl Registrar {
             }
             First::Invited(name) | First::Waiting(name) => self.reset_user(name).await,
         }
+    }
+
+    /// Whether users log in, and none of them can administer everything.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub(super) async fn lacks_administrator(&self) -> Result<bool, ServiceError> {
+        let page = self.registry.users().await?;
+        let mut who_log_in = page.items.iter().filter(|user| user.password.is_some()).peekable();
+        Ok(who_log_in.peek().is_some() && !who_log_in.any(User::administers_all))
     }
 
     fn draw_link(&self) -> (SecretText, OneTimeLink) {

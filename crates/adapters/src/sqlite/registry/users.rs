@@ -189,7 +189,7 @@ impl Registry {
         }
         // As many stay as leave room for this one.
         let delete = "DELETE FROM user_sessions WHERE user = ?1 AND n NOT IN \
-                      (SELECT n FROM user_sessions WHERE user = ?1 ORDER BY n DESC LIMIT ?2)";
+                      (SELECT n FROM user_sessions WHERE user = ?1 ORDER BY seen DESC, n DESC LIMIT ?2)";
         let left = SESSIONS_OF_USER_MAX as i64 - 1;
         self.connection.prepare_cached(delete)?.execute((&session.user, left))?;
         let UserSession { hash, user, begun, seen } = session.clone();
@@ -207,6 +207,8 @@ fn update(row: UserRow, change: &UserChange) -> UserRow {
         role: role.unwrap_or(row.role),
         ou: scope.as_ref().map_or(row.ou, |scope| scope.unit().map(str::to_owned)),
         enabled: is_enabled.unwrap_or(row.enabled),
+        link: row.link.filter(|_| role.is_none() && scope.is_none()),
+        link_expires: row.link_expires.filter(|_| role.is_none() && scope.is_none()),
         ..row
     }
 }

@@ -96,7 +96,10 @@ impl Operator {
     pub async fn invite_first(&self, renews: bool) -> Result<FirstUser, Problem> {
         const TITLE: &str = "cannot create the first user";
         let first = match self.tell(TITLE, None, self.registrar.first_user().await).await? {
-            None => return Ok(FirstUser::NotNeeded),
+            None => {
+                let lacks = self.tell(TITLE, None, self.registrar.lacks_administrator().await).await?;
+                return Ok(if lacks { FirstUser::Nobody } else { FirstUser::NotNeeded });
+            }
             Some(First::Invited(name)) => return Ok(FirstUser::Waits(name)),
             Some(First::Waiting(name)) if !renews => return Ok(FirstUser::Waits(name)),
             Some(first) => first,

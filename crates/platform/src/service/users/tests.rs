@@ -183,10 +183,39 @@ fn a_user_belongs_to_a_unit_or_to_all() {
     assert_eq!(to(None).expect("it is there").ou, None);
     assert_eq!(to(north()).expect("it is there").ou, Some(unit.ou));
     assert!(matches!(to(Some("south".into())), Err(ServiceError::Missing { what: "organisation unit", .. })));
-    for name in ["", "-x", "a\u{7}", "owner", "narrowgate"] {
+    for name in ["", "-x", "a\u{7}", "owner", "narrowgate", "ann ", "b\u{43e}ss", "b\u{202e}oss"] {
         let refused = block_on(registrar.create_user(new(name)));
         assert!(matches!(refused, Err(ServiceError::Invalid { field: "user", .. })), "{name}");
     }
+}
+
+#[test]
+fn no_two_names_differ_in_case_alone() {
+    let (registrar, ..) = registrar();
+    for (name, is_taken) in
+        [("ann", false), ("Ann", true), ("\u{d6}lga", false), ("\u{f6}LGA", true), ("ann2", false)]
+    {
+        let made = block_on(registrar.create_user(new(name)));
+        assert_eq!(matches!(made, Err(ServiceError::Exists { .. })), is_taken, "{name}: {made:?}");
+        assert_eq!(made.is_err(), is_taken, "{name}");
+    }
+}
+
+#[test]
+fn it_is_known_that_no_administrator_can_log_in() {
+    let (registrar, ..) = registrar();
+    let lacks = || block_on(registrar.lacks_administrator()).expect("the store reads");
+    assert!(!lacks(), "nobody logs in");
+    active(&registrar, "operator");
+    assert!(lacks());
+    let boss = NewUser { role: Role::Administrator, ..new("boss") };
+    let invited = block_on(registrar.create_user(boss)).expect("it is new");
+    assert!(lacks(), "there is no password yet");
+    set_password(&registrar, text_of(&invited), PASSWORD).expect("it is valid");
+    assert!(!lacks());
+    let off = UserUpdate { enabled: Some(false), ..UserUpdate::default() };
+    block_on(registrar.update_user("boss", off)).expect("the owner may");
+    assert!(lacks());
 }
 
 #[test]

@@ -152,7 +152,8 @@ macro_rules! store_conformance {
                 sessions_that_are_over_are_removed
                 a_password_is_changed_by_who_knows_it
                 the_last_administrator_is_spared
-                one_session_too_many_ends_the_oldest_of_its_user
+                one_session_too_many_ends_the_least_used_of_its_user
+                a_change_of_role_or_unit_ends_the_link
             }
             presence {
                 the_first_login_activates_and_the_second_does_not

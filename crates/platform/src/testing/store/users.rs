@@ -243,8 +243,32 @@ pub fn a_change_of_a_user_ends_the_sessions_of_that_user_alone(store: &dyn Store
     assert_eq!(of_session(store, 1), None, "it is another one of the same name");
 }
 
-/// A thief who logs in again and again ends sessions of this user, and none of others.
-pub fn one_session_too_many_ends_the_oldest_of_its_user(store: &dyn Store) {
+/// Whoever was given a link for one role sets no password of another one.
+pub fn a_change_of_role_or_unit_ends_the_link(store: &dyn Store) {
+    let invited = |link| User { password: None, link: Some(link), ..user("ann") };
+    let update = |role, scope, is_enabled| UserChange::Update {
+        name: "ann".to_owned(),
+        role,
+        scope,
+        is_enabled,
+        spares: Spares::Nobody,
+    };
+    for (number, role, scope) in
+        [(1, Some(Role::Administrator), None), (2, None, Some(Scope::Unit(DEFAULT_OU.to_owned())))]
+    {
+        add(store, invited(link(number))).expect("it is new");
+        change(store, update(None, None, Some(false))).expect("it is there");
+        change(store, update(None, None, Some(true))).expect("it is there");
+        assert!(of_link(store, number).is_some(), "it is of the same role");
+        change(store, update(role, scope, None)).expect("it is there");
+        assert_eq!((of_link(store, number), named(store, "ann").and_then(|ann| ann.link)), (None, None));
+        change(store, delete("ann")).expect("it is there");
+    }
+}
+
+/// A thief who logs in again and again ends sessions of this user, and none of others, and those that are
+/// used last.
+pub fn one_session_too_many_ends_the_least_used_of_its_user(store: &dyn Store) {
     for name in ["ann", "bob"] {
         add(store, user(name)).expect("it is new");
     }
@@ -253,8 +277,14 @@ pub fn one_session_too_many_ends_the_oldest_of_its_user(store: &dyn Store) {
     for number in 0..count + 2 {
         begin(store, number, "ann").expect("the password is right");
     }
-    let left: Vec<_> = (0..count + 2).filter(|number| of_session(store, *number).is_some()).collect();
-    assert_eq!(left, (2..count + 2).collect::<Vec<_>>());
+    let left = || (0..count + 4).filter(|number| of_session(store, *number).is_some()).collect::<Vec<_>>();
+    assert_eq!(left(), (2..count + 2).collect::<Vec<_>>());
+    let seen = UserSession { seen: at(70), ..session(2, "ann") };
+    change(store, UserChange::SeeSession(seen)).expect("the store works");
+    for number in [count + 2, count + 3] {
+        begin(store, number, "ann").expect("the password is right");
+    }
+    assert_eq!(left(), [2].into_iter().chain(5..count + 4).collect::<Vec<_>>());
     assert!(of_session(store, 500).is_some());
 }
 
