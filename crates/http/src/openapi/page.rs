@@ -12,7 +12,7 @@ pub(super) fn html(document: &Value) -> String {
     let info = &document["info"];
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <link rel=\"stylesheet\" href=\"/api/docs.css\">\
          <title>{title}: API</title></head>\n<body>\n<h1>{title} {}: HTTP API</h1>\n<p>{}</p>\n\
          <p>Programs read <a href=\"/api/v1/openapi.json\">/api/v1/openapi.json</a> (OpenAPI {}). A request \

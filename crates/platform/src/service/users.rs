@@ -113,7 +113,8 @@ impl Registrar {
         let NewUser { user: name, role, ou } = new;
         check_name("user", &name)?;
         check("user", names::check_user_name(&name))?;
-        if [OWNER, AUDIT_USER].contains(&&*name) {
+        let lower = name.to_lowercase();
+        if [OWNER, AUDIT_USER].contains(&&*lower) {
             let message = "is a name of the server's own; choose another name".to_owned();
             return Err(ServiceError::Invalid { field: "user", message });
         }
@@ -122,7 +123,7 @@ impl Registrar {
             None => Scope::All,
         };
         // Names that differ in case alone are mistaken for one another.
-        let is_alike = |user: &User| user.name.to_lowercase() == name.to_lowercase();
+        let is_alike = |user: &User| user.name.to_lowercase() == lower;
         if let Some(other) = self.registry.users().await?.items.into_iter().find(is_alike) {
             return Err(UserChange::exists(&other.name).into());
         }
