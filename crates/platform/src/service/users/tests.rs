@@ -183,7 +183,9 @@ fn a_user_belongs_to_a_unit_or_to_all() {
     assert_eq!(to(None).expect("it is there").ou, None);
     assert_eq!(to(north()).expect("it is there").ou, Some(unit.ou));
     assert!(matches!(to(Some("south".into())), Err(ServiceError::Missing { what: "organisation unit", .. })));
-    for name in ["", "-x", "a\u{7}", "owner", "Narrowgate", "ann ", "b\u{43e}ss", "b\u{202e}oss"] {
+    for name in
+        ["", "-x", "a\u{7}", "owner", "narrowgate", "Narrowgate", "ann ", "b\u{43e}ss", "b\u{202e}oss"]
+    {
         let refused = block_on(registrar.create_user(new(name)));
         assert!(matches!(refused, Err(ServiceError::Invalid { field: "user", .. })), "{name}");
     }
