@@ -13,12 +13,13 @@ use narrowgate_api::{
     problem::{Code, Problem},
     query::Paging,
 };
-use narrowgate_platform::model::access::Needs;
+use narrowgate_platform::{model::access::Needs, service::DeedTo};
 use tokio::time::{Instant, sleep};
 
 use super::{
     Api,
     asked::{Acts, Asked, Routes},
+    audited::{Made, Place},
     conditions::{Tagged, tagged},
     described::{Answers as _, Created, Either, Listed, Status},
     export::{Accepted, ENTRIES, listed},
@@ -53,20 +54,22 @@ async fn send(
     peer: Attended,
     Named(name): Named,
     Body(new): Body<NewCommand>,
-) -> Result<Either<Created<Json<CommandCreated>>, Awaited>, Refused> {
+) -> Result<Made<Either<Created<Json<CommandCreated>>, Awaited>>, Refused> {
     let wait = new.wait;
+    let place = Place::of(DeedTo::Nothing).with("kind", &new.kind).with_some("service", new.service.as_ref());
     // Before anything is sent: who may not wait is to send it again. A request that came by no connection
     // keeps nobody out.
     let seat = peer.seat.as_ref().filter(|_| wait.is_some());
     let _waiting = seat.map(|seat| seat.wait(&peer.holder)).transpose().map_err(too_many)?;
     let created: CommandCreated = api.operator.send_command(&name, new).await?;
-    match wait {
-        None => Ok(Either::One(Status(Json(created)))),
+    let place = place.with("id", &created.id);
+    Ok(place.has(match wait {
+        None => Either::One(Status(Json(created))),
         Some(seconds) => {
             let wait = Duration::from_secs(seconds.into());
-            Ok(Either::Other(answer(&api, &name, created, wait, &peer).await))
+            Either::Other(answer(&api, &name, created, wait, &peer).await)
         }
-    }
+    }))
 }
 
 fn too_many(full: Full) -> Refused {

@@ -107,6 +107,17 @@ async fn an_entry_says_what_was_changed_and_of_which_unit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_command_is_named_by_its_kind_and_its_id() {
+    let world = world(None).await;
+    world.furnish().await;
+    let token = world.token("operator", Role::Operator, None).await;
+    let command = json!({"kind": "get", "ids": ["temp"], "pendingTtl": 60});
+    let entry = world.told(&token, (Method::POST, "/devices/dk-1/commands"), command).await;
+    assert_eq!((&*entry.action, entry.outcome), ("devices.commands.create", AuditOutcome::Done));
+    assert_eq!(entry.detail, detail([("id", &*entry.detail["id"]), ("kind", "get")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn firmware_is_named_by_its_product_version_and_sum() {
     let world = world(None).await;
     let token = world.token("ci", Role::Administrator, None).await;

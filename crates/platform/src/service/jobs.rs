@@ -117,6 +117,14 @@ impl Job {
         });
     }
 
+    /// How many devices were changed so far, were so already, and were not.
+    pub fn counts(&self) -> [u64; 3] {
+        let counted = self.with(|Kept { view, .. }| {
+            [view.done, view.unchanged, view.failed.len() as u64 + view.more_failed]
+        });
+        counted.unwrap_or_default()
+    }
+
     /// It has ended so; `detail`: why it could not go on.
     pub fn end(self, state: JobState, detail: Option<String>) {
         self.ended(state, detail);

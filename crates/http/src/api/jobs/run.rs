@@ -1,6 +1,7 @@
 //! A job, in a thread of its own.
 
 use narrowgate_api::{
+    audit::AuditOutcome,
     device::{DeviceRow, NamedDevice},
     job::{BulkAction, JobFault, JobState},
     page::Page,
@@ -94,8 +95,9 @@ impl Run {
             Err(Cause::Refused(problem)) => (JobState::Failed, Some(problem.to_string()), Err(*problem)),
         };
         if let Some(noted) = noted {
+            let noted = said(noted.ended(&outcome), state, job.counts());
             // Ignored: the note is durable, and the entry follows.
-            let _ = Handle::current().block_on(self.operator.end_deed(noted.ended(&outcome)));
+            let _ = Handle::current().block_on(self.operator.end_deed(noted));
         }
         job.end(state, detail);
     }
@@ -209,6 +211,21 @@ impl Run {
             false => Err(ended(403, Code::UnitSuspended, "the organisation unit is suspended")),
         }
     }
+}
+
+/// The entry of a job: how many devices it changed, also where it did not come to its end. Where the store
+/// did not answer, these are so many at least.
+pub(super) fn said(mut noted: Noted, state: JobState, counts: [u64; 3]) -> Noted {
+    let names = ["done", "unchanged", "failed"].map(str::to_owned);
+    noted.entry.detail = names.into_iter().zip(counts.map(|count| count.to_string())).collect();
+    let [done, ..] = counts;
+    match state {
+        JobState::Done => {}
+        _ if done > 0 => noted.entry.outcome = AuditOutcome::Partly,
+        JobState::Cancelled => noted.entry.outcome = AuditOutcome::Failed,
+        _ => {}
+    }
+    noted
 }
 
 fn refused(problem: Problem) -> Cause {

@@ -4,11 +4,16 @@ use axum::{
     body::Body,
     http::{Method, Request, header},
 };
-use narrowgate_api::{access::Role, audit::AuditQuery, device::NewDeviceRequest, job::JobState};
+use narrowgate_api::{
+    access::Role,
+    audit::{AuditOutcome, AuditQuery},
+    device::NewDeviceRequest,
+    job::JobState,
+};
 use narrowgate_platform::service::token_hash;
 use serde_json::Value;
 
-use super::*;
+use super::{run::said, *};
 use crate::{
     api::{Asker, Credential, asked::Standing},
     document::world::{World, world},
@@ -77,9 +82,37 @@ async fn a_filter_is_changed_whole_and_a_dry_run_says_so_before() {
     let audit = AuditQuery::default();
     let entries = world.operator.list_audit(&audit).await.expect("it reads").items;
     let entries: Vec<_> = entries.iter().map(|entry| (&*entry.action, entry.target == path)).collect();
+    let counted = &world.operator.list_audit(&AuditQuery::default()).await.expect("it reads").items[2];
+    let counted = ["done", "unchanged", "failed"].map(|name| &*counted.detail[name]);
+    assert_eq!(counted, ["119", "1", "0"]);
     // The newest first; the dry run is a request alone.
     let of_job = [("jobs.cancel", true), ("devices.bulk", true), ("jobs.disable", true)];
     assert_eq!(entries[..4], [&of_job[..], &[("devices.bulk", false)]].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_entry_of_a_job_denies_nothing_that_it_did() {
+    let world = fleet(0).await;
+    let revoked = || Err(Problem::new(401, Code::Unauthorized, "no more"));
+    let busy = || Err(Problem::new(503, Code::Unavailable, "not now"));
+    for (state, done, outcome, expected) in [
+        (JobState::Done, 0, Ok(()), AuditOutcome::Done),
+        (JobState::Done, 5, Ok(()), AuditOutcome::Done),
+        (JobState::Cancelled, 0, Ok(()), AuditOutcome::Failed),
+        (JobState::Cancelled, 5, Ok(()), AuditOutcome::Partly),
+        (JobState::Failed, 0, revoked(), AuditOutcome::Failed),
+        (JobState::Failed, 5, revoked(), AuditOutcome::Partly),
+        (JobState::Failed, 0, busy(), AuditOutcome::Unknown),
+        (JobState::Failed, 5, busy(), AuditOutcome::Partly),
+    ] {
+        let asked = AskedFrom::default();
+        let deed = Deed { action: "jobs.delete".into(), target: "/jobs/1".into(), ou: None, asked };
+        let noted = world.operator.note_deed(deed).await.expect("it is noted");
+        let said = said(noted.ended(&outcome), state, [done, 2, 3]);
+        world.operator.end_deed(said).await.expect("it is appended");
+        let entries = world.operator.list_audit(&AuditQuery::default()).await.expect("it reads").items;
+        assert_eq!((entries[0].outcome, &*entries[0].detail["done"]), (expected, &*done.to_string()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
