@@ -3,6 +3,7 @@
 mod audit;
 mod audit_crash;
 mod backup;
+mod canary;
 mod cancel;
 mod commands;
 mod confirm;
