@@ -77,6 +77,12 @@ pub enum DeviceSort {
     /// The newest first.
     #[serde(rename = "-created")]
     NewestFirst,
+    /// By key, byte by byte.
+    #[serde(rename = "key")]
+    Key,
+    /// The same from the last one on.
+    #[serde(rename = "-key")]
+    KeyDown,
 }
 
 /// How to show a device.

@@ -8,14 +8,18 @@
 //! A walk reads no row that it does not count: its index has no others, so a page is bounded however many
 //! devices there are and whatever else they have. What has tags has an index; which tag, is looked at.
 //!
+//! The order of keys has a walk of its own ([`by_key`]).
+//!
 //! When a device was last heard changes with each of its reports and has no index: it is compared row by row.
+
+mod by_key;
 
 use std::cmp::Reverse;
 
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     model::{damaged::DamagedDevice, device::Device, device::DeviceState},
-    ports::{DeviceOrder, DeviceSearch, DevicesFound},
+    ports::{DeviceOrder, DeviceSearch, DevicesFound, SearchPlace},
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Rows, types::Value};
 
@@ -73,11 +77,16 @@ pub(super) fn devices(
     let limit = search.limit.clamp(1, PAGE_MAX);
     reader.at_one_moment(|registry| {
         let look = Look { registry, search, values: values(search) };
-        let (walk, end) = look.choose()?;
-        let mut ids = look.find(&walk, end, limit + 1, heard)?;
+        let (mut ids, end) = match search.order.is_by_key() {
+            true => look.by_key(limit + 1, heard)?,
+            false => {
+                let (walk, end) = look.choose()?;
+                (look.find(&walk, end, limit + 1, heard)?, end.map(SearchPlace::Id))
+            }
+        };
         let next = if ids.len() > limit {
             ids.truncate(limit);
-            ids.last().copied()
+            ids.last().map(|last| look.place_of(*last)).transpose()?
         } else {
             end
         };
@@ -98,9 +107,9 @@ impl Look<'_> {
         let mut best = None;
         for walk in self.walks()? {
             let Some(end) = self.end(&walk)? else { return Ok((walk, None)) };
-            let reach = match self.search.order {
-                DeviceOrder::OldestFirst => (end, Reverse(DeviceId(0))),
-                DeviceOrder::NewestFirst => (DeviceId(0), Reverse(end)),
+            let reach = match self.is_downward() {
+                false => (end, Reverse(DeviceId(0))),
+                true => (DeviceId(0), Reverse(end)),
             };
             if best.as_ref().is_none_or(|(furthest, _, _)| reach > *furthest) {
                 best = Some((reach, walk, end));
@@ -161,7 +170,7 @@ impl Look<'_> {
         for found in [&keys, &names] {
             let sql = format!("SELECT count(*) FROM ({found} LIMIT :looks)");
             let mut select = self.registry.prepare_cached(&sql)?;
-            count += self.query(&mut select, None)?.next()?.map_or(Ok(0), |row| row.get(0))?;
+            count += self.query(&mut select, &[])?.next()?.map_or(Ok(0), |row| row.get(0))?;
         }
         let looks = i64::try_from(self.search.looks_max).unwrap_or(i64::MAX);
         let few = || Walk::new(&format!("({keys} UNION {names}) x"), "x.id", "1");
@@ -171,7 +180,7 @@ impl Look<'_> {
     /// The last row of a walk that a page looks at; `None`: that is its end.
     fn end(&self, walk: &Walk) -> rusqlite::Result<Option<DeviceId>> {
         let mut select = self.registry.prepare_cached(&self.question_of_end(walk))?;
-        let mut rows = self.query(&mut select, None)?;
+        let mut rows = self.query(&mut select, &[])?;
         rows.next()?.map(|row| row.get(0).map(DeviceId)).transpose()
     }
 
@@ -194,24 +203,37 @@ impl Look<'_> {
     ) -> rusqlite::Result<Vec<DeviceId>> {
         let Walk { table, join, id, only } = walk;
         let (follows, direction) = self.direction();
+        let until = match (end, self.is_downward()) {
+            (None, _) => String::new(),
+            (Some(_), false) => format!(" AND {id} <= :end"),
+            (Some(_), true) => format!(" AND {id} >= :end"),
+        };
+        let from = format!("{table}{join}");
+        let span = format!("{only} AND {id} {follows} :after{until}");
+        let end = end.map(|end| (":end", Value::Integer(end.0)));
+        self.wanted(&from, &span, &format!("{id} {direction}"), end.as_slice(), limit, heard)
+    }
+
+    /// The first devices of a part of the table, in this order, that are wanted.
+    fn wanted(
+        &self,
+        from: &str,
+        span: &str,
+        order: &str,
+        values: &[(&'static str, Value)],
+        limit: usize,
+        heard: Heard<'_>,
+    ) -> rusqlite::Result<Vec<DeviceId>> {
         let is_about_seen = self.search.is_about_seen();
         let (seen, latest) = match is_about_seen {
             true => ("d.last_seen_time, l.seen", " LEFT JOIN latest l ON l.device = d.id"),
             false => ("NULL, NULL", ""),
         };
-        let until = match (end, self.search.order) {
-            (None, _) => String::new(),
-            (Some(_), DeviceOrder::OldestFirst) => format!(" AND {id} <= :end"),
-            (Some(_), DeviceOrder::NewestFirst) => format!(" AND {id} >= :end"),
-        };
         let filters = filters(self.search, &self.values);
-        let sql = format!(
-            "SELECT d.id, {seen} FROM {table}{join}{latest} \
-             WHERE {only} AND {id} {follows} :after{until}{filters} ORDER BY {id} {direction}"
-        );
+        let sql = format!("SELECT d.id, {seen} FROM {from}{latest} WHERE {span}{filters} ORDER BY {order}");
         let stands = is_about_seen && aside::stands(self.registry)?;
         let mut select = self.registry.prepare_cached(&sql)?;
-        let mut rows = self.query(&mut select, end)?;
+        let mut rows = self.query(&mut select, values)?;
         let mut found = Vec::new();
         while found.len() < limit
             && let Some(row) = rows.next()?
@@ -233,11 +255,12 @@ impl Look<'_> {
         Ok(found)
     }
 
+    fn is_downward(&self) -> bool {
+        matches!(self.search.order, DeviceOrder::NewestFirst | DeviceOrder::ByKeyDown)
+    }
+
     fn direction(&self) -> (&'static str, &'static str) {
-        match self.search.order {
-            DeviceOrder::OldestFirst => (">", "ASC"),
-            DeviceOrder::NewestFirst => ("<", "DESC"),
-        }
+        if self.is_downward() { ("<", "DESC") } else { (">", "ASC") }
     }
 
     fn has_index(&self, name: &str) -> rusqlite::Result<bool> {
@@ -250,10 +273,9 @@ impl Look<'_> {
     fn query<'s>(
         &self,
         select: &'s mut CachedStatement<'_>,
-        end: Option<DeviceId>,
+        more: &[(&'static str, Value)],
     ) -> rusqlite::Result<Rows<'s>> {
-        let end = end.map(|end| (":end", Value::Integer(end.0)));
-        for (name, value) in self.values.iter().chain(&end) {
+        for (name, value) in self.values.iter().chain(more) {
             if let Some(index) = select.parameter_index(name)? {
                 select.raw_bind_parameter(index, value)?;
             }
@@ -311,9 +333,14 @@ fn begins(column: &str, values: &[(&'static str, Value)]) -> String {
 
 /// All values that statements of a search may name.
 fn values(search: &DeviceSearch) -> Vec<(&'static str, Value)> {
-    let after = match search.order {
-        DeviceOrder::OldestFirst => search.after.map_or(0, |after| after.0),
-        DeviceOrder::NewestFirst => search.after.map_or(i64::MAX, |after| after.0),
+    let after = match (&search.after, search.order) {
+        (Some(SearchPlace::Id(after)), _) => after.0,
+        (_, DeviceOrder::NewestFirst) => i64::MAX,
+        _ => 0,
+    };
+    let (key, key_ou) = match &search.after {
+        Some(SearchPlace::Key { device_key, ou }) => (Some(&**device_key), Some(&**ou)),
+        _ => (None, None),
     };
     let looks = i64::try_from(search.looks_max.max(1)).unwrap_or(i64::MAX);
     let text = |name, value: Option<&str>| value.map(|value| (name, Value::Text(value.to_owned())));
@@ -322,6 +349,8 @@ fn values(search: &DeviceSearch) -> Vec<(&'static str, Value)> {
     let path = tag.map(|(key, _)| format!("$.\"{key}\""));
     let enabled = search.disabled.map(|disabled| Value::Integer(i64::from(!disabled)));
     let texts = [
+        text(":key", key),
+        text(":key_ou", key_ou),
         text(":ou", search.ou.as_deref()),
         text(":product", search.product_key.as_deref()),
         text(":state", search.state.map(Named::word)),

@@ -3,24 +3,42 @@
 use super::model::{DeviceRow, Model};
 use crate::{
     model::property::{Properties, PropertyKind},
-    ports::{DeviceOrder, DeviceSearch, DevicesFound},
+    ports::{DeviceOrder, DeviceSearch, DevicesFound, SearchPlace},
 };
 
 impl Model {
     /// See [`crate::ports::Registry::search_devices`].
     pub fn search_devices(&self, search: &DeviceSearch) -> DevicesFound {
         let mut found: Vec<_> = self.rows().filter(|row| self.is_wanted(row, search)).collect();
-        if search.order == DeviceOrder::NewestFirst {
+        let key = |row: &DeviceRow| {
+            let ou = &self.product_of(row.product).ou;
+            (String::from(&*row.device_key), String::from(&**ou))
+        };
+        if search.order.is_by_key() {
+            found.sort_by_key(|row| key(row));
+        }
+        if matches!(search.order, DeviceOrder::NewestFirst | DeviceOrder::ByKeyDown) {
             found.reverse();
         }
-        let follows = |row: &&DeviceRow| match (search.after, search.order) {
+        let follows = |row: &&DeviceRow| match (&search.after, search.order) {
             (None, _) => true,
-            (Some(after), DeviceOrder::OldestFirst) => row.id > after,
-            (Some(after), DeviceOrder::NewestFirst) => row.id < after,
+            (Some(SearchPlace::Id(after)), DeviceOrder::NewestFirst) => row.id < *after,
+            (Some(SearchPlace::Id(after)), _) => row.id > *after,
+            (Some(SearchPlace::Key { device_key, ou }), order) => {
+                let after = (device_key.clone(), ou.clone());
+                if order == DeviceOrder::ByKeyDown { key(row) < after } else { key(row) > after }
+            }
         };
         let mut left = found.into_iter().filter(follows);
         let page: Vec<_> = left.by_ref().take(search.limit).collect();
-        let next = left.next().and_then(|_| page.last()).map(|row| row.id);
+        let place = |row: &&DeviceRow| match search.order.is_by_key() {
+            true => {
+                let (device_key, ou) = key(row);
+                SearchPlace::Key { device_key, ou }
+            }
+            false => SearchPlace::Id(row.id),
+        };
+        let next = left.next().and_then(|_| page.last()).map(place);
         DevicesFound { devices: page.into_iter().map(|row| Ok(self.shown(row))).collect(), next }
     }
 

@@ -46,7 +46,7 @@ pub use self::{
         Caller, Circumstances, FAULT_MESSAGE_BYTES_MAX, Fault, FaultKind, NoScripts, SCRIPT_BYTES_MAX,
         Script, Scripts,
     },
-    search::{DeviceOrder, DeviceSearch, DevicesFound},
+    search::{DeviceOrder, DeviceSearch, DevicesFound, SearchPlace},
     sessions::{LiveSessions, NobodyConnected, RawBody},
     users::{
         Applicant, NoPasswords, NotHashed, Passwords, SESSIONS_OF_USER_MAX, Spares, USERS_MAX, UserChange,

@@ -29,7 +29,7 @@ pub struct DeviceSearch {
     /// In which order.
     pub order: DeviceOrder,
     /// Only those that follow this one in that order: where the last page ended.
-    pub after: Option<DeviceId>,
+    pub after: Option<SearchPlace>,
     /// At most this many; 1 to 1000.
     pub limit: usize,
     /// A store looks at so many rows for a page, about, where it has no better way to find what is wanted.
@@ -44,6 +44,31 @@ pub enum DeviceOrder {
     OldestFirst,
     /// The newest first.
     NewestFirst,
+    /// By key, byte by byte; of two units with the same key by the unit's.
+    ByKey,
+    /// The same from the last one on.
+    ByKeyDown,
+}
+
+impl DeviceOrder {
+    /// Whether it is that of keys.
+    pub fn is_by_key(self) -> bool {
+        matches!(self, Self::ByKey | Self::ByKeyDown)
+    }
+}
+
+/// Where a page of a search ends. Rows may come and go there: what follows it stays the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SearchPlace {
+    /// In an order of registration: this device.
+    Id(DeviceId),
+    /// In an order of keys: a device of this key and this organisation unit.
+    Key {
+        /// Its key.
+        device_key: String,
+        /// Its unit.
+        ou: String,
+    },
 }
 
 impl DeviceSearch {
@@ -69,7 +94,7 @@ impl DeviceSearch {
 pub struct DevicesFound {
     /// In the order that was asked for. A damaged row is found by its values as they are read.
     pub devices: Vec<Result<Device, DamagedDevice>>,
-    /// Behind which id the search goes on, where there may be more: also behind a page that has fewer than
+    /// Behind which place the search goes on, where there may be more: also behind a page that has fewer than
     /// the limit, or none.
-    pub next: Option<DeviceId>,
+    pub next: Option<SearchPlace>,
 }

@@ -90,6 +90,20 @@ impl List {
         format!("{}-{}", self.head(), hex::encode(point))
     }
 
+    /// The cursor of some texts, none of which has a NUL.
+    pub(super) fn cursor_of_texts(self, texts: &[&str]) -> String {
+        texts.iter().fold(self.head(), |cursor, text| cursor + "-" + &hex::encode(text))
+    }
+
+    /// The texts of a cursor.
+    pub(super) fn texts<const N: usize>(self, cursor: &str) -> Result<[String; N], ServiceError> {
+        let mut parts = cursor.split('-');
+        let texts: Option<Vec<String>> = (parts.next() == Some(&self.head()))
+            .then(|| parts.map(|part| String::from_utf8(hex::decode(part).ok()?).ok()).collect())
+            .flatten();
+        texts.and_then(|texts| texts.try_into().ok()).ok_or_else(foreign)
+    }
+
     /// The point that a cursor follows.
     pub(super) fn point(self, cursor: &str) -> Result<String, ServiceError> {
         let hex = cursor.split_once('-').filter(|(head, _)| *head == self.head()).map(|(_, hex)| hex);
@@ -144,6 +158,12 @@ mod tests {
         let latest = List::Latest(DeviceId(1));
         for point in ["", "temp", "a-b\n\u{e9}"] {
             assert_eq!(latest.point(&latest.cursor_behind(point)).ok().as_deref(), Some(point));
+        }
+        let devices = List::Devices(7);
+        for texts in [["", ""], ["d-1", "o00000000000001"], ["\u{e9}-", "o"]] {
+            assert_eq!(devices.texts(&devices.cursor_of_texts(&texts)).ok(), Some(texts.map(str::to_owned)));
+            assert!(devices.texts::<1>(&devices.cursor_of_texts(&texts)).is_err());
+            assert!(List::Devices(8).texts::<2>(&devices.cursor_of_texts(&texts)).is_err());
         }
         for text in ["", "p1", "p2-00", "p1-0", "p1-ff"] {
             assert!(latest.point(text).is_err(), "{text}");

@@ -18,7 +18,7 @@ use crate::{
     ids::DeviceId,
     model::{device::DeviceState, property::is_tag_key},
     paging::Place,
-    ports::{DeviceOrder, DeviceSearch},
+    ports::{DeviceOrder, DeviceSearch, SearchPlace},
 };
 
 /// Most devices of a page.
@@ -55,10 +55,6 @@ impl Registrar {
             Some(ShownState::Online) => (Some(DeviceState::Online), Some(false)),
             Some(ShownState::Offline) => (Some(DeviceState::Offline), Some(false)),
         };
-        let order = match list.sort.unwrap_or_default() {
-            DeviceSort::Created => DeviceOrder::OldestFirst,
-            DeviceSort::NewestFirst => DeviceOrder::NewestFirst,
-        };
         Ok(DeviceSearch {
             ou: None,
             product_key: list.product.clone(),
@@ -69,33 +65,57 @@ impl Registrar {
             firmware: list.firmware.clone(),
             seen_from: list.seen_after,
             seen_before: list.seen_before,
-            order,
+            order: order_of(list),
             after: list.cursor.as_deref().map(|cursor| self.place_of(list, cursor)).transpose()?,
             limit,
             looks_max: LOOKS_MAX,
         })
     }
 
-    /// The cursor behind a device. Ids count the devices of all organisation units: to a caller of one they
-    /// are not shown.
-    fn cursor_of(&self, list: &DeviceList, last: DeviceId) -> String {
-        let (list, place) = (List::Devices(digest(list)), Place([last.0, 0, 0, 0]));
-        match self.caller.unit() {
-            Some(_) => self.seals.seal(&list.head(), place, &*self.entropy),
-            None => list.cursor(place),
+    /// The cursor behind a device. Ids count the devices of all organisation units, and a page may end at the
+    /// key of a foreign one: to a caller of one unit neither is shown.
+    fn cursor_of(&self, list: &DeviceList, last: SearchPlace) -> String {
+        let list = List::Devices(digest(list));
+        let (head, entropy) = (list.head(), &*self.entropy);
+        match (last, self.caller.unit()) {
+            (SearchPlace::Id(DeviceId(id)), None) => list.cursor(Place([id, 0, 0, 0])),
+            (SearchPlace::Id(DeviceId(id)), Some(_)) => self.seals.seal(&head, Place([id, 0, 0, 0]), entropy),
+            (SearchPlace::Key { device_key, ou }, None) => list.cursor_of_texts(&[&device_key, &ou]),
+            (SearchPlace::Key { device_key, ou }, Some(_)) => {
+                self.seals.seal_text(&head, &list.cursor_of_texts(&[&device_key, &ou]), entropy)
+            }
         }
     }
 
-    fn place_of(&self, list: &DeviceList, cursor: &str) -> Result<DeviceId, ServiceError> {
+    fn place_of(&self, list: &DeviceList, cursor: &str) -> Result<SearchPlace, ServiceError> {
+        let is_by_key = order_of(list).is_by_key();
         let list = List::Devices(digest(list));
+        let (head, entropy) = (list.head(), &*self.entropy);
+        if is_by_key {
+            let opened = match self.caller.unit() {
+                Some(_) => self.seals.open_text(&head, cursor, entropy)?,
+                None => cursor.to_owned(),
+            };
+            let [device_key, ou] = list.texts(&opened)?;
+            return Ok(SearchPlace::Key { device_key, ou });
+        }
         let place = match self.caller.unit() {
-            Some(_) => self.seals.open(&list.head(), cursor, &*self.entropy)?,
+            Some(_) => self.seals.open(&head, cursor, entropy)?,
             None => list.place(cursor)?,
         };
         match place {
-            Place([id @ (0..), 0, 0, 0]) => Ok(DeviceId(id)),
+            Place([id @ (0..), 0, 0, 0]) => Ok(SearchPlace::Id(DeviceId(id))),
             Place(_) => Err(foreign()),
         }
+    }
+}
+
+fn order_of(list: &DeviceList) -> DeviceOrder {
+    match list.sort.unwrap_or_default() {
+        DeviceSort::Created => DeviceOrder::OldestFirst,
+        DeviceSort::NewestFirst => DeviceOrder::NewestFirst,
+        DeviceSort::Key => DeviceOrder::ByKey,
+        DeviceSort::KeyDown => DeviceOrder::ByKeyDown,
     }
 }
 
@@ -147,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_follow_one_another_until_the_last_in_both_orders() {
+    fn pages_follow_one_another_until_the_last_in_each_order() {
         let registrar = registrar_with_product();
         for number in 0..5 {
             create(&registrar, &format!("d{number}"));
@@ -155,6 +175,8 @@ mod tests {
         for (sort, expected) in [
             (None, ["d0", "d1", "d2", "d3", "d4"]),
             (Some(DeviceSort::NewestFirst), ["d4", "d3", "d2", "d1", "d0"]),
+            (Some(DeviceSort::Key), ["d0", "d1", "d2", "d3", "d4"]),
+            (Some(DeviceSort::KeyDown), ["d4", "d3", "d2", "d1", "d0"]),
         ] {
             let mut list = DeviceList { limit: Some(2), sort, ..DeviceList::default() };
             let (mut sizes, mut keys) = (Vec::new(), Vec::new());
@@ -183,6 +205,8 @@ mod tests {
             [
                 all(),
                 DeviceList { sort: Some(DeviceSort::NewestFirst), ..all() },
+                DeviceList { sort: Some(DeviceSort::Key), ..all() },
+                DeviceList { sort: Some(DeviceSort::KeyDown), ..all() },
                 DeviceList { product: Some("pk".into()), ..all() },
                 DeviceList { product: Some("po".into()), ..all() },
                 DeviceList { q: Some("d".into()), ..all() },
@@ -196,14 +220,18 @@ mod tests {
             ]
         };
         for (index, list) in lists().into_iter().enumerate() {
-            let cursor = registrar.cursor_of(&list, DeviceId(3));
+            let place = match order_of(&list).is_by_key() {
+                true => SearchPlace::Key { device_key: "d3".into(), ou: DEFAULT_OU.into() },
+                false => SearchPlace::Id(DeviceId(3)),
+            };
+            let cursor = registrar.cursor_of(&list, place);
             for (other, list) in lists().into_iter().enumerate() {
                 let page = block_on(registrar.devices(&DeviceList { cursor: Some(cursor.clone()), ..list }));
                 assert_eq!(page.is_ok(), index == other, "{index} {other}");
             }
         }
         // What says the same is the same list, and a page may have another length.
-        let cursor = Some(registrar.cursor_of(&all(), DeviceId(3)));
+        let cursor = Some(registrar.cursor_of(&all(), SearchPlace::Id(DeviceId(3))));
         let same = DeviceList {
             limit: Some(5),
             q: Some(String::new()),
@@ -231,6 +259,14 @@ mod tests {
         let next = DeviceList { cursor: Some(cursor), ..list };
         assert_eq!(block_on(unit.devices(&next)).expect("it goes on").items.len(), 100);
         assert!(block_on(registrar.devices(&next)).is_err(), "it is of the unit alone");
+        let by_key = DeviceList { limit: Some(2), sort: Some(DeviceSort::Key), ..DeviceList::default() };
+        let cursor = block_on(unit.devices(&by_key)).expect("it works").next_cursor.expect("there is more");
+        // The key where the page ends, which may be another unit's.
+        assert!(!cursor.contains(&hex::encode("d1")), "{cursor}");
+        let next = DeviceList { cursor: Some(cursor), ..by_key };
+        let page = block_on(unit.devices(&next)).expect("it goes on");
+        let keys: Vec<_> = page.items.iter().map(|row| row.device_key().to_owned()).collect();
+        assert_eq!(keys, ["d10", "d100"]);
     }
 
     #[test]

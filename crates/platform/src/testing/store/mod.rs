@@ -113,6 +113,7 @@ macro_rules! store_conformance {
                 attack_175_what_is_searched_for_is_only_text
                 a_search_in_a_unit_finds_nothing_of_others
                 a_search_goes_on_while_devices_come_and_go
+                a_search_by_key_goes_on_while_devices_come_and_go
             }
             models {
                 each_change_of_a_model_is_a_version

@@ -16,7 +16,7 @@ use crate::{
         product::Product,
         property::PropertyKind::{Attribute, Tag},
     },
-    ports::{AccessChange, DeviceOrder, DeviceSearch, Store, Write},
+    ports::{AccessChange, DeviceOrder, DeviceSearch, DevicesFound, Store, Write},
     testing::block_on,
 };
 
@@ -36,13 +36,25 @@ fn found(store: &dyn Store, search: &DeviceSearch) -> Vec<DeviceId> {
     panic!("the search {search:?} goes on for ever");
 }
 
-/// What is found in both orders, and all at once.
+/// What is found in each order, and all at once.
 fn check(store: &dyn Store, what: &str, search: &DeviceSearch, expected: &[DeviceId]) {
     assert_eq!(found(store, search), expected, "{what}");
     let newest = DeviceSearch { order: DeviceOrder::NewestFirst, ..search.clone() };
     let mut turned = expected.to_vec();
     turned.reverse();
     assert_eq!(found(store, &newest), turned, "{what}, the newest first");
+    // These have been registered in another order than that of their keys.
+    let mut by_key = expected.to_vec();
+    let name_of = |id: &DeviceId| {
+        let device = block_on(store.device_by_id(*id)).expect("the store reads").expect("it is there");
+        (device.device_key, device.ou)
+    };
+    by_key.sort_by_key(name_of);
+    let search_by_key = DeviceSearch { order: DeviceOrder::ByKey, ..search.clone() };
+    assert_eq!(found(store, &search_by_key), by_key, "{what}, by key");
+    by_key.reverse();
+    let down = DeviceSearch { order: DeviceOrder::ByKeyDown, ..search.clone() };
+    assert_eq!(found(store, &down), by_key, "{what}, by key, the last first");
     let at_once = DeviceSearch { limit: 1000, looks_max: 20_000, ..search.clone() };
     let page = block_on(store.search_devices(at_once)).expect("the store reads");
     let ids: Vec<_> = page.devices.into_iter().flatten().map(|device| device.id).collect();
@@ -226,4 +238,33 @@ pub fn a_search_goes_on_while_devices_come_and_go(store: &dyn Store) {
         search.after = page.next;
     }
     assert_eq!(seen, [first, rest[0], rest[1], rest[3], rest[4], rest[5], new]);
+}
+
+/// In the order of keys, too: where the page ended in the middle of what is deleted then.
+pub fn a_search_by_key_goes_on_while_devices_come_and_go(store: &dyn Store) {
+    one_device(store, "dk-5");
+    for key in ["dk-2", "dk-9", "dk-1", "dk-7"] {
+        add_device(store, "pk", key);
+    }
+    let keys = |page: &DevicesFound| -> Vec<String> {
+        page.devices.iter().flatten().map(|device| device.device_key.clone()).collect()
+    };
+    let mut search = DeviceSearch { limit: 2, looks_max: 2, order: DeviceOrder::ByKey, ..all() };
+    let page = block_on(store.search_devices(search.clone())).expect("the store reads");
+    assert_eq!(keys(&page), ["dk-1", "dk-2"]);
+    let gone: Vec<_> = page.devices.iter().flatten().map(|device| device.id).collect();
+    for id in gone {
+        block_on(store.delete_device(id, at(1))).expect("it is there");
+    }
+    // One comes before the place where the page ended, and one behind it.
+    add_device(store, "pk", "dk-0");
+    add_device(store, "pk", "dk-6");
+    search.after = page.next;
+    let mut seen = Vec::new();
+    while search.after.is_some() {
+        let page = block_on(store.search_devices(search.clone())).expect("the store reads");
+        seen.extend(keys(&page));
+        search.after = page.next;
+    }
+    assert_eq!(seen, ["dk-5", "dk-6", "dk-7", "dk-9"]);
 }

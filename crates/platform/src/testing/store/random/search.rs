@@ -27,7 +27,12 @@ pub(super) fn read(store: &dyn Store, now: UnixMillis, turn: usize, lines: &mut 
     ];
     for (n, filter) in filters.into_iter().enumerate() {
         let product = u8::try_from(turn % 3).ok().filter(|_| turn.is_multiple_of(5));
-        let order = if turn % 7 < 4 { DeviceOrder::OldestFirst } else { DeviceOrder::NewestFirst };
+        let order = match turn % 7 {
+            0..=2 => DeviceOrder::OldestFirst,
+            3 | 4 => DeviceOrder::NewestFirst,
+            5 => DeviceOrder::ByKey,
+            _ => DeviceOrder::ByKeyDown,
+        };
         let search = DeviceSearch {
             product_key: product.map(product_key),
             order,
