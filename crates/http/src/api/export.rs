@@ -5,6 +5,8 @@
 //! * Each further page is one short read of the store, made when the reader has taken what is before it. No
 //!   lock and no connection of the store is held in between, and a slow reader costs a page of memory. It may
 //!   take [`EXPORT_TIME_MAX`] in all, and the connection has its limit of silence as every other one.
+//! * Where devices have nothing to export, JSON lines have an empty one every [`SILENT_MAX`]: what is silent
+//!   for a minute is cut off by proxies.
 //! * Each page waits for its turn at the store ([`crate::turns`]), and for room among those that were not
 //!   taken yet, so that others are not kept waiting, and the memory is not filled.
 //! * Where a page cannot be read any more, or the reader's token is not valid any more, the connection is cut
@@ -54,6 +56,8 @@ const TITLE: &str = "cannot export this";
 
 /// How long an export may take.
 pub(super) const EXPORT_TIME_MAX: Duration = Duration::from_secs(3600);
+/// How long nothing may be sent where an empty line says nothing.
+const SILENT_MAX: Duration = Duration::from_secs(20);
 /// Exports at a time.
 static EXPORTS: LazyLock<Arc<Shares>> =
     LazyLock::new(|| Shares::new(ShareMax { all: 64, token: 8, unit: 16 }));
@@ -289,6 +293,7 @@ struct Export<S> {
     reader: Lasting,
     share: Share,
     until: Instant,
+    silent_max: Duration,
 }
 
 /// The answer with all rows of a source.
@@ -321,7 +326,7 @@ pub(super) async fn stream_lines<S: Source>(
         None => false,
     };
     let until = Instant::now() + EXPORT_TIME_MAX;
-    let export = Export { source, lines, reader, share, until };
+    let export = Export { source, lines, reader, share, until, silent_max: SILENT_MAX };
     room.keep(first.len());
     let first = (!first.is_empty()).then(|| counted(first, room));
     let parts = stream::try_unfold((first, has_more.then_some(export)), next_part);
@@ -341,11 +346,12 @@ async fn next_part<S: Source>((ready, export): State<S>) -> io::Result<Option<(B
         return Ok(Some((ready, (None, export))));
     }
     let Some(mut export) = export else { return Ok(None) };
+    let asked = Instant::now();
     loop {
         if Instant::now() >= export.until || !export.reader.standing.holds().await {
             return Err(io::Error::other("the export may not go on"));
         }
-        let Export { mut source, lines, reader, share, until } = export;
+        let Export { mut source, lines, reader, share, until, silent_max } = export;
         let (turn, mut room) = room::with_turn(&reader.peer, until).await?;
         // A store reads on the thread that asks.
         let read = spawn_blocking(move || {
@@ -359,9 +365,12 @@ async fn next_part<S: Source>((ready, export): State<S>) -> io::Result<Option<(B
             io::Error::other("a page cannot be read")
         })?;
         let Some(rows) = rows else { return Ok(None) };
-        export = Export { source, lines, reader, share, until };
+        export = Export { source, lines, reader, share, until, silent_max };
         let mut text = String::new();
         write_rows(lines, &rows, &mut text).map_err(io::Error::other)?;
+        if text.is_empty() && lines == Lines::Ndjson && asked.elapsed() >= silent_max {
+            text.push('\n');
+        }
         if !text.is_empty() {
             room.keep(text.len());
             return Ok(Some((counted(text, room), (None, Some(export)))));
@@ -424,6 +433,34 @@ mod tests {
         let source = Failing { pages: 0, read: Arc::default() };
         let refused = stream_lines(Lines::Csv, reader(), None, source).await.expect_err("nothing is read");
         assert_eq!(refused.0.status, 503);
+    }
+
+    /// Pages without a row.
+    struct Silent;
+
+    impl Source for Silent {
+        type Row = DevicePoint;
+
+        async fn next(&mut self) -> Result<Option<Vec<DevicePoint>>, Problem> {
+            Ok(Some(Vec::new()))
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_line_for_long_gets_an_empty_one_where_that_is_no_row() {
+        for (lines, silent_max, expected) in [
+            (Lines::Ndjson, Duration::ZERO, Some("\n")),
+            (Lines::Ndjson, SILENT_MAX, None),
+            (Lines::Csv, Duration::ZERO, None),
+        ] {
+            let reader = reader();
+            let share = EXPORTS.take(&reader.peer.holder, 1).expect("there is room");
+            // Without an end but that of its time.
+            let until = Instant::now() + Duration::from_millis(50);
+            let export = Export { source: Silent, lines, reader, share, until, silent_max };
+            let part = next_part((None, Some(export))).await.ok().flatten();
+            assert_eq!(part.as_ref().map(|(bytes, _)| &**bytes), expected.map(str::as_bytes), "{lines:?}");
+        }
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use narrowgate_http::{Findings, Health};
+use narrowgate_http::{Findings, Health, Phase};
 use tokio::{
     task::AbortHandle,
     time::{MissedTickBehavior, interval},
@@ -26,7 +26,10 @@ pub(super) type ClockWarning = Box<dyn Fn() -> Option<String> + Send + Sync>;
 pub(super) fn begin(liveness: Liveness, clock: ClockWarning) -> (Health, AbortHandle) {
     let (health, look) = (Health::default(), liveness.clone());
     health.set_look(Box::new(move || findings(&look, clock().into_iter().collect())));
-    let watch = run(liveness, notify::watchdog_interval(), notify::send_state);
+    let serving = health.clone();
+    // What ends because it is to stop stands not still.
+    let is_stopping = move || serving.phase() == Phase::Draining;
+    let watch = run(liveness, notify::watchdog_interval(), notify::send_state, is_stopping);
     (health, tokio::spawn(watch).abort_handle())
 }
 
@@ -40,7 +43,12 @@ fn findings(liveness: &Liveness, warnings: Vec<String>) -> Findings {
 }
 
 /// Looks for ever, and tells the service manager that all is well if it wants to hear it in each `watchdog`.
-async fn run(liveness: Liveness, watchdog: Option<Duration>, tell: impl Fn(&str)) {
+async fn run(
+    liveness: Liveness,
+    watchdog: Option<Duration>,
+    tell: impl Fn(&str),
+    is_stopping: impl Fn() -> bool,
+) {
     // Half of the time, as systemd advises.
     let mut look = interval(watchdog.map_or(LOOK_EVERY, |time| (time / 2).min(LOOK_EVERY)));
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -50,7 +58,8 @@ async fn run(liveness: Liveness, watchdog: Option<Duration>, tell: impl Fn(&str)
         liveness.nudge();
         let stood_still = last.elapsed() >= STANDSTILL;
         last = Instant::now();
-        let stuck = if stood_still { Vec::new() } else { liveness.stuck() };
+        let is_judged = !stood_still && !is_stopping();
+        let stuck = if is_judged { liveness.stuck() } else { Vec::new() };
         log(&mut logged, &stuck);
         if watchdog.is_some() && !stuck.iter().any(Stuck::is_mended_by_a_restart) {
             tell("WATCHDOG=1");

@@ -53,6 +53,11 @@ impl Imported {
 /// The secrets of one import, while they are fetched.
 #[derive(Debug)]
 pub struct ImportSecrets {
+    /// The organisation unit of its product.
+    ou: String,
+    since: UnixMillis,
+    /// Of two with the same time the later one has the greater number.
+    number: u64,
     product_key: String,
     /// The devices that are left of those that it made.
     created: Keys,
@@ -102,27 +107,17 @@ impl ImportSecrets {
 
 /// Those of all imports that nobody has fetched.
 #[derive(Debug, Default)]
-pub(super) struct Unfetched(Mutex<BTreeMap<String, Kept>>);
-
-#[derive(Debug)]
-struct Kept {
-    /// The organisation unit of its product.
-    ou: String,
-    since: UnixMillis,
-    /// Of two with the same time the later one has the greater number.
-    number: u64,
-    secrets: ImportSecrets,
-}
+pub(super) struct Unfetched(Mutex<BTreeMap<String, ImportSecrets>>);
 
 impl Unfetched {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, ImportSecrets>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Makes room for one more of a unit with so many bytes.
-fn make_room(unfetched: &mut BTreeMap<String, Kept>, ou: &str, bytes: usize) {
-    let remove_oldest = |unfetched: &mut BTreeMap<String, Kept>, ou: &str| {
+fn make_room(unfetched: &mut BTreeMap<String, ImportSecrets>, ou: &str, bytes: usize) {
+    let remove_oldest = |unfetched: &mut BTreeMap<String, ImportSecrets>, ou: &str| {
         let own = unfetched.iter().filter(|(_, kept)| kept.ou == ou);
         let oldest = own.min_by_key(|(_, kept)| (kept.since, kept.number)).map(|(name, _)| name.clone());
         oldest.and_then(|oldest| unfetched.remove(&oldest)).is_some()
@@ -133,7 +128,7 @@ fn make_room(unfetched: &mut BTreeMap<String, Kept>, ou: &str, bytes: usize) {
     loop {
         let mut of_units: BTreeMap<&str, usize> = BTreeMap::from([(ou, bytes)]);
         for kept in unfetched.values() {
-            *of_units.entry(&kept.ou).or_default() += kept.secrets.bytes();
+            *of_units.entry(&kept.ou).or_default() += kept.bytes();
         }
         if of_units.values().sum::<usize>() <= KEYS_BYTES_MAX {
             return;
@@ -162,12 +157,13 @@ impl Registrar {
         let name = hex::write(&name);
         let now = self.clock.now();
         let [created, unseen] = [imported.created, imported.unseen].map(Keys::new);
-        let secrets = ImportSecrets { product_key: product_key.to_owned(), created, unseen };
+        let product_key = product_key.to_owned();
+        let mut secrets = ImportSecrets { ou, since: now, number: 0, product_key, created, unseen };
         let mut unfetched = self.unfetched.lock();
         unfetched.retain(|_, kept| !kept.is_over(now));
-        make_room(&mut unfetched, &ou, secrets.bytes());
-        let number = unfetched.values().map(|kept| kept.number + 1).max().unwrap_or(0);
-        unfetched.insert(name.clone(), Kept { ou, since: now, number, secrets });
+        make_room(&mut unfetched, &secrets.ou, secrets.bytes());
+        secrets.number = unfetched.values().map(|kept| kept.number + 1).max().unwrap_or(0);
+        unfetched.insert(name.clone(), secrets);
         Ok(name)
     }
 
@@ -181,24 +177,38 @@ impl Registrar {
         let product_key = {
             let unfetched = self.unfetched.lock();
             let kept = unfetched.get(name).filter(|kept| !kept.is_over(now)).ok_or_else(missing)?;
-            kept.secrets.product_key.clone()
+            kept.product_key.clone()
         };
         match self.existing_product(&product_key).await {
             Ok(_) => {}
             Err(ServiceError::Missing { .. }) => return Err(missing()),
             Err(error) => return Err(error),
         }
-        self.unfetched.lock().remove(name).map(|kept| kept.secrets).ok_or_else(missing)
+        self.unfetched.lock().remove(name).ok_or_else(missing)
+    }
+
+    /// Puts those back of which nothing could be given out: they can be fetched as long as before.
+    pub(super) fn put_import_back(&self, name: &str, secrets: ImportSecrets) {
+        self.unfetched.lock().insert(name.to_owned(), secrets);
     }
 
     /// The next of them; none at the end. A device that is gone meanwhile is left out.
     ///
     /// # Errors
-    /// Only the store's.
+    /// Only the store's; the same ones come next then.
     pub(super) async fn next_secrets(
         &self,
         secrets: &mut ImportSecrets,
     ) -> Result<Vec<DeviceCreated>, ServiceError> {
+        let taken = [secrets.created.taken, secrets.unseen.taken];
+        let found = self.step_of_secrets(secrets).await;
+        if found.is_err() {
+            [secrets.created.taken, secrets.unseen.taken] = taken;
+        }
+        found
+    }
+
+    async fn step_of_secrets(&self, secrets: &mut ImportSecrets) -> Result<Vec<DeviceCreated>, ServiceError> {
         let mut found = Vec::new();
         while found.is_empty() {
             let mut step = secrets.created.take(STEP);
@@ -254,7 +264,7 @@ impl Registrar {
     }
 }
 
-impl Kept {
+impl ImportSecrets {
     fn is_over(&self, now: UnixMillis) -> bool {
         now.0 >= self.since.0.saturating_add(KEPT_MS)
     }
@@ -267,7 +277,7 @@ mod tests {
     use super::*;
     use crate::{
         model::log::LogEvent,
-        service::fixtures::{registrar_and_clock, registrar_with_product},
+        service::fixtures::{registrar_and_clock, registrar_with_product, registrar_with_product_and_store},
         testing::block_on,
     };
 
@@ -314,6 +324,20 @@ mod tests {
         assert_eq!(fetch(&registrar, &name), Ok(expected));
         let again = Err(format!("there is no file of secrets {name}"));
         assert_eq!(fetch(&registrar, &name), again);
+    }
+
+    #[test]
+    fn secrets_that_could_not_be_read_can_be_fetched_later() {
+        let (registrar, store) = registrar_with_product_and_store();
+        block_on(registrar.import_devices("pk", rows(&["d1"]), false)).expect("it works");
+        let name = keep(&registrar, "pk", Imported { created: vec![], unseen: vec!["d1".to_owned()] });
+        let mut secrets = block_on(registrar.take_import(&name)).expect("they are there");
+        // The note that they are shown.
+        store.fail_after(0);
+        block_on(registrar.next_secrets(&mut secrets)).expect_err("the store does not work");
+        store.fail_after(u32::MAX);
+        registrar.put_import_back(&name, secrets);
+        assert_eq!(fetch(&registrar, &name).expect("they are there again").len(), 1);
     }
 
     #[test]
@@ -393,7 +417,7 @@ mod tests {
         let [first, second, last] = [(); 3].map(|()| keep(&registrar, "pn", many(third)));
         let names = |registrar: &Registrar| {
             let unfetched = registrar.unfetched.lock();
-            assert!(unfetched.values().map(|kept| kept.secrets.bytes()).sum::<usize>() <= KEYS_BYTES_MAX);
+            assert!(unfetched.values().map(ImportSecrets::bytes).sum::<usize>() <= KEYS_BYTES_MAX);
             [&few, &first, &second, &last].map(|name| unfetched.contains_key(name))
         };
         assert_eq!(names(&registrar), [true, false, true, true]);

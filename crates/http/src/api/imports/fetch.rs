@@ -4,10 +4,14 @@ use std::io;
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderValue, Method, header},
+    http::{HeaderValue, Method, StatusCode, header},
     response::IntoResponse as _,
 };
 use futures_util::stream;
+use narrowgate_api::{
+    device::DeviceCreated,
+    problem::{Code, Problem},
+};
 use narrowgate_platform::service::{DeedTo, ImportSecrets, Operator};
 use tokio::{runtime::Handle, task::spawn_blocking};
 use zeroize::Zeroizing;
@@ -27,6 +31,8 @@ use crate::{
 /// Bytes of a line of secrets: an asset id, two keys and a secret of 128 characters, all of them quotes.
 const LINE_BYTES_MAX: usize = 1024;
 
+const HEAD: &str = "assetId,productKey,deviceKey,deviceSecret\n";
+
 /// Answers with it.
 pub(super) async fn secrets(
     Asked(api): Asked,
@@ -41,10 +47,18 @@ pub(super) async fn secrets(
         return Ok(Place::of(DeedTo::Nothing).has(CsvFile(refused)));
     }
     let secrets = api.operator.take_import(&name).await?;
-    let product_key = secrets.product_key().to_owned();
+    let Fetched { found, fetch } = read(Fetch { operator: api.operator, secrets, asker }).await?;
+    // The first of them before anything is answered: what cannot be read can be fetched another time.
+    let first = match found {
+        Ok(found) => written(HEAD, &found),
+        Err(problem) => {
+            fetch.operator.put_import_back(&name, fetch.secrets);
+            return Err(problem.into());
+        }
+    };
+    let product_key = fetch.secrets.product_key().to_owned();
     let place = Place::of(DeedTo::Product(product_key.clone())).with("productKey", &product_key);
-    let head = Some("assetId,productKey,deviceKey,deviceSecret\n");
-    let parts = stream::try_unfold(Fetch { head, operator: api.operator, secrets, asker }, next_secrets);
+    let parts = stream::try_unfold((Some(first), fetch), next_part);
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8; header=present")),
         (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"secrets.csv\"")),
@@ -54,36 +68,54 @@ pub(super) async fn secrets(
 
 /// Secrets while they are fetched.
 struct Fetch {
-    head: Option<&'static str>,
     operator: Operator,
     secrets: ImportSecrets,
     asker: Lasting,
 }
 
-async fn next_secrets(mut fetch: Fetch) -> io::Result<Option<(Bytes, Fetch)>> {
-    if let Some(head) = fetch.head.take() {
-        return Ok(Some((Bytes::from_static(head.as_bytes()), fetch)));
-    }
-    if !fetch.asker.standing.holds().await {
-        return Err(io::Error::other("the secrets may not be fetched any more"));
-    }
+/// Some of them, and the rest.
+struct Fetched {
+    found: Result<Vec<DeviceCreated>, Problem>,
+    fetch: Fetch,
+}
+
+/// Reads the next of them. A store reads on the thread that asks.
+async fn read(mut fetch: Fetch) -> Result<Fetched, Refused> {
     let turn = fetch.asker.peer.turn().await;
     let read = spawn_blocking(move || {
         let found = Handle::current().block_on(fetch.operator.next_secrets(&mut fetch.secrets));
         drop(turn);
-        (found, fetch)
+        Fetched { found, fetch }
     });
-    let (found, fetch) = read.await.map_err(io::Error::other)?;
-    let found = found.map_err(|problem| io::Error::other(problem.title))?;
-    if found.is_empty() {
-        return Ok(None);
+    read.await
+        .map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, error.to_string()))
+}
+
+/// Lines that are ready, and the rest.
+type State = (Option<Zeroizing<String>>, Fetch);
+
+async fn next_part((ready, fetch): State) -> io::Result<Option<(Bytes, State)>> {
+    if let Some(ready) = ready {
+        return Ok(Some((Bytes::from_owner(ready), (None, fetch))));
     }
+    if !fetch.asker.standing.holds().await {
+        return Err(io::Error::other("the secrets may not be fetched any more"));
+    }
+    let unread = |problem: Problem| io::Error::other(problem.title);
+    let Fetched { found, fetch } = read(fetch).await.map_err(|Refused(problem)| unread(problem))?;
+    let found = found.map_err(unread)?;
+    Ok((!found.is_empty()).then(|| (Bytes::from_owner(written("", &found)), (None, fetch))))
+}
+
+/// Lines of CSV, in memory that is wiped.
+fn written(head: &str, found: &[DeviceCreated]) -> Zeroizing<String> {
     // A text that grows would leave its beginnings behind.
-    let mut text = Zeroizing::new(String::with_capacity(found.len() * LINE_BYTES_MAX));
-    for made in &found {
+    let mut text = Zeroizing::new(String::with_capacity(head.len() + found.len() * LINE_BYTES_MAX));
+    text.push_str(head);
+    for made in found {
         // To the letter, also where a spreadsheet would take it for a formula: devices are made with it.
         let fields = [&*made.asset_id, &made.product_key, &made.device_key, made.device_secret.expose()];
         csv::write_line(&fields, &mut text);
     }
-    Ok(Some((Bytes::from_owner(text), fetch)))
+    text
 }

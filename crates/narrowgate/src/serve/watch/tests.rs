@@ -23,9 +23,15 @@ struct Watch {
 
 impl Watch {
     fn of(liveness: Liveness) -> Self {
+        Self::over(liveness, false)
+    }
+
+    /// While the server stops, or not.
+    fn over(liveness: Liveness, is_stopping: bool) -> Self {
         let (tell, told) = mpsc::channel();
         let tell = move |state: &str| tell.send(state.to_owned()).expect("the test listens");
-        let task = tokio::spawn(run(liveness.clone(), Some(WATCHDOG), tell)).abort_handle();
+        let watch = run(liveness.clone(), Some(WATCHDOG), tell, move || is_stopping);
+        let task = tokio::spawn(watch).abort_handle();
         Self { liveness, task, told }
     }
 
@@ -126,6 +132,17 @@ async fn a_writer_that_has_ended_silences_the_watchdog() {
     let watch = Watch::of(gateway.liveness().with_journal(Arc::new(Hanging::ended())));
     watch.finds(Some("the store's writer has ended")).await;
     assert_eq!(watch.hears().await, 0);
+    drop(watch);
+    gateway.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_because_the_server_stops_does_not_stand_still() {
+    let gateway = gateway(None).await;
+    let liveness = gateway.liveness().with_journal(Arc::new(Hanging::ended()));
+    let watch = Watch::over(liveness, true);
+    watch.finds(Some("the store's writer has ended")).await;
+    watch.goes_on().await;
     drop(watch);
     gateway.drain().await;
 }

@@ -39,10 +39,15 @@ impl Operator {
         self.tell(FETCH, None, self.registrar.take_import(name).await).await
     }
 
+    /// Puts those back of which nothing could be given out.
+    pub fn put_import_back(&self, name: &str, secrets: ImportSecrets) {
+        self.registrar.put_import_back(name, secrets);
+    }
+
     /// The next of them; none at the end.
     ///
     /// # Errors
-    /// Only the store's.
+    /// Only the store's; the same ones come next then.
     pub async fn next_secrets(&self, secrets: &mut ImportSecrets) -> Result<Vec<DeviceCreated>, Problem> {
         self.tell(FETCH, None, self.registrar.next_secrets(secrets).await).await
     }
