@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{names::UnixMillis, secret::SecretText};
+use crate::{names::UnixMillis, properties::PropertiesView, secret::SecretText};
 
 /// A device to be created.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +20,12 @@ pub struct NewDeviceRequest {
     /// What people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Its tags.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<PropertiesView>,
+    /// Its attributes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<PropertiesView>,
 }
 
 /// What to change of a device (JSON merge patch, RFC 7396).
@@ -122,12 +128,15 @@ pub struct DeviceView {
 }
 
 /// A device, with what it says of itself.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceShown {
     /// The device.
     #[serde(flatten)]
     pub device: DeviceView,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: PropertiesView,
     /// The version of its firmware that it has said last.
     pub firmware: Option<String>,
 }

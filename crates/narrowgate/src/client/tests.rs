@@ -197,7 +197,7 @@ fn new_device(device_key: &str) -> NewDeviceRequest {
     NewDeviceRequest {
         device_key: Some(device_key.into()),
         device_secret: Some(SecretText::new(SECRET.into())),
-        name: None,
+        ..NewDeviceRequest::default()
     }
 }
 
@@ -529,6 +529,7 @@ fn requests_and_replies_cross_as_one_line_and_come_back() {
         device_key: None,
         device_secret: Some(SecretText::new("s3cret\n".into())),
         name: Some("a\nb".into()),
+        ..NewDeviceRequest::default()
     };
     let call = Call::create_device("p", &new);
     assert!(!format!("{call:?}").contains("s3cret"));

@@ -101,6 +101,7 @@ fn create(arguments: DeviceCreateArgs, config: &Config, output: Output) -> Resul
         device_key: arguments.device_key,
         device_secret: secret(arguments.device_secret, "--device-secret")?,
         name: arguments.name,
+        ..NewDeviceRequest::default()
     };
     let created = Access::open(config)?.call_once(Call::create_device(&arguments.product, &new))?;
     output::print(output, &created, Layout::Record)

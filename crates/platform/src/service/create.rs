@@ -97,7 +97,7 @@ mod tests {
         let request = NewDeviceRequest {
             device_key: Some("d".into()),
             device_secret: Some(SecretText::new("secret of d".into())),
-            name: None,
+            ..NewDeviceRequest::default()
         };
         assets.push(block_on(again(&store).create_device("pk", request)).expect("it is valid").asset_id);
         assets.sort();

@@ -231,7 +231,7 @@ mod tests {
         let request = NewDeviceRequest {
             device_key: Some(device_key.into()),
             device_secret: Some(SecretText::new(device_secret.into())),
-            name: None,
+            ..NewDeviceRequest::default()
         };
         block_on(registrar.create_device("pk", request))
     }

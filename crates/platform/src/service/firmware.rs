@@ -16,7 +16,7 @@ use super::{cursor::List, error::ServiceError, history::shown, registrar::Regist
 use crate::{
     firmware::{Image, ImageFile, ImageId, Upgrade, UpgradeState},
     ids::{DeviceId, DeviceName},
-    model::device::Device,
+    model::{device::Device, property::PropertyKind},
     paging::Place,
     ports::{
         Advanced, DeviceQuery, FirmwareReads as _, NotDeleted, OfferTo, Offered, RegistryChanges as _,
@@ -33,13 +33,14 @@ const ADVANCE_CHUNK: usize = 200;
 const OFFER_TIME_MS: u64 = 2000;
 
 impl Registrar {
-    /// A device with its firmware's version.
+    /// A device with its tags and its firmware's version.
     ///
     /// # Errors
     /// Only the store's.
     pub(super) async fn shown_device(&self, device: &Device) -> Result<DeviceShown, ServiceError> {
         let firmware = self.registry.version_of(device.id).await?;
-        Ok(DeviceShown { device: view::device(device), firmware })
+        let tags = self.properties(device, PropertyKind::Tag).await?;
+        Ok(DeviceShown { device: view::device(device), tags, firmware })
     }
 
     /// All images, or those of a product, oldest first.

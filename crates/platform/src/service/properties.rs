@@ -125,15 +125,40 @@ impl Registrar {
         device: &Device,
         kind: PropertyKind,
     ) -> Result<Option<ThingModel>, ServiceError> {
+        self.model_of(&device.product_key, kind).await
+    }
+
+    async fn model_of(
+        &self,
+        product_key: &str,
+        kind: PropertyKind,
+    ) -> Result<Option<ThingModel>, ServiceError> {
         if kind == PropertyKind::Tag {
             return Ok(None);
         }
-        let product = self.existing_product(&device.product_key).await?;
+        let product = self.existing_product(product_key).await?;
         let Some(json) = product.model_json else { return Ok(None) };
         ThingModel::parse(&json).map(Some).map_err(|fault| ServiceError::Damaged {
             what: format!("the thing model of product {} cannot be read: {fault}", product.product_key),
             hint: "put another one in its place: narrowgate product update PK --model FILE",
         })
+    }
+}
+
+impl Registrar {
+    /// Whether a device of this product that has none yet may have these.
+    ///
+    /// # Errors
+    /// A name or a value is not acceptable; the thing model is damaged.
+    pub(super) async fn check_first(
+        &self,
+        product_key: &str,
+        kind: PropertyKind,
+        patch: PropertiesPatch,
+    ) -> Result<(), ServiceError> {
+        let model = self.model_of(product_key, kind).await?;
+        let checked = edit(kind, patch, Others::Stay, model.as_ref()).map(drop);
+        checked.map_err(|fault| ServiceError::Property { what: kind.plural(), fault })
     }
 }
 

@@ -46,7 +46,7 @@ impl Campaign {
             let request = NewDeviceRequest {
                 device_key: Some(device_key(number)),
                 device_secret: Some(SecretText::new(secret.clone())),
-                name: None,
+                ..NewDeviceRequest::default()
             };
             self.administer(|operator| block_on(operator.create_device(PRODUCTS[product], request)))
                 .expect("a new device");

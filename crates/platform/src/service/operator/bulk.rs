@@ -10,7 +10,7 @@ use narrowgate_api::{
     properties::PropertiesPatch,
 };
 
-use super::{Operator, over::WhenOver};
+use super::{Operator, devices::within, over::WhenOver};
 use crate::{
     model::property::PropertyKind,
     service::{
@@ -67,14 +67,7 @@ impl Operator {
             (_, Some(_)) => Err(invalid("goes with the action tag only")),
         };
         let checked = self.tell(TITLE, None, checked).await;
-        checked.map_err(|problem| {
-            // Where in the tags it is.
-            let place = problem.place.map(|place| match place.starts_with('/') {
-                true if place != "/tags" => format!("/tags{place}"),
-                _ => place,
-            });
-            Problem { place, ..problem }
-        })
+        checked.map_err(|problem| within(problem, PropertyKind::Tag))
     }
 
     /// Does it to some devices, all of them at once, so that they are committed together; durable when it

@@ -8,29 +8,59 @@ use narrowgate_api::{
     import::{ImportReport, ImportRow},
     page::Page,
     problem::Problem,
+    properties::PropertiesPatch,
     query::DeviceList,
 };
 
 use super::{Named, Operator, over::WhenOver};
 use crate::{
     ids::DeviceName,
-    model::device::Device,
+    model::{device::Device, property::PropertyKind},
     ports::UpgradeMoved,
-    service::{error::ServiceError, find::id_of, view},
+    service::{
+        error::ServiceError,
+        find::id_of,
+        properties::{Others, PropertiesEdit},
+        view,
+    },
 };
 
 impl Operator {
-    /// Registers a device.
+    /// Registers a device, with tags and attributes where it is to have some: where it cannot get those that
+    /// are acceptable for any device of its product, it is deleted again.
     ///
     /// # Errors
-    /// There is no such product; a key, secret or name is not acceptable; the key is taken.
+    /// There is no such product; a key, secret or name is not acceptable, or a tag or an attribute; the key
+    /// is taken.
     pub async fn create_device(
         &self,
         product_key: &str,
-        new: NewDeviceRequest,
+        mut new: NewDeviceRequest,
     ) -> Result<DeviceCreated, Problem> {
+        const TITLE: &str = "cannot register the device";
+        let named = || Named::product(product_key);
+        let first = [(PropertyKind::Tag, new.tags.take()), (PropertyKind::Attribute, new.attributes.take())];
+        let wanted = first.into_iter().filter_map(|(kind, all)| {
+            let all = all.filter(|all| !all.0.is_empty())?.0.into_iter();
+            Some((kind, PropertiesPatch(all.map(|(name, value)| (name, Some(value))).collect())))
+        });
+        let wanted: Vec<_> = wanted.collect();
+        for (kind, patch) in &wanted {
+            let checked = self.registrar.check_first(product_key, *kind, patch.clone()).await;
+            self.tell(TITLE, named(), checked).await.map_err(|problem| within(problem, *kind))?;
+        }
         let created = self.registrar.create_device(product_key, new).await;
-        self.tell("cannot register the device", Named::product(product_key), created).await
+        let created = self.tell(TITLE, named(), created).await?;
+        let name = NamedDevice::by_keys(product_key, &*created.device_key);
+        for (kind, patch) in wanted {
+            let edit = PropertiesEdit { kind, patch, others: Others::Stay, if_match: None };
+            if let Err(problem) = self.edit_properties(&name, edit).await {
+                // Ignored: what cannot be deleted either is there, and the next try says so.
+                let _ = self.delete_device(&name).await;
+                return Err(Problem { title: TITLE.to_owned(), ..within(problem, kind) });
+            }
+        }
+        Ok(created)
     }
 
     /// Registers the devices of a file. What exists is skipped; a dry run changes nothing and reports the
@@ -227,4 +257,15 @@ impl Operator {
         };
         self.tell(title, Named::device(name), outcome).await
     }
+}
+
+/// A fault of a tag or an attribute of a body that has more than these.
+pub(super) fn within(problem: Problem, kind: PropertyKind) -> Problem {
+    let own = format!("/{}", kind.plural());
+    let place =
+        problem.place.map(|place| match place != own && (place.is_empty() || place.starts_with('/')) {
+            true => own + &place,
+            false => place,
+        });
+    Problem { place, ..problem }
 }

@@ -19,6 +19,7 @@ use super::*;
 use crate::{
     firmware::{Image, Sha256Sum},
     memory::MemoryStore,
+    model::property::PropertyKind,
     ports::{Clock, NobodyConnected, OfferTo, PortFuture, Registry as _, RegistryChanges as _, UpgradeMoved},
     service::fixtures::{Failing, NOW},
     testing::{
@@ -344,5 +345,32 @@ fn a_command_whose_time_is_over_is_shown_so_where_no_server_writes_it_down() {
             let is_over = state == CommandState::Expired;
             assert_eq!((shown.ended_at.is_some(), shown.code), (is_over, is_over.then_some(11904)));
         }
+    }
+}
+
+#[test]
+fn a_device_is_registered_with_its_tags_and_attributes_or_not_at_all() {
+    let operator = operator().0;
+    block_on(operator.create_product(new_product("n", "pk"))).expect("it is new");
+    let create = |json: &str| {
+        let new: NewDeviceRequest = serde_json::from_str(json).expect("it is a request");
+        block_on(operator.create_device("pk", new))
+    };
+    create(r#"{"deviceKey":"d1","tags":{"site":"north"},"attributes":{"room":101}}"#).expect("it is valid");
+    let d1 = NamedDevice::by_keys("pk", "d1");
+    let shown = block_on(operator.show_device(&d1)).expect("it is there");
+    assert_eq!(serde_json::to_string(&shown.tags).expect("it is JSON"), r#"{"site":"north"}"#);
+    let attributes = block_on(operator.show_properties(&d1, PropertyKind::Attribute)).expect("it is there");
+    assert_eq!(serde_json::to_string(&attributes).expect("it is JSON"), r#"{"room":101}"#);
+    let fat = "x".repeat(9000);
+    for (tags, place) in [
+        (r#"{"a b":"1"}"#.to_owned(), "/tags/a b"),
+        (r#"{"a":null}"#.to_owned(), "/tags/a"),
+        (format!(r#"{{"a":"{fat}"}}"#), "/tags"),
+    ] {
+        let problem = create(&format!(r#"{{"deviceKey":"d2","tags":{tags}}}"#)).expect_err("it is refused");
+        assert_eq!(problem.status, 422, "{problem}");
+        assert!(problem.place.as_deref().is_some_and(|found| found.starts_with(place)), "{problem:?}");
+        assert!(block_on(operator.show_device(&NamedDevice::by_keys("pk", "d2"))).is_err(), "{place}");
     }
 }
