@@ -12,6 +12,7 @@
 //! * Where a page cannot be read any more, or the reader's token is not valid any more, the connection is cut
 //!   off in the middle of the body: a chunked body that has no end is an error for every client.
 
+mod accept;
 mod room;
 
 use std::{
@@ -27,7 +28,7 @@ use axum::{
     Json,
     body::{Body, Bytes},
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderValue, StatusCode, header, request::Parts},
     response::IntoResponse as _,
 };
 use futures_util::stream;
@@ -40,6 +41,7 @@ use narrowgate_api::{
 use narrowgate_platform::{model::access::Needs, service::Operator};
 use tokio::{runtime::Handle, task::spawn_blocking};
 
+pub(super) use self::accept::accepted;
 use super::{
     asked::{Asked, Door, Lasting, Routes},
     described::{Lined, Listed, Sketch, Takes},
@@ -91,38 +93,6 @@ impl FromRequestParts<Door> for Accepted {
 impl Takes for Accepted {
     fn takes(sketch: &mut Sketch) {
         sketch.streams = true;
-    }
-}
-
-/// The kind of lines that `Accept` prefers to JSON (RFC 9110, section 12.5.1); of equal ones the first.
-pub(super) fn accepted(headers: &HeaderMap) -> Option<Lines> {
-    let mut best: (Option<Lines>, u16) = (None, 0);
-    for value in headers.get_all(header::ACCEPT) {
-        for range in value.to_str().unwrap_or_default().split(',') {
-            let mut parts = range.split(';').map(str::trim);
-            let kind = match parts.next().map(str::to_ascii_lowercase).as_deref() {
-                Some("text/csv") => Some(Lines::Csv),
-                Some("application/x-ndjson") => Some(Lines::Ndjson),
-                Some("application/json" | "application/*" | "*/*") => None,
-                _ => continue,
-            };
-            let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(1000, thousandths);
-            if weight > best.1 {
-                best = (kind, weight);
-            }
-        }
-    }
-    best.0
-}
-
-/// A weight from 0 to 1 in thousandths; what is none is 0.
-fn thousandths(text: &str) -> u16 {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = format!("{fraction:0<3}");
-    match (whole, digits.get(..3).and_then(|digits| digits.parse::<u16>().ok())) {
-        ("0", Some(fraction)) => fraction,
-        ("1", Some(0)) => 1000,
-        _ => 0,
     }
 }
 
@@ -489,27 +459,5 @@ mod tests {
         body.next().await.expect("there is more").expect("it can be read");
         let held = [peer.turn().now_or_never(), peer.turn().now_or_never()];
         assert!(held.iter().all(Option::is_some), "nothing is held between two pages");
-    }
-
-    #[test]
-    fn lines_are_what_accept_prefers_to_json() {
-        for (accept, lines) in [
-            ("text/csv", Some(Lines::Csv)),
-            ("application/x-ndjson", Some(Lines::Ndjson)),
-            ("text/csv;q=0.5, application/x-ndjson", Some(Lines::Ndjson)),
-            ("application/json, text/csv", None),
-            ("application/json;q=0.9, text/csv; header=present", Some(Lines::Csv)),
-            ("Text/CSV", Some(Lines::Csv)),
-            ("text/csv;q=0", None),
-            ("text/csv;q=x", None),
-            ("text/html, */*;q=0.1", None),
-            ("*/*", None),
-            ("", None),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT, accept.parse().expect("it is a value of a header"));
-            assert_eq!(accepted(&headers), lines, "{accept}");
-        }
-        assert_eq!(accepted(&HeaderMap::new()), None);
     }
 }

@@ -12,7 +12,6 @@
 //!   says that it is not known what was done.
 //!
 //! Limits: [`JOBS`] at a time, [`BULK_DEVICES_MAX`] devices of a list.
-#![expect(clippy::result_large_err, reason = "a problem is what a request is answered with")]
 
 mod run;
 
@@ -100,7 +99,7 @@ async fn bulk(
     if action == BulkAction::Delete && !Needs::Administer.permits(api.operator.caller()) {
         return Err(forbidden(Needs::Administer, api.operator.caller()));
     }
-    let of = of(action, filter, devices)?;
+    let of = of(action, filter, devices).map_err(|(field, message)| invalid(field, &message))?;
     let act = api.operator.bulk_act(action, tags).await?;
     if let Of::Filter(list) = &of {
         // What is wrong with the filter is told at once.
@@ -112,11 +111,13 @@ async fn bulk(
     })?;
     let (job, begun) = api.operator.begin_job(&act, dry_run);
     let id = begun.id;
+    let ou = api.operator.caller().unit().map(str::to_owned);
+    let place = Place::new(&["jobs", &id], DeedTo::Unit(ou.clone()));
+    let place = of.told(place.with("action", &action).with("dryRun", &dry_run));
     let noted = match dry_run {
         true => None,
         false => {
             let (action, target) = (format!("jobs.{}", action.name()), format!("/jobs/{id}"));
-            let ou = api.operator.caller().unit().map(str::to_owned);
             Some(api.operator.note_deed(Deed { action, target, ou, asked }).await?)
         }
     };
@@ -130,24 +131,23 @@ async fn bulk(
     // Ignored: it goes on, or a fault of ours has ended it, which the job says.
     let _ = timeout(ANSWERED_WITHIN, running).await;
     let shown = api.operator.show_job(&id).await?;
-    let place = Place::new(&["jobs", &id], DeedTo::Nothing);
     Ok(place.has(match shown.state.has_ended() {
         true => Either::One(Json(shown)),
         false => Either::Other(Status(Json(shown))),
     }))
 }
 
-/// Which devices are meant.
+/// Which devices are meant; or which field is at fault, and why.
 fn of(
     action: BulkAction,
     filter: Option<DeviceFilter>,
     devices: Option<Vec<DeviceName>>,
-) -> Result<Of, Refused> {
+) -> Result<Of, (&'static str, String)> {
     // An empty beginning is what everything begins with.
     let filter = filter.map(|filter| DeviceFilter { q: filter.q.filter(|q| !q.is_empty()), ..filter });
     match (filter, devices) {
         (Some(filter), None) if action == BulkAction::Delete && filter == DeviceFilter::default() => {
-            Err(invalid("filter", "is empty: name at least a product, or the devices, to delete them"))
+            Err(("filter", "is empty: name at least a product, or the devices, to delete them".to_owned()))
         }
         // From the newest on: what is registered meanwhile is not met.
         (Some(filter), None) => {
@@ -158,12 +158,11 @@ fn of(
                 |DeviceName { product_key, device_key }| NamedDevice::by_keys(product_key, device_key);
             Ok(Of::Devices(devices.into_iter().map(named).collect()))
         }
-        (None, Some(_)) => Err(invalid(
-            "devices",
-            &format!("must name 1 to {BULK_DEVICES_MAX} devices; a filter finds more"),
-        )),
-        (None, None) => Err(invalid("filter", "is missing, and so is devices: one of them says which")),
-        (Some(_), Some(_)) => Err(invalid("devices", "stands beside filter: one of them says which")),
+        (None, Some(_)) => {
+            Err(("devices", format!("must name 1 to {BULK_DEVICES_MAX} devices; a filter finds more")))
+        }
+        (None, None) => Err(("filter", "is missing, and so is devices: one of them says which".to_owned())),
+        (Some(_), Some(_)) => Err(("devices", "stands beside filter: one of them says which".to_owned())),
     }
 }
 

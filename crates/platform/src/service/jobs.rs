@@ -272,6 +272,7 @@ mod tests {
         let shown = registrar.job(&id).expect("it is there");
         assert_eq!((shown.state, shown.matched, shown.done), (JobState::Running, 2000, 3));
         assert_eq!((shown.unchanged, shown.failed.len(), shown.more_failed), (4, 1000, 2));
+        assert_eq!(job.counts(), [3, 4, 1002]);
         let listed = &registrar.jobs().items[0];
         assert_eq!((listed.failed.len(), listed.more_failed), (10, 992));
         job.end(JobState::Cancelled, None);

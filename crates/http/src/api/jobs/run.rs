@@ -12,7 +12,10 @@ use narrowgate_platform::service::{Acted, BulkAct, IMPORT_CHUNK, Job, Noted, Ope
 use tokio::{runtime::Handle, sync::watch};
 
 use super::TITLE;
-use crate::{api::asked::Standing, work::Attended};
+use crate::{
+    api::{asked::Standing, audited::Place},
+    work::Attended,
+};
 
 /// Devices of a page that is read.
 const PAGE: u32 = 500;
@@ -23,6 +26,16 @@ pub(super) enum Of {
     Filter(DeviceList),
     /// These.
     Devices(Vec<NamedDevice>),
+}
+
+impl Of {
+    /// What the log says of it.
+    pub(super) fn told(&self, place: Place) -> Place {
+        match self {
+            Self::Filter(list) => place.with("filter", list),
+            Self::Devices(names) => place.with("devices", &names.len()),
+        }
+    }
 }
 
 /// See the module.
@@ -151,13 +164,17 @@ impl Run {
     /// Does it to some devices, or says what would become of them.
     fn step(&self, job: &Job, met: &[Met]) -> Result<(), Cause> {
         self.look(job)?;
-        let outcomes = match self.dry_run {
-            true => met.iter().map(|met| self.foresee(met)).collect(),
-            false => {
+        let outcomes = Handle::current().block_on(async {
+            if !self.dry_run {
                 let names: Vec<_> = met.iter().map(|met| met.name.clone()).collect();
-                Handle::current().block_on(self.operator.act_on_all(&names, &self.act))
+                return self.operator.act_on_all(&names, &self.act).await;
             }
-        };
+            let mut foreseen = Vec::with_capacity(met.len());
+            for met in met {
+                foreseen.push(self.foresee(met).await);
+            }
+            foreseen
+        });
         let (mut done, mut unchanged, mut ends) = (0, 0, None);
         for (met, outcome) in met.iter().zip(outcomes) {
             match outcome {
@@ -173,10 +190,10 @@ impl Run {
     }
 
     /// What would become of a device.
-    fn foresee(&self, met: &Met) -> Result<Acted, Problem> {
+    async fn foresee(&self, met: &Met) -> Result<Acted, Problem> {
         let found = match (met.enabled, &met.damage) {
             (None, None) => {
-                let found = Handle::current().block_on(self.operator.find_device(&met.name))?;
+                let found = self.operator.find_device(&met.name).await?;
                 Met::of_row(met.row, &found)
             }
             (enabled, damage) => Met { enabled, damage: damage.clone(), ..Met::of_list(0, &met.name) },

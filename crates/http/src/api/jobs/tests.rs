@@ -81,6 +81,9 @@ async fn a_filter_is_changed_whole_and_a_dry_run_says_so_before() {
     assert_eq!((status, ended), (200, job));
     let audit = AuditQuery::default();
     let entries = world.operator.list_audit(&audit).await.expect("it reads").items;
+    let asked = entries.iter().find(|entry| entry.action == "devices.bulk").expect("it has an entry");
+    assert_eq!((&*asked.detail["action"], &*asked.detail["dryRun"]), ("disable", "false"));
+    assert!(asked.detail["filter"].contains(r#""q":"f-""#), "{asked:?}");
     let entries: Vec<_> = entries.iter().map(|entry| (&*entry.action, entry.target == path)).collect();
     let counted = &world.operator.list_audit(&AuditQuery::default()).await.expect("it reads").items[2];
     let counted = ["done", "unchanged", "failed"].map(|name| &*counted.detail[name]);
