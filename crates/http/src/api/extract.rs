@@ -6,7 +6,10 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Request, rejection::BytesRejection},
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
-use narrowgate_api::{device::NamedDevice, problem::Code};
+use narrowgate_api::{
+    device::NamedDevice,
+    problem::{Code, Problem},
+};
 use narrowgate_platform::service::IfMatch;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
@@ -178,7 +181,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
         let query = query.map_err(|rejection| {
             let error = std::error::Error::source(&rejection);
             let what = error.map_or_else(|| rejection.body_text(), ToString::to_string);
-            malformed(format!("the query: {what}"))
+            // It begins with the name of a parameter, where one is at fault.
+            let place = what.split_once(": ").map(|(name, _)| name);
+            let place = place.filter(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+            let place = place.map(str::to_owned);
+            let Refused(problem) = malformed(format!("the query: {what}"));
+            Refused(Problem { place, ..problem })
         });
         query.map(|axum::extract::Query(query)| Self(query))
     }
@@ -251,7 +259,7 @@ pub(super) fn malformed(detail: String) -> Refused {
 #[cfg(test)]
 mod tests {
     use axum::{Router, body::to_bytes, http::Method, routing::post};
-    use narrowgate_api::{problem::Problem, product::NewProduct, query::Paging};
+    use narrowgate_api::{product::NewProduct, query::Paging};
     use tower::ServiceExt as _;
 
     use super::*;
@@ -331,5 +339,7 @@ mod tests {
             assert_eq!((problem.status, problem.code), (status, code), "{problem:?}");
             assert!(problem.to_string().starts_with(said), "{problem}");
         }
+        let problem = asked("?colour=red", json, r#"{"name":"n"}"#).await.unwrap_err();
+        assert_eq!(problem.place.as_deref(), Some("colour"));
     }
 }
