@@ -107,9 +107,9 @@ impl Failing {
         self.purge_steps.load(Ordering::Relaxed)
     }
 
-    /// After this many more deletions for products, or steps of purges, each of them fails.
-    pub(super) fn fail_after(&self, deletions: u32) {
-        self.left.store(deletions, Ordering::Relaxed);
+    /// After this many more deletions for products, steps of purges or notes of secrets, each of them fails.
+    pub(super) fn fail_after(&self, changes: u32) {
+        self.left.store(changes, Ordering::Relaxed);
     }
 
     /// From now on nothing of firmware can be read.
@@ -137,7 +137,9 @@ impl Registry for Failing {
     fn change(&self, change: Change) -> PortFuture<'static, Result<Changed, StoreError>> {
         let is_purge = matches!(change, Change::PurgeDevice { .. });
         self.purge_steps.fetch_add(u32::from(is_purge), Ordering::Relaxed);
-        if is_purge || matches!(change, Change::DeleteProduct { .. } | Change::DeleteDevicesOf { .. }) {
+        let is_note = matches!(change, Change::NoteSecretShown { .. });
+        let is_deletion = matches!(change, Change::DeleteProduct { .. } | Change::DeleteDevicesOf { .. });
+        if is_purge || is_note || is_deletion {
             match self.left.load(Ordering::Relaxed) {
                 0 => {
                     return Box::pin(std::future::ready(Err(StoreError::Unavailable("no".to_owned()))));

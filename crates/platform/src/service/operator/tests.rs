@@ -354,7 +354,7 @@ fn a_device_is_registered_with_its_tags_and_attributes_or_not_at_all() {
     block_on(operator.create_product(new_product("n", "pk"))).expect("it is new");
     let create = |json: &str| {
         let new: NewDeviceRequest = serde_json::from_str(json).expect("it is a request");
-        block_on(operator.create_device("pk", new))
+        block_on(operator.create_device("pk", new)).map_err(Box::new)
     };
     create(r#"{"deviceKey":"d1","tags":{"site":"north"},"attributes":{"room":101}}"#).expect("it is valid");
     let d1 = NamedDevice::by_keys("pk", "d1");
