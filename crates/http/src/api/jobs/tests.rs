@@ -96,17 +96,17 @@ async fn a_filter_is_changed_whole_and_a_dry_run_says_so_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_entry_of_a_job_denies_nothing_that_it_did() {
     let world = fleet(0).await;
-    let revoked = || Err(Problem::new(401, Code::Unauthorized, "no more"));
-    let busy = || Err(Problem::new(503, Code::Unavailable, "not now"));
+    let revoked = Problem::new(401, Code::Unauthorized, "no more");
+    let busy = Problem::new(503, Code::Unavailable, "not now");
     for (state, done, outcome, expected) in [
         (JobState::Done, 0, Ok(()), AuditOutcome::Done),
         (JobState::Done, 5, Ok(()), AuditOutcome::Done),
         (JobState::Cancelled, 0, Ok(()), AuditOutcome::Failed),
         (JobState::Cancelled, 5, Ok(()), AuditOutcome::Partly),
-        (JobState::Failed, 0, revoked(), AuditOutcome::Failed),
-        (JobState::Failed, 5, revoked(), AuditOutcome::Partly),
-        (JobState::Failed, 0, busy(), AuditOutcome::Unknown),
-        (JobState::Failed, 5, busy(), AuditOutcome::Partly),
+        (JobState::Failed, 0, Err(revoked.clone()), AuditOutcome::Failed),
+        (JobState::Failed, 5, Err(revoked), AuditOutcome::Partly),
+        (JobState::Failed, 0, Err(busy.clone()), AuditOutcome::Unknown),
+        (JobState::Failed, 5, Err(busy), AuditOutcome::Partly),
     ] {
         let asked = AskedFrom::default();
         let deed = Deed { action: "jobs.delete".into(), target: "/jobs/1".into(), ou: None, asked };
