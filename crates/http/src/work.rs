@@ -100,18 +100,7 @@ impl Work {
         })
     }
 
-    /// Whether the route reads a body of somebody who may do what it is for. Of several acts at one path one
-    /// is enough: the route itself looks at it again.
-    fn reads_body(&self, parts: &Parts, asker: Option<&Asker>) -> bool {
-        let caller = asker.map_or(&Caller::Owner, |asker| &asker.caller);
-        self.taken(parts).iter().any(|taken| taken.has_body && taken.needs.permits(caller))
-    }
-
-    /// Whether it may read a lot of the store at once.
-    fn reads_much(&self, parts: &Parts) -> bool {
-        self.taken(parts).iter().any(|taken| taken.reads_much) || parts.uri.path().ends_with(":infer")
-    }
-
+    /// What the route of a request takes, each of the acts at its path.
     fn taken(&self, parts: &Parts) -> &[Taken] {
         // HEAD is answered as GET is.
         let method = if parts.method == Method::HEAD { &Method::GET } else { &parts.method };
@@ -164,8 +153,8 @@ impl Work {
             seat.note_request(Some(holder.clone()));
         }
         let refused = |full| too_much(full, REQUESTS).into_response();
-        let has_body = self.reads_body(&parts, asker.as_ref());
-        let reads_much = self.reads_much(&parts);
+        let taken = self.taken(&parts);
+        let (has_body, reads_much) = (reads_body(taken, asker.as_ref()), reads_much(taken, &parts));
         let mut turn = None;
         if reads_much && !has_body {
             let _answering = seat.as_ref().map(Seat::answer);
@@ -193,7 +182,7 @@ impl Work {
             self.confirm(asker.as_ref()).await?;
         }
         let left = Arc::new(AtomicBool::new(false));
-        let is_list = self.taken(&parts).iter().any(|taken| taken.is_list);
+        let is_list = taken.iter().any(|taken| taken.is_list);
         parts.extensions.insert(self.attended(holder.clone(), seat, Arc::clone(&left)));
         let request = Request::from_parts(parts, Body::from(body));
         // A store may read a lot at once on this thread; other tasks move to another one meanwhile.
@@ -219,6 +208,18 @@ impl Work {
             Ok(response) | Err((response, _)) => response,
         }
     }
+}
+
+/// Whether a route reads a body of somebody who may do what it is for. Of several acts at one path one is
+/// enough: the route itself looks at it again.
+fn reads_body(taken: &[Taken], asker: Option<&Asker>) -> bool {
+    let caller = asker.map_or(&Caller::Owner, |asker| &asker.caller);
+    taken.iter().any(|taken| taken.has_body && taken.needs.permits(caller))
+}
+
+/// Whether it may read a lot of the store at once.
+fn reads_much(taken: &[Taken], parts: &Parts) -> bool {
+    taken.iter().any(|taken| taken.reads_much) || parts.uri.path().ends_with(":infer")
 }
 
 /// Does the work of a request.

@@ -125,10 +125,11 @@ impl Rule {
         Self { streams, ..self }
     }
 
-    /// Whether a request exports: it asks for all there is.
+    /// Whether a request exports: it asks for all there is. HEAD is answered with nothing of it.
     fn exports(&self, request: &Request) -> bool {
         let headers = request.headers();
         self.streams
+            && request.method() != Method::HEAD
             && (accepted(headers).is_some()
                 || headers.contains_key(BEGINS_EXPORT)
                 || self.path.ends_with(ONLY_STREAMED))

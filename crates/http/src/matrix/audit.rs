@@ -157,6 +157,11 @@ async fn an_export_is_written_down_with_the_address_and_a_page_is_not() {
     first_page.headers_mut().insert(crate::BEGINS_EXPORT, "1".parse().expect("it is ASCII"));
     let (_, entry) = world.entry_of(first_page).await;
     assert_eq!(entry.map(|entry| (entry.action, entry.address)), Some(("devices.export".to_owned(), None)));
+    let mut head = get("/api/v1/devices", Some(&token));
+    *head.method_mut() = Method::HEAD;
+    head.headers_mut().insert(header::ACCEPT, "text/csv".parse().expect("it is ASCII"));
+    let (status, entry) = world.entry_of(head).await;
+    assert!(status == StatusCode::OK && entry.is_none(), "{status} {entry:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
