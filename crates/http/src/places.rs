@@ -9,9 +9,10 @@
 //! of those for followers. Of those whose answer waits for a device there are only so many that the others
 //! always have places.
 //!
-//! Those that find no place wait in a queue, of which an address has at most half; where it is full, the
-//! newest of the address that has most of it leaves for one that has less. A connection in the queue is read,
-//! and looks for a place when it has asked for something that takes one: probes take none.
+//! Those that find no place wait in a queue, of which an address has at most half. A connection in the queue
+//! is read, and looks for a place when it has asked for something that takes one: probes take none. Where the
+//! queue is full, one that has asked for nothing for [`ALONE`] leaves for whoever comes, or else the newest of
+//! the address that has most of it, for one that has less.
 
 use std::{
     collections::BTreeMap,
@@ -110,7 +111,17 @@ struct Taken {
 #[derive(Debug)]
 struct Queued {
     source: Option<Source>,
+    /// Whether a request of it waits for a place.
+    asks: bool,
+    /// When it came.
+    since: Instant,
     leave: Arc<Notify>,
+}
+
+impl Queued {
+    fn wide(&self) -> Option<u128> {
+        self.source.map(Source::wide)
+    }
 }
 
 #[derive(Debug)]
@@ -168,21 +179,34 @@ impl Taken {
     /// Makes room in a queue of so many for one more from `source`; `None`: there is none for it.
     fn make_room(&mut self, max: usize, source: Option<Source>) -> Option<()> {
         let own = source.map(Source::wide);
-        let of_own = self.queued.values().filter(|queued| queued.source.map(Source::wide) == own).count();
-        if own.is_some() && of_own >= max.div_ceil(2) {
-            return None;
-        }
-        if self.queued.len() < max {
+        let of_own = self.queued.values().filter(|queued| queued.wide() == own).count();
+        let has_half = own.is_some() && of_own >= max.div_ceil(2);
+        if !has_half && self.queued.len() < max {
             return Some(());
         }
-        let (loud, count) = most(self.queued.values().filter_map(|queued| queued.source).map(Source::wide))?;
-        if own.is_none() || count <= of_own + 1 {
-            return None;
-        }
-        let of_loud = self.queued.iter().filter(|(_, queued)| queued.source.map(Source::wide) == Some(loud));
-        let newest = *of_loud.map(|(number, _)| number).next_back()?;
-        self.queued.remove(&newest)?.leave.notify_one();
+        let leaves = match self.silent(|queued| !has_half || queued.wide() == own) {
+            None if has_half || own.is_none() => return None,
+            None => self.newest_of_loud(of_own)?,
+            Some(silent) => silent,
+        };
+        self.queued.remove(&leaves)?.leave.notify_one();
         Some(())
+    }
+
+    /// Who came first of those in the queue that have asked for nothing for a while.
+    fn silent(&self, counts: impl Fn(&Queued) -> bool) -> Option<u64> {
+        let now = Instant::now();
+        let is_silent = |queued: &Queued| !queued.asks && queued.since + ALONE <= now;
+        let mut silent = self.queued.iter().filter(|(_, queued)| is_silent(queued) && counts(queued));
+        silent.next().map(|(number, _)| *number)
+    }
+
+    /// Who came last of the address that has most of the queue, if it has more than so many and one.
+    fn newest_of_loud(&self, of_own: usize) -> Option<u64> {
+        let loud = most(self.queued.values().filter_map(Queued::wide));
+        let (loud, _) = loud.filter(|(_, count)| *count > of_own + 1)?;
+        let of_loud = self.queued.iter().filter(|(_, queued)| queued.wide() == Some(loud));
+        of_loud.map(|(number, _)| *number).next_back()
     }
 }
 
@@ -210,7 +234,8 @@ impl Places {
             taken.connections.insert(number, Connection::new(source, Arc::clone(&leave)));
         } else {
             taken.make_room(self.max.queued, source)?;
-            taken.queued.insert(number, Queued { source, leave: Arc::clone(&leave) });
+            let queued = Queued { source, asks: false, since: Instant::now(), leave: Arc::clone(&leave) };
+            taken.queued.insert(number, queued);
         }
         Some(Place { places: Arc::clone(self), number, leave })
     }
@@ -218,7 +243,9 @@ impl Places {
     /// Gives a connection that waits a place; or says when one will be free at the latest, if that is known.
     fn try_seat(&self, number: u64) -> Result<(), Option<Instant>> {
         let mut taken = self.lock();
-        let Some(source) = taken.queued.get(&number).map(|queued| queued.source) else { return Ok(()) };
+        let Some(queued) = taken.queued.get_mut(&number) else { return Ok(()) };
+        queued.asks = true;
+        let source = queued.source;
         if taken.connections.len() >= self.max.requests {
             let (at, leaves) = taken.next_to_leave(self.max.requests, source).ok_or(None)?;
             if at > Instant::now() {
@@ -228,7 +255,7 @@ impl Places {
                 held.leave.notify_one();
             }
         }
-        if let Some(Queued { source, leave }) = taken.queued.remove(&number) {
+        if let Some(Queued { source, leave, .. }) = taken.queued.remove(&number) {
             taken.connections.insert(number, Connection::new(source, leave));
         }
         Ok(())

@@ -1,5 +1,7 @@
 use std::{future::Future, pin::pin, task::Poll};
 
+use futures_util::FutureExt as _;
+
 use super::*;
 use crate::shares::tests::holder;
 
@@ -191,6 +193,20 @@ async fn the_newest_of_whoever_has_most_of_a_full_queue_leaves_for_others() {
     assert!(third.iter().all(Option::is_some));
     assert!(is_lost(&loud[3]).await && is_lost(&other[3]).await, "the newest one of each");
     assert!(!is_lost(&loud[0]).await && !is_lost(&other[0]).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_silent_in_a_full_queue_leaves_for_whoever_comes() {
+    // Of an address, which has half of it, and of connections whose address is not known.
+    for (from, room) in [(source(1), 2), (None, 4)] {
+        let places = Places::new(PlacesMax { requests: 0, ..MAX });
+        let queued: Vec<_> = (0..room).map(|_| places.take(from).expect("there is room")).collect();
+        assert!(places.take(from).is_none(), "they have just come");
+        assert!(queued[0].seat().taken().now_or_never().is_none(), "it has asked, and waits");
+        tokio::time::advance(ALONE).await;
+        let _comes = places.take(from).expect("there is room");
+        assert!(!is_lost(&queued[0]).await && is_lost(&queued[1]).await);
+    }
 }
 
 #[tokio::test(start_paused = true)]
