@@ -36,13 +36,13 @@ class Reader(threading.Thread):
     def __init__(self, port, token, number):
         super().__init__(daemon=True)
         self._port, self._token, self._random = port, token, random.Random(number)
-        self._stop = threading.Event()
+        self._ended = threading.Event()
         self.took_ms, self.failed = [], 0
 
     def run(self):
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
         due = time.monotonic() + self._random.random() * PACE_SECONDS
-        while not self._stop.wait(max(0.0, due - time.monotonic())):
+        while not self._ended.wait(max(0.0, due - time.monotonic())):
             due += PACE_SECONDS
             number = f"{1 + self._random.randrange(SESSIONS):07}"
             for call in PAGE:
@@ -63,7 +63,7 @@ class Reader(threading.Thread):
         self.took_ms.append(1000 * (time.monotonic() - begin))
 
     def stop(self):
-        self._stop.set()
+        self._ended.set()
         self.join()
 
 

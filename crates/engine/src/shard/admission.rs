@@ -5,8 +5,9 @@
 //!
 //! 1. a handshake whose Finished was rejected, the oldest first;
 //! 2. the one that has stood still for longest: its peer was not heard for three of its own round trips,
-//!    which its cookie tells, and 0.75 s (in a flood 0.1 s), or for a slow round trip
-//!    ([`AdmissionLimits::slow_round_trip`]), where that is less;
+//!    which its cookie tells, and 0.1 s, or for a slow round trip ([`AdmissionLimits::slow_round_trip`])
+//!    where that is less; outside of a flood for 0.65 s more. At the limit of all only what has a place that
+//!    is kept;
 //! 3. at the limit of all, for an address with less than half of what the busiest one has, where that has
 //!    one in sixteen of all places or more: the newest of the busiest that has not gone on yet, so a few
 //!    addresses cannot keep all others out, and a few devices behind one address are not taken for such;
@@ -193,15 +194,15 @@ impl Admission {
             return far;
         }
         let address = group(path.peer.ip());
-        let is_flood = [Distance::Near, Distance::Far]
-            .iter()
-            .any(|distance| self.floods(now, address, *distance, limits) != Floods::No);
+        let is_flood =
+            Distance::ALL.iter().any(|distance| self.floods(now, address, *distance, limits) != Floods::No);
         let place = self.find_place(now, address, limits);
         // Noted from the first that may be dropped: when it is a flood, those that came before are known.
         let is_crowded = matches!(place, None | Some(Place::Passing(_) | Place::Still(..)))
             || self.kept() >= kept_max(Floods::No, limits)
             || is_flood;
-        let known_for = if is_crowded { self.hellos.note(now, path, hello) } else { Duration::ZERO };
+        let known_for =
+            if is_crowded { self.hellos.note(now, path, hello, cookie_age) } else { Duration::ZERO };
         let round_trip = cookie_age.saturating_sub(known_for);
         let distance = Distance::of(patience(round_trip, limits), limits);
         let floods = self.floods(now, address, distance, limits);
@@ -282,7 +283,8 @@ impl Admission {
         if let Some(own) = self.by_address.get(&address)
             && own.len() >= limits.handshakes_per_address_max
         {
-            return own.worst(now, limits.handshakes_per_address_max);
+            let still = |stay| own.still(now, limits.handshakes_per_address_max, stay);
+            return own.rejected().or_else(|| still(Stay::Kept)).or_else(|| still(Stay::Passing));
         }
         if self.all.len() < limits.handshakes_max {
             return Some(Place::Free);
@@ -295,7 +297,9 @@ impl Admission {
             let oldest = || self.passing.oldest_begun().map(|(_, seat)| seat);
             self.passing.overdue(now).or_else(oldest).map(Place::Passing)
         };
-        self.all.worst(now, limits.handshakes_max).or_else(of_busiest).or_else(passing)
+        // Not what passes: who is far could not use it, and would be dropped although others stand still.
+        let still = || self.all.still(now, limits.handshakes_max, Stay::Kept);
+        self.all.rejected().or_else(still).or_else(of_busiest).or_else(passing)
     }
 
     /// The busiest address, if this one has less than half of what that one has, and that is much.
@@ -320,8 +324,7 @@ impl Admission {
     }
 
     fn count_dropped(&mut self, now: Instant, address: IpAddr, limits: &AdmissionLimits) {
-        let round_trip = limits.slow_round_trip;
-        self.dropped_at(address, limits).count(now, round_trip);
+        self.dropped_at(address, limits).count(now, limits.slow_round_trip);
     }
 
     /// Of the limit that a hello of this address meets: its own, or that of all.

@@ -48,13 +48,25 @@ impl Hellos {
         }
     }
 
-    /// Notes that this hello came; returns how long ago it came for the first time, at least: zero where it
-    /// did not.
-    pub(super) fn note(&mut self, now: Instant, path: &Path, hello: &HelloId) -> Duration {
+    /// Notes that this hello came, with a cookie that is so old; returns how long ago it came for the first
+    /// time, at least: zero where it did not.
+    pub(super) fn note(
+        &mut self,
+        now: Instant,
+        path: &Path,
+        hello: &HelloId,
+        cookie_age: Duration,
+    ) -> Duration {
         let time = self.time(now);
-        let note = *self.note_of(time, path, hello);
-        let units = (time + EVICTED - note % EVICTED) % EVICTED;
-        UNIT * units.saturating_sub(1)
+        let note = self.note_of(time, path, hello);
+        let units = (time + EVICTED - *note % EVICTED) % EVICTED;
+        let known_for = UNIT * units.saturating_sub(1);
+        if known_for > cookie_age {
+            // By a device whose random never changes: with another cookie, so it is another attempt.
+            *note = *note / EVICTED * EVICTED | time;
+            return Duration::ZERO;
+        }
+        known_for
     }
 
     /// Notes that a handshake of this hello was answered, and had to make room.
@@ -116,6 +128,9 @@ pub(super) mod tests {
 
     use super::*;
 
+    /// A cookie that is as old as one may be.
+    const OLD: Duration = Duration::from_secs(65);
+
     /// The ids of the hellos of some devices, with a good cookie.
     pub(in super::super) fn hello_ids(now: Instant, count: u64) -> Vec<HelloId> {
         let dtls = std::sync::Arc::new(ServerConfig::new(DecoySecret::new([7; 32])));
@@ -149,20 +164,23 @@ pub(super) mod tests {
         let ids = hello_ids(start, 2);
         let [here, there] = [1, 2].map(|port| Path::from(SocketAddr::from(([10, 0, 0, 1], port))));
         let mut hellos = Hellos::new(1);
-        assert_eq!(hellos.note(start, &here, &ids[0]), Duration::ZERO);
+        assert_eq!(hellos.note(start, &here, &ids[0], OLD), Duration::ZERO);
         let second = start + Duration::from_secs(1);
-        assert_eq!(hellos.note(second, &here, &ids[1]), Duration::ZERO);
-        assert_eq!(hellos.note(second, &there, &ids[0]), Duration::ZERO);
+        assert_eq!(hellos.note(second, &here, &ids[1], OLD), Duration::ZERO);
+        assert_eq!(hellos.note(second, &there, &ids[0], OLD), Duration::ZERO);
         for millis in [1, 400, 600, 1_000, 9_000, 27_000, 63_000] {
             let passed = Duration::from_millis(millis);
-            let known = hellos.note(start + passed, &here, &ids[0]);
+            let known = hellos.note(start + passed, &here, &ids[0], OLD);
             assert!(known <= passed && known + 2 * UNIT >= passed, "{passed:?}: {known:?}");
         }
-        hellos.note_evicted(second, &here, &ids[0]);
+        let (later, fresh) = (start + Duration::from_secs(30), Duration::from_secs(2));
+        assert_eq!(hellos.note(later, &here, &ids[0], fresh), Duration::ZERO, "with another cookie");
+        assert!(hellos.note(later + SOON * 2, &here, &ids[0], fresh) >= SOON);
+        hellos.note_evicted(later, &here, &ids[0]);
         assert!(hellos.was_evicted(&here, &ids[0]) && !hellos.was_evicted(&here, &ids[1]));
-        assert!(hellos.note(second, &here, &ids[0]) >= SOON, "and it is still known");
+        assert!(hellos.note(later + SOON * 2, &here, &ids[0], OLD) >= SOON, "and it is still known");
         hellos.forget();
         assert!(!hellos.was_evicted(&here, &ids[0]));
-        assert_eq!(hellos.note(second, &here, &ids[0]), Duration::ZERO);
+        assert_eq!(hellos.note(second, &here, &ids[0], OLD), Duration::ZERO);
     }
 }

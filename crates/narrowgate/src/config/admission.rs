@@ -36,8 +36,9 @@ static SLOW_ROUND_TRIP: Key<Time> = Key {
     name: "admission.slow_round_trip",
     default: "10s",
     accepts: Time(Duration::from_secs(1)..=Duration::from_secs(120)),
-    help: "a handshake whose device was silent for longer makes room at a limit (a near one already after three \
-           of its own round trips and 0.75 s), {accepted}; more than the round trip of the slowest radio",
+    help: "a handshake whose device was silent for longer makes room at a limit (a near one already after \
+           three of its own round trips and 0.75 s), {accepted}; more than the round trip of the slowest \
+           radio",
 };
 
 /// In the order in which they are shown.

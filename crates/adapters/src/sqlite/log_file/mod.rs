@@ -64,6 +64,8 @@ pub(super) struct LogFile {
     trims: Trims,
     /// Of what happened, so much is kept.
     happenings_bytes: i64,
+    /// The newest row of it, where that is known: nobody else writes any, and none is deleted but older ones.
+    newest_told: Option<stream::Last>,
     /// Devices may be gone whose rows are still there.
     has_gone: bool,
     watched: Watched,
@@ -99,7 +101,18 @@ impl LogFile {
             .map_err(|source| OpenError::io(&file, "cannot be looked at", source))?;
         let (trims, happenings_bytes) = (Trims::new(Limits::of(options)), options.happenings_kept());
         let (settled, added) = (footer.serial, Added::default());
-        Ok(Self { connection, footer, settled, added, trims, happenings_bytes, has_gone, watched })
+        let newest_told = None;
+        Ok(Self {
+            connection,
+            footer,
+            settled,
+            added,
+            trims,
+            happenings_bytes,
+            newest_told,
+            has_gone,
+            watched,
+        })
     }
 
     /// Whether the open transaction has written something.
@@ -137,7 +150,13 @@ impl LogFile {
         happening: &Happening,
     ) -> rusqlite::Result<()> {
         self.begin()?;
-        let n = stream::add(&self.connection, place, device, happening, self.happenings_bytes)?;
+        let mut newest = match self.newest_told {
+            Some(newest) => newest,
+            None => stream::last(&self.connection)?,
+        };
+        let (file, bytes_max) = (&self.connection, self.happenings_bytes);
+        let n = stream::add(file, &mut newest, place, device, happening, bytes_max)?;
+        self.newest_told = Some(newest);
         self.added.add(List::Happened, NOBODY, n);
         Ok(())
     }
@@ -298,6 +317,7 @@ impl LogFile {
     /// Takes back what the open transaction has written, if there is one.
     pub(super) fn rollback(&mut self) -> rusqlite::Result<()> {
         self.added.clear();
+        self.newest_told = None;
         self.trims.rollback();
         if self.is_touched() { self.connection.execute_batch("ROLLBACK") } else { Ok(()) }
     }
@@ -333,6 +353,7 @@ impl LogFile {
 
     /// Commits a new footer, and removes the last batch's rows before, if they are to go.
     fn undo(&mut self, takes_rows: bool) -> rusqlite::Result<()> {
+        self.newest_told = None;
         let mut footer = Footer { serial: self.footer.serial + 1, ..self.footer.clone() };
         let transaction = self.connection.unchecked_transaction()?;
         if takes_rows {

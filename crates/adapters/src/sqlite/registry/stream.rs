@@ -69,7 +69,8 @@ impl Registry {
     /// Tells of a device in the registry, whose transaction is open.
     pub(super) fn tell(&self, device: DeviceId, happening: &Happening) -> rusqlite::Result<()> {
         let place = self.next_told();
-        stream::add(&self.connection, place, Some(device), happening, self.happenings_bytes).map(drop)
+        let (file, mut newest) = (&self.connection, stream::last(&self.connection)?);
+        stream::add(file, &mut newest, place, Some(device), happening, self.happenings_bytes).map(drop)
     }
 
     /// Tells of a command that was sent or has changed.

@@ -51,24 +51,38 @@ pub(super) fn make_table(file: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-/// Adds what happened; returns its number in this file. About `bytes_max` stay.
+/// The newest row of a file: its number, and the bytes of all rows up to it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Last {
+    n: i64,
+    bytes: i64,
+}
+
+/// The newest row.
+pub(super) fn last(file: &Connection) -> rusqlite::Result<Last> {
+    let newest = "SELECT n, bytes FROM happened ORDER BY n DESC LIMIT 1";
+    let read = |row: &Row<'_>| Ok(Last { n: row.get(0)?, bytes: row.get(1)? });
+    Ok(file.prepare_cached(newest)?.query_row([], read).optional()?.unwrap_or_default())
+}
+
+/// Adds what happened after the newest row; returns its number in this file, which is the newest one now.
+/// About `bytes_max` stay.
 pub(super) fn add(
     file: &Connection,
+    newest: &mut Last,
     place: StreamPlace,
     device: Option<DeviceId>,
     happening: &Happening,
     bytes_max: i64,
 ) -> rusqlite::Result<i64> {
     let StreamPlace { position: Position { epoch, sequence }, part } = place;
-    let last = "SELECT n, bytes FROM happened ORDER BY n DESC LIMIT 1";
-    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    let last: Option<(i64, i64)> = file.prepare_cached(last)?.query_row([], read).optional()?;
-    let (last, before) = last.unwrap_or_default();
+    let Last { n: last, bytes: before } = *newest;
     let what = serde_json::to_string(happening)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     let bytes = before.saturating_add(ROW_BYTES + i64::try_from(what.len()).unwrap_or(i64::MAX >> 1));
     let (n, device) = (last + 1, device.map_or(NOBODY, |device| device.0));
     HappenedRow { n, epoch, sequence, part, device, time: happening.time(), bytes, what }.insert(file)?;
+    *newest = Last { n, bytes };
     if before / TRIM_EVERY < bytes / TRIM_EVERY && bytes > bytes_max {
         trim(file, bytes - bytes_max)?;
     }

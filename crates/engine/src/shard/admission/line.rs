@@ -19,11 +19,11 @@ const WASTED_PART: usize = 10;
 const COMPUTES: Duration = Duration::from_millis(100);
 
 /// A peer is waited for this many of its own round trips at a limit: its answer takes one, and where that is
-/// lost its client, whose timer is above the round trip, sends it again in two more.
+/// lost a client whose timer is not above two of them, and a second, sends it again in time.
 const PATIENT_FOR: u32 = 3;
 
-/// Outside of a flood each is waited for so much longer: the first timer of a client that is near (RFC 6347,
-/// section 4.2.4.1) is a second.
+/// Outside of a flood each is waited for so much longer. The first timer of a client that is near (RFC 6347,
+/// section 4.2.4.1) is a second: nearer than 125 ms it comes too late, but longer the neighbour has more.
 const EASE: Duration = Duration::from_millis(650);
 
 /// A handshake under way, as the admission knows it.
@@ -76,6 +76,8 @@ pub(super) enum Distance {
 }
 
 impl Distance {
+    pub(super) const ALL: [Self; 2] = [Self::Near, Self::Far];
+
     pub(super) fn of(patience: Duration, limits: &AdmissionLimits) -> Self {
         if patience < limits.slow_round_trip / 2 { Self::Near } else { Self::Far }
     }
@@ -158,6 +160,10 @@ impl Passing {
     }
 }
 
+/// Handshakes whose peer is waited for, by the time from which they stand still, in a flood: how long that is
+/// after they were last heard, and their slots.
+type Awaited = BTreeMap<(Instant, u64), (Duration, u32)>;
+
 /// The handshakes of an address, or of all, in the orders in which they make room.
 #[derive(Debug, Default)]
 pub(super) struct Line {
@@ -165,9 +171,8 @@ pub(super) struct Line {
     begun: BTreeMap<u64, Seat>,
     /// How many wait for the platform: none of them makes room.
     asking: usize,
-    /// Those whose peer is waited for, by the time from which they stand still, in a flood: how long that is
-    /// after they were last heard, and their places.
-    awaited: BTreeMap<(Instant, u64), (Duration, Seat)>,
+    /// Those whose peer is waited for and that are kept, then the passing ones.
+    awaited: [Awaited; 2],
     rejected: BTreeMap<u64, Seat>,
     pub(super) dropped: Dropped,
 }
@@ -208,7 +213,7 @@ impl Place {
 
 impl Line {
     pub(super) fn len(&self) -> usize {
-        self.awaited.len() + self.asking + self.rejected.len()
+        self.awaited.iter().map(Awaited::len).sum::<usize>() + self.asking + self.rejected.len()
     }
 
     pub(super) fn add(&mut self, held: &Held) {
@@ -219,7 +224,7 @@ impl Line {
         }
         match stage {
             Stage::Begun | Stage::GoneOn => {
-                self.awaited.insert((held.still(), begun), (patience, seat));
+                self.awaited[stay as usize].insert((held.still(), begun), (patience, slot));
             }
             Stage::Asks => self.asking += 1,
             Stage::Rejected => {
@@ -235,7 +240,7 @@ impl Line {
         }
         match held.stage {
             Stage::Begun | Stage::GoneOn => {
-                self.awaited.remove(&(held.still(), held.begun));
+                self.awaited[held.stay as usize].remove(&(held.still(), held.begun));
             }
             Stage::Asks => self.asking = self.asking.saturating_sub(1),
             Stage::Rejected => {
@@ -246,7 +251,7 @@ impl Line {
 
     #[cfg(test)]
     pub(super) fn awaits(&self, held: &Held) -> bool {
-        self.awaited.contains_key(&(held.still(), held.begun))
+        self.awaited[held.stay as usize].contains_key(&(held.still(), held.begun))
     }
 
     /// The newest that has not gone on.
@@ -254,20 +259,22 @@ impl Line {
         self.begun.values().next_back().copied()
     }
 
-    /// The place of the one that is missed least, if any may be missed.
-    pub(super) fn worst(&self, now: Instant, limit: usize) -> Option<Place> {
-        if let Some(seat) = self.rejected.values().next() {
-            return Some(Place::Rejected(*seat));
-        }
-        let (&(still, _), &(patience, seat)) = self.awaited.first_key_value()?;
-        let is_flood = [Distance::Near, Distance::Far].map(|distance| self.is_flood(now, limit, distance));
-        let ease = if is_flood.contains(&true) { Duration::ZERO } else { EASE };
-        let stands_still = now.saturating_duration_since(still) > ease;
-        stands_still
-            .then(|| Place::Still(seat, Waited { from: still - patience, until: still + ease, patience }))
+    /// The place of the oldest whose Finished was rejected.
+    pub(super) fn rejected(&self) -> Option<Place> {
+        self.rejected.values().next().copied().map(Place::Rejected)
     }
 
-    /// Whether there is a flood of peers at this distance. Half of the places are for everybody, flood or not.
+    /// That of the one that has stood still for longest, of those that stay so.
+    pub(super) fn still(&self, now: Instant, limit: usize, stay: Stay) -> Option<Place> {
+        let (&(still, _), &(patience, slot)) = self.awaited[stay as usize].first_key_value()?;
+        let is_flood = Distance::ALL.map(|distance| self.is_flood(now, limit, distance));
+        let ease = if is_flood.contains(&true) { Duration::ZERO } else { EASE };
+        let stands_still = now.saturating_duration_since(still) > ease;
+        let waited = Waited { from: still - patience, until: still + ease, patience };
+        stands_still.then_some(Place::Still(Seat { slot, stay }, waited))
+    }
+
+    /// Whether there is a flood of peers at this distance. Half of the places are for all, flood or not.
     pub(super) fn is_flood(&self, now: Instant, limit: usize, distance: Distance) -> bool {
         let until = self.dropped.flood_until[distance as usize];
         until.is_some_and(|until| now < until) && self.len() >= limit.div_ceil(2)

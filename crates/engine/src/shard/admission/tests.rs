@@ -8,6 +8,8 @@ use super::{
     *,
 };
 
+mod distances;
+
 const LIMITS: AdmissionLimits = AdmissionLimits {
     handshakes_max: 6,
     handshakes_per_address_max: 3,
@@ -26,6 +28,8 @@ struct Door {
     admission: Admission,
     held: Vec<(IpAddr, Held)>,
     hellos: Vec<HelloId>,
+    /// When each hello came for the first time.
+    first: BTreeMap<(IpAddr, usize), Instant>,
 }
 
 fn evict(slot: u32) -> Permit {
@@ -48,6 +52,7 @@ impl Door {
             admission: Admission::new(1),
             held: Vec::new(),
             hellos: hello_ids(now, 2),
+            first: BTreeMap::new(),
         }
     }
 
@@ -62,7 +67,14 @@ impl Door {
 
     fn permit_far(&mut self, address: IpAddr, hello: usize, round_trip: Duration) -> Permit {
         let path = Path::from(SocketAddr::new(address, 5684));
-        self.admission.permit(self.now, &path, &self.hellos[hello], round_trip, &self.limits).permit
+        let first = *self.first.entry((address, hello)).or_insert(self.now);
+        let cookie_age = round_trip + (self.now - first);
+        self.admission.permit(self.now, &path, &self.hellos[hello], cookie_age, &self.limits).permit
+    }
+
+    fn make_hellos_anew(&mut self, count: u64) {
+        self.hellos = hello_ids(self.now, count);
+        self.first.clear();
     }
 
     fn permit(&mut self, n: u16) -> Permit {
@@ -168,8 +180,8 @@ fn what_was_rejected_makes_room_before_what_stood_still_and_that_before_nothing(
     door.pass(5 * SECOND);
     let second = door.begin(1);
     let third = door.begin(1);
-    door.pass(6 * SECOND);
-    assert_eq!(door.permit(1), evict(0), "it has stood still for 11 s");
+    door.pass(7 * SECOND);
+    assert_eq!(door.permit(1), evict(0), "it has stood still for 12 s");
     door.reject(third);
     assert_eq!(door.permit(1), evict(2));
     door.reject(second);
@@ -206,7 +218,7 @@ fn a_few_addresses_cannot_keep_all_others_out() {
     assert_eq!(door.permit(3), Permit::No, "the busiest has not much more than this one");
     door.go_on(2, false);
     assert_eq!(door.permit(4), evict(1), "and none that has gone on");
-    door.pass(11 * SECOND);
+    door.pass(12 * SECOND);
     assert_eq!(door.permit(3), evict(0), "what stood still comes first");
 }
 
@@ -235,7 +247,7 @@ fn in_a_flood_only_what_comes_again_gets_in_until_it_is_over() {
         assert_eq!(door.permit_hello(ip(1), 1), Permit::No);
     }
     assert_eq!(door.floods(1), Floods::No, "devices that all come at once are none");
-    door.pass(11 * SECOND);
+    door.pass(12 * SECOND);
     assert_eq!(door.permit_hello(ip(1), 1), evict(0), "it stood still");
     door.flood(SECOND);
     door.end(slots[0]);
@@ -246,8 +258,8 @@ fn in_a_flood_only_what_comes_again_gets_in_until_it_is_over() {
     door.end(slots[1]);
     assert_eq!(door.permit_hello(ip(1), 1), KEEP, "half of the places are for everybody");
     door.begin(1);
-    door.pass(11 * SECOND);
-    door.hellos = hello_ids(door.now, 3);
+    door.pass(12 * SECOND);
+    door.make_hellos_anew(3);
     assert_eq!(door.permit_hello(ip(1), 2), KEEP, "nothing was dropped for long");
 }
 
@@ -276,7 +288,7 @@ fn while_all_others_are_held_the_passing_places_go_from_one_to_the_next() {
     assert_eq!(door.come(36), (Some(Stay::Passing), Some(34)), "what has gone on may finish");
     door.go_on(35, true);
     assert_eq!(door.come(37), (None, None), "also where it waits for us");
-    door.pass(11 * SECOND);
+    door.pass(12 * SECOND);
     assert_eq!(door.come(38), (Some(Stay::Kept), Some(0)), "what stood still comes first");
 }
 
@@ -309,7 +321,7 @@ fn what_is_kept_is_not_touched_by_what_passes_and_gets_its_places_back() {
 #[test]
 fn in_a_flood_of_all_what_comes_again_is_kept_and_the_rest_passes() {
     let mut door = full_from(SECOND);
-    for _ in 0..11 {
+    for _ in 0..12 {
         door.admission.count_dropped(door.now, ip(99), &door.limits);
         door.pass(SECOND);
     }
@@ -373,7 +385,7 @@ fn attack_098_a_passing_place_is_given_only_to_whom_it_helps_and_others_are_drop
     assert_eq!(door.permit_far(ip(40), 0, SECOND / 2), near);
     door.end(30);
     assert_eq!(door.permit_far(ip(41), 0, 8 * SECOND), Permit::No, "there is a free one, but it was so too");
-    door.pass(11 * SECOND);
+    door.pass(12 * SECOND);
     door.begin_anew();
     assert_eq!(door.permit_far(ip(42), 0, SECOND), Permit::No, "none was needed for long, but all may come");
     assert_eq!(door.permit_far(ip(43), 0, SECOND * 2 / 25), Permit::Yes(Stay::Passing), "it is near");
@@ -382,7 +394,7 @@ fn attack_098_a_passing_place_is_given_only_to_whom_it_helps_and_others_are_drop
 #[test]
 fn what_is_far_gets_a_place_that_is_kept_when_one_stands_still_or_is_over() {
     let mut door = full();
-    door.pass(11 * SECOND);
+    door.pass(12 * SECOND);
     assert_eq!(door.permit_far(ip(40), 0, 8 * SECOND), evict(0));
     door.begin_anew();
     assert_eq!(door.permit_far(ip(40), 0, 8 * SECOND), Permit::No);
@@ -440,62 +452,6 @@ fn the_one_that_was_not_heard_for_longest_is_found_behind_any_number_that_went_o
     (0..512).for_each(|n| assert!(door.come(n).0.is_some()));
     door.pass(9 * SECOND);
     (0..400).for_each(|slot| door.go_on(slot, false));
-    door.pass(2 * SECOND);
+    door.pass(3 * SECOND);
     assert_eq!(door.come(600), (Some(Stay::Kept), Some(400)));
-}
-
-#[test]
-fn what_is_near_stands_still_sooner_than_what_is_far_and_soonest_in_a_flood() {
-    let mut door = Door::new();
-    for (round_trip, silent) in [(20, 810), (500, 2_250), (2_000, 6_750), (8_000, 10_650)] {
-        let [round_trip, silent] = [round_trip, silent].map(Duration::from_millis);
-        door.round_trip = round_trip;
-        let slots = [1, 1, 1].map(|address| door.begin(address));
-        door.pass(silent);
-        assert_eq!(door.permit(1), Permit::No, "{round_trip:?}: its answer may have been lost once");
-        door.pass(Duration::from_millis(1));
-        assert_eq!(door.permit(1), evict(slots[0] as u32), "{round_trip:?}");
-        for slot in slots {
-            door.end(slot);
-        }
-        door.pass(60 * SECOND);
-    }
-    door.round_trip = Duration::from_millis(20);
-    let slots = [1, 1, 1].map(|address| door.begin(address));
-    door.flood(SECOND);
-    door.permit(1);
-    door.pass(Duration::from_millis(160));
-    assert_eq!(door.permit(1), Permit::No);
-    door.pass(SECOND);
-    assert_eq!(door.permit(1), evict(slots[0] as u32), "it comes again, and what is near has had its time");
-}
-
-#[test]
-fn attack_207_a_flood_of_the_near_keeps_nobody_out_who_is_far_and_one_of_the_far_nobody_who_is_near() {
-    for (patience, kept_out, goes_on) in
-        [(SECOND, SECOND / 50, 8 * SECOND), (10 * SECOND, 8 * SECOND, SECOND / 50)]
-    {
-        let mut door = Door::new();
-        let slots = [1, 1, 1].map(|address| door.begin(address));
-        door.flood(patience);
-        door.end(slots[0]);
-        door.hellos = hello_ids(door.now, 4);
-        assert_eq!(door.permit_far(ip(1), 2, kept_out), Permit::Again, "{patience:?}");
-        assert_eq!(door.permit_far(ip(1), 3, goes_on), KEEP, "{patience:?}");
-    }
-}
-
-#[test]
-fn hellos_whose_handshakes_stood_still_were_in_vain_as_those_that_are_dropped() {
-    let mut door = Door::new();
-    door.round_trip = Duration::ZERO;
-    for n in 0..4 * FLOOD_HELLOS_MIN {
-        door.pass(SECOND / 200);
-        door.hellos = hello_ids(door.now, 1);
-        door.come(1);
-        if n < FLOOD_HELLOS_MIN / 2 {
-            assert_eq!(door.floods(1), Floods::No, "{n}");
-        }
-    }
-    assert_eq!(door.floods(1), Floods::Address);
 }
