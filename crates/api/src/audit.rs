@@ -57,7 +57,8 @@ pub struct AuditEntry {
     pub outcome: AuditOutcome,
     /// The HTTP status of the answer; null where there was none.
     pub status: Option<u16>,
-    /// The code of the problem, where it was one; `replayed`: an answer was given again (`Idempotency-Key`).
+    /// The code of the problem, where it was one; `replayed`: an answer was given again (`Idempotency-Key`);
+    /// `oidc_…`: why a login by the identity provider has failed.
     pub code: Option<String>,
     /// What was changed, in a few fields that are no secret: `{"role":"viewer"}`; left out where there are
     /// none.

@@ -44,7 +44,7 @@ fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Stri
 pub enum UserState {
     /// There is no password yet: the one-time link sets it.
     Invited,
-    /// There is a password.
+    /// There is a password, or an identity provider vouches for the user.
     Active,
     /// The user may not log in.
     Disabled,

@@ -32,6 +32,7 @@ mod limiter;
 #[cfg(test)]
 mod matrix;
 pub mod metrics;
+pub mod oidc;
 mod openapi;
 mod page;
 mod pages;
@@ -60,8 +61,9 @@ pub use forwarded::Way;
 pub use health::{Findings, Health, Look, Phase};
 pub use metrics::{Detail, Metric, MetricKind, MetricsSource, Samples};
 pub use page::About;
+pub use pages::Logins;
 pub use places::{ALONE, PlacesMax};
-pub use routes::{control_router, router};
+pub use routes::{control_router, router, router_with};
 pub use secret::secret_json;
 pub use serve::{DRAIN_TIME_MAX, Listener, Proxied, REQUEST_TIME_MAX, serve};
 pub use work::BODY_BYTES_MAX;

@@ -10,6 +10,7 @@
 
 mod html;
 mod people;
+mod provider;
 
 use std::{
     convert::Infallible,
@@ -34,6 +35,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::html::{account_page, alert, login_page, page, password_page};
 pub(crate) use self::people::for_people;
+pub use self::provider::Logins;
 use crate::{
     api::{asked_from, count_unwritten},
     browser::{BROWSER, BROWSER_LASTS_S, CameBy, Origin, SESSION, cookies, origin, set_cookie},
@@ -62,6 +64,8 @@ pub(crate) const SECURITY_HEADERS: [(header::HeaderName, HeaderValue); 2] = [
     (header::REFERRER_POLICY, HeaderValue::from_static("strict-origin")),
 ];
 
+const NO_PASSWORDS: &str = "Users log in by the identity provider alone (oidc.passwords).";
+
 const NOT_OF_SESSION: &str = "The form is not one of this session. Open /login again.";
 
 /// The way on from a page that says what is wrong.
@@ -82,6 +86,7 @@ const LOOKED_UP_AT_ONCE: usize = 2;
 pub(crate) struct Pages {
     operator: Operator,
     throttle: Arc<Throttle>,
+    logins: Logins,
     looking_up: Semaphore,
 }
 
@@ -119,26 +124,33 @@ impl<S: Send + Sync> FromRequestParts<S> for Guest {
 }
 
 /// The routes of the pages.
-pub(crate) fn routes(operator: Operator, throttle: Arc<Throttle>) -> Router {
-    let pages = Arc::new(Pages { operator, throttle, looking_up: Semaphore::new(LOOKED_UP_AT_ONCE) });
+pub(crate) fn routes(operator: Operator, throttle: Arc<Throttle>, logins: Logins) -> Router {
+    let looking_up = Semaphore::new(LOOKED_UP_AT_ONCE);
+    let pages = Arc::new(Pages { operator, throttle, logins, looking_up });
     Router::new()
         .route("/login", get(show_login).post(log_in))
         .route("/logout", post(log_out))
         .route("/password", post(change_password))
         .route("/password/{link}", get(show_password).post(set_password))
+        .merge(provider::routes())
         .with_state(pages)
 }
 
 async fn show_login(State(pages): State<Arc<Pages>>, uri: Uri, guest: Guest) -> Response {
     let said = (uri.query() == Some(CHANGED)).then_some("The password is changed.");
     match pages.user_of(&guest).await {
-        Ok(Some((caller, session))) => account_page(StatusCode::OK, said, (&caller, session)),
-        Ok(None) => login_page(StatusCode::OK, None, ""),
+        Ok(Some((caller, session))) => {
+            account_page(StatusCode::OK, said, (&caller, session, pages.logins.passwords))
+        }
+        Ok(None) => login_page(StatusCode::OK, (None, ""), &pages.logins),
         Err(problem) => failed(&problem),
     }
 }
 
 async fn log_in(State(pages): State<Arc<Pages>>, request: Request) -> Response {
+    if !pages.logins.passwords {
+        return refused(StatusCode::FORBIDDEN, NO_PASSWORDS);
+    }
     let guest = Guest::of(&request);
     let (mut form, came_by, _answering) = match posted(request).await {
         Ok(posted) => posted,
@@ -154,9 +166,9 @@ async fn log_in(State(pages): State<Arc<Pages>>, request: Request) -> Response {
         }
         Ok(Outcome::Wrong) => {
             let said = "The user name or the password is wrong.";
-            login_page(StatusCode::FORBIDDEN, Some(said), name)
+            login_page(StatusCode::FORBIDDEN, (Some(said), name), &pages.logins)
         }
-        Ok(Outcome::TooOften(wait)) => too_often(wait, name),
+        Ok(Outcome::TooOften(wait)) => too_often(wait, name, &pages.logins),
         Err(problem) => failed(&problem),
     }
 }
@@ -191,6 +203,9 @@ async fn log_out(State(pages): State<Arc<Pages>>, request: Request) -> Response 
 }
 
 async fn change_password(State(pages): State<Arc<Pages>>, request: Request) -> Response {
+    if !pages.logins.passwords {
+        return refused(StatusCode::FORBIDDEN, NO_PASSWORDS);
+    }
     let guest = Guest::of(&request);
     let (mut form, came_by, _answering) = match posted(request).await {
         Ok(posted) => posted,
@@ -206,7 +221,7 @@ async fn change_password(State(pages): State<Arc<Pages>>, request: Request) -> R
     }
     let [old, password, again] =
         ["old", "password", "again"].map(|name| Secret::new(form.take(name).into_text()));
-    let again_with = |status, said: &str| account_page(status, Some(said), (&caller, session));
+    let again_with = |status, said: &str| account_page(status, Some(said), (&caller, session, true));
     if password != again {
         return again_with(StatusCode::UNPROCESSABLE_ENTITY, "The two passwords are not the same.");
     }
@@ -302,6 +317,9 @@ impl Pages {
     /// # Errors
     /// The answer where it is nobody's.
     async fn holder_of(&self, link: &str, guest: &Guest) -> Result<String, Response> {
+        if !self.logins.passwords {
+            return Err(refused(StatusCode::FORBIDDEN, NO_PASSWORDS));
+        }
         let holder = {
             let _looking_up = self.look_up().await;
             self.operator.link_holder(link).await
@@ -412,7 +430,9 @@ fn go_on(logged_in: &LoggedIn, came_by: CameBy) -> Response {
     let LoggedIn { session, browser, lasts_s } = logged_in;
     let mut response = see_login();
     append_cookie(&mut response, set_cookie(SESSION, session.expose(), *lasts_s, came_by));
-    append_cookie(&mut response, set_cookie(BROWSER, browser.expose(), BROWSER_LASTS_S, came_by));
+    if let Some(browser) = browser {
+        append_cookie(&mut response, set_cookie(BROWSER, browser.expose(), BROWSER_LASTS_S, came_by));
+    }
     response
 }
 
@@ -426,10 +446,10 @@ fn append_cookie(response: &mut Response, cookie: Option<HeaderValue>) {
     }
 }
 
-fn too_often(wait: Duration, name: &str) -> Response {
+fn too_often(wait: Duration, name: &str, logins: &Logins) -> Response {
     let seconds = wait.as_secs() + 1;
     let said = format!("Too many logins have failed. Try again in {seconds} seconds.");
-    retry_after(login_page(StatusCode::TOO_MANY_REQUESTS, Some(&said), name), seconds)
+    retry_after(login_page(StatusCode::TOO_MANY_REQUESTS, (Some(&said), name), logins), seconds)
 }
 
 /// A problem that is none of the form.

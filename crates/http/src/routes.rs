@@ -28,7 +28,7 @@ use crate::{
     metrics::{Detail, MetricsSource, prometheus_text},
     openapi,
     page::{self, About},
-    pages,
+    pages::{self, Logins},
     places::Seat,
     problem::Refused,
     request_id,
@@ -62,9 +62,20 @@ const TLS_ONLY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 /// have logged in, each of whom asks at this rate at most (`None`: any number of times). It needs a
 /// multi-threaded runtime.
 pub fn router(about: About, health: Health, metrics: MetricsSource, api: Api, rate: Option<Rate>) -> Router {
+    router_with(about, health, metrics, api, (rate, Logins::default()))
+}
+
+/// The same where users log in in these ways.
+pub fn router_with(
+    about: About,
+    health: Health,
+    metrics: MetricsSource,
+    api: Api,
+    (rate, logins): (Option<Rate>, Logins),
+) -> Router {
     let gate = Arc::new(Gate::new(api.operator.clone(), rate));
     let throttle = Arc::new(Throttle::default());
-    let pages = pages::routes(api.operator.clone(), Arc::clone(&throttle));
+    let pages = pages::routes(api.operator.clone(), Arc::clone(&throttle), logins);
     let counted = Arc::clone(&gate);
     let metrics: MetricsSource = Arc::new(move |detail| {
         let mut samples = metrics(detail);

@@ -12,7 +12,8 @@
 //!   a user out of a browser that the user has. Who has no such browser gets in by a new one-time link
 //!   (`narrowgate user reset`), which is not counted at all; and sessions and tokens go on.
 //!
-//! Links that are not valid are counted by source, [`WRONG_LINKS`].
+//! Links that are not valid are counted by source, [`WRONG_LINKS`], and so are logins by the identity
+//! provider that have failed, [`VOUCHED`]: each is a request to it.
 //!
 //! A wrong try costs a slow hash, and these are made one after the other (`adapters::passwords`, some 30 a
 //! second). So fewer buckets are not full at a time than are kept, and nobody pushes one out. What is refused
@@ -56,12 +57,15 @@ const WRITTEN: Rate = Rate { every: Duration::from_secs(5), burst: 200 };
 /// Links that are not valid, of a source.
 const WRONG_LINKS: Rate = Rate { every: Duration::from_secs(1), burst: 20 };
 
+/// Logins by the identity provider that have failed, of a source.
+const VOUCHED: Rate = Rate { every: Duration::from_secs(1), burst: 20 };
+
 /// Buckets of each kind that are kept.
 const KEPT_MAX: usize = 16_384;
 
 const FAILED: Metric = Metric::counter(
     "narrowgate_http_logins_failed_total",
-    "Logins of users with a wrong name or a wrong password.",
+    "Logins of users with a wrong name or a wrong password, or that the identity provider did not bear out.",
 );
 
 const HELD_BACK: Metric = Metric::counter(
@@ -122,6 +126,7 @@ pub(crate) struct Throttle {
     /// Wrong tries without an entry, since the last one that has one.
     left_out: AtomicU64,
     wrong_links: Limiter<u128>,
+    vouched: Limiter<u128>,
     hasher: RandomState,
     failed: AtomicU64,
     held_back: AtomicU64,
@@ -142,6 +147,7 @@ impl Default for Throttle {
             written: Limiter::new(WRITTEN, 1),
             left_out: AtomicU64::new(0),
             wrong_links: Limiter::new(WRONG_LINKS, KEPT_MAX),
+            vouched: Limiter::new(VOUCHED, KEPT_MAX),
             hasher: RandomState::new(),
             failed: AtomicU64::new(0),
             held_back: AtomicU64::new(0),
@@ -157,6 +163,19 @@ impl Throttle {
     /// There are too many; after which time another one may pass.
     pub(crate) fn permit_wrong_link(&self, peer: Option<Peer>, now: Instant) -> Result<(), Duration> {
         self.wrong_links.permit(peer.map_or(u128::MAX, source), now)
+    }
+
+    /// Counts a login by the identity provider.
+    ///
+    /// # Errors
+    /// There are too many; after which time another one may pass.
+    pub(crate) fn permit_vouched(&self, peer: Option<Peer>, now: Instant) -> Result<(), Duration> {
+        self.vouched.permit(peer.map_or(u128::MAX, source), now)
+    }
+
+    /// Does not count one that was successful.
+    pub(crate) fn give_back_vouched(&self, peer: Option<Peer>) {
+        self.vouched.give_back(peer.map_or(u128::MAX, source));
     }
 
     /// Passes a try, and counts it: of many at once no more pass than one after the other.

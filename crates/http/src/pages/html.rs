@@ -8,26 +8,39 @@ use narrowgate_platform::{
     model::access::Caller, rules::passwords::PASSWORD_CHARACTERS_MIN, service::form_token,
 };
 
-use super::SendsForms;
+use super::{Logins, SendsForms, provider::BEGIN};
 use crate::page::{document, escape};
 
-pub(super) fn login_page(status: StatusCode, said: Option<&str>, name: &str) -> Response {
-    let (alert, name) = (alert(said), escape(name));
-    let body = format!(
-        "{alert}<form method=\"post\" action=\"/login\">\n\
-         <p><label>User name <input name=\"user\" value=\"{name}\" autocomplete=\"username\" \
-         autocapitalize=\"none\" spellcheck=\"false\" required></label></p>\n\
-         <p><label>Password <input type=\"password\" name=\"password\" autocomplete=\"current-password\" \
-         required></label></p>\n\
-         <p><button>Log in</button></p>\n</form>\n"
-    );
+/// By a password, by the identity provider, or by either.
+pub(super) fn login_page(
+    status: StatusCode,
+    (said, name): (Option<&str>, &str),
+    logins: &Logins,
+) -> Response {
+    let (mut body, name) = (alert(said), escape(name));
+    if let Some(provider) = &logins.provider {
+        // A link: a form that is answered with a way to another server is stopped by `form-action`.
+        // To the site that the provider knows: the cookie of the login must be one of that host.
+        let (site, name) = (escape(provider.site()), escape(provider.name()));
+        body += &format!("<p><a href=\"{site}{BEGIN}\">Log in with {name}</a></p>\n");
+    }
+    if logins.passwords {
+        body += &format!(
+            "<form method=\"post\" action=\"/login\">\n\
+             <p><label>User name <input name=\"user\" value=\"{name}\" autocomplete=\"username\" \
+             autocapitalize=\"none\" spellcheck=\"false\" required></label></p>\n\
+             <p><label>Password <input type=\"password\" name=\"password\" autocomplete=\"current-password\" \
+             required></label></p>\n\
+             <p><button>Log in</button></p>\n</form>\n"
+        );
+    }
     page(status, "Log in", &body)
 }
 
 pub(super) fn account_page(
     status: StatusCode,
     said: Option<&str>,
-    (caller, session): (&Caller, &str),
+    (caller, session, has_passwords): (&Caller, &str, bool),
 ) -> Response {
     let name = match caller {
         Caller::User { name, .. } | Caller::Token { name, .. } => escape(name),
@@ -37,22 +50,26 @@ pub(super) fn account_page(
     let unit = caller.unit().map_or("all organisation units".to_owned(), |ou| format!("unit {}", escape(ou)));
     let token = form_token(session);
     let token = format!("<input type=\"hidden\" name=\"csrf\" value=\"{}\">\n", token.expose());
-    let (said, fields) =
-        (if status.is_success() { notice(said) } else { alert(said) }, new_password_fields());
-    let body = format!(
+    let said = if status.is_success() { notice(said) } else { alert(said) };
+    let mut body = format!(
         "{said}<p>You are logged in as <b>{name}</b>, {role} of {unit}.</p>\n\
          <form method=\"post\" action=\"/logout\">\n{token}<p><button>Log out</button> \
          <button name=\"everywhere\" value=\"yes\" class=\"second\">Log out everywhere</button></p>\n\
          <p class=\"hint\">Everywhere: in each browser in which you are logged in, also in this one.</p>\n\
-         </form>\n\
-         <h2>Change the password</h2>\n\
-         <p class=\"hint\">You are logged out in all other browsers by that.</p>\n\
-         <form method=\"post\" action=\"/password\">\n{token}\
-         <input name=\"user\" value=\"{name}\" autocomplete=\"username\" readonly hidden>\n\
-         <p><label>Present password <input type=\"password\" name=\"old\" \
-         autocomplete=\"current-password\" required></label></p>\n\
-         {fields}<p><button>Change the password</button></p>\n</form>\n"
+         </form>\n"
     );
+    if has_passwords {
+        let fields = new_password_fields();
+        body += &format!(
+            "<h2>Change the password</h2>\n\
+             <p class=\"hint\">You are logged out in all other browsers by that.</p>\n\
+             <form method=\"post\" action=\"/password\">\n{token}\
+             <input name=\"user\" value=\"{name}\" autocomplete=\"username\" readonly hidden>\n\
+             <p><label>Present password <input type=\"password\" name=\"old\" \
+             autocomplete=\"current-password\" required></label></p>\n\
+             {fields}<p><button>Change the password</button></p>\n</form>\n"
+        );
+    }
     page(status, "Your account", &body)
 }
 

@@ -4,6 +4,7 @@ mod audit;
 mod guests;
 mod look;
 mod own;
+mod provider;
 
 use std::{collections::BTreeMap, net::IpAddr};
 

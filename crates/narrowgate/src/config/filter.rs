@@ -95,6 +95,7 @@ const MODULES: &[&str] = &[
     "narrowgate_http::api::export",
     "narrowgate_http::api::idempotency",
     "narrowgate_http::pages",
+    "narrowgate_http::pages::provider",
     "narrowgate_http::request_id",
     "narrowgate_http::tls",
     "narrowgate_http::tls::connection",

@@ -26,11 +26,12 @@ pub(super) static BEHIND_PROXY: Key<Switch> = Key {
     help: "true: only a proxy with TLS reaches http.listen, which may then be beyond this machine",
 };
 
-static PUBLIC_URL: Key<OrOff<Site>> = Key {
+pub(super) static PUBLIC_URL: Key<OrOff<Site>> = Key {
     name: "http.public_url",
     default: "off",
     accepts: OrOff(Site),
-    help: "where browsers reach http.listen, for one-time links, such as {accepted}; off: at http.listen",
+    help: "where browsers reach http.listen, for one-time links and oidc.issuer, such as {accepted}; off: at \
+           http.listen",
 };
 
 pub(crate) static TLS_CERTIFICATE: Key<OrOff<FileName>> = Key {

@@ -1,10 +1,10 @@
 //! Every key of the configuration, in the order in which `narrowgate config` prints them, and the one that
 //! was meant by a name that is none.
 
-use super::{admission, coap, dtls, http, key::Setting, limits, log, nbiot, session, store, trace};
+use super::{admission, coap, dtls, http, key::Setting, limits, log, nbiot, oidc, session, store, trace};
 
 /// The keys of each section.
-static SECTIONS: [&[&dyn Setting]; 10] = [
+static SECTIONS: [&[&dyn Setting]; 11] = [
     dtls::KEYS,
     coap::KEYS,
     nbiot::KEYS,
@@ -13,6 +13,7 @@ static SECTIONS: [&[&dyn Setting]; 10] = [
     limits::KEYS,
     store::KEYS,
     http::KEYS,
+    oidc::KEYS,
     log::KEYS,
     trace::KEYS,
 ];

@@ -16,6 +16,7 @@ mod keys;
 mod limits;
 pub(crate) mod log;
 mod nbiot;
+pub(crate) mod oidc;
 mod session;
 pub(crate) mod store;
 #[cfg(test)]
@@ -38,8 +39,8 @@ pub(crate) use store::StoreKind;
 pub(crate) use values::{Origin, Values};
 
 use self::{
-    admission::Admission, coap::Coap, dtls::Dtls, http::Http, limits::Limits, log::Log, session::Session,
-    store::Store,
+    admission::Admission, coap::Coap, dtls::Dtls, http::Http, limits::Limits, log::Log, oidc::Oidc,
+    session::Session, store::Store,
 };
 use crate::{
     cli::{GlobalArgs, ServerArgs},
@@ -61,6 +62,7 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) store: Store,
     pub(crate) http: Http,
+    pub(crate) oidc: Oidc,
     pub(crate) log: Log,
     /// Which requests of devices are traced; `None`: none.
     pub(crate) trace: Option<crate::trace::Options>,
@@ -117,6 +119,7 @@ impl Config {
             limits: Limits::read(&values)?,
             store: Store::read(data, &values)?,
             http: Http::read(data, &values)?,
+            oidc: Oidc::read(data, &values)?,
             log: Log::read(&values)?,
             trace: trace::read(&values)?,
             values,

@@ -361,3 +361,47 @@ fn the_table_in_the_documents_is_what_is_declared() {
         .collect();
     assert_eq!(rows, declared, "docs/operating.md, Configuration");
 }
+
+#[test]
+fn a_login_by_a_provider_needs_to_know_where_browsers_come_back_and_nothing_is_set_for_none() {
+    let load = |text: &str| load(text, &[], &ServerArgs::default());
+    let site = "[http]\npublic_url = \"https://gate.example\"\n";
+    let roles = "roles = [\"a=viewer\", \"*=operator@n\"]";
+    let whole = format!("{site}[oidc]\nissuer = \"https://login.example\"\n{roles}");
+    let config = load(&whole).unwrap();
+    assert_eq!(config.oidc.issuer.as_deref(), Some("https://login.example"));
+    assert!(config.oidc.passwords && config.oidc.logins(&config.http).unwrap().provider.is_some());
+    let none = load("").unwrap();
+    assert!(none.oidc.logins(&none.http).unwrap().provider.is_none());
+    for (text, reason) in [
+        ("[oidc]\nissuer = \"https://login.example\"".to_owned(), "needs http.public_url"),
+        ("[oidc]\npasswords = false".to_owned(), "has no effect: oidc.issuer is off"),
+        (format!("{site}[oidc]\nissuer = \"https://gate.example/\""), "it is no provider itself"),
+        (
+            "[http]\npublic_url = \"http://gate\"\nbehind_proxy = true\n\
+             [oidc]\nissuer = \"https://h\""
+                .to_owned(),
+            "is not https://",
+        ),
+    ] {
+        let refused = load(&text).unwrap_err();
+        assert!(refused.to_string().contains(reason), "{text}: {refused}");
+    }
+}
+
+#[test]
+fn the_secret_for_a_provider_is_one_line_of_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    let text = format!(
+        "[http]\npublic_url = \"https://gate.example\"\n[oidc]\nissuer = \"https://login.example\"\n\
+         client_secret_file = {file:?}\n"
+    );
+    let config = load(&text, &[], &ServerArgs::default()).unwrap();
+    let logins = || config.oidc.logins(&config.http);
+    assert!(logins().unwrap_err().to_string().contains("oidc.client_secret_file"));
+    for (content, is_good) in [("s3\n", true), ("s3", true), ("", false), ("\n", false), ("a\nb\n", false)] {
+        fs::write(&file, content).unwrap();
+        assert_eq!(logins().is_ok(), is_good, "{content:?}");
+    }
+}

@@ -10,8 +10,8 @@ use narrowgate_coap::Budget;
 use narrowgate_dtls::CipherSuite;
 
 use super::{
-    Config, Origin, StoreKind, admission, coap, dtls, http, key::Setting, limits, nbiot, session, store,
-    trace,
+    Config, Origin, StoreKind, admission, coap, dtls, http, key::Setting, limits, nbiot, oidc, session,
+    store, trace,
 };
 use crate::failure::Failure;
 
@@ -54,6 +54,32 @@ pub(super) fn check(config: &Config) -> Result<(), Failure> {
     {
         let reason = format_args!("has no effect: store.kind is memory, which keeps nothing in files");
         return Err(refuse(config, key, reason));
+    }
+    check_provider(config)
+}
+
+/// Refuses what has no effect beside the identity provider, or without it.
+fn check_provider(config: &Config) -> Result<(), Failure> {
+    let Some(issuer) = &config.oidc.issuer else {
+        let is_other = |key: &dyn Setting| key.name() != oidc::ISSUER.name && is_set(config, key);
+        return match oidc::KEYS.iter().find(|key| is_other(**key)) {
+            Some(key) => Err(refuse(config, *key, format_args!("has no effect: oidc.issuer is off"))),
+            None => Ok(()),
+        };
+    };
+    let Some(site) = &config.http.public_url else {
+        let reason = format_args!("needs http.public_url: the provider sends browsers back to it");
+        return Err(refuse(config, &oidc::ISSUER, reason));
+    };
+    let has_tls = config.http.behind_proxy || config.http.tls.is_some();
+    if has_tls && !site.starts_with("https://") {
+        let reason =
+            format_args!("is not https://, by which browsers come here (http.behind_proxy, a certificate)");
+        return Err(refuse(config, &http::PUBLIC_URL, reason));
+    }
+    if issuer.trim_end_matches('/') == site {
+        let reason = format_args!("is where this server is (http.public_url): it is no provider itself");
+        return Err(refuse(config, &oidc::ISSUER, reason));
     }
     Ok(())
 }

@@ -36,8 +36,9 @@ pub(super) async fn print(config: &Config, server: &Server) -> Result<(), Failur
     let kept = if keeps_nothing(config) { "   (store.kind is memory: nothing is kept)" } else { "" };
     let registry = summary(&server.operator).await?;
     let invited = match server.http {
-        Some(_) => invite(&server.operator).await,
-        None => String::new(),
+        // A link sets a password.
+        Some(_) if config.oidc.passwords => invite(&server.operator).await,
+        _ => String::new(),
     };
     output::note(format_args!(
         "narrowgate {}\n  devices   coaps://{dtls}   ({}){plain}\n  http      {http}\n  \

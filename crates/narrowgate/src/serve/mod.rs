@@ -26,7 +26,9 @@ use std::{
 
 use axum::Router;
 use narrowgate_api::fleet::RefusedByStore;
-use narrowgate_http::{About, Api, CursorKey, EventsSource, Health, MetricsSource, Phase, tls::Certificate};
+use narrowgate_http::{
+    About, Api, CursorKey, EventsSource, Health, Logins, MetricsSource, Phase, tls::Certificate,
+};
 use narrowgate_platform::{
     ports::{Clock as _, Journal, StoreError, Stores},
     service::Operator,
@@ -127,6 +129,7 @@ impl Server {
 
     async fn start_on(config: &Config, opened: OpenedStore, door: Option<Door>) -> Result<Self, Failure> {
         let stores = opened.stores;
+        let logins = config.oidc.logins(&config.http)?;
         let control = ControlSocket::bind(&config.data)?;
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
         let (feed, scripts) = (Feed::new(), scripts::of_server());
@@ -161,7 +164,7 @@ impl Server {
         let about = About { version: env!("CARGO_PKG_VERSION"), dtls: dtls.to_string() };
         let certificate = door.as_ref().and_then(Door::certificate);
         let metrics = measured(config, (gateway.clone(), health.clone()), (&feed, &operator), certificate);
-        let (router, control_router) = routers(config, about, health.clone(), metrics, api);
+        let (router, control_router) = routers((config, logins), about, health.clone(), metrics, api);
         let (http_stop, http_stopping) = watched::channel(false);
         let http_task = door.map(|door| door.serve(config, router, http_stopping));
         let control_path = control.path().to_owned();
@@ -304,14 +307,15 @@ fn configured(config: &Config, operator: Operator) -> Operator {
 
 /// What answers on TCP, and what answers on the control socket.
 fn routers(
-    config: &Config,
+    (config, logins): (&Config, Logins),
     about: About,
     health: Health,
     metrics: MetricsSource,
     api: Api,
 ) -> (Router, Router) {
-    let rate = config.http.token_requests;
-    let open = narrowgate_http::router(about.clone(), health.clone(), metrics.clone(), api.clone(), rate);
+    let ways = (config.http.token_requests, logins);
+    let open =
+        narrowgate_http::router_with(about.clone(), health.clone(), metrics.clone(), api.clone(), ways);
     (open, narrowgate_http::control_router(about, health, metrics, api))
 }
 

@@ -99,7 +99,8 @@ impl Users {
             UserChange::BeginSession { session, password } => {
                 let is_taken = self.sessions.iter().any(|other| other.hash == session.hash);
                 let user = self.user(&session.user)?;
-                if is_taken || !user.is_enabled || user.password.as_ref() != Some(password) {
+                let is_same = password.is_none() || user.password == *password;
+                if is_taken || !user.is_enabled || !is_same {
                     return Err(UserChange::is_another());
                 }
                 self.begin(session);

@@ -46,6 +46,21 @@ pub struct OneTimeLink {
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(pub String);
 
+/// In the place of a hash: no password has it.
+const VOUCHED: &str = "!";
+
+impl PasswordHash {
+    /// That of a user for whom an identity provider vouches, in the place of a password.
+    pub fn vouched() -> Self {
+        Self(VOUCHED.to_owned())
+    }
+
+    /// Whether it is that of such a user: none that can be compared with a password.
+    pub fn is_vouched(&self) -> bool {
+        self.0 == VOUCHED
+    }
+}
+
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PasswordHash(…)")

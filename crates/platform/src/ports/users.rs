@@ -100,8 +100,8 @@ pub enum UserChange {
     BeginSession {
         /// The session.
         session: UserSession,
-        /// What the given password was compared with.
-        password: PasswordHash,
+        /// What the given password was compared with; `None`: an identity provider vouches for the user.
+        password: Option<PasswordHash>,
     },
     /// Writes down when a session was used last; nothing where it has ended.
     SeeSession(UserSession),

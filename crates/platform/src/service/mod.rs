@@ -40,6 +40,7 @@ mod secret_text;
 mod unit;
 mod users;
 mod view;
+mod vouched;
 
 pub use self::{
     audit::{AskedFrom, Deed, DeedPlace, DeedTo, Noted, path_part},
@@ -55,4 +56,5 @@ pub use self::{
     removal::DELETE_CHUNK,
     secret_text::{form_token, is_form_token, session_hash, token_hash},
     users::{FirstUser, LINK_PATH, LoggedIn},
+    vouched::{NotLetIn, Placed, Vouched},
 };

@@ -97,8 +97,9 @@ pub(super) fn name_browser(entropy: &dyn Entropy, name: &str, password: &Passwor
 /// Whether a browser has this name because this user has logged in there.
 pub(super) fn is_browser_of(text: &str, user: &User) -> bool {
     let Some(rest) = text.strip_prefix(BROWSER_PREFIX).filter(|rest| rest.is_ascii()) else { return false };
-    let (Some((nonce, tag)), Some(password)) = (rest.split_at_checked(2 * BROWSER_BYTES), &user.password)
-    else {
+    // What stands there for those who have none is no secret.
+    let password = user.password.as_ref().filter(|password| !password.is_vouched());
+    let (Some((nonce, tag)), Some(password)) = (rest.split_at_checked(2 * BROWSER_BYTES), password) else {
         return false;
     };
     let expected = hex::write(&browser_tag(nonce, &user.name, password));

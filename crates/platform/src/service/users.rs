@@ -79,8 +79,8 @@ impl First {
 pub struct LoggedIn {
     /// The session's text.
     pub session: SecretText,
-    /// The browser's name, by which it is known at the next login.
-    pub browser: SecretText,
+    /// The browser's name, by which it is known at the next login with the password.
+    pub browser: Option<SecretText>,
     /// How long the session lasts at most, in seconds.
     pub lasts_s: i64,
 }
@@ -111,20 +111,12 @@ impl Registrar {
     /// `Invalid`; `Exists`; `Missing` where there is no such unit; `Conflict` where there are too many.
     pub(super) async fn create_user(&self, new: NewUser) -> Result<UserInvited, ServiceError> {
         let NewUser { user: name, role, ou } = new;
-        check_name("user", &name)?;
-        check("user", names::check_user_name(&name))?;
-        let lower = name.to_lowercase();
-        if [OWNER, AUDIT_USER].contains(&&*lower) {
-            let message = "is a name of the server's own; choose another name".to_owned();
-            return Err(ServiceError::Invalid { field: "user", message });
-        }
+        check_user_name(&name)?;
         let scope = match ou {
             Some(ou) => Scope::Unit(self.unit_key(&ou).await?),
             None => Scope::All,
         };
-        // Names that differ in case alone are mistaken for one another.
-        let is_alike = |user: &User| user.name.to_lowercase() == lower;
-        if let Some(other) = self.registry.users().await?.items.into_iter().find(is_alike) {
+        if let Some(other) = self.user_alike(&name).await? {
             return Err(UserChange::exists(&other.name).into());
         }
         let (created, (text, link)) = (self.clock.now(), self.draw_link());
@@ -132,6 +124,16 @@ impl Registrar {
         let user = User { name, role, scope, created, is_enabled: true, password: None, link };
         self.registry.change_user(UserChange::Add(Box::new(user.clone()))).await?;
         Ok(UserInvited { link: text, origin: self.origin(), view: user_view(user) })
+    }
+
+    /// A user whose name differs from this one in case at most: it would be mistaken for it.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub(super) async fn user_alike(&self, name: &str) -> Result<Option<User>, ServiceError> {
+        let lower = name.to_lowercase();
+        let is_alike = |user: &User| user.name.to_lowercase() == lower;
+        Ok(self.registry.users().await?.items.into_iter().find(is_alike))
     }
 
     /// Changes a user, whose sessions end.
@@ -286,6 +288,7 @@ impl Registrar {
         let is_possible = |user: &User| user.is_enabled && !passwords::is_too_long(&password);
         let found = found.filter(is_possible);
         let hash = found.as_ref().and_then(|user| user.password.clone());
+        let hash = hash.filter(|hash| !hash.is_vouched());
         let applicant = stranger.map_or_else(|| known(name), Applicant::Stranger);
         let is_same = self.passwords.is_same(password, hash.clone(), applicant).await;
         let is_same = is_same.map_err(ServiceError::NotHashed)?;
@@ -303,16 +306,25 @@ impl Registrar {
         &self,
         Verified { caller, password }: Verified,
     ) -> Result<LoggedIn, ServiceError> {
-        let user = caller.name().to_owned();
+        let browser = name_browser(&*self.entropy, caller.name(), &password);
+        let begun = self.begin(caller.name().to_owned(), Some(password)).await?;
+        Ok(LoggedIn { browser: Some(browser), ..begun })
+    }
+
+    /// Begins a session of a user by the password, or because an identity provider vouches.
+    pub(super) async fn begin(
+        &self,
+        user: String,
+        password: Option<PasswordHash>,
+    ) -> Result<LoggedIn, ServiceError> {
         let session = Opens::Session.draw(&*self.entropy);
-        let browser = name_browser(&*self.entropy, &user, &password);
         let (hash, now) = (super::secret_text::hash_of(session.expose()), self.clock.now());
         let begun = UserSession { hash, user, begun: now, seen: now };
         // Ignored: none that is over is let in.
         let _ = self.remove_over_sessions().await;
         self.registry.change_user(UserChange::BeginSession { session: begun, password }).await?;
         let lasts_s = self.session_times.whole_ms / 1000;
-        Ok(LoggedIn { session, browser, lasts_s })
+        Ok(LoggedIn { session, browser: None, lasts_s })
     }
 
     /// Whether this user has logged in with the browser of this name, by the present password.
@@ -405,7 +417,18 @@ impl Registrar {
     }
 }
 
-fn caller_of(User { name, role, scope, .. }: User) -> Caller {
+/// Refuses what no user can be called.
+pub(super) fn check_user_name(name: &str) -> Result<(), ServiceError> {
+    check_name("user", name)?;
+    check("user", names::check_user_name(name))?;
+    if [OWNER, AUDIT_USER].contains(&&*name.to_lowercase()) {
+        let message = "is a name of the server's own; choose another name".to_owned();
+        return Err(ServiceError::Invalid { field: "user", message });
+    }
+    Ok(())
+}
+
+pub(super) fn caller_of(User { name, role, scope, .. }: User) -> Caller {
     Caller::User { name, role, scope }
 }
 

@@ -62,7 +62,7 @@ impl Registry {
                 }
                 self.change_row(name, |row| UserRow { password: Some(new.0.clone()), ..row })
             }
-            UserChange::BeginSession { session, password } => self.begin_session(session, password),
+            UserChange::BeginSession { session, password } => self.begin_session(session, password.as_ref()),
             UserChange::SeeSession(session) => {
                 if let Some(row) = session_row(&self.connection, session.hash)? {
                     let row = UserSessionRow { seen: session.seen, ..row };
@@ -177,14 +177,15 @@ impl Registry {
         Ok(())
     }
 
-    fn begin_session(&mut self, session: &UserSession, password: &PasswordHash) -> Change<()> {
+    fn begin_session(&mut self, session: &UserSession, password: Option<&PasswordHash>) -> Change<()> {
         let Some(user) = user_row(&self.connection, &session.user)? else {
             return Ok(Err(UserChange::no_user(&session.user)));
         };
         let taken = "SELECT EXISTS (SELECT 1 FROM user_sessions WHERE hash = ?1)";
         let mut select = self.connection.prepare_cached(taken)?;
         let is_taken = select.query_row([session.hash.0], |row| row.get::<_, bool>(0))?;
-        if is_taken || !user.enabled || user.password.as_ref() != Some(&password.0) {
+        let is_same = password.is_none_or(|password| user.password.as_ref() == Some(&password.0));
+        if is_taken || !user.enabled || !is_same {
             return Ok(Err(UserChange::is_another()));
         }
         // As many stay as leave room for this one.

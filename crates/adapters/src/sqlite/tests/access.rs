@@ -49,7 +49,7 @@ fn a_damaged_user_is_nobody_is_counted_and_can_be_deleted() {
     let store = open(&data);
     for (name, number) in [("a", 1), ("b", 2)] {
         users::change(&store, UserChange::Add(Box::new(user(name)))).unwrap();
-        let (session, password) = (session(number, name), password(name));
+        let (session, password) = (session(number, name), Some(password(name)));
         users::change(&store, UserChange::BeginSession { session, password }).unwrap();
     }
     drop(store);

@@ -60,7 +60,7 @@ impl Accept for Site {
 }
 
 /// The host, and the port where there is one.
-fn parts_of(text: &str) -> Option<(&str, Option<&str>)> {
+pub(super) fn parts_of(text: &str) -> Option<(&str, Option<&str>)> {
     if let Some(rest) = text.strip_prefix('[') {
         let (address, port) = rest.split_once(']')?;
         let is_one = matches!(address.parse().ok()?, IpAddr::V6(address) if is_of_one(address.into()));

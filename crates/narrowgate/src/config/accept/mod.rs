@@ -3,6 +3,7 @@
 
 mod classes;
 mod host;
+mod login;
 mod memory;
 mod rates;
 mod units;
@@ -17,6 +18,7 @@ use std::{
 
 pub(crate) use classes::Classes;
 pub(crate) use host::{HostOrAuto, Site, name_of_listener};
+pub(crate) use login::{Issuer, Roles, Text, Words};
 pub(crate) use memory::SizeOrAuto;
 pub(crate) use rates::{Bytes, Times};
 pub(in crate::config) use units::show_duration;
@@ -84,6 +86,7 @@ pub(crate) struct OrOff<A>(pub(super) A);
 
 impl<A: Accept> Accept for OrOff<A> {
     type Value = Option<A::Value>;
+    const LIST: bool = A::LIST;
 
     fn parse(&self, text: &str) -> Result<Self::Value, String> {
         if text == "off" { Ok(None) } else { self.0.parse(text).map(Some) }

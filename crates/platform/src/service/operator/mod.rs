@@ -23,6 +23,7 @@ mod properties;
 mod replay;
 mod scripts;
 mod users;
+mod vouched;
 
 use std::{fmt, sync::Arc};
 

@@ -15,13 +15,13 @@ use crate::{
     ports::Passwords,
     secret::Secret,
     service::{
-        audit::{AskedFrom, Deed},
+        audit::{AskedFrom, Deed, Noted},
         users::{First, FirstUser, LoggedIn, Verified},
     },
 };
 
 /// The headline of a login that is not possible.
-const LOGIN: &str = "cannot log in";
+pub(super) const LOGIN: &str = "cannot log in";
 
 impl Operator {
     /// Users log in with passwords that are hashed by this, for so long. Without it nobody sets a password or
@@ -171,7 +171,7 @@ impl Operator {
     }
 
     /// What a user does who is not the caller yet, or not any more.
-    async fn noted_of<T>(
+    pub(super) async fn noted_of<T>(
         &self,
         user: Caller,
         action: &str,
@@ -185,6 +185,19 @@ impl Operator {
     /// Writes down that a login has failed, and that so many before it have no entry. A name that is no
     /// user's is left out: it may be a password in the wrong field.
     pub async fn note_failed_logins(&self, name: &str, left_out: u64, asked: AskedFrom) {
+        let failed = self.failed_login(name, None, left_out, asked).await;
+        // Ignored: nothing was done, and the entry follows as soon as it can be written.
+        let _ = self.end_deed(failed).await;
+    }
+
+    /// The entry of a login that has failed, for this reason and answered by this status where it is said.
+    pub(super) async fn failed_login(
+        &self,
+        name: &str,
+        reason: Option<(&str, u16)>,
+        left_out: u64,
+        asked: AskedFrom,
+    ) -> Noted {
         let user = self.registrar.user(name).await.ok();
         let nobody = Me { token: None, user: None, role: Role::Viewer, ou: None };
         let deed = match &user {
@@ -192,10 +205,11 @@ impl Operator {
             None => Deed { action: "users.login".into(), target: "/users".into(), ou: None, asked },
         };
         let mut failed = self.registrar.deed(deed, nobody);
-        (failed.entry.outcome, failed.entry.status) = (AuditOutcome::Failed, Some(403));
+        failed.entry.outcome = AuditOutcome::Failed;
+        failed.entry.status = Some(reason.map_or(403, |(_, status)| status));
+        failed.entry.code = reason.map(|(word, _)| word.to_owned());
         failed.entry.left_out = (left_out > 0).then_some(left_out);
-        // Ignored: nothing was done, and the entry follows as soon as it can be written.
-        let _ = self.end_deed(failed).await;
+        failed
     }
 
     /// Whether this user has logged in with the browser of this name, by the present password.

@@ -149,6 +149,7 @@ macro_rules! store_conformance {
                 users_are_limited_and_belong_to_units_that_exist
                 a_link_sets_a_password_once
                 a_session_begins_with_the_password_that_was_given_and_is_seen
+                a_session_begins_without_a_password_where_somebody_vouches
                 a_change_of_a_user_ends_the_sessions_of_that_user_alone
                 sessions_that_are_over_are_removed
                 a_password_is_changed_by_who_knows_it

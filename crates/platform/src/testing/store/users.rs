@@ -75,7 +75,7 @@ fn add(store: &dyn Store, user: User) -> Result<(), StoreError> {
 }
 
 fn begin(store: &dyn Store, number: u16, name: &str) -> Result<(), StoreError> {
-    change(store, UserChange::BeginSession { session: session(number, name), password: password(name) })
+    change(store, UserChange::BeginSession { session: session(number, name), password: Some(password(name)) })
 }
 
 fn users(store: &dyn Store) -> Vec<User> {
@@ -199,7 +199,7 @@ pub fn a_session_begins_with_the_password_that_was_given_and_is_seen(store: &dyn
         add(store, user).expect("it is new");
     }
     let session = session(1, "ann");
-    let with = |password| UserChange::BeginSession { session: session.clone(), password };
+    let with = |password| UserChange::BeginSession { session: session.clone(), password: Some(password) };
     assert!(matches!(change(store, with(password("other"))), Err(StoreError::Conflict(_))));
     assert!(matches!(begin(store, 2, "off"), Err(StoreError::Conflict(_))));
     assert_eq!((of_session(store, 1), of_session(store, 2)), (None, None));
@@ -213,6 +213,28 @@ pub fn a_session_begins_with_the_password_that_was_given_and_is_seen(store: &dyn
         change(store, UserChange::SeeSession(seen.clone())).expect("nothing is there to be seen");
         assert_eq!(of_session(store, 1), None);
     }
+}
+
+/// An identity provider vouches for users who have a password and for those who have none, and not for those
+/// who are switched off.
+pub fn a_session_begins_without_a_password_where_somebody_vouches(store: &dyn Store) {
+    let vouched = |number, name| {
+        let session = session(number, name);
+        change(store, UserChange::BeginSession { session, password: None })
+    };
+    assert!(is_missing(&vouched(1, "ann"), "user"));
+    let without = User { password: None, link: None, ..user("bob") };
+    for user in [user("ann"), without, User { is_enabled: false, ..user("off") }] {
+        add(store, user).expect("it is new");
+    }
+    assert!(matches!(vouched(3, "off"), Err(StoreError::Conflict(_))));
+    for (number, name) in [(1, "ann"), (2, "bob")] {
+        vouched(number, name).expect("the user may log in");
+        let (_, user) = of_session(store, number).expect("it has begun");
+        assert_eq!(user.name, name);
+    }
+    assert!(matches!(begin(store, 4, "bob"), Err(StoreError::Conflict(_))), "no password is none");
+    assert_eq!((of_session(store, 3), of_session(store, 4)), (None, None));
 }
 
 /// Whoever has logged in as somebody else goes on.
@@ -296,7 +318,7 @@ pub fn sessions_that_are_over_are_removed(store: &dyn Store) {
     let begin_at = |number, name: &str, now: i64| {
         let (begun, seen, user) = (UnixMillis(now), UnixMillis(now), name.to_owned());
         let session = UserSession { hash: hash(number), user, begun, seen };
-        change(store, UserChange::BeginSession { session, password: password(name) })
+        change(store, UserChange::BeginSession { session, password: Some(password(name)) })
             .expect("the password is right");
     };
     let left = || (1..=2).filter(|number| of_session(store, *number).is_some()).collect::<Vec<_>>();

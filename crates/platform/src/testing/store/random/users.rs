@@ -44,7 +44,7 @@ pub(super) fn change(form: u8) -> UserChange {
         20..24 => UserChange::SetPassword { link: link(number).hash, password: password(&name) },
         24..32 => {
             let session = session(u16::from(form - 24), &name);
-            UserChange::BeginSession { session, password: password(&name) }
+            UserChange::BeginSession { session, password: (form != 31).then(|| password(&name)) }
         }
         32..36 => UserChange::SeeSession(UserSession { seen: at(50), ..session(number, &name) }),
         40..42 => UserChange::EndSessions { name },

@@ -1,0 +1,249 @@
+//! Logging in by an identity provider: to it, and back (module `oidc`).
+//!
+//! Who has not begun in this browser, or too long ago, is told so, and nothing is noted or asked: strangers
+//! send such requests. Where a login fails that was begun here, the audit log has the reason.
+
+use axum::extract::{Query, rejection::QueryRejection};
+use narrowgate_platform::service::{NotLetIn, Vouched};
+use serde::Deserialize;
+
+use super::*;
+use crate::oidc::{self, Fault, NotUsed, Provider, TICKET_LASTS, Ticket};
+
+/// The cookie of a login that has begun.
+const PENDING: &str = "narrowgate_oidc";
+
+/// Where it begins.
+pub(super) const BEGIN: &str = "/login/oidc";
+
+/// How users log in.
+#[derive(Debug, Clone)]
+pub struct Logins {
+    /// Whether they do with passwords.
+    pub passwords: bool,
+    /// The identity provider, where there is one.
+    pub provider: Option<Arc<Provider>>,
+}
+
+impl Default for Logins {
+    fn default() -> Self {
+        Self { passwords: true, provider: None }
+    }
+}
+
+/// What a provider sends back (RFC 6749, 4.1.2; RFC 9207).
+#[derive(Deserialize)]
+struct Back {
+    state: Option<String>,
+    code: Option<String>,
+    error: Option<String>,
+    iss: Option<String>,
+}
+
+/// Both routes; each answers only where there is a provider.
+pub(super) fn routes() -> Router<Arc<Pages>> {
+    Router::new().route(BEGIN, get(begin)).route(oidc::COME_BACK, get(come_back))
+}
+
+/// Why a login by the provider has failed.
+enum Failed {
+    Fault(Fault),
+    NotLetIn(NotLetIn),
+    NotUsed(NotUsed),
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl Failed {
+    /// The word in the audit log.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Fault(Fault::Unreachable(_)) => "oidc_unreachable",
+            Self::Fault(Fault::Refused(_)) => "oidc_refused",
+            Self::Fault(Fault::Token(_)) => "oidc_token",
+            Self::Fault(Fault::Claims(_)) => "oidc_claims",
+            Self::NotLetIn(NotLetIn::Name) => "oidc_name",
+            Self::NotLetIn(NotLetIn::Unknown) => "oidc_unknown",
+            Self::NotLetIn(NotLetIn::Disabled) => "oidc_disabled",
+            Self::NotLetIn(NotLetIn::MadeHere) => "oidc_made_here",
+            Self::NotLetIn(NotLetIn::NoRole) => "oidc_no_role",
+            Self::NotLetIn(NotLetIn::NoUnit) => "oidc_no_unit",
+            Self::NotUsed(NotUsed::Again) => "oidc_used",
+            Self::NotUsed(NotUsed::TooMany) => "oidc_too_many",
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Fault(Fault::Unreachable(_)) | Self::NotUsed(NotUsed::TooMany) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            _ => StatusCode::FORBIDDEN,
+        }
+    }
+
+    /// What the operator reads in the log.
+    fn detail(&self) -> String {
+        match self {
+            Self::Fault(fault) => fault.to_string(),
+            other => other.advice().to_owned(),
+        }
+    }
+
+    /// What the user reads: what the provider has said is for the operator.
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::Fault(Fault::Unreachable(_)) => {
+                "The identity provider does not answer as it should. Try again later; the log of this server \
+                 says more."
+            }
+            Self::Fault(Fault::Refused(_)) => {
+                "The identity provider has refused the login. Ask who runs it whether you may use this \
+                 server; the log of this server says more."
+            }
+            Self::Fault(Fault::Token(_)) => {
+                "What the identity provider has sent is not good for this login. Log in again; if it stays \
+                 so, the log of this server says why."
+            }
+            Self::Fault(Fault::Claims(_)) => {
+                "The identity provider does not say who you are in the way that this server is set up for. \
+                 The log of this server says what is missing."
+            }
+            Self::NotLetIn(NotLetIn::Name) => {
+                "Your name at the identity provider cannot be one of a user here."
+            }
+            Self::NotLetIn(NotLetIn::Unknown) => {
+                "There is no user of your name here. An administrator makes one: narrowgate user create NAME."
+            }
+            Self::NotLetIn(NotLetIn::Disabled) => {
+                "You may not log in: an administrator has switched this user off."
+            }
+            Self::NotLetIn(NotLetIn::MadeHere) => {
+                "A user of your name was made here and logs in with a password. An administrator can delete \
+                 it, or you can be given another name at the identity provider."
+            }
+            Self::NotLetIn(NotLetIn::NoRole) => {
+                "None of your groups at the identity provider may use this server (oidc.roles)."
+            }
+            Self::NotLetIn(NotLetIn::NoUnit) => {
+                "The organisation unit of your group is none of this server (oidc.roles)."
+            }
+            Self::NotUsed(NotUsed::Again) => "This login was used already. Log in again.",
+            Self::NotUsed(NotUsed::TooMany) => "Too many users log in at the moment. Try again later.",
+        }
+    }
+}
+
+async fn begin(State(pages): State<Arc<Pages>>, guest: Guest) -> Response {
+    let Some(provider) = pages.logins.provider.clone() else { return no_provider() };
+    match provider.begin().await {
+        Ok((url, cookie)) => {
+            let Ok(url) = HeaderValue::from_str(&url) else { return no_provider() };
+            let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, url)]).into_response();
+            let seconds = i64::try_from(TICKET_LASTS.as_secs()).unwrap_or(i64::MAX);
+            append_cookie(&mut response, set_cookie(PENDING, &cookie, seconds, provider.came_by()));
+            response
+        }
+        Err(fault) => pages.note_refused(None, &fault.into(), &guest).await,
+    }
+}
+
+async fn come_back(
+    State(pages): State<Arc<Pages>>,
+    guest: Guest,
+    back: Result<Query<Back>, QueryRejection>,
+) -> Response {
+    let Some(provider) = pages.logins.provider.clone() else { return no_provider() };
+    let Ok(Query(back)) = back else { return not_begun() };
+    let state = back.state.as_deref().unwrap_or_default();
+    let mut tickets = guest.cookies(PENDING).into_iter().filter_map(|cookie| provider.ticket(cookie, state));
+    let Some(ticket) = tickets.next() else { return not_begun() };
+    let mut response = match pages.finish(&provider, &ticket, (back, &guest)).await {
+        Ok(Ok(logged_in)) => {
+            pages.leave(&guest).await;
+            go_on(&logged_in, provider.came_by())
+        }
+        Ok(Err((name, failed))) => pages.note_refused(name.as_deref(), &failed, &guest).await,
+        Err(refused) => refused,
+    };
+    append_cookie(&mut response, set_cookie(PENDING, "", 0, provider.came_by()));
+    response
+}
+
+impl Pages {
+    /// Logs in whoever comes back from the provider.
+    ///
+    /// # Errors
+    /// The answer where something else failed than the login.
+    async fn finish(
+        &self,
+        provider: &Provider,
+        ticket: &Ticket,
+        (back, guest): (Back, &Guest),
+    ) -> Result<Result<LoggedIn, (Option<String>, Failed)>, Response> {
+        if let Err(wait) = self.throttle.permit_vouched(guest.peer, Instant::now()) {
+            let said = "Too many logins by the identity provider have failed at this address.";
+            let page = refused(StatusCode::TOO_MANY_REQUESTS, said);
+            return Err(retry_after(page, wait.as_secs().max(1)));
+        }
+        let vouched = match vouched(provider, ticket, back).await {
+            Ok(vouched) => vouched,
+            Err(fault) => return Ok(Err((None, fault.into()))),
+        };
+        if let Err(not_used) = provider.take(ticket) {
+            return Ok(Err((Some(vouched.name), Failed::NotUsed(not_used))));
+        }
+        match self.operator.log_in_vouched(&vouched, guest.asked.clone()).await {
+            Ok(Ok(logged_in)) => {
+                self.throttle.give_back_vouched(guest.peer);
+                Ok(Ok(logged_in))
+            }
+            Ok(Err(not_let_in)) => Ok(Err((Some(vouched.name), Failed::NotLetIn(not_let_in)))),
+            Err(problem) => Err(failed(&problem)),
+        }
+    }
+
+    /// Notes that a login has failed, and says so.
+    async fn note_refused(&self, name: Option<&str>, failed: &Failed, guest: &Guest) -> Response {
+        if let Some(left_out) = self.throttle.note_failure(Instant::now()) {
+            let (reason, asked) = (failed.reason(), guest.asked.clone());
+            tracing::warn!(reason, detail = failed.detail(), "a login by the identity provider has failed");
+            let answered = (reason, failed.status().as_u16());
+            self.operator.note_refused_login(name, answered, left_out, asked).await;
+        }
+        let said = alert(Some(failed.advice()));
+        let page = page(failed.status(), "Not logged in", &format!("{said}{LOG_IN}"));
+        if failed.status() == StatusCode::SERVICE_UNAVAILABLE { retry_after(page, BUSY_S) } else { page }
+    }
+}
+
+/// Who comes back, as the provider says it.
+async fn vouched(provider: &Provider, ticket: &Ticket, back: Back) -> Result<Vouched, Fault> {
+    if !provider.is_issuer(back.iss.as_deref()) {
+        return Err(Fault::Refused("the answer is of another issuer (iss)".to_owned()));
+    }
+    match (back.code, back.error) {
+        (Some(code), None) => provider.finish(ticket, code).await,
+        (_, error) => Err(Fault::Refused(said(&error.unwrap_or_else(|| "there is no code".to_owned())))),
+    }
+}
+
+/// A code of an error as it may be shown (RFC 6749, 4.1.2.1).
+fn said(error: &str) -> String {
+    let is_plain = |letter: &char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.' | ' ');
+    error.chars().filter(is_plain).take(60).collect()
+}
+
+fn not_begun() -> Response {
+    let said = "This login was not begun in this browser, was finished already, or has taken longer than ten \
+                minutes.";
+    page(StatusCode::BAD_REQUEST, "Not logged in", &format!("{}{LOG_IN}", alert(Some(said))))
+}
+
+fn no_provider() -> Response {
+    refused(StatusCode::NOT_FOUND, "There is no login by an identity provider here (oidc.issuer).")
+}

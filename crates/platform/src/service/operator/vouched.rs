@@ -1,0 +1,91 @@
+//! Logins by an identity provider.
+
+use narrowgate_api::problem::{Code, Problem};
+
+use super::{Operator, users::LOGIN};
+use crate::{
+    model::access::Caller,
+    service::{
+        audit::{AskedFrom, Deed},
+        users::{LoggedIn, caller_of},
+        vouched::{NotLetIn, Step, Vouched},
+    },
+};
+
+impl Operator {
+    /// Logs in whom an identity provider vouches for, and notes that in the audit log; makes and changes the
+    /// user first where the provider says what the user may do, and notes that too.
+    ///
+    /// # Errors
+    /// The audit log cannot be written; there are too many users; else only the store's.
+    pub async fn log_in_vouched(
+        &self,
+        vouched: &Vouched,
+        asked: AskedFrom,
+    ) -> Result<Result<LoggedIn, NotLetIn>, Problem> {
+        let step = self.registrar.judge_vouched(vouched).await;
+        let caller = match self.tell(LOGIN, None, step).await? {
+            Step::Refuse(reason) => return Ok(Err(reason)),
+            Step::LogIn(caller) => caller,
+            Step::End(caller) => {
+                let ended = self.registrar.end_sessions(caller.name());
+                let end = async { self.tell(LOGIN, None, ended.await).await };
+                self.noted_of(caller.clone(), "users.logout.everywhere", asked, end).await?;
+                return Ok(Err(NotLetIn::NoRole));
+            }
+            Step::Make(user) => {
+                let caller = caller_of((*user).clone());
+                let make = async { self.tell(LOGIN, None, self.registrar.make_vouched(*user).await).await };
+                self.placed(&caller, "users.create", asked.clone(), make).await?;
+                caller
+            }
+            Step::Change(user) => {
+                let caller = caller_of((*user).clone());
+                let change =
+                    async { self.tell(LOGIN, None, self.registrar.change_vouched(*user).await).await };
+                self.placed(&caller, "users.update", asked.clone(), change).await?;
+                caller
+            }
+        };
+        let begin = async { self.tell(LOGIN, None, self.registrar.begin_vouched(&caller).await).await };
+        match self.noted_of(caller.clone(), "users.login", asked, begin).await {
+            Err(problem) if problem.code == Code::Missing => Ok(Err(NotLetIn::Unknown)),
+            Err(problem) if problem.code == Code::Conflict => Ok(Err(NotLetIn::Disabled)),
+            begun => begun.map(Ok),
+        }
+    }
+
+    /// Makes or changes a user, with the entry that says the role and the unit.
+    async fn placed(
+        &self,
+        user: &Caller,
+        action: &str,
+        asked: AskedFrom,
+        act: impl Future<Output = Result<(), Problem>>,
+    ) -> Result<(), Problem> {
+        let operator = self.of(user.clone());
+        let mut noted = operator.note_deed(Deed::of_user(action, user.name(), user.unit(), asked)).await?;
+        let detail = &mut noted.entry.detail;
+        detail.insert("role".to_owned(), format!("{:?}", user.role()).to_lowercase());
+        detail.extend(user.unit().map(|ou| ("ou".to_owned(), ou.to_owned())));
+        let outcome = act.await;
+        // Ignored: the note is durable, and the entry follows.
+        let _ = operator.end_deed(noted.ended(&outcome)).await;
+        outcome
+    }
+
+    /// Writes down that a login by an identity provider has failed, for which reason, how that was answered,
+    /// and that so many before it have no entry. `name`: as far as it is known; it is left out where it is no
+    /// user's.
+    pub async fn note_refused_login(
+        &self,
+        name: Option<&str>,
+        reason: (&'static str, u16),
+        left_out: u64,
+        asked: AskedFrom,
+    ) {
+        let failed = self.failed_login(name.unwrap_or_default(), Some(reason), left_out, asked).await;
+        // Ignored: nothing was done, and the entry follows as soon as it can be written.
+        let _ = self.end_deed(failed).await;
+    }
+}
