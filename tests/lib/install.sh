@@ -17,6 +17,7 @@ cbor2=cbor2==6.3.0 # a codec of CBOR that is not ours
 python_mbedtls=python-mbedtls==2.10.1 # a wheel with Mbed TLS 2.28.8 inside, for Debian 12's Python too
 node_dtls=node-dtls-client@1.1.1 # 2.x wants a newer Node.js than Debian 12 has
 build_tools=(gcc libc6-dev make autoconf automake pkg-config python3-dev) # what DTLSSocket is built with
+oidc_provider=oidc-provider@8.8.1 # 9.x wants a newer Node.js than Debian 12 has
 mbedtls_crate=mbedtls-rs-sys # carries the source of Mbed TLS 3.6.5
 mbedtls_crate_version=0.3.1
 
@@ -106,6 +107,16 @@ install_node_dtls() {
         die "npm cannot install $node_dtls" "npm install --prefix $folder $node_dtls   it says why"
 }
 
+# A provider of OpenID Connect, in a folder of its own.
+install_oidc_provider() {
+    local folder=$tools/oidc
+    grep -qs "\"version\": \"${oidc_provider##*@}\"" "$folder/node_modules/oidc-provider/package.json" && return
+    echo "tests/run install: $oidc_provider"
+    mkdir -p "$folder"
+    npm install --silent --no-audit --no-fund --prefix "$folder" "$oidc_provider" >/dev/null ||
+        die "npm cannot install $oidc_provider" "npm install --prefix $folder $oidc_provider   it says why"
+}
+
 # The learner of state machines, and the cryptography of its client, in an environment of their own.
 install_learning() {
     local venv=$tools/learning-venv
@@ -189,6 +200,7 @@ install_aiocoap
 install_python_mbedtls
 install_cbor2
 install_node_dtls
+install_oidc_provider
 install_learning
 install_schema
 install_promtool

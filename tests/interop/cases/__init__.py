@@ -6,4 +6,4 @@ from . import upstream, operation, removal  # noqa: F401, I001
 from . import served_codes, served_options, served_topics, served_short, served_raw, cbor  # noqa: F401, I001
 from . import served_firmware  # noqa: F401, I001
 from . import addresses, commands, plain, terminal, papers, mistakes, demo, readme  # noqa: F401, I001
-from . import watching, https  # noqa: F401, I001
+from . import watching, https, login  # noqa: F401, I001
