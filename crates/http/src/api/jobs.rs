@@ -6,8 +6,8 @@
 //!   turn at the store.
 //! * Before each step it is looked up whether its token still holds, and whether somebody has cancelled it.
 //! * The answer waits a moment ([`ANSWERED_WITHIN`]): what is little is done by then.
-//! * A filter is worked off from the newest device to the oldest, so that those that are registered meanwhile
-//!   are not taken for some of it.
+//! * A filter is worked off from the newest device that there was when it was asked for to the oldest: those
+//!   that are registered meanwhile are not met. Each is looked at again before it is changed.
 //! * The audit log has the request, and an entry of the job when it ends; where the server ends before, that
 //!   says that it is not known what was done.
 //!
@@ -99,16 +99,18 @@ async fn bulk(
     if action == BulkAction::Delete && !Needs::Administer.permits(api.operator.caller()) {
         return Err(forbidden(Needs::Administer, api.operator.caller()));
     }
-    let of = of(action, filter, devices).map_err(|(field, message)| invalid(field, &message))?;
+    let meant = meant(action, filter, devices).map_err(|(field, message)| invalid(field, &message))?;
     let act = api.operator.bulk_act(action, tags).await?;
-    if let Of::Filter(list) = &of {
-        // What is wrong with the filter is told at once.
-        api.operator.list_devices(&DeviceList { limit: Some(1), ..list.clone() }).await?;
-    }
+    // Before anything is looked for.
     let share = JOBS.take(&peer.holder, 1).map_err(|full| {
         let (status, detail) = (StatusCode::TOO_MANY_REQUESTS.as_u16(), full.told("jobs"));
         Refused(Problem { detail: Some(detail), ..Problem::new(status, Code::Busy, TITLE) })
     })?;
+    let of = match meant {
+        // What is wrong with the filter is told at once; what is registered from now on is not met.
+        Meant::Filter(list) => Of::Filter(api.operator.members(&list).await?),
+        Meant::Devices(names) => Of::Devices(names),
+    };
     let (job, begun) = api.operator.begin_job(&act, dry_run);
     let id = begun.id;
     let ou = api.operator.caller().unit().map(str::to_owned);
@@ -137,26 +139,31 @@ async fn bulk(
     }))
 }
 
+/// Which devices are meant.
+enum Meant {
+    Filter(DeviceList),
+    Devices(Vec<NamedDevice>),
+}
+
 /// Which devices are meant; or which field is at fault, and why.
-fn of(
+fn meant(
     action: BulkAction,
     filter: Option<DeviceFilter>,
     devices: Option<Vec<DeviceName>>,
-) -> Result<Of, (&'static str, String)> {
+) -> Result<Meant, (&'static str, String)> {
     // An empty beginning is what everything begins with.
     let filter = filter.map(|filter| DeviceFilter { q: filter.q.filter(|q| !q.is_empty()), ..filter });
     match (filter, devices) {
         (Some(filter), None) if action == BulkAction::Delete && filter == DeviceFilter::default() => {
             Err(("filter", "is empty: name at least a product, or the devices, to delete them".to_owned()))
         }
-        // From the newest on: what is registered meanwhile is not met.
         (Some(filter), None) => {
-            Ok(Of::Filter(DeviceList { sort: Some(DeviceSort::NewestFirst), ..filter.into() }))
+            Ok(Meant::Filter(DeviceList { sort: Some(DeviceSort::NewestFirst), ..filter.into() }))
         }
         (None, Some(devices)) if (1..=BULK_DEVICES_MAX).contains(&devices.len()) => {
             let named =
                 |DeviceName { product_key, device_key }| NamedDevice::by_keys(product_key, device_key);
-            Ok(Of::Devices(devices.into_iter().map(named).collect()))
+            Ok(Meant::Devices(devices.into_iter().map(named).collect()))
         }
         (None, Some(_)) => {
             Err(("devices", format!("must name 1 to {BULK_DEVICES_MAX} devices; a filter finds more")))

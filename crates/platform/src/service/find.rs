@@ -25,6 +25,16 @@ pub(super) fn id_of(found: &Found) -> DeviceId {
     found.as_ref().map_or_else(|damaged| damaged.id, |device| device.id)
 }
 
+/// What was found, where it is intact.
+pub(super) fn intact(found: Found) -> Result<Device, ServiceError> {
+    found.map_err(|damaged| ServiceError::Damaged {
+        what: damaged.what,
+        hint: "delete it (device delete NAME --yes; device list shows its names) and register it anew with \
+               its old secret (device create --device-secret -), or restore a backup: docs/operating.md, \
+               Damage",
+    })
+}
+
 impl Registrar {
     /// Finds an intact device: by both keys, by `PK/DK` in one, by the device key alone where only one device
     /// has it, or by its asset id.
@@ -32,12 +42,7 @@ impl Registrar {
     /// # Errors
     /// `Missing`, `Damaged`, or `Ambiguous` with the devices that may be meant.
     pub(super) async fn resolve(&self, first: &str, second: Option<&str>) -> Result<Device, ServiceError> {
-        self.find(first, second).await?.map_err(|damaged| ServiceError::Damaged {
-            what: damaged.what,
-            hint: "delete it (device delete NAME --yes; device list shows its names) and register it anew \
-                   with its old secret (device create --device-secret -), or restore a backup: \
-                   docs/operating.md, Damage",
-        })
+        intact(self.find(first, second).await?)
     }
 
     /// Finds a device, intact or damaged, as [`Self::resolve`] does; a damaged one also by `id:` and its row

@@ -49,11 +49,12 @@ pub use self::{
     import_secrets::{ImportSecrets, Imported},
     jobs::Job,
     operator::{
-        ANSWER_BYTES_MAX, Acted, BulkAct, EventFilter, Operator, UNWRITTEN, UpgradesAdvanced, sum_of,
+        ANSWER_BYTES_MAX, Acted, BulkAct, EventFilter, Member, Operator, UNWRITTEN, UpgradesAdvanced, sum_of,
     },
     properties::{IfMatch, Others, PropertiesEdit, entity_tag},
     registrar::LIMIT_MAX,
     removal::DELETE_CHUNK,
+    search::Members,
     secret_text::{form_token, is_form_token, session_hash, token_hash},
     users::{FirstUser, LINK_PATH, LoggedIn},
     vouched::{NotLetIn, Placed, Vouched},

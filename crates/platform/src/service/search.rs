@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     cursor::{List, foreign},
     error::ServiceError,
+    find::{Found, id_of},
     registrar::{Registrar, checked_limit},
     view,
 };
@@ -26,7 +27,68 @@ const PAGE_MAX: usize = 1000;
 /// Rows that a store looks at for one page, where no index finds what is wanted: some ten milliseconds.
 const LOOKS_MAX: usize = 20_000;
 
+/// The devices that a list has, of those that there were when it was asked for.
+#[derive(Debug, Clone)]
+pub struct Members {
+    list: DeviceList,
+    search: DeviceSearch,
+    /// The newest device of that moment; ids only grow, and none is given twice.
+    newest: DeviceId,
+}
+
+impl Members {
+    /// The list that they are of.
+    pub fn list(&self) -> &DeviceList {
+        &self.list
+    }
+}
+
 impl Registrar {
+    /// See [`Members`].
+    ///
+    /// # Errors
+    /// As [`Self::devices`].
+    pub(super) async fn members(&self, list: &DeviceList) -> Result<Members, ServiceError> {
+        let order = DeviceOrder::NewestFirst;
+        let search = DeviceSearch { order, ..self.search(list).await? };
+        let mut any = DeviceSearch { order, limit: 1, looks_max: LOOKS_MAX, ..DeviceSearch::default() };
+        let newest = loop {
+            let found = self.registry.search_devices(any.clone()).await?;
+            match (found.devices.first(), found.next) {
+                (Some(first), _) => break id_of(first),
+                (None, None) => break DeviceId(0),
+                (None, next) => any.after = next,
+            }
+        };
+        Ok(Members { list: list.clone(), search, newest })
+    }
+
+    /// Some of them, from the newest to the oldest, and where the next ones begin.
+    pub(super) async fn members_page(
+        &self,
+        members: &Members,
+        after: Option<SearchPlace>,
+        limit: usize,
+    ) -> Result<(Vec<Found>, Option<SearchPlace>), ServiceError> {
+        let after = after.unwrap_or_else(|| following(members.newest));
+        let search = DeviceSearch { after: Some(after), limit, ..members.search.clone() };
+        let found = self.registry.search_devices(search).await?;
+        Ok((found.devices, found.next))
+    }
+
+    /// One of them, as it is now; `None`: it is gone, or the list does not have it any more.
+    pub(super) async fn still_member(
+        &self,
+        members: &Members,
+        id: DeviceId,
+    ) -> Result<Option<Found>, ServiceError> {
+        let after = Some(following(id));
+        // It would be the first one that any look comes to.
+        let search = DeviceSearch { after, limit: 1, looks_max: 1, ..members.search.clone() };
+        let found = self.registry.search_devices(search).await?.devices.pop();
+        Ok(found.filter(|found| id_of(found) == id))
+    }
+
     /// A page of devices. It may have fewer than the limit, or none, and go on all the same.
     ///
     /// # Errors
@@ -117,6 +179,11 @@ fn order_of(list: &DeviceList) -> DeviceOrder {
         DeviceSort::Key => DeviceOrder::ByKey,
         DeviceSort::KeyDown => DeviceOrder::ByKeyDown,
     }
+}
+
+/// Behind this one, from the newest to the oldest, it comes first itself.
+fn following(id: DeviceId) -> SearchPlace {
+    SearchPlace::Id(DeviceId(id.0.saturating_add(1)))
 }
 
 /// A short digest of what a list is asked for and of its order: what its cursors are valid for.

@@ -4,11 +4,12 @@ use narrowgate_api::{
     audit::AuditOutcome,
     device::{DeviceRow, NamedDevice},
     job::{BulkAction, JobFault, JobState},
-    page::Page,
     problem::{Code, Problem},
-    query::DeviceList,
 };
-use narrowgate_platform::service::{Acted, BulkAct, IMPORT_CHUNK, Job, Noted, Operator};
+use narrowgate_platform::{
+    ids::DeviceId,
+    service::{Acted, BulkAct, IMPORT_CHUNK, Job, Member, Members, Noted, Operator},
+};
 use tokio::{runtime::Handle, sync::watch};
 
 use super::TITLE;
@@ -18,12 +19,12 @@ use crate::{
 };
 
 /// Devices of a page that is read.
-const PAGE: u32 = 500;
+const PAGE: usize = 500;
 
 /// Which devices.
 pub(super) enum Of {
-    /// Those that a list has, whose cursor is none.
-    Filter(DeviceList),
+    /// Those that a filter has, of those that there were when it was asked for.
+    Filter(Members),
     /// These.
     Devices(Vec<NamedDevice>),
 }
@@ -32,7 +33,7 @@ impl Of {
     /// What the log says of it.
     pub(super) fn told(&self, place: Place) -> Place {
         match self {
-            Self::Filter(list) => place.with("filter", list),
+            Self::Filter(members) => place.with("filter", members.list()),
             Self::Devices(names) => place.with("devices", &names.len()),
         }
     }
@@ -60,6 +61,8 @@ enum Cause {
 struct Met {
     /// Which one of a list.
     row: Option<u64>,
+    /// Which one of a filter.
+    id: Option<DeviceId>,
     product_key: Option<String>,
     device_key: String,
     name: NamedDevice,
@@ -78,12 +81,17 @@ impl Met {
             DeviceRow::Damaged(device) => (NamedDevice::by_name(&*device.id), None),
         };
         let damage = device.damage().map(str::to_owned);
-        Self { row, product_key, device_key: device_key.to_owned(), name, enabled, damage }
+        Self { row, id: None, product_key, device_key: device_key.to_owned(), name, enabled, damage }
+    }
+
+    fn of_member(member: &Member) -> Self {
+        Self { id: Some(member.id), ..Self::of_row(None, &member.row) }
     }
 
     fn of_list(row: u64, name: &NamedDevice) -> Self {
         Self {
             row: Some(row),
+            id: None,
             product_key: name.product.clone(),
             device_key: name.device.clone(),
             name: name.clone(),
@@ -123,39 +131,38 @@ impl Run {
                 let met: Vec<_> = (1..).zip(names).map(|(row, name)| Met::of_list(row, name)).collect();
                 met.chunks(IMPORT_CHUNK).try_for_each(|met| self.step(job, met))
             }
-            Of::Filter(list) => {
-                self.pages(job, list, |page| {
+            Of::Filter(members) => {
+                self.pages(job, members, |page| {
                     job.note_matched(page.len() as u64);
                     Ok(())
                 })?;
                 job.begin();
-                self.pages(job, list, |page| {
-                    let met: Vec<_> = page.iter().map(|device| Met::of_row(None, device)).collect();
+                self.pages(job, members, |page| {
+                    let met: Vec<_> = page.iter().map(Met::of_member).collect();
                     met.chunks(IMPORT_CHUNK).try_for_each(|met| self.step(job, met))
                 })
             }
         }
     }
 
-    /// All devices of a list, page by page.
+    /// All devices of a filter, page by page.
     fn pages(
         &self,
         job: &Job,
-        list: &DeviceList,
-        mut each: impl FnMut(Vec<DeviceRow>) -> Result<(), Cause>,
+        members: &Members,
+        mut each: impl FnMut(Vec<Member>) -> Result<(), Cause>,
     ) -> Result<(), Cause> {
-        let mut cursor = None;
+        let mut after = None;
         loop {
             self.look(job)?;
             let runtime = Handle::current();
             let turn = runtime.block_on(self.peer.turn());
-            let list = DeviceList { limit: Some(PAGE), cursor, ..list.clone() };
-            let page = runtime.block_on(self.operator.list_devices(&list));
+            let page = runtime.block_on(self.operator.members_page(members, after, PAGE));
             drop(turn);
-            let Page { items, next_cursor, .. } = page.map_err(refused)?;
-            each(items)?;
-            match next_cursor {
-                Some(next) => cursor = Some(next),
+            let (page, next) = page.map_err(refused)?;
+            each(page)?;
+            match next {
+                Some(_) => after = next,
                 None => return Ok(()),
             }
         }
@@ -166,8 +173,7 @@ impl Run {
         self.look(job)?;
         let outcomes = Handle::current().block_on(async {
             if !self.dry_run {
-                let names: Vec<_> = met.iter().map(|met| met.name.clone()).collect();
-                return self.operator.act_on_all(&names, &self.act).await;
+                return self.act_on(met).await;
             }
             let mut foreseen = Vec::with_capacity(met.len());
             for met in met {
@@ -187,6 +193,19 @@ impl Run {
         }
         job.note_done(done, unchanged);
         ends.map_or(Ok(()), |problem| Err(refused(problem)))
+    }
+
+    async fn act_on(&self, met: &[Met]) -> Vec<Result<Acted, Problem>> {
+        match &self.of {
+            Of::Filter(members) => {
+                let ids: Vec<_> = met.iter().filter_map(|met| met.id).collect();
+                self.operator.act_on_members(members, &ids, &self.act).await
+            }
+            Of::Devices(_) => {
+                let names: Vec<_> = met.iter().map(|met| met.name.clone()).collect();
+                self.operator.act_on_all(&names, &self.act).await
+            }
+        }
     }
 
     /// What would become of a device.

@@ -119,6 +119,37 @@ async fn the_entry_of_a_job_denies_nothing_that_it_did() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_registered_while_a_job_works_is_not_met() {
+    let world = fleet(60).await;
+    let list = DeviceList { q: Some("f-".into()), ..DeviceList::default() };
+    let members = world.operator.members(&list).await.expect("it reads");
+    world.operator.delete_device(&NamedDevice::by_name("f-007")).await.expect("it is there");
+    for device_key in ["f-007", "f-later"] {
+        let new = NewDeviceRequest { device_key: Some(device_key.into()), ..NewDeviceRequest::default() };
+        world.operator.create_device("pk-1", new).await.expect("it is new");
+    }
+    let act = world.operator.bulk_act(BulkAction::Delete, None).await.expect("it is acceptable");
+    let token = world.token("ci", Role::Administrator, None).await;
+    let credential = Credential::Token(token_hash(&token).expect("it is one"));
+    let caller = world.operator.holder(credential.hash()).await.expect("it reads").expect("it is valid");
+    let (job, shown) = world.operator.begin_job(&act, false);
+    let run = Run {
+        operator: world.operator.clone(),
+        standing: Standing::new(world.operator.clone(), Asker { caller, credential: Some(credential) }),
+        peer: Attended::default(),
+        act,
+        of: Of::Filter(members),
+        dry_run: false,
+        stopping: None,
+    };
+    spawn_blocking(move || run.run(job, None)).await.expect("it ends");
+    let shown = world.operator.show_job(&shown.id).await.expect("it is there");
+    assert_eq!((shown.state, shown.matched, shown.done), (JobState::Done, 59, 59));
+    let left = world.operator.list_devices(&list).await.expect("it reads").items;
+    assert_eq!(left.iter().map(|row| row.device_key()).collect::<Vec<_>>(), ["f-007", "f-later"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_list_has_a_result_for_each_row() {
     let world = fleet(3).await;
     let token = world.token("ci", Role::Administrator, None).await;
@@ -218,7 +249,7 @@ async fn a_job_ends_where_its_token_is_revoked_or_somebody_cancels_it() {
             standing: Standing::new(world.operator.clone(), asker),
             peer: Attended::default(),
             act,
-            of: Of::Filter(DeviceList::default()),
+            of: Of::Filter(world.operator.members(&DeviceList::default()).await.expect("it reads")),
             dry_run: false,
             stopping: None,
         };

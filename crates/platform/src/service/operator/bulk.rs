@@ -3,26 +3,36 @@
 use std::{future::poll_fn, pin::Pin, task::Poll};
 
 use narrowgate_api::{
-    device::NamedDevice,
+    device::{DeviceRow, NamedDevice},
     job::{BulkAction, JobView},
     page::Page,
     problem::Problem,
     properties::PropertiesPatch,
+    query::DeviceList,
 };
 
-use super::{Operator, devices::within, over::WhenOver};
+use super::{Named, Operator, devices::within, over::WhenOver};
 use crate::{
+    ids::DeviceId,
     model::property::PropertyKind,
+    ports::SearchPlace,
     service::{
         error::ServiceError,
-        find::id_of,
+        find::{Found, id_of, intact},
         jobs::Job,
         properties::{Others, PropertiesEdit, check_patch},
+        search::Members,
         view,
     },
 };
 
 const TITLE: &str = "cannot change the devices";
+
+/// Why one of many is not changed.
+const NO_MORE: &str = "the device is gone, or is not one of those that the filter has any more";
+
+/// What becomes of a device.
+type Acting<'a> = Pin<Box<dyn Future<Output = Result<Acted, ServiceError>> + 'a>>;
 
 /// What is done to each device of many.
 #[derive(Debug, Clone)]
@@ -38,6 +48,15 @@ pub enum Acted {
     Done,
     /// It was so already.
     Unchanged,
+}
+
+/// A device of many, as it was when it was looked at.
+#[derive(Debug)]
+pub struct Member {
+    /// Which one. No other device ever has this id.
+    pub id: DeviceId,
+    /// As a list shows it.
+    pub row: DeviceRow,
 }
 
 impl BulkAct {
@@ -73,25 +92,67 @@ impl Operator {
     /// Does it to some devices, all of them at once, so that they are committed together; durable when it
     /// returns. What became of each, in their order.
     pub async fn act_on_all(&self, names: &[NamedDevice], act: &BulkAct) -> Vec<Result<Acted, Problem>> {
-        let acts: Vec<Pin<Box<dyn Future<Output = _> + '_>>> =
-            names.iter().map(|name| Box::pin(self.act_on(name, act)) as _).collect();
-        let mut outcomes = Vec::with_capacity(names.len());
+        let act_on = async |name| self.act_on(self.found(name).await?, act).await;
+        self.told(names.iter().map(|name| Box::pin(act_on(name)) as _).collect()).await
+    }
+
+    /// The devices that a list has, of those that there are now.
+    ///
+    /// # Errors
+    /// As [`Self::list_devices`].
+    pub async fn members(&self, list: &DeviceList) -> Result<Members, Problem> {
+        let named = list.product.as_deref().and_then(Named::product);
+        self.tell("cannot list the devices", named, self.registrar.members(list).await).await
+    }
+
+    /// Some of them, from the newest to the oldest, and where the next ones begin.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn members_page(
+        &self,
+        members: &Members,
+        after: Option<SearchPlace>,
+        limit: usize,
+    ) -> Result<(Vec<Member>, Option<SearchPlace>), Problem> {
+        let page = self.registrar.members_page(members, after, limit).await;
+        let (found, next) = self.tell("cannot list the devices", None, page).await?;
+        let member = |found| Member { id: id_of(found), row: view::device_row(found) };
+        Ok((found.iter().map(member).collect(), next))
+    }
+
+    /// As [`Self::act_on_all`], on some of many. Each is looked at again before: one that is not one of them
+    /// any more stays as it is.
+    pub async fn act_on_members(
+        &self,
+        members: &Members,
+        ids: &[DeviceId],
+        act: &BulkAct,
+    ) -> Vec<Result<Acted, Problem>> {
+        let act_on = async |id: &DeviceId| {
+            let found = self.registrar.still_member(members, *id).await?;
+            self.act_on(found.ok_or_else(|| ServiceError::Conflict(NO_MORE.to_owned()))?, act).await
+        };
+        self.told(ids.iter().map(|id| Box::pin(act_on(id)) as _).collect()).await
+    }
+
+    async fn told(&self, acts: Vec<Acting<'_>>) -> Vec<Result<Acted, Problem>> {
+        let mut outcomes = Vec::with_capacity(acts.len());
         for outcome in all(acts).await {
             outcomes.push(self.tell(TITLE, None, outcome).await);
         }
         outcomes
     }
 
-    async fn act_on(&self, name: &NamedDevice, act: &BulkAct) -> Result<Acted, ServiceError> {
+    async fn act_on(&self, found: Found, act: &BulkAct) -> Result<Acted, ServiceError> {
         match act.action {
             BulkAction::Delete => {
-                let found = self.found(name).await?;
                 let id = id_of(&found);
                 let close = WhenOver::new(|| self.sessions.close_device(id, "deleted by an operator"));
                 close.decide(self.registrar.delete(&found).await)?;
             }
             BulkAction::Enable | BulkAction::Disable => {
-                let device = self.resolved(name).await?;
+                let device = intact(found)?;
                 let enabled = act.action == BulkAction::Enable;
                 if device.enabled == enabled {
                     return Ok(Acted::Unchanged);
@@ -106,7 +167,7 @@ impl Operator {
                 self.tell_stopped(&device, &stopped);
             }
             BulkAction::Tag => {
-                let device = self.resolved(name).await?;
+                let device = intact(found)?;
                 let (kind, others) = (PropertyKind::Tag, Others::Stay);
                 let wanted = PropertiesEdit { kind, patch: act.tags.clone(), others, if_match: None };
                 let (_, edit) = self.registrar.edit_properties(&device, wanted).await?;
@@ -166,7 +227,11 @@ async fn all<T>(futures: Vec<Pin<Box<dyn Future<Output = T> + '_>>>) -> Vec<T> {
 mod tests {
     use std::sync::Arc;
 
-    use narrowgate_api::{device::NewDeviceRequest, problem::Code, product::NewProduct};
+    use narrowgate_api::{
+        device::{NewDeviceRequest, ShownState},
+        problem::Code,
+        product::NewProduct,
+    };
 
     use super::*;
     use crate::{
@@ -209,6 +274,41 @@ mod tests {
         assert_eq!(serde_json::to_string(&tags).expect("it is JSON"), r#"{"site":"north"}"#);
         assert_eq!(act(BulkAction::Delete, None), [done, missing, done, done]);
         assert_eq!(act(BulkAction::Delete, None), [missing; 4]);
+    }
+
+    #[test]
+    fn a_member_is_the_device_that_there_was_and_only_as_long_as_the_filter_has_it() {
+        let operator = operator();
+        let name = |key: &str| NamedDevice::by_keys("pk", key);
+        let create = |key: &str| {
+            let new = NewDeviceRequest { device_key: Some(key.into()), ..NewDeviceRequest::default() };
+            block_on(operator.create_device("pk", new)).expect("it is new");
+        };
+        for key in ["a", "b", "c"] {
+            block_on(operator.disable_device(&name(key))).expect("it is there");
+        }
+        let list = DeviceList { state: Some(ShownState::Disabled), ..DeviceList::default() };
+        let members = block_on(operator.members(&list)).expect("it reads");
+        create("later");
+        block_on(operator.disable_device(&name("later"))).expect("it is there");
+        let (page, next) = block_on(operator.members_page(&members, None, 2)).expect("it reads");
+        let (rest, end) = block_on(operator.members_page(&members, next, 2)).expect("it reads");
+        let found: Vec<_> = page.iter().chain(&rest).map(|member| member.row.device_key()).collect();
+        assert_eq!((found, end), (vec!["c", "b", "a"], None), "none that was registered later");
+        let ids: Vec<_> = page.iter().chain(&rest).map(|member| member.id).collect();
+        // One is wanted again, and another one has the key of one that is gone.
+        block_on(operator.enable_device(&name("c"))).expect("it is there");
+        block_on(operator.delete_device(&name("b"))).expect("it is there");
+        create("b");
+        block_on(operator.disable_device(&name("b"))).expect("it is there");
+        let act = block_on(operator.bulk_act(BulkAction::Delete, None)).expect("it is acceptable");
+        let outcomes = block_on(operator.act_on_members(&members, &ids, &act));
+        let outcomes: Vec<_> =
+            outcomes.into_iter().map(|outcome| outcome.map_err(|problem| problem.code)).collect();
+        assert_eq!(outcomes, [Err(Code::Conflict), Err(Code::Conflict), Ok(Acted::Done)]);
+        let left = block_on(operator.list_devices(&DeviceList::default())).expect("it reads").items;
+        let left: Vec<_> = left.iter().map(DeviceRow::device_key).collect();
+        assert_eq!(left, ["c", "later", "b"]);
     }
 
     #[test]

@@ -32,7 +32,7 @@ use narrowgate_api::{device::NamedDevice, problem::Problem};
 use self::meant::Named;
 pub use self::{
     audit::UNWRITTEN,
-    bulk::{Acted, BulkAct},
+    bulk::{Acted, BulkAct, Member},
     events::EventFilter,
     firmware::UpgradesAdvanced,
     replay::{ANSWER_BYTES_MAX, sum_of},
