@@ -63,7 +63,7 @@ impl Hellos {
         let known_for = UNIT * units.saturating_sub(1);
         if known_for > cookie_age {
             // By a device whose random never changes: with another cookie, so it is another attempt.
-            *note = *note / EVICTED * EVICTED | time;
+            *note = (*note / EVICTED * EVICTED) | time;
             return Duration::ZERO;
         }
         known_for
