@@ -15,6 +15,8 @@ pub(super) const BYTES_MAX: usize = 16 << 20;
 pub(super) struct Ring {
     /// It has everything behind this place, up to its end.
     from: StreamPlace,
+    /// Its end: nothing behind it was read yet.
+    upto: StreamPlace,
     /// In their order.
     pieces: VecDeque<Arc<Piece>>,
     told: usize,
@@ -28,19 +30,20 @@ pub(super) enum Behind {
     Piece(Arc<Piece>),
     /// Nothing yet.
     Nothing,
-    /// The ring begins later.
+    /// The ring begins later, or ends before that place: the store knows whether there is such a place.
     NotThere,
 }
 
 impl Ring {
     /// Without anything, from a place on.
     pub(super) fn new(from: StreamPlace) -> Self {
-        Self { from, pieces: VecDeque::new(), told: 0, bytes: 0 }
+        Self { from, upto: from, pieces: VecDeque::new(), told: 0, bytes: 0 }
     }
 
     /// Adds what follows, and gives up the oldest where there is too much. A piece with nothing in it is as
     /// good as none: the one after it begins where the last one ended.
     pub(super) fn push(&mut self, piece: Piece) {
+        self.upto = self.upto.max(piece.upto);
         if piece.told.is_empty() && !piece.is_damaged {
             return;
         }
@@ -57,7 +60,7 @@ impl Ring {
 
     /// What comes behind a place.
     pub(super) fn behind(&self, at: StreamPlace) -> Behind {
-        if at < self.from {
+        if at < self.from || at > self.upto {
             return Behind::NotThere;
         }
         let next = self.pieces.partition_point(|piece| piece.upto <= at);
@@ -104,7 +107,10 @@ mod tests {
         assert_eq!(ends(&ring, place(6)), [place(7), place(12)], "the end of a piece that began before");
         assert_eq!(ends(&ring, place(9)), [place(12)]);
         assert!(matches!(ring.behind(place(12)), Behind::Nothing));
-        assert!(matches!(ring.behind(place(99)), Behind::Nothing));
+        assert!(matches!(ring.behind(place(13)), Behind::NotThere), "it may be the place of another store");
+        ring.push(piece(20, 0));
+        assert!(matches!(ring.behind(place(20)), Behind::Nothing));
+        assert!(matches!(ring.behind(place(21)), Behind::NotThere));
     }
 
     #[test]

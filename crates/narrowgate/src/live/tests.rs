@@ -6,10 +6,10 @@ use std::{path::Path, sync::Arc, time::Duration};
 use narrowgate_adapters::sqlite::{SqliteOptions, SqliteStore};
 use narrowgate_api::happening::{Happening, RolloutMoved};
 use narrowgate_platform::{
-    ids::{DeviceId, UnixMillis},
+    ids::{DeviceId, Position, UnixMillis},
     memory::MemoryStore,
     model::device::DeviceState,
-    ports::{HistoryReads as _, Journal, RegistryChanges as _, Store, Stores, Write},
+    ports::{HistoryReads as _, Journal, RegistryChanges as _, Store, Stores, WhyLost, Write},
     testing::store::fixtures::{at, batch, login, one_device, presence, refusal, report},
 };
 use tokio::time::{sleep, timeout};
@@ -142,6 +142,33 @@ async fn quick_and_slow_and_late_followers_get_every_commit_once() {
         assert!(timeout(Duration::from_millis(100), reader.something_new()).await.is_err(), "nothing else");
     }
     assert_eq!(*live.hub.followers.borrow(), 0, "whoever leaves is not counted any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stands_behind_the_end_is_told_so_also_where_others_follow() {
+    let store = Arc::new(MemoryStore::default());
+    let device = one_device(&*store, "dk");
+    let live = Live::begin(&Stores::from(Arc::clone(&store)), Feed::new());
+    let start = store.happened(None, 1).await.unwrap().head;
+    let mut other = Reader::new(&live, None, 1_000_000).await;
+    write(&*store, device, 0, 20).await;
+    other.read(stored(&*store, start).await.len()).await;
+    let head = store.happened(None, 1).await.unwrap().head;
+    let Position { epoch, sequence } = head.position;
+    for place in [Position { epoch, sequence: sequence + 1000 }, Position { epoch: epoch + 1, sequence: 1 }] {
+        let mut late = Reader::new(&live, Some(StreamPlace::last(place)), 1_000_000).await;
+        let lost = timeout(PATIENCE, late.subscription.next()).await.expect("it is told at once");
+        let narrowgate_http::Next::Lost(lost) = lost else { panic!("{lost:?}") };
+        assert_eq!((lost.why, lost.upto), (WhyLost::Unknown, store.happened(None, 1).await.unwrap().head));
+        late.at = lost.upto;
+        write(&*store, device, 100, 20).await;
+        let expected = stored(&*store, lost.upto).await;
+        late.read(expected.len()).await;
+        assert_eq!(times(&late.read), expected);
+    }
+    let expected = stored(&*store, start).await;
+    other.read(expected.len()).await;
+    assert_eq!(times(&other.read), expected, "nothing changes for the other one");
 }
 
 fn open(data: &Path) -> Arc<SqliteStore> {
