@@ -16,7 +16,7 @@ use crate::{
         product::Product,
         property::PropertyKind::{Attribute, Tag},
     },
-    ports::{AccessChange, DeviceOrder, DeviceSearch, DevicesFound, Store, Write},
+    ports::{AccessChange, DeviceOrder, DeviceSearch, DevicesFound, SearchPlace, Store, Write},
     testing::block_on,
 };
 
@@ -59,6 +59,15 @@ fn check(store: &dyn Store, what: &str, search: &DeviceSearch, expected: &[Devic
     let page = block_on(store.search_devices(at_once)).expect("the store reads");
     let ids: Vec<_> = page.devices.into_iter().flatten().map(|device| device.id).collect();
     assert_eq!((&*ids, page.next), (expected, None), "{what}, at once");
+    // Whether one device is one of them takes a look at one row.
+    let last = expected.last().map_or(9, |last| last.0 + 2);
+    for id in (1..=last).map(DeviceId) {
+        let after = Some(SearchPlace::Id(DeviceId(id.0 + 1)));
+        let alone = DeviceSearch { after, limit: 1, looks_max: 1, ..newest.clone() };
+        let first = block_on(store.search_devices(alone)).expect("the store reads").devices.pop();
+        let is_found = first.is_some_and(|first| first.is_ok_and(|device| device.id == id));
+        assert_eq!(is_found, expected.contains(&id), "{what}, {id:?} alone");
+    }
 }
 
 fn informs(device: DeviceId, version: &str, second: i64) -> Write {
