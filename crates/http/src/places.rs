@@ -11,8 +11,8 @@
 //!
 //! Those that find no place wait in a queue, of which an address has at most half. A connection in the queue
 //! is read, and looks for a place when it has asked for something that takes one: probes take none. Where the
-//! queue is full, one that has asked for nothing for [`ALONE`] leaves for whoever comes, or else the newest of
-//! the address that has most of it, for one that has less.
+//! queue is full, one that has asked for nothing for [`ALONE`] leaves for whoever comes, or else the newest
+//! of the address that has most of it, for one that has less.
 
 use std::{
     collections::BTreeMap,

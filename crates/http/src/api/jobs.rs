@@ -108,7 +108,7 @@ async fn bulk(
     })?;
     let of = match meant {
         // What is wrong with the filter is told at once; what is registered from now on is not met.
-        Meant::Filter(list) => Of::Filter(api.operator.members(&list).await?),
+        Meant::Filter(list) => Of::Filter(Box::new(api.operator.members(&list).await?)),
         Meant::Devices(names) => Of::Devices(names),
     };
     let (job, begun) = api.operator.begin_job(&act, dry_run);

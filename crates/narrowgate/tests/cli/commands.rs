@@ -91,9 +91,10 @@ fn devices_have_the_promised_shapes() {
     assert_eq!(program.json(&["device", "show", &format!("{product}/{device}")]), shown);
     assert_eq!(program.json(&["device", "show", device]), shown);
 
-    // A list has no version of the firmware.
+    // A list has no version of the firmware, and no tags.
     let mut listed = shown;
     assert_eq!(listed.as_object_mut().unwrap().remove("firmware"), Some(Value::Null));
+    assert_eq!(listed.as_object_mut().unwrap().remove("tags"), Some(json!({})));
     let page = program.json(&["device", "list"]);
     assert_eq!(page, json!({"devices": [listed], "nextCursor": null}));
     let secret = program.run(&["device", "secret", device, "-o", "json"]);

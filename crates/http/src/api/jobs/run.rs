@@ -24,7 +24,7 @@ const PAGE: usize = 500;
 /// Which devices.
 pub(super) enum Of {
     /// Those that a filter has, of those that there were when it was asked for.
-    Filter(Members),
+    Filter(Box<Members>),
     /// These.
     Devices(Vec<NamedDevice>),
 }

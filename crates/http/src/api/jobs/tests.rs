@@ -138,7 +138,7 @@ async fn what_is_registered_while_a_job_works_is_not_met() {
         standing: Standing::new(world.operator.clone(), Asker { caller, credential: Some(credential) }),
         peer: Attended::default(),
         act,
-        of: Of::Filter(members),
+        of: Of::Filter(Box::new(members)),
         dry_run: false,
         stopping: None,
     };
@@ -249,7 +249,7 @@ async fn a_job_ends_where_its_token_is_revoked_or_somebody_cancels_it() {
             standing: Standing::new(world.operator.clone(), asker),
             peer: Attended::default(),
             act,
-            of: Of::Filter(world.operator.members(&DeviceList::default()).await.expect("it reads")),
+            of: Of::Filter(Box::new(world.operator.members(&DeviceList::default()).await.expect("it reads"))),
             dry_run: false,
             stopping: None,
         };
