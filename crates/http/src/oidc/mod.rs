@@ -1,12 +1,12 @@
 //! Login by an identity provider: OpenID Connect Core 1.0, the authorization code flow with PKCE (RFC 7636).
 //!
 //! * The provider is asked when somebody logs in, and not before: one that is down delays no start. What it
-//!   says of itself is kept for [`KNOWN_FOR`]; where it has not answered, it is asked again after
-//!   [`FAILED_FOR`]. A key that is not among those known is looked for once more.
+//!   says of itself is kept for `KNOWN_FOR`; where it has not answered, it is asked again after
+//!   `FAILED_FOR`. A key that is not among those known is looked for once more.
 //! * An ID token is taken from the provider's token endpoint alone. It must be signed by a public key of the
 //!   provider, for this client and no other, must not be over, and must hold the nonce of this very login. No
 //!   token is taken without a signature, or with one that the client's secret would make.
-//! * At most [`ASKED_AT_ONCE`] logins ask it at the same time, each for [`LOGIN_TIME_MAX`].
+//! * At most `ASKED_AT_ONCE` logins ask it at the same time, each for `LOGIN_TIME_MAX`.
 //!
 //! Who a user is, is what one claim says; what a user may do, what the groups in another one say (module
 //! `claims`).

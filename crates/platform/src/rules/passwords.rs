@@ -4,13 +4,13 @@
 //! A guesser tries common words, the name of the user and of the product, digits behind them, runs of the
 //! keyboard, and what is repeated, all with letters written as digits. So of a password these count:
 //!
-//! * each word of [`WORDS`], and the user's name, as one character, also with digits in the place of letters;
+//! * each word of `WORDS`, and the user's name, as one character, also with digits in the place of letters;
 //! * a year of this century or the last one, as one character;
 //! * of a run, in the alphabet, in digits or along the keyboard, forwards or backwards, or of the same
 //!   character, the first one;
 //! * of what is repeated from its beginning to its end, the first time.
 //!
-//! [`COUNTED_MIN`] characters must be left.
+//! `COUNTED_MIN` characters must be left.
 
 use crate::secret::Secret;
 
