@@ -11,6 +11,7 @@ import resource
 import struct
 import subprocess
 import termios
+import threading
 import time
 
 from interop.harness import case, check, eventually
@@ -101,22 +102,27 @@ def _limited(world):
 
 
 class _Terminal:
-    """A terminal of a width; what was written to it is read to its end."""
+    """A terminal of a width; what is written to it is read all the time, for it holds a few KiB."""
 
     def __init__(self, columns):
         self._ours, self.theirs = pty.openpty()
         fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+        self._written = b""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        try:
+            while piece := os.read(self._ours, 65_536):
+                self._written += piece
+        except OSError:  # EIO: everybody has closed it.
+            pass
 
     def text(self):
         os.close(self.theirs)
-        written = b""
-        try:
-            while piece := os.read(self._ours, 65_536):
-                written += piece
-        except OSError:  # EIO: everybody has closed it.
-            pass
+        self._reader.join(20)
         os.close(self._ours)
-        return written.decode().replace("\r\n", "\n")
+        return self._written.decode().replace("\r\n", "\n")
 
 
 def _log_on_terminal(world, **environment):
