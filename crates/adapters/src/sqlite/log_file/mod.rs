@@ -20,11 +20,7 @@ use std::ops::Range;
 
 use narrowgate_platform::{
     ids::{DeviceId, Position, UnixMillis},
-    model::{
-        device::DeviceState,
-        happened::{Happening, StreamPlace},
-        log::LogEntry,
-    },
+    model::{device::DeviceState, happened::StreamPlace, log::LogEntry},
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -147,7 +143,7 @@ impl LogFile {
         &mut self,
         place: StreamPlace,
         device: Option<DeviceId>,
-        happening: &Happening,
+        told: (UnixMillis, String),
     ) -> rusqlite::Result<()> {
         self.begin()?;
         let mut newest = match self.newest_told {
@@ -155,7 +151,7 @@ impl LogFile {
             None => stream::last(&self.connection)?,
         };
         let (file, bytes_max) = (&self.connection, self.happenings_bytes);
-        let n = stream::add(file, &mut newest, place, device, happening, bytes_max)?;
+        let n = stream::add(file, &mut newest, place, device, told, bytes_max)?;
         self.newest_told = Some(newest);
         self.added.add(List::Happened, NOBODY, n);
         Ok(())

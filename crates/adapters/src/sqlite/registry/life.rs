@@ -60,9 +60,8 @@ impl Registry {
         let entry = |event| LogEntry { peer: Some(peer.to_owned()), ..LogEntry::new(device, at, event) };
         let activated = step.activated.then_some(LogEvent::Activated);
         self.note_all(device, activated.into_iter().chain([LogEvent::Login]).map(entry))?;
-        for told in of_login(at, peer, over, step.activated) {
-            self.tell_in_log(Some(device), &told)?;
-        }
+        let told: Vec<_> = of_login(at, peer, over, step.activated).collect();
+        self.tell_in_log(Some(device), &told)?;
         if step.activated {
             self.wake_upgrades(device, at)?;
         }
@@ -87,9 +86,7 @@ impl Registry {
         self.note_presence(device, at, state, cause)?;
         let event = if state == DeviceState::Online { LogEvent::Online } else { LogEvent::Offline };
         self.note(LogEntry { detail: Some(cause.to_owned()), ..LogEntry::new(device, at, event) })?;
-        if let Some(told) = of_presence(state, at, cause) {
-            self.tell_in_log(Some(device), &told)?;
-        }
+        self.tell_in_log(Some(device), of_presence(state, at, cause).as_slice())?;
         Ok(Written::Done)
     }
 

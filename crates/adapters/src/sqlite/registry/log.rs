@@ -25,9 +25,7 @@ impl Registry {
 
     /// Adds an entry of a device that exists, or nobody's, and tells it.
     pub(super) fn note_and_tell(&mut self, entry: LogEntry) -> rusqlite::Result<()> {
-        if let Some(told) = of_entry(&entry) {
-            self.tell_in_log(entry.device, &told)?;
-        }
+        self.tell_in_log(entry.device, of_entry(&entry).as_slice())?;
         self.note(entry)
     }
 

@@ -69,7 +69,7 @@ impl Registry {
         self.replace_secret(row, secret)?;
         let entry = LogEntry::new(device, at, LogEvent::SecretIssued);
         self.note(LogEntry { peer: Some(peer.to_owned()), ..entry })?;
-        self.tell_in_log(Some(device), &of_issue(at, peer))?;
+        self.tell_in_log(Some(device), &[of_issue(at, peer)])?;
         Ok(Issued::Done)
     }
 

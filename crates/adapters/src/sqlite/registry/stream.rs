@@ -56,21 +56,23 @@ impl Registry {
         set(&self.connection, MESSAGES_LOST, Value::Text(upto.to_string()))
     }
 
-    /// Tells of a device in the file of logs.
+    /// Tells in the file of logs what one write has caused.
     pub(super) fn tell_in_log(
         &mut self,
         device: Option<DeviceId>,
-        happening: &Happening,
+        happenings: &[Happening],
     ) -> rusqlite::Result<()> {
-        let place = self.next_told();
-        self.log.tell(place, device, happening)
+        let Some(told) = stream::told(happenings)? else { return Ok(()) };
+        let place = self.next_told(happenings.len());
+        self.log.tell(place, device, told)
     }
 
     /// Tells of a device in the registry, whose transaction is open.
     pub(super) fn tell(&self, device: DeviceId, happening: &Happening) -> rusqlite::Result<()> {
-        let place = self.next_told();
+        let Some(told) = stream::told(std::slice::from_ref(happening))? else { return Ok(()) };
+        let place = self.next_told(1);
         let (file, mut newest) = (&self.connection, stream::last(&self.connection)?);
-        stream::add(file, &mut newest, place, Some(device), happening, self.happenings_bytes).map(drop)
+        stream::add(file, &mut newest, place, Some(device), told, self.happenings_bytes).map(drop)
     }
 
     /// Tells of a command that was sent or has changed.
@@ -83,11 +85,11 @@ impl Registry {
         self.tell(device, &of_command(at, command))
     }
 
-    /// The place of what is told next.
-    fn next_told(&self) -> StreamPlace {
-        let part = self.part.get();
-        self.part.set(part.saturating_add(1));
-        StreamPlace { position: self.place, part }
+    /// The place of the last one of so many that are told next.
+    fn next_told(&self, count: usize) -> StreamPlace {
+        let next = self.part.get().saturating_add(u16::try_from(count).unwrap_or(u16::MAX));
+        self.part.set(next);
+        StreamPlace { position: self.place, part: next.saturating_sub(1) }
     }
 
     /// Nothing is told of a device any more, which is purged.

@@ -13,14 +13,14 @@ table! {
         /// With `sequence` the place among all events, in the order of the commits.
         epoch: u64 = "INTEGER NOT NULL",
         sequence: u64 = "INTEGER NOT NULL",
-        /// Counts what one write or change has caused.
+        /// Counts what one write or change has caused. Of a row that tells several, the last one's number.
         part: u16 = "INTEGER NOT NULL",
         /// 0 is nobody.
         device: i64 = "INTEGER NOT NULL",
         time: UnixMillis = "INTEGER NOT NULL",
         /// Bytes of all rows up to this one, also of those that are not there any more.
         bytes: i64 = "INTEGER NOT NULL",
-        /// As it is told, without the keys of its device: JSON.
+        /// As it is told, without the keys of its device: JSON. A list where one write has caused several.
         what: String = "TEXT NOT NULL",
     } "\n)"
 }

@@ -51,6 +51,27 @@ pub(super) fn make_table(file: &Connection) -> rusqlite::Result<()> {
     }
 }
 
+/// What one write has caused, as a row has it: where it is one, itself, else a list. With the time of the
+/// first. `None`: it has caused nothing.
+pub(super) fn told(happenings: &[Happening]) -> rusqlite::Result<Option<(UnixMillis, String)>> {
+    let text = match happenings {
+        [] => return Ok(None),
+        [one] => serde_json::to_string(one),
+        several => serde_json::to_string(several),
+    };
+    let text = text.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    Ok(happenings.first().map(|first| (first.time(), text)))
+}
+
+/// The reverse of [`told`]; `None`: it is damaged. Nothing is told by the empty text of a purged device.
+fn read_told(what: &str) -> Option<Vec<Happening>> {
+    match what.as_bytes().first() {
+        None => Some(Vec::new()),
+        Some(b'[') => serde_json::from_str(what).ok(),
+        Some(_) => serde_json::from_str(what).ok().map(|one| vec![one]),
+    }
+}
+
 /// The newest row of a file: its number, and the bytes of all rows up to it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Last {
@@ -65,23 +86,22 @@ pub(super) fn last(file: &Connection) -> rusqlite::Result<Last> {
     Ok(file.prepare_cached(newest)?.query_row([], read).optional()?.unwrap_or_default())
 }
 
-/// Adds what happened after the newest row; returns its number in this file, which is the newest one now.
-/// About `bytes_max` stay.
+/// Adds what one write has caused, behind the newest row: one row. Returns its number in this file, which is
+/// the newest one now. `place` is that of the last one; the others have the parts before. About `bytes_max`
+/// stay.
 pub(super) fn add(
     file: &Connection,
     newest: &mut Last,
     place: StreamPlace,
     device: Option<DeviceId>,
-    happening: &Happening,
+    (time, what): (UnixMillis, String),
     bytes_max: i64,
 ) -> rusqlite::Result<i64> {
     let StreamPlace { position: Position { epoch, sequence }, part } = place;
     let Last { n: last, bytes: before } = *newest;
-    let what = serde_json::to_string(happening)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     let bytes = before.saturating_add(ROW_BYTES + i64::try_from(what.len()).unwrap_or(i64::MAX >> 1));
     let (n, device) = (last + 1, device.map_or(NOBODY, |device| device.0));
-    HappenedRow { n, epoch, sequence, part, device, time: happening.time(), bytes, what }.insert(file)?;
+    HappenedRow { n, epoch, sequence, part, device, time, bytes, what }.insert(file)?;
     *newest = Last { n, bytes };
     if before / TRIM_EVERY < bytes / TRIM_EVERY && bytes > bytes_max {
         trim(file, bytes - bytes_max)?;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use narrowgate_platform::{
     ids::{DeviceId, Position},
-    model::happened::{Happened, Happening, StreamPlace},
+    model::happened::{Happened, StreamPlace},
     ports::{HappenedPage, Lost, WhyLost},
     rules::happened,
 };
@@ -30,7 +30,7 @@ use super::{
         },
         volume::Volume,
     },
-    Extent,
+    Extent, read_told,
 };
 
 /// Most of a page, whatever is asked for.
@@ -102,10 +102,19 @@ fn lost(reader: &mut Reader, after: StreamPlace) -> rusqlite::Result<Option<Lost
 
 /// Where the rows of a table begin that has lost its first ones.
 fn trimmed(file: &Connection) -> rusqlite::Result<Option<StreamPlace>> {
-    let first = "SELECT n, epoch, sequence, part FROM happened ORDER BY n LIMIT 1";
-    let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, place_at(row, 1)?));
+    let first = "SELECT n, epoch, sequence, part, what FROM happened ORDER BY n LIMIT 1";
+    let read = |row: &Row<'_>| {
+        let several = row.get_ref(4)?.as_str().ok().and_then(read_told).map_or(0, |told| told.len());
+        Ok((row.get::<_, i64>(0)?, part_of(place_at(row, 1)?, 0, several)))
+    };
     let first = file.prepare_cached(first)?.query_row([], read).optional()?;
     Ok(first.filter(|(n, _)| *n > 1).map(|(_, place)| place))
+}
+
+/// The place of one of several that a row tells; `last` is the row's own.
+fn part_of(last: StreamPlace, one: usize, several: usize) -> StreamPlace {
+    let behind = u16::try_from(several.saturating_sub(one + 1)).unwrap_or(u16::MAX);
+    StreamPlace { part: last.part.saturating_sub(behind), ..last }
 }
 
 fn place_at(row: &Row<'_>, column: usize) -> rusqlite::Result<StreamPlace> {
@@ -222,22 +231,32 @@ impl Found {
                 continue;
             };
             let position = Position { epoch: row.epoch, sequence: row.sequence };
-            let place = StreamPlace { position, part: row.part };
-            if place > self.bound {
-                return Ok(());
-            }
+            let last = StreamPlace { position, part: row.part };
             let device = (row.device != NOBODY).then_some(DeviceId(row.device));
-            match serde_json::from_str::<Happening>(&row.what) {
-                // Of a purged device nobody is told.
-                _ if row.what.is_empty() => {}
-                Ok(happening) => {
-                    self.items.push((row.what.len(), Happened { place, device, happening }));
-                }
-                Err(_) => self.damaged += 1,
-            }
-            if part.is_full_with(row.what.len(), self.limit) {
-                self.bound = place;
+            let Some(told) = read_told(&row.what) else {
+                self.damaged += 1;
+                continue;
+            };
+            let several = told.len();
+            let bytes = row.what.len() / several.max(1);
+            if several == 0 && part.is_full_with(0, self.limit) {
+                self.bound = self.bound.min(last);
                 return Ok(());
+            }
+            for (one, happening) in told.into_iter().enumerate() {
+                let place = part_of(last, one, several);
+                // Somebody goes on between two of a row.
+                if place <= self.after {
+                    continue;
+                }
+                if place > self.bound {
+                    return Ok(());
+                }
+                self.items.push((bytes, Happened { place, device, happening }));
+                if part.is_full_with(bytes, self.limit) {
+                    self.bound = place;
+                    return Ok(());
+                }
             }
         }
         Ok(())

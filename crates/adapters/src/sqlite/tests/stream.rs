@@ -11,7 +11,7 @@ use narrowgate_platform::{
     ports::{HappenedPage, HistoryReads as _, Journal as _, Lost, WhyLost, Write},
     testing::{
         block_on,
-        store::fixtures::{append, at, batch, login, one_device, presence, report},
+        store::fixtures::{add_device, append, at, batch, login, one_device, presence, report},
     },
 };
 
@@ -116,6 +116,27 @@ fn who_reads_while_others_write_sees_every_commit_once() {
     (0..BATCHES).for_each(|n| drop(append(&*store, both(id, 4 + 2 * n))));
     let told = reading.join().expect("it reads all");
     assert_eq!(told, (4..4 + 2 * BATCHES).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_follower_goes_on_between_the_two_that_a_first_login_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let (id, other) = (one_device(&store, "dk"), add_device(&store, "pk", "other").id);
+    append(&store, vec![login(id, at(1))]);
+    append(&store, vec![login(other, at(2)), presence(other, DeviceState::Offline, at(3), "test")]);
+    let events = |page: &HappenedPage| -> Vec<_> {
+        page.items.iter().map(|told| (told.happening.name(), told.place)).collect()
+    };
+    let all = events(&page(&store, StreamPlace::START));
+    let names: Vec<_> = all.iter().map(|(event, _)| *event).collect();
+    assert_eq!(names, ["activated", "login", "activated", "login", "offline"]);
+    for (n, (_, place)) in all.iter().enumerate() {
+        let found = page(&store, *place);
+        assert_eq!((events(&found), found.lost), (all[n + 1..].to_vec(), None), "behind {n}");
+        let next = block_on(store.happened(Some(*place), 1)).expect("the store reads");
+        assert_eq!(events(&next), all[n + 1..].iter().take(1).copied().collect::<Vec<_>>(), "one behind {n}");
+    }
 }
 
 #[test]
