@@ -1,6 +1,10 @@
 //! Files of devices that come and go: imports, their secrets, and exports.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, Condvar, Mutex},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -9,13 +13,14 @@ use axum::{
 };
 use futures_util::{StreamExt as _, stream};
 use narrowgate_api::{
+    audit::{AuditEntry, AuditOutcome, AuditQuery},
     device::{NamedDevice, NewDeviceRequest},
     product::NewProduct,
 };
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
     memory::MemoryStore,
-    ports::NobodyConnected,
+    ports::{Entropy, NobodyConnected},
     service::Operator,
     testing::{
         ManualClock, SeededEntropy,
@@ -23,6 +28,7 @@ use narrowgate_platform::{
     },
 };
 use serde_json::Value;
+use tokio::{task::yield_now, time::timeout};
 use tower::ServiceExt as _;
 
 use crate::{About, Api, BODY_BYTES_MAX, Health, MetricsSource, control_router, device_file::csv};
@@ -35,9 +41,13 @@ struct World {
 
 /// Product `pk`, as the owner sees it.
 async fn world() -> World {
+    world_with(Arc::new(SeededEntropy::new(1))).await
+}
+
+/// The same with these random bytes.
+async fn world_with(entropy: Arc<dyn Entropy>) -> World {
     let clock = Arc::new(ManualClock::new(UnixMillis(1_700_000_000_000)));
     let store = Arc::new(MemoryStore::default());
-    let entropy = Arc::new(SeededEntropy::new(1));
     let operator = Operator::new(store.clone(), clock, entropy, Arc::new(NobodyConnected));
     let api = Api {
         operator: operator.clone(),
@@ -248,6 +258,80 @@ async fn one_import_at_a_time_takes_all_rows_of_a_product_or_none() {
         assert_eq!(world.import(query, "text/csv", "deviceKey\nd2\n").await.0, StatusCode::OK, "{query}");
     }
     stalled.abort();
+}
+
+/// Random bytes that whoever asks for them waits for, while they are held.
+#[derive(Default)]
+struct Held {
+    state: Mutex<HeldState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct HeldState {
+    is_held: bool,
+    /// Whether somebody waits.
+    is_asked: bool,
+    given: u64,
+}
+
+impl Held {
+    fn hold(&self, is_held: bool) {
+        self.state.lock().unwrap().is_held = is_held;
+        self.changed.notify_all();
+    }
+
+    /// Waits until somebody waits.
+    async fn asked(&self) {
+        while !self.state.lock().unwrap().is_asked {
+            yield_now().await;
+        }
+    }
+}
+
+impl Entropy for Held {
+    fn fill(&self, out: &mut [u8]) {
+        let mut state = self.state.lock().unwrap();
+        while state.is_held {
+            state.is_asked = true;
+            state = self.changed.wait(state).unwrap();
+        }
+        state.given += 1;
+        SeededEntropy::new(state.given).fill(out);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_whose_sender_has_left_is_alone_to_its_end_and_is_written_down() {
+    let entropy = Arc::new(Held::default());
+    let world = world_with(entropy.clone()).await;
+    entropy.hold(true);
+    let whole = Request::post("/api/v1/products/pk/devices:import?mode=all")
+        .header(header::CONTENT_TYPE, "text/csv")
+        .body(Body::from(rows(1200)))
+        .unwrap();
+    let asked = tokio::spawn(world.router.clone().oneshot(whole));
+    entropy.asked().await;
+    asked.abort();
+    assert!(asked.await.is_err_and(|error| error.is_cancelled()), "its sender has left");
+
+    let again = || world.import("?mode=all", "text/csv", "deviceKey\nd00007\n");
+    let (status, problem) = timeout(Duration::from_secs(10), again()).await.expect("it does not begin");
+    assert_eq!((status, &problem["code"]), (StatusCode::TOO_MANY_REQUESTS, &"busy".into()), "{problem}");
+    entropy.hold(false);
+    let ended = async || loop {
+        let entries = world.operator.list_audit(&AuditQuery::default()).await.expect("it reads").items;
+        let is_whole = |entry: &AuditEntry| entry.detail.get("created").is_some_and(|made| made == "1200");
+        match entries.into_iter().find(is_whole) {
+            Some(entry) => break entry.outcome,
+            None => yield_now().await,
+        }
+    };
+    let ended = timeout(Duration::from_secs(10), ended()).await.expect("its entry has its counts");
+    assert_eq!(ended, AuditOutcome::Done);
+    let (_, answer) = again().await;
+    assert_eq!((&answer["created"], &answer["skipped"]), (&0.into(), &1.into()), "{answer}");
+    assert_eq!(world.count().await, 1200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,7 +28,7 @@ use axum::{
 };
 use narrowgate_api::problem::{Code, Problem};
 use narrowgate_platform::model::access::{Caller, Needs};
-use tokio::{runtime::Handle, time::Instant};
+use tokio::{runtime::Handle, task::JoinHandle, time::Instant};
 
 use crate::{
     answers::Answers,
@@ -162,10 +162,11 @@ impl Work {
         }
         let in_work = self.in_work.take(&holder, 1).map_err(refused)?;
         if reads_its_body {
-            // The file of an import is read as it comes, within limits of its own.
-            let _answering = seat.as_ref().map(Seat::answer);
-            parts.extensions.insert(self.attended(holder, seat.clone(), Arc::default()));
-            return Ok(next.run(Request::from_parts(parts, body)).await);
+            // The file of an import is read as it comes, within limits of its own; it ends where its peer
+            // leaves before all of it is there.
+            let answering = seat.as_ref().map(Seat::answer);
+            parts.extensions.insert(self.attended(holder, seat, Arc::default()));
+            return to_its_end(next, Request::from_parts(parts, body), (in_work, answering)).await;
         }
         let body = match has_body {
             true => self.read(body, &holder, seat.as_ref()).await.map_err(Refused::into_response)?,
@@ -192,11 +193,7 @@ impl Work {
             response
         });
         let _leaves = Leaves(left);
-        let response = done.await.map_err(|error| match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The server stops.
-            Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-        })?;
+        let response = outcome(done).await?;
         Ok(self.count(&holder, response, is_list))
     }
 
@@ -208,6 +205,25 @@ impl Work {
             Ok(response) | Err((response, _)) => response,
         }
     }
+}
+
+/// Has a request done by a task of its own, which holds this meanwhile.
+async fn to_its_end(next: Next, request: Request, held: impl Send + 'static) -> Result<Response, Response> {
+    let done = tokio::spawn(async move {
+        let response = next.run(request).await;
+        drop(held);
+        response
+    });
+    outcome(done).await
+}
+
+/// The answer of what goes on also where nobody waits for it.
+async fn outcome(done: JoinHandle<Response>) -> Result<Response, Response> {
+    done.await.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        // The server stops.
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    })
 }
 
 /// Whether a route reads a body of somebody who may do what it is for. Of several acts at one path one is

@@ -192,9 +192,11 @@ async fn import_as_asked(
         let detail = "an import of this product with mode=all is under way, and there is one at a time";
         alone = Some(Alone::new(&product_key).ok_or_else(|| busy(detail.to_owned()))?);
     }
-    let answer = match import {
+    Ok(match import {
         Import::Rows(rows) => {
-            Either::One(Secretive(import_rows(&api.operator, &product_key, query, rows).await?))
+            let report = import_rows(&api.operator, &product_key, query, rows).await;
+            drop(alone);
+            Either::One(Secretive(report?))
         }
         Import::File(body, format, length) => {
             let stopping = api.events.map(|source| source.stopping);
@@ -204,11 +206,9 @@ async fn import_as_asked(
                 return Err(Refused(problem));
             }
             let run = Run { operator: api.operator, standing, product_key, query, stopping };
-            Either::Other(Json(import_file(run, &peer.holder, body, format).await?))
+            Either::Other(Json(import_file((run, alone), &peer.holder, body, format).await?))
         }
-    };
-    drop(alone);
-    Ok(answer)
+    })
 }
 
 fn busy(detail: String) -> Refused {
@@ -242,12 +242,18 @@ async fn import_rows(
     Ok(ImportReport { created, ..faults(report.failed) })
 }
 
-/// Hands the body over to a thread that imports it.
-async fn import_file(run: Run, holder: &Holder, body: Body, format: Format) -> Result<ImportAnswer, Refused> {
+/// Hands the body over to a thread that imports it, and that has the right to be alone until it has ended:
+/// nothing that becomes of the request ends it.
+async fn import_file(
+    (run, alone): (Run, Option<Alone>),
+    holder: &Holder,
+    body: Body,
+    format: Format,
+) -> Result<ImportAnswer, Refused> {
     let share = IMPORTS.take(holder, 1).map_err(|full| busy(full.told("imports of files")))?;
     let (parts, taken) = mpsc::channel(PARTS);
     let running = spawn_blocking(move || {
-        let _share = share;
+        let _held = (share, alone);
         run.run(Incoming::new(taken), format)
     });
     let fed = timeout(IMPORT_TIME_MAX, feed(body, parts)).await;
