@@ -44,8 +44,9 @@ pub struct AuditEntry {
     pub token: Option<String>,
     /// The organisation unit of who asked; null: all.
     pub caller_ou: Option<String>,
-    /// The address that it was asked for from; null on the control socket, behind a proxy, where nobody asked
-    /// over HTTP, and where an administrator of one unit reads what others did in it.
+    /// The address that it was asked for from: behind a proxy the one that it names last, as far as it can be
+    /// trusted; null where it names none, on the control socket, where nobody asked over HTTP, and where an
+    /// administrator of one unit reads what others did in it.
     pub address: Option<String>,
     /// What was done, as a stable word: `devices.disable`.
     pub action: String,

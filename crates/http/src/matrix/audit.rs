@@ -12,9 +12,13 @@ use narrowgate_platform::{
     testing::{ManualClock, SeededEntropy},
 };
 use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
 
 use super::*;
-use crate::{About, Api, Health, control_router, document::world::World};
+use crate::{About, Api, Health, Proxied, TCP_PLACES_MAX, control_router, document::world::World, serve};
 
 impl World {
     /// All entries, oldest first.
@@ -328,5 +332,28 @@ async fn what_cannot_be_noted_is_not_done_and_what_was_done_is_answered() {
         // Reading needs no note.
         let response = router.oneshot(get("/api/v1/products", None)).await.expect("it answers");
         assert_eq!(response.status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_proxy_an_entry_has_the_address_that_the_proxy_names_last() {
+    let world = world(None).await;
+    let token = world.token("ci", Role::Administrator, None).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
+    let address = listener.local_addr().expect("it is bound");
+    let proxied = serve(Proxied(listener), world.router.clone(), TCP_PLACES_MAX, std::future::pending());
+    tokio::spawn(proxied);
+    for (forwarded, named) in [("X-Forwarded-For: 10.9.9.9, 192.0.2.7\r\n", Some("192.0.2.7")), ("", None)] {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let request = format!(
+            "POST /api/v1/ous HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n{forwarded}\
+             Connection: close\r\nContent-Length: 0\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("it answers");
+        assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+        let entry = world.audit().await.pop().expect("there is one");
+        assert_eq!((&*entry.action, entry.address.as_deref()), ("ous.create", named));
     }
 }
