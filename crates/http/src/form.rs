@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::{
     secret::{NotCollected, collect},
     serve::REQUEST_TIME_MAX,
-    shares::{Holder, ShareMax, Shares},
+    shares::{Holder, Share, ShareMax, Shares},
 };
 
 /// Longest body: three passwords of the greatest length, each byte of them escaped, and a name.
@@ -23,6 +23,7 @@ const BYTES_MAX: usize = 12 << 10;
 const TIME_MAX: Duration = Duration::from_secs(REQUEST_TIME_MAX.as_secs() / 2);
 
 /// The fields of a form.
+#[derive(Default)]
 pub(crate) struct Form(Vec<(String, SecretText)>);
 
 impl Form {
@@ -31,23 +32,41 @@ impl Form {
     /// # Errors
     /// What is wrong with it, for people, with the status.
     pub(crate) async fn read(request: Request) -> Result<Self, (StatusCode, &'static str)> {
+        // It is short: nobody's share.
+        let shares = Shares::new(ShareMax::quarter(BYTES_MAX));
+        let share = shares.take(&Holder::default(), 0);
+        let share = share.map_err(|_| (StatusCode::PAYLOAD_TOO_LARGE, "The form is too long."))?;
+        Self::read_long(request, BYTES_MAX, share).await
+    }
+
+    /// Reads the body of a request, up to so many bytes, which count as part of `share`.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people, with the status.
+    pub(crate) async fn read_long(
+        request: Request,
+        bytes_max: usize,
+        share: Share,
+    ) -> Result<Self, (StatusCode, &'static str)> {
         let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let essence = media_type.and_then(|value| value.split(';').next()).map(str::trim);
         if !essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")) {
             return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "The request is not what a form sends."));
         }
         let too_long = (StatusCode::PAYLOAD_TOO_LARGE, "The form is too long.");
-        // It is short: nobody's share.
-        let shares = Shares::new(ShareMax::quarter(BYTES_MAX));
-        let share = shares.take(&Holder::default(), 0).map_err(|_| too_long)?;
         let missing = (StatusCode::REQUEST_TIMEOUT, "The rest of the form did not arrive.");
-        let collected = timeout(TIME_MAX, collect(request.into_body(), BYTES_MAX, share, None)).await;
+        let collected = timeout(TIME_MAX, collect(request.into_body(), bytes_max, share, None)).await;
         let body = collected.map_err(|_| missing)?.map_err(|fault| match fault {
             NotCollected::TooLong | NotCollected::NoRoom(_) => too_long,
             NotCollected::Silent => missing,
             NotCollected::Broken => (StatusCode::BAD_REQUEST, "The form cannot be read."),
         })?;
         Self::parse(&body).ok_or((StatusCode::BAD_REQUEST, "The form cannot be read."))
+    }
+
+    /// The fields of the query of an address; none where they cannot be read.
+    pub(crate) fn of_query(query: Option<&str>) -> Self {
+        query.and_then(|query| Self::parse(query.as_bytes())).unwrap_or_default()
     }
 
     /// Reads its text; `None`: it is no UTF-8.
@@ -59,6 +78,19 @@ impl Form {
             Some((decoded(&pair[..equals])?.into_text(), decoded(value)?))
         });
         fields.collect::<Option<_>>().map(Self)
+    }
+
+    /// Takes all fields of a name out, in their order.
+    pub(crate) fn take_all(&mut self, name: &str) -> Vec<String> {
+        let (found, rest) = std::mem::take(&mut self.0).into_iter().partition(|(known, _)| known == name);
+        self.0 = rest;
+        let found: Vec<(String, SecretText)> = found;
+        found.into_iter().map(|(_, value)| value.into_text()).collect()
+    }
+
+    /// Takes a field out that is no secret, without spaces around it.
+    pub(crate) fn text(&mut self, name: &str) -> String {
+        self.take(name).into_text().trim().to_owned()
     }
 
     /// Takes a field out; empty where it is not there.

@@ -144,6 +144,35 @@ impl Gate {
         Err(self.refuse_wrong(peer, now))
     }
 
+    /// Who opens a page or sends its form, by the cookie alone, with the session; `None`: nobody who has
+    /// logged in. Links on other sites open pages, which show no secret and change nothing; whose a form is, the
+    /// caller checks.
+    ///
+    /// # Errors
+    /// The answer to somebody who may not in now.
+    pub(crate) async fn admit_visitor<'a>(
+        &self,
+        headers: &'a HeaderMap,
+        (peer, way): (Option<Peer>, Way),
+    ) -> Result<Option<(Asker, &'a str)>, Response> {
+        let now = Instant::now();
+        let sessions = cookies(headers, SESSION, way);
+        if sessions.is_empty() {
+            return Ok(None);
+        }
+        for session in sessions {
+            let Some(hash) = session_hash(session) else { continue };
+            let credential = Credential::Session(hash);
+            if let Some(caller) = self.look_up(credential, now).await? {
+                return Ok(Some((Asker { caller, credential: Some(credential) }, session)));
+            }
+        }
+        match peer.map_or(Ok(()), |peer| self.wrong.permit(source(peer), now)) {
+            Ok(()) => Ok(None),
+            Err(wait) => Err(self.hold_back(wait, "too many sessions that are over come from this address")),
+        }
+    }
+
     /// Whose it is; `None`: nobody's.
     async fn look_up(&self, credential: Credential, now: Instant) -> Result<Option<Caller>, Response> {
         let hash = credential.hash();

@@ -1,7 +1,8 @@
 //! The HTTP side, on the control-plane runtime beside the data plane: one router over the operator's service.
 //!
 //! * On TCP ([`router`]): health, metrics and a start page, open to everyone, which name no device and no
-//!   secret; the pages by which users log in (module `pages`); and the operator's verbs under `/api/v1` for
+//!   secret; the pages by which users log in (module `pages`) and the console behind them (module `console`);
+//!   and the operator's verbs under `/api/v1` for
 //!   holders of tokens and for users (module `gate`), as far as their role goes (module `api::asked`) and in
 //!   their organisation unit. It is bound to loopback unless
 //!   configured otherwise. What is open ends within [`REQUEST_TIME_MAX`].
@@ -19,6 +20,7 @@ mod answers;
 mod api;
 mod browser;
 mod connection;
+mod console;
 pub mod device_file;
 #[cfg(test)]
 mod document;

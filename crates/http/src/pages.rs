@@ -1,5 +1,5 @@
-//! The pages for people: to log in, to log out, and to set a password by a one-time link. Plain HTML, which
-//! works without script, loads its style alone, and is replaced where there is a console.
+//! The pages for people beside the console: to log in, to log out, and to set a password by a one-time link.
+//! Plain HTML, which works without script, loads its style alone, and looks as the console does.
 //!
 //! * Each page may send forms to this server and to no other, and be framed by nobody.
 //! * A form is taken from pages of this server: where its `Origin` says another one, it is refused. Who logs
@@ -33,12 +33,13 @@ use narrowgate_platform::{
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use self::html::{account_page, alert, login_page, page, password_page};
+use self::html::{NEXT, account_page, alert, login_page, page, password_page};
 pub(crate) use self::people::for_people;
 pub use self::provider::Logins;
 use crate::{
     api::{asked_from, count_unwritten},
     browser::{BROWSER, BROWSER_LASTS_S, CameBy, Origin, SESSION, cookies, origin, set_cookie},
+    console::{HOME, way_back},
     form::Form,
     forwarded::Way,
     gate::Peer,
@@ -137,12 +138,13 @@ pub(crate) fn routes(operator: Operator, throttle: Arc<Throttle>, logins: Logins
 }
 
 async fn show_login(State(pages): State<Arc<Pages>>, uri: Uri, guest: Guest) -> Response {
+    let next = Form::of_query(uri.query()).text(NEXT);
     let said = (uri.query() == Some(CHANGED)).then_some("The password is changed.");
     match pages.user_of(&guest).await {
         Ok(Some((caller, session))) => {
             account_page(StatusCode::OK, said, (&caller, session, pages.logins.passwords))
         }
-        Ok(None) => login_page(StatusCode::OK, (None, ""), &pages.logins),
+        Ok(None) => login_page(StatusCode::OK, (None, "", &next), &pages.logins),
         Err(problem) => failed(&problem),
     }
 }
@@ -156,19 +158,19 @@ async fn log_in(State(pages): State<Arc<Pages>>, request: Request) -> Response {
         Ok(posted) => posted,
         Err(refused) => return refused,
     };
-    let (name, password) = (form.take("user").into_text(), Secret::new(form.take("password").into_text()));
     // Telephones put a space behind a word.
-    let name = name.trim();
-    match pages.try_to_log_in(name, password, &guest).await {
+    let (name, next) = (form.text("user"), form.text(NEXT));
+    let password = Secret::new(form.take("password").into_text());
+    match pages.try_to_log_in(&name, password, &guest).await {
         Ok(Outcome::In(logged_in)) => {
             pages.leave(&guest).await;
-            go_on(&logged_in, came_by)
+            go_on(&logged_in, came_by, &next)
         }
         Ok(Outcome::Wrong) => {
             let said = "The user name or the password is wrong.";
-            login_page(StatusCode::FORBIDDEN, (Some(said), name), &pages.logins)
+            login_page(StatusCode::FORBIDDEN, (Some(said), &name, &next), &pages.logins)
         }
-        Ok(Outcome::TooOften(wait)) => too_often(wait, name, &pages.logins),
+        Ok(Outcome::TooOften(wait)) => too_often(wait, (&name, &next), &pages.logins),
         Err(problem) => failed(&problem),
     }
 }
@@ -227,7 +229,7 @@ async fn change_password(State(pages): State<Arc<Pages>>, request: Request) -> R
     }
     match pages.change_password(&caller, (old, password), (session, &guest)).await {
         Ok(Outcome::In(logged_in)) => {
-            let mut response = go_on(&logged_in, came_by);
+            let mut response = go_on(&logged_in, came_by, HOME);
             let page = HeaderValue::from_static("/login?changed");
             response.headers_mut().insert(header::LOCATION, page);
             response
@@ -274,7 +276,7 @@ async fn set_password(
     match pages.operator.set_password(&link, password, guest.asked.clone()).await {
         Ok(logged_in) => {
             pages.leave(&guest).await;
-            go_on(&logged_in, came_by)
+            go_on(&logged_in, came_by, HOME)
         }
         Err(problem) if problem.status == StatusCode::UNPROCESSABLE_ENTITY => {
             let said = format!("The {problem}.");
@@ -425,10 +427,12 @@ async fn posted(request: Request) -> Result<(Form, CameBy, Option<Answering>), R
     Ok((form, came_by, seat.map(|seat| seat.answer())))
 }
 
-/// To the page that says who is logged in, with the cookies of the session.
-fn go_on(logged_in: &LoggedIn, came_by: CameBy) -> Response {
+/// To a page of the console, the first one where `next` is none, with the cookies of the session.
+fn go_on(logged_in: &LoggedIn, came_by: CameBy, next: &str) -> Response {
     let LoggedIn { session, browser, lasts_s } = logged_in;
-    let mut response = see_login();
+    let next = way_back(next).and_then(|next| HeaderValue::from_str(next).ok());
+    let next = next.unwrap_or(HeaderValue::from_static(HOME));
+    let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, next)]).into_response();
     append_cookie(&mut response, set_cookie(SESSION, session.expose(), *lasts_s, came_by));
     if let Some(browser) = browser {
         append_cookie(&mut response, set_cookie(BROWSER, browser.expose(), BROWSER_LASTS_S, came_by));
@@ -446,10 +450,10 @@ fn append_cookie(response: &mut Response, cookie: Option<HeaderValue>) {
     }
 }
 
-fn too_often(wait: Duration, name: &str, logins: &Logins) -> Response {
+fn too_often(wait: Duration, (name, next): (&str, &str), logins: &Logins) -> Response {
     let seconds = wait.as_secs() + 1;
     let said = format!("Too many logins have failed. Try again in {seconds} seconds.");
-    retry_after(login_page(StatusCode::TOO_MANY_REQUESTS, (Some(&said), name), logins), seconds)
+    retry_after(login_page(StatusCode::TOO_MANY_REQUESTS, (Some(&said), name, next), logins), seconds)
 }
 
 /// A problem that is none of the form.
@@ -493,4 +497,4 @@ fn refused(status: StatusCode, said: &str) -> Response {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

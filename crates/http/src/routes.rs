@@ -21,6 +21,7 @@ use tokio::time::{sleep, timeout};
 use crate::{
     api::{self, Api},
     browser,
+    console::{self, Console},
     forwarded::Way,
     gate::{Gate, Peer},
     health::{Findings, Health, Phase},
@@ -86,8 +87,10 @@ pub fn router_with(
     });
     let work = Work::new(api::rows(), Some(Arc::clone(&gate)));
     // The last layer is the first to see a request: nothing is read of a body before it is known whose it is.
-    let verbs = api::routes(api)
-        .layer(middleware::from_fn_with_state(work, work::run))
+    let operator = api.operator.clone();
+    let worked = api::routes(api).layer(middleware::from_fn_with_state(work, work::run));
+    let console = Console::new(Arc::clone(&gate), operator, worked.clone(), Arc::clone(&metrics));
+    let verbs = worked
         .layer(middleware::from_fn(request_id::note))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&gate), let_in));
     open_routes(
@@ -96,6 +99,7 @@ pub fn router_with(
         Scrape { source: metrics, gate: Some(Arc::clone(&gate)), texts: Arc::default() },
     )
     .merge(pages)
+    .merge(console::routes(&console))
     .layer(middleware::from_fn(answer_in_time))
     .merge(verbs)
     .fallback(not_found)

@@ -228,6 +228,20 @@ impl World {
         self.store.append(Batch::new(0, writes)).await.expect("memory takes it");
     }
 
+    /// A handshake of a device of `pk-1` was refused now: with a wrong key, which was that of the product.
+    pub(crate) async fn note_refusal(&self, device_key: &str) {
+        let name = DeviceName { product_key: "pk-1".to_owned(), device_key: device_key.to_owned() };
+        let device = self.store.device(&name).await.expect("it reads").expect("it is there").id;
+        let refusal = LogEntry {
+            reason: Some(Reason::WrongKey),
+            code: Some(742),
+            detail: Some("the product's secret was used".to_owned()),
+            ..LogEntry::new(device, self.clock.now(), LogEvent::Refused)
+        };
+        let batch = Batch::new(0, vec![Write::Log(refusal)]);
+        self.store.append(batch).await.expect("memory takes it");
+    }
+
     /// A token that is valid for a day.
     pub(crate) async fn token(&self, name: &str, role: Role, ou: Option<&str>) -> String {
         let expires_at = Some(UnixMillis(self.clock.now().0 + 86_400_000));

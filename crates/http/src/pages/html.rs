@@ -5,28 +5,43 @@ use axum::{
     response::{Html, IntoResponse as _, Response},
 };
 use narrowgate_platform::{
-    model::access::Caller, rules::passwords::PASSWORD_CHARACTERS_MIN, service::form_token,
+    model::access::Caller,
+    rules::passwords::PASSWORD_CHARACTERS_MIN,
+    service::{form_token, path_part},
 };
 
 use super::{Logins, SendsForms, provider::BEGIN};
-use crate::page::{document, escape};
+use crate::{
+    console::{HOME, way_back},
+    page::{document, escape},
+};
+
+/// The field with the page to which somebody goes who has logged in.
+pub(super) const NEXT: &str = "next";
 
 /// By a password, by the identity provider, or by either.
 pub(super) fn login_page(
     status: StatusCode,
-    (said, name): (Option<&str>, &str),
+    (said, name, next): (Option<&str>, &str, &str),
     logins: &Logins,
 ) -> Response {
     let (mut body, name) = (alert(said), escape(name));
+    // Another place than one of the console is forgotten.
+    let next = way_back(next).unwrap_or_default();
     if let Some(provider) = &logins.provider {
         // A link: a form that is answered with a way to another server is stopped by `form-action`.
         // To the site that the provider knows: the cookie of the login must be one of that host.
         let (site, name) = (escape(provider.site()), escape(provider.name()));
-        body += &format!("<p><a href=\"{site}{BEGIN}\">Log in with {name}</a></p>\n");
+        let query = if next.is_empty() { String::new() } else { format!("?{NEXT}={}", path_part(next)) };
+        body += &format!("<p><a href=\"{site}{BEGIN}{query}\">Log in with {name}</a></p>\n");
     }
     if logins.passwords {
+        let next = match next {
+            "" => String::new(),
+            next => format!("<input type=\"hidden\" name=\"{NEXT}\" value=\"{}\">\n", escape(next)),
+        };
         body += &format!(
-            "<form method=\"post\" action=\"/login\">\n\
+            "<form method=\"post\" action=\"/login\">\n{next}\
              <p><label>User name <input name=\"user\" value=\"{name}\" autocomplete=\"username\" \
              autocapitalize=\"none\" spellcheck=\"false\" required></label></p>\n\
              <p><label>Password <input type=\"password\" name=\"password\" autocomplete=\"current-password\" \
@@ -53,6 +68,7 @@ pub(super) fn account_page(
     let said = if status.is_success() { notice(said) } else { alert(said) };
     let mut body = format!(
         "{said}<p>You are logged in as <b>{name}</b>, {role} of {unit}.</p>\n\
+         <p><a href=\"{HOME}\">Open the console</a></p>\n\
          <form method=\"post\" action=\"/logout\">\n{token}<p><button>Log out</button> \
          <button name=\"everywhere\" value=\"yes\" class=\"second\">Log out everywhere</button></p>\n\
          <p class=\"hint\">Everywhere: in each browser in which you are logged in, also in this one.</p>\n\

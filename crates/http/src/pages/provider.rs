@@ -4,7 +4,7 @@
 //! send such requests. Where a login fails that was begun here, the audit log has the reason.
 
 use axum::extract::{Query, rejection::QueryRejection};
-use narrowgate_platform::service::{NotLetIn, Vouched};
+use narrowgate_platform::service::{NotLetIn, Vouched, path_part};
 use serde::Deserialize;
 
 use super::*;
@@ -12,6 +12,9 @@ use crate::oidc::{self, Fault, NotUsed, Provider, TICKET_LASTS, Ticket};
 
 /// The cookie of a login that has begun.
 const PENDING: &str = "narrowgate_oidc";
+
+/// The cookie with the page that such a login leads to.
+const PENDING_NEXT: &str = "narrowgate_next";
 
 /// Where it begins.
 pub(super) const BEGIN: &str = "/login/oidc";
@@ -138,7 +141,7 @@ impl Failed {
     }
 }
 
-async fn begin(State(pages): State<Arc<Pages>>, guest: Guest) -> Response {
+async fn begin(State(pages): State<Arc<Pages>>, uri: Uri, guest: Guest) -> Response {
     let Some(provider) = pages.logins.provider.clone() else { return no_provider() };
     match provider.begin().await {
         Ok((url, cookie)) => {
@@ -146,6 +149,11 @@ async fn begin(State(pages): State<Arc<Pages>>, guest: Guest) -> Response {
             let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, url)]).into_response();
             let seconds = i64::try_from(TICKET_LASTS.as_secs()).unwrap_or(i64::MAX);
             append_cookie(&mut response, set_cookie(PENDING, &cookie, seconds, provider.came_by()));
+            let next = Form::of_query(uri.query()).text(NEXT);
+            if let Some(next) = way_back(&next) {
+                let next = set_cookie(PENDING_NEXT, &path_part(next), seconds, provider.came_by());
+                append_cookie(&mut response, next);
+            }
             response
         }
         Err(fault) => pages.note_refused(None, &fault.into(), &guest).await,
@@ -165,12 +173,16 @@ async fn come_back(
     let mut response = match pages.finish(&provider, &ticket, (back, &guest)).await {
         Ok(Ok(logged_in)) => {
             pages.leave(&guest).await;
-            go_on(&logged_in, provider.came_by())
+            let next = guest.cookies(PENDING_NEXT).first().map(|next| format!("{NEXT}={next}"));
+            go_on(&logged_in, provider.came_by(), &Form::of_query(next.as_deref()).text(NEXT))
         }
         Ok(Err((name, failed))) => pages.note_refused(name.as_deref(), &failed, &guest).await,
         Err(refused) => refused,
     };
     append_cookie(&mut response, set_cookie(PENDING, "", 0, provider.came_by()));
+    if !guest.cookies(PENDING_NEXT).is_empty() {
+        append_cookie(&mut response, set_cookie(PENDING_NEXT, "", 0, provider.came_by()));
+    }
     response
 }
 

@@ -30,16 +30,16 @@ const PASSWORD: &str = "correct horse battery";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A browser with its cookies, at an address.
-struct Browser<'a> {
+pub(crate) struct Browser<'a> {
     world: &'a World,
     address: &'static str,
-    cookies: BTreeMap<String, String>,
+    pub(crate) cookies: BTreeMap<String, String>,
 }
 
-struct Answer {
-    status: u16,
-    headers: HeaderMap,
-    body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
 }
 
 impl Answer {
@@ -48,14 +48,14 @@ impl Answer {
     }
 
     /// The value of the hidden field of a form.
-    fn form_token(&self) -> String {
+    pub(crate) fn form_token(&self) -> String {
         let (_, rest) = self.body.split_once("name=\"csrf\" value=\"").expect("there is a form to log out");
         rest.split_once('"').expect("it ends").0.to_owned()
     }
 }
 
 impl<'a> Browser<'a> {
-    fn new(world: &'a World) -> Self {
+    pub(crate) fn new(world: &'a World) -> Self {
         Self { world, address: "192.0.2.1", cookies: BTreeMap::new() }
     }
 
@@ -64,7 +64,13 @@ impl<'a> Browser<'a> {
     }
 
     /// Sends a request with its cookies, and keeps those that it is given.
-    async fn send(&mut self, method: Method, path: &str, more: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        more: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, "gate:8080");
         for (name, value) in &self.cookies {
             request = request.header(header::COOKIE, format!("{name}={value}"));
@@ -93,12 +99,12 @@ impl<'a> Browser<'a> {
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 
-    async fn get(&mut self, path: &str) -> Answer {
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
         self.send(Method::GET, path, &[], "").await
     }
 
     /// Sends a form of a page of this server.
-    async fn post(&mut self, path: &str, body: &str) -> Answer {
+    pub(crate) async fn post(&mut self, path: &str, body: &str) -> Answer {
         let more = [("origin", "http://gate:8080"), ("content-type", FORM)];
         self.send(Method::POST, path, &more, body).await
     }
@@ -145,7 +151,7 @@ async fn the_first_link_sets_a_password_once_and_logs_in() {
     }
     let body = "password=correct+horse+battery&again=correct+horse+battery";
     let set = browser.post(path, body).await;
-    assert_eq!((set.status, set.headers[header::LOCATION].to_str().ok()), (303, Some("/login")));
+    assert_eq!((set.status, set.headers[header::LOCATION].to_str().ok()), (303, Some("/console")));
     let page = browser.get("/login").await;
     assert!(page.body.contains("<b>admin</b>, administrator of all organisation units"), "{}", page.body);
     let me = browser.get("/api/v1/me").await;

@@ -114,7 +114,7 @@ fn the_first_start_prints_a_link_that_makes_an_administrator() {
     assert_eq!((admin.get(&server, &first).status, admin.get(&server, &link).status), (404, 200));
     let form = format!("password={PASSWORD}&again={PASSWORD}");
     let set = admin.post_form(&server, &link, &form);
-    assert_eq!((set.status, set.header("location")), (303, Some("/login")), "{}", set.body);
+    assert_eq!((set.status, set.header("location")), (303, Some("/console")), "{}", set.body);
     assert_eq!(admin.post_form(&server, &link, &form).status, 404, "it was used");
     let me = json!({"user": "admin", "role": "administrator", "ou": null});
     assert_eq!(admin.get(&server, "/api/v1/me").json(), me);

@@ -63,7 +63,7 @@ async fn a_user_logs_in_by_the_provider_and_has_the_same_session_as_by_a_passwor
     assert!(page.contains(link), "{page}");
     assert!(page.contains("name=\"password\""), "{page}");
     let back = log_in(&mut ann, &provider).await;
-    assert_eq!((back.status, back.headers[header::LOCATION].to_str().ok()), (303, Some("/login")));
+    assert_eq!((back.status, back.headers[header::LOCATION].to_str().ok()), (303, Some("/console")));
     assert_eq!(ann.cookies.keys().collect::<Vec<_>>(), [SESSION], "the login is over, and no password known");
     let me = ann.get("/api/v1/me").await;
     assert_eq!(me.json(), json!({"user": "ann", "role": "operator", "ou": null}));

@@ -43,7 +43,7 @@ use crate::firmware::IMAGE_BYTES_MAX;
 use crate::{
     device_api::MessageLimit,
     firmware::ServerName,
-    ids::{DeviceId, DeviceName},
+    ids::{DeviceId, DeviceName, UnixMillis},
     model::{device::Device, retention::RetentionClass},
     ports::{Clock, Entropy, LiveSessions, Scripts, Stores},
 };
@@ -107,6 +107,11 @@ impl Operator {
     pub fn with_server_name(mut self, server: ServerName) -> Self {
         self.registrar.server = server;
         self
+    }
+
+    /// What time it is, by the clock of all that is stored.
+    pub fn now(&self) -> UnixMillis {
+        self.registrar.clock.now()
     }
 
     /// The keys of a device; `None` where it is gone.

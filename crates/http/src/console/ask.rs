@@ -1,0 +1,131 @@
+//! What pages ask the API, as whoever visits them.
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderMap, Method, Request, StatusCode, header},
+};
+use narrowgate_api::problem::{Code, Problem};
+use serde::{Serialize, de::DeserializeOwned};
+use tower::ServiceExt as _;
+
+use super::visit::{Trouble, Visit, problem_of};
+use crate::{
+    problem::Refused,
+    secret::{collect, secret_json},
+    shares::{Holder, ShareMax, Shares},
+};
+
+/// Longest answer of the API that a page is made of.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+
+/// A request of the API, with what goes beside its body.
+pub(super) struct Act<'a> {
+    pub(super) method: Method,
+    /// With its query.
+    pub(super) path: &'a str,
+    /// The tag of what is to be changed.
+    pub(super) if_match: Option<&'a str>,
+    /// A request that is sent twice is done once.
+    pub(super) once: Option<&'a str>,
+}
+
+impl<'a> Act<'a> {
+    pub(super) fn new(method: Method, path: &'a str) -> Self {
+        Self { method, path, if_match: None, once: None }
+    }
+
+    /// Done once, by the field `once` of the form ([`Visit::once`](super::parts)).
+    pub(super) fn once(self, once: &'a str) -> Self {
+        Self { once: Some(once).filter(|once| !once.is_empty()), ..self }
+    }
+
+    /// Done where nobody has changed it since.
+    #[expect(dead_code, reason = "pages of products use it")]
+    pub(super) fn if_match(self, tag: &'a str) -> Self {
+        Self { if_match: Some(tag).filter(|tag| !tag.is_empty()), ..self }
+    }
+}
+
+impl Visit {
+    /// What the API answers to a GET.
+    ///
+    /// # Errors
+    /// The API's problem.
+    pub(super) async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
+        self.send(Act::new(Method::GET, path), Bytes::new()).await.map(|(answer, _)| answer)
+    }
+
+    /// The same with its `ETag`.
+    ///
+    /// # Errors
+    /// The API's problem.
+    #[expect(dead_code, reason = "pages of products use it")]
+    pub(super) async fn read_tagged<T: DeserializeOwned>(&self, path: &str) -> Result<(T, String), Trouble> {
+        let (answer, headers) = self.send(Act::new(Method::GET, path), Bytes::new()).await?;
+        let tag = headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default();
+        Ok((answer, tag.to_owned()))
+    }
+
+    /// What the API answers where something is done. `body` is `&()` where there is none.
+    ///
+    /// # Errors
+    /// The API's problem.
+    pub(super) async fn act<T: DeserializeOwned>(
+        &self,
+        act: Act<'_>,
+        body: &impl Serialize,
+    ) -> Result<T, Trouble> {
+        // Written into memory that is wiped: it may hold a secret.
+        let json = secret_json(body).unwrap_or_default();
+        let body = if *json == *b"null" { Bytes::new() } else { Bytes::from_owner(json) };
+        self.send(act, body).await.map(|(answer, _)| answer)
+    }
+
+    async fn send<T: DeserializeOwned>(&self, act: Act<'_>, body: Bytes) -> Result<(T, HeaderMap), Trouble> {
+        let mut request = Request::builder().method(act.method).uri(act.path);
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        for (name, value) in [("if-match", act.if_match), ("idempotency-key", act.once)] {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
+        }
+        let mut request = request.body(Body::from(body)).map_err(|_| internal("it cannot be asked"))?;
+        let extensions = request.extensions_mut();
+        extensions.insert(self.asker.clone());
+        extensions.insert(self.way);
+        self.peer.map(|peer| extensions.insert(peer));
+        self.id.clone().map(|id| extensions.insert(id));
+        self.seat.clone().map(|seat| extensions.insert(seat));
+        let response = self.console.api.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+        if !response.status().is_success() {
+            let status = response.status().as_u16();
+            return Err(Trouble(problem_of(&response).unwrap_or_else(|| {
+                Problem::new(status, Code::Other, response.status().canonical_reason().unwrap_or_default())
+            })));
+        }
+        let (parts, body) = response.into_parts();
+        let share = Shares::new(ShareMax::half(2 * ANSWER_BYTES_MAX)).take(&Holder::default(), 0);
+        let share = share.map_err(|_| internal("there is no room"))?;
+        let bytes = collect(body, ANSWER_BYTES_MAX, share, None).await;
+        let bytes = bytes.map_err(|_| internal("the answer of the API is too long for a page"))?;
+        let answer = serde_json::from_slice(if bytes.is_empty() { b"null" } else { &bytes });
+        answer.map(|answer| (answer, parts.headers)).map_err(|error| {
+            tracing::error!(path = act.path, %error, "a page does not know an answer of the API");
+            internal("the answer of the API is not known to this page")
+        })
+    }
+}
+
+fn internal(said: &str) -> Trouble {
+    Trouble(Refused::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, said).0)
+}
+
+/// A path with a query.
+pub(super) fn with_query(path: &str, query: &impl Serialize) -> String {
+    match serde_urlencoded::to_string(query) {
+        Ok(query) if !query.is_empty() => format!("{path}?{query}"),
+        _ => path.to_owned(),
+    }
+}

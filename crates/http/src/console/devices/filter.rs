@@ -1,0 +1,242 @@
+//! Which devices: the query of the list's address, its form, and its chips.
+
+use maud::{Markup, html};
+use narrowgate_api::{
+    device::ShownState,
+    job::DeviceFilter,
+    names::UnixMillis,
+    query::{DeviceList, DeviceSort},
+};
+use serde::{Deserialize, Serialize};
+
+use super::PATH;
+use crate::{
+    console::{
+        ask::with_query,
+        visit::Visit,
+        words::{self, Word},
+    },
+    form::Form,
+};
+
+/// What stands in the address. What is empty does not count.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(in crate::console) struct Filter {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(in crate::console) q: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(in crate::console) product: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(in crate::console) state: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(in crate::console) tag: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(in crate::console) firmware: String,
+    /// Hours for which they were not heard.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(in crate::console) silent: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(in crate::console) sort: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(in crate::console) cursor: String,
+    /// Typed into the search of the bar: one device that is called exactly so is opened.
+    #[serde(skip_serializing)]
+    pub(in crate::console) go: String,
+}
+
+const STATES: [(&str, ShownState, Word); 4] = [
+    ("online", ShownState::Online, words::STATE_ONLINE),
+    ("offline", ShownState::Offline, words::STATE_OFFLINE),
+    ("inactive", ShownState::Inactive, words::STATE_INACTIVE),
+    ("disabled", ShownState::Disabled, words::STATE_DISABLED),
+];
+
+const SORTS: [(&str, DeviceSort, Word); 3] = [
+    ("", DeviceSort::Created, words::SORT_CREATED),
+    ("newest", DeviceSort::NewestFirst, words::SORT_NEWEST),
+    ("key", DeviceSort::Key, words::SORT_KEY),
+];
+
+/// Hours that are offered.
+const SILENT: [u64; 5] = [1, 6, 24, 7 * 24, 30 * 24];
+
+/// More than a store may be old.
+const SILENT_HOURS_MAX: i64 = 24 * 366 * 100;
+
+impl Filter {
+    /// Those of a form that has them as hidden fields.
+    pub(super) fn take(form: &mut Form) -> Self {
+        let [q, product, state, tag, firmware, silent] =
+            ["q", "product", "state", "tag", "firmware", "silent"].map(|name| form.text(name));
+        Self { q, product, state, tag, firmware, silent, ..Self::default() }
+    }
+
+    /// As hidden fields of a form.
+    pub(super) fn fields(&self) -> Markup {
+        let values = [
+            ("q", &self.q),
+            ("product", &self.product),
+            ("state", &self.state),
+            ("tag", &self.tag),
+            ("firmware", &self.firmware),
+            ("silent", &self.silent),
+        ];
+        html! {
+            @for (name, value) in values.iter().filter(|(_, value)| !value.is_empty()) {
+                input type="hidden" name=(name) value=(value);
+            }
+        }
+    }
+
+    /// The same from the beginning.
+    pub(super) fn first(&self) -> Self {
+        Self { cursor: String::new(), go: String::new(), ..self.clone() }
+    }
+
+    /// The address of the list.
+    pub(in crate::console) fn path(&self) -> String {
+        with_query(PATH, self)
+    }
+
+    /// The address of a part of it.
+    pub(super) fn at(&self, cursor: &str) -> String {
+        Self { cursor: cursor.to_owned(), ..self.first() }.path()
+    }
+
+    pub(super) fn is_search(&self) -> bool {
+        !self.go.is_empty() && !self.q.is_empty()
+    }
+
+    /// Whether it is a filter of all devices.
+    pub(super) fn is_any(&self) -> bool {
+        Self { sort: String::new(), ..self.first() } == Self::default()
+    }
+
+    fn silent_before(&self, now: UnixMillis) -> Option<UnixMillis> {
+        let hours = self.silent.parse::<i64>().ok().filter(|hours| (1..=SILENT_HOURS_MAX).contains(hours))?;
+        Some(UnixMillis(now.0.saturating_sub(hours * 3_600_000)))
+    }
+
+    fn shown_state(&self) -> Option<ShownState> {
+        STATES.into_iter().find(|(name, ..)| *name == self.state).map(|(_, state, _)| state)
+    }
+
+    /// What the API is asked for.
+    pub(super) fn list(&self, now: UnixMillis, limit: u32) -> DeviceList {
+        let sort = SORTS.into_iter().find(|(name, ..)| *name == self.sort).map(|(_, sort, _)| sort);
+        DeviceList {
+            sort: sort.filter(|sort| *sort != DeviceSort::Created),
+            limit: Some(limit),
+            cursor: given(&self.cursor),
+            ..self.bulk(now).into()
+        }
+    }
+
+    /// The same for what is done to all of them.
+    pub(super) fn bulk(&self, now: UnixMillis) -> DeviceFilter {
+        DeviceFilter {
+            product: given(&self.product),
+            state: self.shown_state(),
+            q: given(&self.q),
+            tag: given(&self.tag),
+            seen_before: self.silent_before(now),
+            seen_after: None,
+            firmware: given(&self.firmware),
+        }
+    }
+
+    /// What holds, each with its word, its value, and the filter without it.
+    fn held(&self, visit: &Visit) -> Vec<(Word, String, Self)> {
+        let first = self.first();
+        let mut held = Vec::new();
+        let mut add = |word, value: &str, without| {
+            if !value.is_empty() {
+                held.push((word, value.to_owned(), without));
+            }
+        };
+        let state = STATES.into_iter().find(|(name, ..)| *name == self.state);
+        let state = state.map_or("", |(.., word)| visit.t(word));
+        let silent =
+            self.silent.parse::<u64>().map(|hours| visit.preferences.duration(3_600 * hours.min(876_000)));
+        add(words::CHIP_SEARCH, &self.q, Self { q: String::new(), ..first.clone() });
+        add(words::FILTER_PRODUCT, &self.product, Self { product: String::new(), ..first.clone() });
+        add(words::FILTER_STATE, state, Self { state: String::new(), ..first.clone() });
+        add(words::FILTER_TAG, &self.tag, Self { tag: String::new(), ..first.clone() });
+        add(words::FILTER_FIRMWARE, &self.firmware, Self { firmware: String::new(), ..first.clone() });
+        add(
+            words::FILTER_SILENT,
+            silent.as_deref().unwrap_or_default(),
+            Self { silent: String::new(), ..first.clone() },
+        );
+        held
+    }
+
+    /// What holds, to be taken away one by one.
+    pub(super) fn chips(&self, visit: &Visit) -> Markup {
+        html! {
+            div.chips {
+                @for (word, value, without) in self.held(visit) {
+                    @let said = visit.say(words::CHIP, &[("name", visit.t(word)), ("value", &value)]);
+                    (visit.chip(&said, &without.path()))
+                }
+            }
+        }
+    }
+
+    pub(super) fn form(&self, visit: &Visit) -> Markup {
+        html! {
+            form.filters action=(PATH) {
+                label.wide {
+                    (visit.t(words::SEARCH_HINT))
+                    input type="search" name="q" value=(self.q) autocapitalize="none" spellcheck="false";
+                }
+                (select(visit, (words::FILTER_STATE, "state", &self.state), &STATES.map(|(name, _, word)| {
+                    (name.to_owned(), visit.t(word).to_owned())
+                })))
+                (select(visit, (words::FILTER_SILENT, "silent", &self.silent), &SILENT.map(|hours| {
+                    (hours.to_string(), visit.preferences.duration(3_600 * hours))
+                })))
+                (field(visit, words::FILTER_PRODUCT, "product", &self.product))
+                (field(visit, words::FILTER_TAG, "tag", &self.tag))
+                (field(visit, words::FILTER_FIRMWARE, "firmware", &self.firmware))
+                label {
+                    (visit.t(words::FILTER_SORT))
+                    select name="sort" {
+                        @for (name, _, word) in SORTS {
+                            option value=(name) selected[name == self.sort] { (visit.t(word)) }
+                        }
+                    }
+                }
+                button { (visit.t(words::FILTER)) }
+            }
+        }
+    }
+}
+
+fn field(visit: &Visit, word: Word, name: &str, value: &str) -> Markup {
+    html! {
+        label {
+            (visit.t(word))
+            input name=(name) value=(value) autocapitalize="none" spellcheck="false";
+        }
+    }
+}
+
+fn select(visit: &Visit, (word, name, value): (Word, &str, &str), all: &[(String, String)]) -> Markup {
+    html! {
+        label {
+            (visit.t(word))
+            select name=(name) {
+                option value="" { (visit.t(words::FILTER_ANY)) }
+                @for (option, said) in all {
+                    option value=(option) selected[option == value] { (said) }
+                }
+            }
+        }
+    }
+}
+
+fn given(text: &str) -> Option<String> {
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}

@@ -1,0 +1,114 @@
+//! The console: the pages under `/console` for users who have logged in. HTML from Rust, which works without
+//! script; one small module of our own makes it live.
+//!
+//! * Each page and each form goes through [`visit::let_in`]: who is not logged in is sent to `/login` and
+//!   back; a form is taken from a page of this server alone, with the token of its session.
+//! * Pages read and act by the API ([`Visit::read`], [`Visit::act`]): what the caller's role and organisation
+//!   unit do not permit is refused there, what is done is in the audit log, and long reads wait for their
+//!   turn, as for programs. What a caller may not do is not offered ([`Visit::may`]).
+//! * No text stands in a template: it is a [`Word`](words::Word) of the catalogue, in English and Chinese.
+//! * The address is the state: filters, tabs and cursors are in it.
+//!
+//! # A page in ten lines
+//!
+//! ```text
+//! // words/things.rs, and its module in words/mod.rs
+//! words! { THINGS: "Things", "东西"; }
+//! // things.rs, with `.merge(things::routes())` in `routes` below, and a row in `layout::PLACES`
+//! pub(super) fn routes() -> Router {
+//!     Router::new().route("/console/things", get(list).post(make))
+//! }
+//! async fn list(visit: Visit) -> Shown {
+//!     let things: Page<ThingView> = visit.read("/api/v1/things").await?;
+//!     Ok(visit.page(Sheet::new(Here::Things, visit.t(words::THINGS)), &html! { … }))
+//! }
+//! async fn make(visit: Visit, mut form: Sent) -> Shown {
+//!     let act = Act::new(Method::POST, "/api/v1/things");
+//!     let _: ThingView = visit.act(act, &json!({"name": form.text("name")})).await?;
+//!     Ok(see_other("/console/things"))
+//! }
+//! ```
+//!
+//! Forms begin with `visit.token_field()`, times are `visit.time(…)`, identifiers `visit.copyable(…)`,
+//! problems of a form `visit.problem(…)`; `parts` has the rest. A test of each page stands in `tests`.
+
+mod ask;
+mod assets;
+mod device;
+mod devices;
+mod layout;
+mod locale;
+mod overview;
+mod parts;
+mod preferences;
+#[cfg(test)]
+mod tests;
+mod visit;
+mod vitals;
+mod words;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    http::{HeaderValue, StatusCode, header},
+    middleware,
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use narrowgate_platform::service::Operator;
+
+pub(crate) use self::visit::{HOME, way_back};
+use self::{
+    visit::{Shown, Visit},
+    vitals::Vitals,
+};
+use crate::{
+    gate::Gate,
+    metrics::MetricsSource,
+    request_id,
+    shares::{ShareMax, Shares},
+    work::BODY_BYTES_MAX,
+};
+
+/// What the pages work on.
+pub(crate) struct Console {
+    gate: Arc<Gate>,
+    /// What time it is.
+    operator: Operator,
+    /// The API, for those whom the gate has let in.
+    api: Router,
+    vitals: Vitals,
+    /// Bytes of forms that are read or worked on.
+    forms: Arc<Shares>,
+}
+
+impl Console {
+    pub(crate) fn new(gate: Arc<Gate>, operator: Operator, api: Router, metrics: MetricsSource) -> Arc<Self> {
+        let forms = Shares::new(ShareMax::quarter(4 * BODY_BYTES_MAX));
+        Arc::new(Self { gate, operator, api, vitals: Vitals::new(metrics), forms })
+    }
+}
+
+/// The routes of the console.
+pub(crate) fn routes(console: &Arc<Console>) -> Router {
+    let pages = Router::new()
+        .merge(overview::routes())
+        .merge(devices::routes())
+        .merge(device::routes())
+        .route("/console/keys", get(keys))
+        .layer(middleware::from_fn(request_id::note))
+        .layer(middleware::from_fn_with_state(Arc::clone(console), visit::let_in));
+    pages.merge(preferences::routes()).merge(assets::routes())
+}
+
+/// The keys of the keyboard, for who has no script that shows them.
+async fn keys(visit: Visit) -> Shown {
+    Ok(layout::keys_page(&visit))
+}
+
+/// To another page, which is opened by GET. A path that is none of a header leads to the first page.
+fn see_other(path: &str) -> Response {
+    let path = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static(HOME));
+    (StatusCode::SEE_OTHER, [(header::LOCATION, path)]).into_response()
+}

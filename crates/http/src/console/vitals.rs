@@ -1,0 +1,116 @@
+//! What the process measures of itself, as far as the overview shows it: how long commits took lately, and
+//! how many writes wait for one.
+
+use std::{
+    collections::VecDeque,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    limiter::lock,
+    metrics::{Detail, MetricsSource, Samples, Value},
+};
+
+const COMMITS: &str = "narrowgate_store_commit_seconds";
+const WAITING: &str = "narrowgate_store_writes_waiting";
+
+/// What is said of commits is about this time at most.
+const WINDOW: Duration = Duration::from_secs(300);
+/// How far readings are apart that are kept.
+const APART: Duration = Duration::from_secs(15);
+
+/// See the module.
+pub(super) struct Vitals {
+    source: MetricsSource,
+    /// When each reading was made, and the commits that had taken up to each bound by then.
+    readings: Mutex<VecDeque<(Instant, Vec<u64>)>>,
+}
+
+/// What was measured; `None`: there is nothing to be measured.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Vital {
+    /// Of a hundred commits 99 took no longer than so many seconds, as the metric writes it; `+Inf`: more
+    /// than it tells apart.
+    pub(super) commit_s: Option<String>,
+    /// Writes that wait.
+    pub(super) waiting: Option<u64>,
+}
+
+impl Vitals {
+    pub(super) fn new(source: MetricsSource) -> Self {
+        Self { source, readings: Mutex::default() }
+    }
+
+    /// What is measured now: commits since the oldest reading of the window, or since the start.
+    pub(super) fn read(&self, now: Instant) -> Vital {
+        let samples = (self.source)(Detail::Totals);
+        let of = |name| samples.iter().find(|samples: &&Samples| samples.metric.name == name);
+        let waiting = of(WAITING).and_then(|samples| whole(samples.values.first()?.value));
+        let Some(commits) = of(COMMITS) else { return Vital { commit_s: None, waiting } };
+        let buckets = commits.values.iter().filter(|sample| sample.suffix == "_bucket");
+        let (bounds, counts): (Vec<&str>, Vec<u64>) = buckets
+            .filter_map(|sample| Some((sample.labels.first()?.1.as_str(), whole(sample.value)?)))
+            .unzip();
+        let before = self.since(&counts, now);
+        let lately: Vec<u64> =
+            counts.iter().zip(before).map(|(count, before)| count.saturating_sub(before)).collect();
+        Vital { commit_s: bound_of_99(&bounds, &lately), waiting }
+    }
+
+    /// Keeps a reading; the oldest one that is young enough, or one of the beginning.
+    fn since(&self, counts: &[u64], now: Instant) -> Vec<u64> {
+        let mut readings = lock(&self.readings);
+        while readings.front().is_some_and(|(read, _)| now.duration_since(*read) > WINDOW) {
+            readings.pop_front();
+        }
+        let before = readings.front().map_or_else(|| vec![0; counts.len()], |(_, counts)| counts.clone());
+        if readings.back().is_none_or(|(read, _)| now.duration_since(*read) >= APART) {
+            readings.push_back((now, counts.to_vec()));
+        }
+        before
+    }
+}
+
+fn whole(value: Value) -> Option<u64> {
+    match value {
+        Value::Whole(number) => Some(number),
+        Value::Time(_) => None,
+    }
+}
+
+/// The first bound below which 99 of a hundred are; `None`: there is none.
+fn bound_of_99(bounds: &[&str], counts: &[u64]) -> Option<String> {
+    let all = counts.last().copied().filter(|all| *all > 0)?;
+    let enough = all - all / 100;
+    let at = counts.iter().position(|count| *count >= enough)?;
+    bounds.get(at).map(|bound| (*bound).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::metrics::{Metric, Times};
+
+    #[test]
+    fn commits_are_judged_by_those_of_the_last_minutes() {
+        let times = Arc::new(Mutex::new(Times::default()));
+        let shared = Arc::clone(&times);
+        let vitals = Vitals::new(Arc::new(move |_| {
+            let commits = Metric::histogram(COMMITS, "C.").took(&lock(&shared));
+            vec![commits, Metric::gauge(WAITING, "W.").is(7)]
+        }));
+        let start = Instant::now();
+        assert_eq!(vitals.read(start), Vital { commit_s: None, waiting: Some(7) });
+        (0..200).for_each(|_| lock(&times).add(Duration::from_millis(700)));
+        let slow = vitals.read(start + APART).commit_s;
+        assert_eq!(slow.as_deref(), Some("1"));
+        (0..200).for_each(|_| lock(&times).add(Duration::from_millis(4)));
+        let later = vitals.read(start + WINDOW + Duration::from_secs(1)).commit_s;
+        assert_eq!(later.as_deref(), Some("0.005"), "the slow ones were before");
+        let none = Vitals::new(Arc::new(|_| Vec::new()));
+        assert_eq!(none.read(start), Vital::default());
+    }
+}
