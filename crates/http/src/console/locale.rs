@@ -264,6 +264,6 @@ mod tests {
         assert_eq!(numbers, ["0", "7", "999", "1,000", "1,234,567"]);
         let sizes = [0, 1_023, 1_024, 1_536, 10_240, 5_368_709_120].map(|bytes| en.bytes(bytes));
         assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "10 KiB", "5.0 GiB"]);
-        assert_eq!(filled("a {x} {y} {z", &[("x", "{y}")]), "a {y}  z");
+        assert_eq!(filled("a {x} {y} {z", &[("x", "{y}")]), "a {y}  {z");
     }
 }

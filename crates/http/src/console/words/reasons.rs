@@ -12,7 +12,7 @@ pub(in crate::console) fn of_reason(reason: Option<Reason>) -> (Word, Word) {
         Some(Reason::ProductUnknown) => (PRODUCT_UNKNOWN, KEYS_DO),
         Some(Reason::DeviceUnknown) => (DEVICE_UNKNOWN, KEYS_DO),
         Some(Reason::ModeUnknown) => (MODE_UNKNOWN, MODE_UNKNOWN_DO),
-        Some(Reason::LifetimeOutOfRange) => (LIFETIME, LIFETIME_DO),
+        Some(Reason::LifetimeOutOfRange) => (LIFETIME_RANGE, LIFETIME_RANGE_DO),
         Some(Reason::DynamicActivationOff) => (ACTIVATION_OFF, ACTIVATION_OFF_DO),
         Some(Reason::AlreadyActivated) => (ALREADY_ACTIVATED, ALREADY_ACTIVATED_DO),
         Some(Reason::DeviceDisabled) => (DEVICE_DISABLED, SWITCH_ON_DO),
@@ -59,8 +59,8 @@ words! {
     MODE_UNKNOWN_DO:
         "The third field of the identity is 2 (own secret) or 3 (product secret).",
         "身份的第三个字段应为 2（设备密钥）或 3（产品密钥）。";
-    LIFETIME: "lifetime out of range", "生命周期超出范围";
-    LIFETIME_DO:
+    LIFETIME_RANGE: "lifetime out of range", "生命周期超出范围";
+    LIFETIME_RANGE_DO:
         "The fourth field of the identity is 30 to 86400 seconds, without sign or leading zero.",
         "身份的第四个字段应为 30 到 86400 秒，不带符号或前导零。";
     ACTIVATION_OFF: "dynamic activation is off", "动态激活未开启";
