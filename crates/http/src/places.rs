@@ -10,7 +10,8 @@
 //! always have places.
 //!
 //! Those that find no place wait in a queue, of which an address has at most half. A connection in the queue
-//! is read, and looks for a place when it has asked for something that takes one: probes take none. Where the
+//! is read, and looks for a place when it has asked for something that takes one: probes take none. A place
+//! that is free goes to the one of them that has waited for longest, and to nobody who comes. Where the
 //! queue is full, one that has asked for nothing for [`ALONE`] leaves for whoever comes, or else the newest
 //! of the address that has most of it, for one that has less.
 
@@ -68,7 +69,7 @@ impl Source {
 
     /// What is counted as one where places are short: an address of IPv4, or a /48, of which one customer
     /// may have all /64.
-    fn wide(self) -> u128 {
+    pub(crate) fn wide(self) -> u128 {
         if self.0 <= u128::from(u32::MAX) { self.0 } else { self.0 >> 80 << 80 }
     }
 
@@ -95,8 +96,6 @@ pub(crate) struct Places {
     taken: Mutex<Taken>,
     followers: Arc<Shares>,
     waiting: Arc<Shares>,
-    /// A place was given back, or a connection became one that may be asked to leave.
-    changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -116,6 +115,8 @@ struct Queued {
     /// When it came.
     since: Instant,
     leave: Arc<Notify>,
+    /// It may find a place now.
+    wake: Arc<Notify>,
 }
 
 impl Queued {
@@ -143,6 +144,18 @@ impl Connection {
 }
 
 impl Taken {
+    /// Who has waited for a place for longest.
+    fn first(&self) -> Option<(u64, &Queued)> {
+        self.queued.iter().find(|(_, queued)| queued.asks).map(|(number, queued)| (*number, queued))
+    }
+
+    /// A place was given back, or a connection became one that may be asked to leave.
+    fn wake_first(&self) {
+        if let Some((_, first)) = self.first() {
+            first.wake.notify_one();
+        }
+    }
+
     /// The address that has the most places, if that is a crowd, with the new one of `source` among them.
     fn crowd(&self, max: usize, source: Option<Source>) -> Option<(u128, usize)> {
         let sources = self.connections.values().map(|held| held.source).chain([source]);
@@ -221,7 +234,7 @@ impl Places {
     pub(crate) fn new(max: PlacesMax) -> Arc<Self> {
         let [followers, waiting] =
             [max.followers, max.waiting].map(|all| Shares::new(ShareMax::quarter(all)));
-        Arc::new(Self { max, taken: Mutex::default(), followers, waiting, changed: Notify::new() })
+        Arc::new(Self { max, taken: Mutex::default(), followers, waiting })
     }
 
     /// Takes a connection, to a place where one is free, else to the queue; `None`: it is to be closed.
@@ -230,12 +243,12 @@ impl Places {
         let leave = Arc::new(Notify::new());
         taken.come += 1;
         let number = taken.come;
-        if taken.connections.len() < self.max.requests {
+        if taken.connections.len() < self.max.requests && taken.first().is_none() {
             taken.connections.insert(number, Connection::new(source, Arc::clone(&leave)));
         } else {
             taken.make_room(self.max.queued, source)?;
-            let queued = Queued { source, asks: false, since: Instant::now(), leave: Arc::clone(&leave) };
-            taken.queued.insert(number, queued);
+            let (since, leave) = (Instant::now(), Arc::clone(&leave));
+            taken.queued.insert(number, Queued { source, asks: false, since, leave, wake: Arc::default() });
         }
         Some(Place { places: Arc::clone(self), number, leave })
     }
@@ -246,7 +259,12 @@ impl Places {
         let Some(queued) = taken.queued.get_mut(&number) else { return Ok(()) };
         queued.asks = true;
         let source = queued.source;
-        if taken.connections.len() >= self.max.requests {
+        if taken.connections.len() < self.max.requests {
+            // Who has waited for longer takes it first.
+            if taken.first().is_some_and(|(first, _)| first < number) {
+                return Err(None);
+            }
+        } else {
             let (at, leaves) = taken.next_to_leave(self.max.requests, source).ok_or(None)?;
             if at > Instant::now() {
                 return Err(Some(at));
@@ -257,6 +275,9 @@ impl Places {
         }
         if let Some(Queued { source, leave, .. }) = taken.queued.remove(&number) {
             taken.connections.insert(number, Connection::new(source, leave));
+        }
+        if taken.connections.len() < self.max.requests {
+            taken.wake_first();
         }
         Ok(())
     }
@@ -297,8 +318,7 @@ impl Drop for Place {
         let mut taken = self.places.lock();
         taken.connections.remove(&self.number);
         taken.queued.remove(&self.number);
-        drop(taken);
-        self.places.changed.notify_one();
+        taken.wake_first();
     }
 }
 
@@ -312,12 +332,13 @@ pub(crate) struct Seat {
 impl Seat {
     /// Waits until the connection has a place, if it is in the queue. Cancel safe.
     pub(crate) async fn taken(&self) {
+        let wake = self.places.lock().queued.get(&self.number).map(|queued| Arc::clone(&queued.wake));
+        let Some(wake) = wake else { return };
         loop {
-            let changed = self.places.changed.notified();
             let Err(at) = self.places.try_seat(self.number) else { return };
             let latest = Instant::now() + LOOK_EVERY;
             tokio::select! {
-                () = changed => {}
+                () = wake.notified() => {}
                 () = sleep_until(at.map_or(latest, |at| at.min(latest))) => {}
             }
         }
@@ -365,8 +386,9 @@ impl Seat {
     /// Who follows too much already.
     pub(crate) fn follow(&self, holder: &Holder) -> Result<Share, Full> {
         let following = self.places.followers.take(holder, 1)?;
-        self.places.lock().connections.remove(&self.number);
-        self.places.changed.notify_one();
+        let mut taken = self.places.lock();
+        taken.connections.remove(&self.number);
+        taken.wake_first();
         Ok(following)
     }
 
@@ -394,7 +416,7 @@ impl Drop for Answering {
     fn drop(&mut self) {
         self.0.with(|held| held.is_answering = false);
         self.0.note_progress();
-        self.0.places.changed.notify_one();
+        self.0.places.lock().wake_first();
     }
 }
 

@@ -54,6 +54,25 @@ async fn the_place_of_who_was_idle_for_longest_goes_to_a_new_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_place_that_is_free_goes_to_who_waits_and_not_to_who_comes() {
+    let places = Places::new(MAX);
+    let (first, second) = (let_in(&places).await, let_in(&places).await);
+    let (answering, _other) = (first.seat().answer(), second.seat().answer());
+    let [third, fourth] = [3, 4].map(|number| places.take(source(number)).expect("there is room"));
+    let (third, fourth) = (third.seat(), fourth.seat());
+    let (mut third, mut fourth) = (pin!(third.taken()), pin!(fourth.taken()));
+    assert!(third.as_mut().now_or_never().is_none() && fourth.as_mut().now_or_never().is_none());
+    drop((answering, first));
+    let fifth = places.take(source(5)).expect("there is room in the queue");
+    let fifth = fifth.seat();
+    assert!(fifth.taken().now_or_never().is_none(), "it came last");
+    assert!(fourth.as_mut().now_or_never().is_none(), "the third was first");
+    assert!(third.as_mut().now_or_never().is_some());
+    drop(second);
+    assert!(fourth.as_mut().now_or_never().is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_is_being_answered_keeps_its_place() {
     let places = Places::new(MAX);
     let (first, second) = (let_in(&places).await, let_in(&places).await);
