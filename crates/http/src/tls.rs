@@ -3,9 +3,10 @@
 //!
 //! A handshake belongs to its connection and not to the listener: a peer that says nothing has a place (or
 //! waits in the queue) as others do, loses it by the same rules, and after [`HANDSHAKE_TIME_MAX`] in any
-//! case.
+//! case. How many are made in a time is limited (module `handshakes`).
 
 mod connection;
+mod handshakes;
 mod validity;
 
 use std::{
@@ -60,9 +61,13 @@ pub enum CertificateError {
     Pair(rustls::Error),
 }
 
-/// What a file is known by: its number and when it was changed last. A file that is not there is another one
-/// too.
-type Stamp = Option<(u64, i64, i64)>;
+/// What a file is known by: its number, its bytes, and when it was changed last. A file that is not there is
+/// another one too.
+type Stamp = Option<(u64, u64, i64, i64)>;
+
+/// A file that was changed within this time may change again without another stamp: the clock of files is
+/// coarse.
+const SETTLES_MS: i64 = 1000;
 
 /// A certificate that is read anew when its files change.
 #[derive(Debug)]
@@ -70,8 +75,8 @@ pub struct Certificate {
     files: CertificateFiles,
     provider: Arc<CryptoProvider>,
     current: Arc<Current>,
-    /// Of the files that were read first.
-    first: [Stamp; 2],
+    /// Of the files that were read first; `None`: they may have changed meanwhile.
+    first: Option<[Stamp; 2]>,
 }
 
 /// What is shown to those who connect now.
@@ -99,8 +104,17 @@ impl ResolvesServerCert for Current {
 
 /// What was found at the last look.
 struct Seen {
-    files: [Stamp; 2],
+    /// Of the files that were read; `None`: they are to be read again.
+    files: Option<[Stamp; 2]>,
     standing: Standing,
+    /// What the log says of files that cannot be used.
+    told: Option<String>,
+}
+
+impl Seen {
+    fn first(certificate: &Certificate) -> Self {
+        Self { files: certificate.first, standing: Standing::Good, told: None }
+    }
 }
 
 impl Certificate {
@@ -110,9 +124,9 @@ impl Certificate {
     /// They cannot be read, or do not belong together.
     pub fn read(files: CertificateFiles) -> Result<Self, CertificateError> {
         let provider = Arc::new(ring::default_provider());
-        // Before they are read: what changes meanwhile is seen at the next look.
-        let first = stamps(&files);
+        let before = stamps(&files);
         let current = Arc::new(Current(RwLock::new(read(&files, &provider)?)));
+        let first = settled(before, &files, now_ms());
         Ok(Self { files, provider, current, first })
     }
 
@@ -125,7 +139,7 @@ impl Certificate {
     /// Looks at once and every [`LOOK_EVERY`] for other files, and at the calendar. Where new files cannot be
     /// used, the certificate stays that was read last, and the log says why, once. Never ends.
     pub async fn follow(self: Arc<Self>) {
-        let mut seen = Seen { files: self.first, standing: Standing::Good };
+        let mut seen = Seen::first(&self);
         loop {
             let certificate = Arc::clone(&self);
             // On a thread that may wait: a disk can hang.
@@ -147,17 +161,9 @@ impl Certificate {
     fn look(&self, seen: &mut Seen, now_ms: i64) {
         let file = self.files.certificates.display();
         let files = stamps(&self.files);
-        if files != seen.files {
-            seen.files = files;
-            match read(&self.files, &self.provider) {
-                Ok(shown) => {
-                    *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = shown;
-                    tracing::info!(%file, "the certificate of HTTPS was read anew");
-                }
-                Err(error) => {
-                    tracing::error!(%file, %error, "the new certificate cannot be used: the old one stays");
-                }
-            }
+        if seen.files != Some(files) {
+            self.read_anew(seen);
+            seen.files = settled(files, &self.files, now_ms);
         }
         let Some(validity) = self.current.shown().validity else { return };
         let (from, until) = (rfc3339(validity.from_ms), rfc3339(validity.until_ms));
@@ -170,6 +176,28 @@ impl Certificate {
             Standing::Ended => tracing::error!(%file, %until, "the certificate of HTTPS has ended"),
         }
         seen.standing = standing;
+    }
+
+    /// Shows what is in the files, if it can be used, and says so once.
+    fn read_anew(&self, seen: &mut Seen) {
+        let file = self.files.certificates.display();
+        match read(&self.files, &self.provider) {
+            Ok(shown) => {
+                let is_new = shown.key.cert != self.current.shown().key.cert;
+                *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = shown;
+                seen.told = None;
+                if is_new {
+                    tracing::info!(%file, "the certificate of HTTPS was read anew");
+                }
+            }
+            Err(error) => {
+                let told = Some(error.to_string());
+                if seen.told != told {
+                    seen.told = told;
+                    tracing::error!(%file, %error, "the new certificate cannot be used: the old one stays");
+                }
+            }
+        }
     }
 
     /// The configuration of connections with it.
@@ -194,8 +222,14 @@ fn now_ms() -> i64 {
 fn stamps(files: &CertificateFiles) -> [Stamp; 2] {
     [&files.certificates, &files.key].map(|file| {
         let metadata = fs::metadata(file).ok()?;
-        Some((metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
+        Some((metadata.ino(), metadata.len(), metadata.ctime(), metadata.ctime_nsec()))
     })
+}
+
+/// The stamps of files before they were read, where these tell what was read from what comes after it.
+fn settled(before: [Stamp; 2], files: &CertificateFiles, now_ms: i64) -> Option<[Stamp; 2]> {
+    let is_old = |stamp: &Stamp| stamp.is_none_or(|(_, _, s, _)| s * 1000 + 1000 + SETTLES_MS <= now_ms);
+    (stamps(files) == before && before.iter().all(is_old)).then_some(before)
 }
 
 fn read(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Shown, CertificateError> {

@@ -12,11 +12,12 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    time::{Sleep, sleep},
+    sync::{AcquireError, OwnedSemaphorePermit},
+    time::{Instant, Sleep, sleep},
 };
 use tokio_rustls::{Accept, TlsAcceptor, rustls, server::TlsStream};
 
-use super::Certificate;
+use super::{Certificate, handshakes::Handshakes};
 use crate::{forwarded::Way, serve::Listener};
 
 /// How long a handshake may take, from when its connection was taken.
@@ -41,6 +42,7 @@ const PLAIN_BYTES_MAX: usize = 16 << 10;
 pub struct Secured {
     listener: TcpListener,
     acceptor: TlsAcceptor,
+    handshakes: Arc<Handshakes>,
     way: Way,
 }
 
@@ -51,7 +53,13 @@ impl Secured {
     /// None with the versions of TLS that there are.
     pub fn new(listener: TcpListener, certificate: &Certificate) -> Result<Self, rustls::Error> {
         let acceptor = TlsAcceptor::from(Arc::new(certificate.server_config()?));
-        Ok(Self { listener, acceptor, way: Way::Secured })
+        Ok(Self { listener, acceptor, handshakes: Arc::default(), way: Way::Secured })
+    }
+
+    /// The same with limits of its own.
+    #[cfg(test)]
+    pub(super) fn limited(self, handshakes: Handshakes) -> Self {
+        Self { handshakes: Arc::new(handshakes), ..self }
     }
 
     /// The same where only a proxy reaches it, which says whose each request is.
@@ -66,9 +74,14 @@ impl Listener for Secured {
 
     async fn accept(&mut self) -> Connection {
         let stream = Listener::accept(&mut self.listener).await;
-        let peer = TcpListener::peer(&stream);
+        let peer = match self.way {
+            // That of the proxy, from which all come.
+            Way::Proxied => None,
+            Way::Direct | Way::Secured => TcpListener::peer(&stream),
+        };
         Connection {
             peer,
+            handshakes: Arc::clone(&self.handshakes),
             state: State::New { stream: Some(stream), acceptor: self.acceptor.clone() },
             ends: None,
         }
@@ -86,10 +99,14 @@ impl Listener for Secured {
 /// See the module.
 pub struct Connection {
     peer: Option<IpAddr>,
+    handshakes: Arc<Handshakes>,
     state: State,
     /// When the handshake is over in any case; `None` before and after it.
     ends: Option<Pin<Box<Sleep>>>,
 }
+
+/// Completes when a step of a handshake may be made.
+type Turn = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
 
 enum State {
     /// Nothing was received. The stream is gone while it becomes another state.
@@ -97,7 +114,16 @@ enum State {
         stream: Option<TcpStream>,
         acceptor: TlsAcceptor,
     },
-    Handshake(Box<Accept<TcpStream>>),
+    /// A hello is there, and may be answered after a while.
+    Waiting {
+        stream: Option<TcpStream>,
+        acceptor: TlsAcceptor,
+        wait: Option<Pin<Box<Sleep>>>,
+    },
+    Handshake {
+        accept: Box<Accept<TcpStream>>,
+        turn: Option<Turn>,
+    },
     Open(Box<TlsStream<TcpStream>>),
     Failed,
 }
@@ -144,12 +170,32 @@ impl Connection {
                         refuse_plain(&stream);
                         return Poll::Ready(Err(io::Error::other("the peer does not speak TLS")));
                     }
+                    if !self.handshakes.permits(self.peer, Instant::now().into_std()) {
+                        return Poll::Ready(Err(io::Error::other("the peer begins too many")));
+                    }
+                    State::Waiting { stream: Some(stream), acceptor: acceptor.clone(), wait: None }
+                }
+                State::Waiting { stream: slot, acceptor, wait } => {
+                    if let Some(wait) = wait {
+                        ready!(wait.as_mut().poll(task));
+                    }
+                    if let Err(time) = self.handshakes.begin(Instant::now().into_std()) {
+                        *wait = Some(Box::pin(sleep(time)));
+                        continue;
+                    }
+                    let Some(stream) = slot.take() else { return Poll::Ready(Err(failed())) };
                     let accept = acceptor
                         .accept_with(stream, |session| session.set_buffer_limit(Some(UNSENT_BYTES_MAX)));
-                    State::Handshake(Box::new(accept))
+                    State::Handshake { accept: Box::new(accept), turn: None }
                 }
-                State::Handshake(accept) => {
-                    State::Open(Box::new(ready!(Pin::new(&mut **accept).poll(task))?))
+                State::Handshake { accept, turn } => {
+                    let making = &self.handshakes.making;
+                    let next = turn.get_or_insert_with(|| Box::pin(Arc::clone(making).acquire_owned()));
+                    let making = ready!(next.as_mut().poll(task));
+                    *turn = None;
+                    let made = Pin::new(&mut **accept).poll(task);
+                    drop(making);
+                    State::Open(Box::new(ready!(made)?))
                 }
                 State::Open(_) => return Poll::Ready(Ok(())),
                 State::Failed => return Poll::Ready(Err(failed())),

@@ -1,6 +1,7 @@
 use std::{io, net::SocketAddr, path::Path};
 
 use axum::{Router, routing::get};
+use narrowgate_platform::rules::rate::Rate;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -11,7 +12,7 @@ use tokio_rustls::{
     rustls::{ClientConfig, RootCertStore, pki_types::ServerName},
 };
 
-use super::{connection::SPEAK_TLS, *};
+use super::{connection::SPEAK_TLS, handshakes::Handshakes, *};
 use crate::{connection::TCP_PLACES_MAX, forwarded::Way, serve::serve};
 
 /// A certificate of `localhost` that signs itself, and its key: made for these tests alone.
@@ -33,11 +34,15 @@ fn files_in(folder: &Path) -> CertificateFiles {
 
 /// Serves one page by TLS; returns where.
 async fn served(certificate: &Certificate) -> SocketAddr {
+    served_as(certificate, |secured| secured).await
+}
+
+async fn served_as(certificate: &Certificate, change: impl FnOnce(Secured) -> Secured) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
     let address = listener.local_addr().expect("it has one");
-    let secured = Secured::new(listener, certificate).expect("there are versions");
+    let secured = change(Secured::new(listener, certificate).expect("there are versions"));
     let is_tls = async |extensions: axum::http::Extensions| {
-        if Way::of(&extensions) == Way::Secured { "here" } else { "without TLS" }
+        if Way::of(&extensions).is_tls() { "here" } else { "without TLS" }
     };
     let router = Router::new().route("/", get(is_tls));
     tokio::spawn(serve(secured, router, TCP_PLACES_MAX, std::future::pending()));
@@ -80,21 +85,60 @@ async fn a_new_certificate_is_shown_and_one_that_cannot_be_used_is_not() {
     let files = files_in(folder.path());
     let first = write_pair(&files, FIRST);
     let certificate = Certificate::read(files.clone()).expect("it can be used");
-    let mut seen = Seen { files: certificate.first, standing: Standing::Good };
+    let mut seen = Seen::first(&certificate);
     let address = served(&certificate).await;
     assert!(ask(address, first.clone()).await.expect("it is trusted").ends_with("here"));
 
     let second = write_pair(&files, SECOND);
-    // The clock of files may be coarse.
-    seen.files[0] = None;
     certificate.look(&mut seen, now_ms());
     assert!(ask(address, second.clone()).await.expect("the new one is trusted").ends_with("here"));
     assert!(ask(address, first).await.is_err(), "the old one is not shown any more");
 
     fs::write(&files.key, "no key").expect("it can be written");
-    seen.files[1] = None;
     certificate.look(&mut seen, now_ms());
     assert!(ask(address, second).await.expect("the last good one stays").ends_with("here"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_are_replaced_one_after_the_other_and_half_written_ones_are_not_shown() {
+    let folder = tempfile::tempdir().expect("there is one");
+    let files = files_in(folder.path());
+    let first = write_pair(&files, FIRST);
+    let certificate = Arc::new(Certificate::read(files.clone()).expect("it can be used"));
+    tokio::spawn(Arc::clone(&certificate).follow());
+    let shown = async || {
+        sleep(LOOK_EVERY + Duration::from_secs(1)).await;
+        certificate.current.shown().key.cert[0].clone()
+    };
+    let write = |file: &Path, text: &str| fs::write(file, text).expect("it can be written");
+    let second = CertificateDer::from_pem_slice(SECOND.0.as_bytes()).expect("it is a certificate");
+    write(&files.certificates, SECOND.0);
+    assert_eq!(shown().await, first, "the key is not its own yet");
+    write(&files.key, SECOND.1);
+    assert_eq!(shown().await, second);
+    // The other way round, and in pieces.
+    write(&files.key, FIRST.1);
+    assert_eq!(shown().await, second);
+    write(&files.certificates, &FIRST.0[..FIRST.0.len() / 2]);
+    assert_eq!(shown().await, second);
+    write(&files.certificates, FIRST.0);
+    assert_eq!(shown().await, first);
+    fs::remove_file(&files.key).expect("it is there");
+    assert_eq!(shown().await, first);
+}
+
+#[test]
+fn files_that_were_changed_just_now_are_read_again() {
+    let folder = tempfile::tempdir().expect("there is one");
+    let files = files_in(folder.path());
+    write_pair(&files, FIRST);
+    let certificate = Certificate::read(files).expect("it can be used");
+    let mut seen = Seen::first(&certificate);
+    assert_eq!(seen.files, None, "they may be written in the same moment");
+    certificate.look(&mut seen, now_ms());
+    assert_eq!(seen.files, None);
+    certificate.look(&mut seen, now_ms() + 3000);
+    assert_eq!(seen.files, Some(stamps(&certificate.files)));
 }
 
 #[tokio::test]
@@ -149,6 +193,28 @@ async fn attack_182_a_handshake_that_does_not_go_on_ends_in_ten_seconds() {
         let _ = peer.read(&mut [0; 100]).await;
         let took = began.elapsed();
         assert!(took >= HANDSHAKE_TIME_MAX && took < HANDSHAKE_TIME_MAX * 2, "{said:?}: {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn attack_182_who_begins_too_many_handshakes_is_closed_without_one() {
+    let folder = tempfile::tempdir().expect("there is one");
+    let files = files_in(folder.path());
+    let root = write_pair(&files, FIRST);
+    let certificate = Certificate::read(files).expect("it can be used");
+    let few = Rate { every: Duration::from_secs(3600), burst: 3 };
+    let limits = || Handshakes::new(few, Rate { burst: 5, ..few });
+    let address = served_as(&certificate, |secured| secured.limited(limits())).await;
+    for _ in 0..3 {
+        assert!(ask(address, root.clone()).await.expect("it may").ends_with("here"));
+    }
+    for _ in 0..3 {
+        assert!(ask(address, root.clone()).await.is_err());
+    }
+    // A proxy is not counted by itself: the others are those of all.
+    let address = served_as(&certificate, |secured| secured.limited(limits()).behind_proxy()).await;
+    for _ in 0..5 {
+        assert!(ask(address, root.clone()).await.expect("it may").ends_with("here"));
     }
 }
 

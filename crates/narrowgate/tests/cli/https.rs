@@ -21,6 +21,7 @@ use crate::harness::program;
 const FIRST: &str = include_str!("../../../http/src/tls/of_tests/first.pem");
 const FIRST_KEY: &str = include_str!("../../../http/src/tls/of_tests/first.key.pem");
 const SECOND: &str = include_str!("../../../http/src/tls/of_tests/second.pem");
+const SECOND_KEY: &str = include_str!("../../../http/src/tls/of_tests/second.key.pem");
 /// Of the first key, and over since 2020.
 const ENDED: &str = include_str!("../../../http/src/tls/of_tests/ended.pem");
 
@@ -99,6 +100,25 @@ fn attack_179_a_user_logs_in_by_tls_and_the_cookies_are_of_tls_alone() {
     for cookie in cookies {
         assert!(cookie.starts_with("__host-") && cookie.ends_with("; secure"), "{cookie}");
     }
+}
+
+#[test]
+fn a_certificate_that_is_replaced_is_shown_without_a_restart() {
+    let program = program();
+    configure(&program, FIRST, FIRST_KEY);
+    let server = program.serve_with(SERVE);
+    assert!(ask(&server, "GET", "/health/live", "", "").starts_with("HTTP/1.1 200 "));
+    // In the order that does not fit for a while.
+    program.file("chain.pem", SECOND);
+    program.file("key.pem", SECOND_KEY);
+    let began = Instant::now();
+    while !server.said().contains("the certificate of HTTPS was read anew") {
+        assert!(began.elapsed() < Duration::from_secs(40), "{}", server.said());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let mut stream = connect(&server);
+    let refused = stream.write_all(b"GET / HTTP/1.1\r\n").and_then(|()| stream.flush());
+    assert!(refused.is_err(), "who trusts the first one alone does not take the second");
 }
 
 #[test]
