@@ -12,8 +12,8 @@ use std::{
 };
 
 use narrowgate_engine::event::{ShardCommand, ShardEvent};
-use narrowgate_gateway::{Answer, Effect, Gateway, LiveChange, Now, Token};
-use narrowgate_platform::ports::{Clock, Entropy, Scripts, Stores};
+use narrowgate_gateway::{Answer, Effect, Gateway, LiveChange, Now, Outcomes, Token};
+use narrowgate_platform::ports::{Clock, Entropy, Scripts, Stores, Written};
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
@@ -278,7 +278,10 @@ impl Task {
                     narrowgate_adapters::failpoint::pass("issuer-before-answer");
                 }
                 if let Some(tracer) = &mut self.tracer {
-                    let outcomes = decided.outcomes().map(|(token, outcomes)| (token, outcomes.is_ok()));
+                    let outcomes = decided.outcomes().map(|(token, outcomes)| {
+                        let stores = |outcomes: Outcomes<'_>| outcomes.written.iter().all(Written::is_stored);
+                        (token, outcomes.is_ok_and(stores))
+                    });
                     tracer.note_commit(decided.began, outcomes);
                 }
                 for (token, outcomes) in decided.outcomes() {

@@ -33,8 +33,12 @@ const SEND_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Begins to send what the result measures, until it is dropped. Must be called inside a tokio runtime.
 pub(crate) fn begin(options: Options, entropy: Arc<dyn Entropy>) -> Tracer {
+    let collector = options.collector;
+    if !collector.ip().is_loopback() {
+        tracing::warn!(%collector, "traces leave this machine without TLS, with keys of devices");
+    }
     let (finished, waiting) = mpsc::channel(WAITING_MAX);
-    tokio::spawn(send_all(options.collector, waiting, entropy));
+    tokio::spawn(send_all(collector, waiting, entropy));
     Tracer::new(options.every, finished)
 }
 

@@ -279,6 +279,25 @@ pub enum Written {
 }
 
 impl Written {
+    /// Whether what was asked for is in the store.
+    pub fn is_stored(&self) -> bool {
+        match self {
+            Self::Done | Self::Unchanged | Self::Activated | Self::Upgrade(_) | Self::Issue(Issued::Done) => {
+                true
+            }
+            Self::SecretSuperseded
+            | Self::LoginSuperseded
+            | Self::LoginUnknown
+            | Self::CommandOver
+            | Self::NoUpgrade
+            | Self::UpgradeNotStarted
+            | Self::DeviceUnavailable
+            | Self::TooMuch(_)
+            | Self::Damaged
+            | Self::Issue(Issued::Refused(_) | Issued::Damaged) => false,
+        }
+    }
+
     /// What a step of an upgrade comes to.
     pub fn of_upgrade(moved: Result<UpgradeMoved, NoUpgrade>) -> Self {
         match moved {
