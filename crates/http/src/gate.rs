@@ -145,8 +145,8 @@ impl Gate {
     }
 
     /// Who opens a page or sends its form, by the cookie alone, with the session; `None`: nobody who has
-    /// logged in. Links on other sites open pages, which show no secret and change nothing; whose a form is, the
-    /// caller checks.
+    /// logged in. Links on other sites open pages, which show no secret and change nothing; whose a form is,
+    /// the caller checks.
     ///
     /// # Errors
     /// The answer to somebody who may not in now.

@@ -33,8 +33,9 @@ impl About {
              <li><a href=\"/api/docs\">/api/docs</a>: the API for programs, also as \
              <a href=\"/api/v1/openapi.json\">OpenAPI</a></li>\n</ul>\n\
              <p><a href=\"/console\">Open the console</a></p>\n\
-             <p>Products and devices are managed there, on the command line: <code>narrowgate --help</code>; \
-             by programs under <code>/api/v1</code>, with a token: <code>narrowgate token create</code>.</p>\n"
+             <p>Products and devices are managed there, on the command line: \
+             <code>narrowgate --help</code>; by programs under \
+             <code>/api/v1</code>, with a token: <code>narrowgate token create</code>.</p>\n"
         );
         document("narrowgate", &body)
     }

@@ -334,7 +334,7 @@ fn one_of(words: &[String]) -> String {
     }
 }
 
-pub(super) fn forbidden(needs: Needs, caller: &Caller) -> Refused {
+pub(crate) fn forbidden(needs: Needs, caller: &Caller) -> Refused {
     let status = StatusCode::FORBIDDEN;
     let role = match caller.role() {
         narrowgate_api::access::Role::Viewer => "a viewer",

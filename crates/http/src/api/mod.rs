@@ -45,7 +45,7 @@ pub use self::audited::BEGINS_EXPORT;
 pub(crate) use self::described::{Answer, Shape};
 use self::{asked::Routes, events::EventsSource};
 pub(crate) use self::{
-    asked::{Asker, Credential, Row, Standing},
+    asked::{Asker, Credential, Row, Standing, forbidden},
     audited::{asked_from, count_unwritten, samples as audit_samples},
     imports::reads_its_body,
 };

@@ -154,6 +154,11 @@ impl Preferences {
         self.say(word, &[("time", &self.rough(distance.unsigned_abs() / 1000))])
     }
 
+    /// How long it is from a time until now.
+    pub(super) fn length(&self, since: UnixMillis, now: UnixMillis) -> String {
+        self.rough(now.0.saturating_sub(since.0).max(0).unsigned_abs() / 1000)
+    }
+
     /// A length of time in its greatest unit.
     fn rough(&self, seconds: u64) -> String {
         let (unit, count) = match seconds {

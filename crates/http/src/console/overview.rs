@@ -271,8 +271,10 @@ fn vitals(visit: &Visit, vital: &Vital) -> Markup {
 }
 
 fn running(visit: &Visit, status: &Status) -> Markup {
-    let since = status.since.map(|since| visit.preferences.ago(since, visit.now)).unwrap_or_default();
-    let said = visit.say(words::RUNNING_SINCE, &[("version", &status.version), ("time", &since)]);
+    let said = match status.since.map(|since| visit.preferences.length(since, visit.now)) {
+        Some(time) => visit.say(words::RUNNING_FOR, &[("version", &status.version), ("time", &time)]),
+        None => visit.say(words::RUNNING_VERSION, &[("version", &status.version)]),
+    };
     html! { (said) }
 }
 

@@ -64,6 +64,11 @@ fn is_sound(answer: &Answer, path: &str) {
         let opened = opened + body.matches(&format!("<{element} ")).count();
         assert_eq!(opened, body.matches(&format!("</{element}>")).count(), "{path}: {element}");
     }
+    // A browser ends a paragraph where a form begins.
+    let paragraphs = body.split("<p").skip(1).filter_map(|rest| rest.split("</p>").next());
+    for paragraph in paragraphs.filter(|rest| rest.starts_with(['>', ' '])) {
+        assert!(!paragraph.contains("<form") && !paragraph.contains("<div"), "{path}: {paragraph}");
+    }
     for form in body.split("<form").skip(1).filter_map(|form| form.split("</form>").next()) {
         let has_token = !form.contains("method=\"post\"")
             || form.contains("name=\"csrf\"")

@@ -20,7 +20,7 @@ use narrowgate_platform::{
 
 use super::{Console, layout, locale::Preferences, see_other};
 use crate::{
-    api::Asker,
+    api::{Asker, forbidden},
     browser::{Origin, origin},
     form::Form,
     forwarded::Way,
@@ -73,6 +73,14 @@ impl Visit {
     /// Whether who asks may do what takes this. It is refused by the API in any case.
     pub(super) fn may(&self, needs: Needs) -> bool {
         needs.permits(&self.asker.caller)
+    }
+
+    /// Passes who may, so that nobody is asked what the API would refuse.
+    ///
+    /// # Errors
+    /// The problem that the API would have.
+    pub(super) fn require(&self, needs: Needs) -> Result<(), Trouble> {
+        if self.may(needs) { Ok(()) } else { Err(Trouble(forbidden(needs, self.caller()).0)) }
     }
 
     /// Who asks.

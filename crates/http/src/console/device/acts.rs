@@ -45,7 +45,7 @@ pub(super) fn panel(visit: &Visit, detail: &Detail) -> Markup {
                 }
                 button { (visit.t(words::RENAME)) }
             }
-            p.buttons {
+            div.buttons {
                 @if detail.device.enabled {
                     a.button href={ (path) "/disable" } { (visit.t(words::SWITCH_OFF)) }
                     (visit.button(&format!("{path}/disconnect"), words::DISCONNECT))
@@ -88,14 +88,26 @@ struct Question {
     end: &'static str,
     does: Word,
     button: Word,
+    needs: Needs,
 }
 
-const DISABLE: Question =
-    Question { end: "/disable", does: words::DOES_SWITCH_OFF, button: words::SWITCH_OFF };
-const RESET: Question = Question { end: "/reset", does: words::DOES_RESET, button: words::RESET };
-const DELETE: Question = Question { end: "/delete", does: words::DOES_DELETE_ONE, button: words::DELETE };
+const DISABLE: Question = Question {
+    end: "/disable",
+    does: words::DOES_SWITCH_OFF,
+    button: words::SWITCH_OFF,
+    needs: Needs::Operate,
+};
+const RESET: Question =
+    Question { end: "/reset", does: words::DOES_RESET, button: words::RESET, needs: Needs::Administer };
+const DELETE: Question = Question {
+    end: "/delete",
+    does: words::DOES_DELETE_ONE,
+    button: words::DELETE,
+    needs: Needs::Administer,
+};
 
 async fn ask(visit: &Visit, keys: &Keys, question: &Question, wrong: bool) -> Shown {
+    visit.require(question.needs)?;
     let detail = read(visit, keys).await?;
     let (path, name) = (detail.path(), &detail.device.device_key);
     let said = wrong.then(|| visit.not_confirmed(name));

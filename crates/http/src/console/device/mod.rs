@@ -128,8 +128,10 @@ impl Detail {
                 p #state data-live {
                     (visit.device_state(*state))
                     @if let Some(since) = self.since() {
-                        @let time = visit.preferences.ago(since, visit.now);
-                        " " span.soft { (visit.say(words::SINCE, &[("time", &time)])) }
+                        @let time = visit.preferences.length(since, visit.now);
+                        " " span.soft title=(visit.preferences.exact(since)) {
+                            (visit.say(words::SINCE, &[("time", &time)]))
+                        }
                     }
                 }
             }

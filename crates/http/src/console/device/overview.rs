@@ -42,9 +42,11 @@ async fn show(visit: Visit, Path(keys): Path<Keys>) -> Shown {
                 @if visit.may(Needs::Operate) { (acts::panel(&visit, &detail)) }
             }
             div {
-                section.panel #values data-live {
-                    h2 { (visit.t(words::VALUES)) }
-                    (values(&visit, &points.items))
+                @if !waits {
+                    section.panel #values data-live {
+                        h2 { (visit.t(words::VALUES)) }
+                        (values(&visit, &points.items))
+                    }
                 }
                 section.panel #newest data-live {
                     h2 { (visit.t(words::LOG_NEWEST)) }

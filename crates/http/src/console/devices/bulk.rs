@@ -188,6 +188,8 @@ async fn begin(visit: Visit, mut form: Sent) -> Shown {
 
 /// What it will do to how many, before it is done.
 async fn ask(visit: Visit, Query(filter): Query<Filter>, Query(plan): Query<Plan>) -> Shown {
+    let needs = ACTIONS.into_iter().find(|(action, ..)| *action == plan.action());
+    visit.require(needs.map_or(Needs::Operate, |(.., needs)| needs))?;
     let sheet = Sheet::new(Here::Devices, visit.t(words::BULK_TITLE));
     let count = match &*plan.job {
         "" => plan.devices().len() as u64,
@@ -197,7 +199,10 @@ async fn ask(visit: Visit, Query(filter): Query<Filter>, Query(plan): Query<Plan
                 let said = visit.count(words::BULK_COUNTING, job.matched);
                 let content = html! {
                     (filter.chips(&visit))
-                    div #counting data-live { p.notice role="status" { (said) } progress {} }
+                    div #counting data-live {
+                        p.notice role="status" { (said) }
+                        progress aria-label=(said) {}
+                    }
                 };
                 return Ok(visit.page(sheet.refreshed_every(1), &content));
             }

@@ -8,7 +8,7 @@ use narrowgate_api::{
     problem::Problem,
     product::ProductRow,
 };
-use narrowgate_platform::service::path_part;
+use narrowgate_platform::{model::access::Needs, service::path_part};
 use serde::Deserialize;
 
 use super::path_of;
@@ -40,6 +40,7 @@ struct Fields {
 }
 
 async fn ask(visit: Visit, Query(fields): Query<Fields>) -> Shown {
+    visit.require(Needs::Administer)?;
     page(&visit, &fields, None).await
 }
 
@@ -96,6 +97,7 @@ async fn page(visit: &Visit, fields: &Fields, problem: Option<&Problem>) -> Show
 }
 
 async fn create(visit: Visit, mut form: Sent) -> Shown {
+    visit.require(Needs::Administer)?;
     let [product, key, name] = ["product", "key", "name"].map(|name| form.text(name));
     let once = form.text(ONCE);
     let fields = Fields { product, key, name };

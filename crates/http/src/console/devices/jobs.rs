@@ -115,8 +115,10 @@ fn progress(visit: &Visit, job: &JobView) -> Markup {
                 @if job.dry_run { " · " (visit.t(words::JOB_DRY)) }
             }
             @if !job.state.has_ended() {
-                @if job.state == JobState::Counting { progress {} }
-                @else { progress max=(job.matched) value=(met) {} }
+                @if job.state == JobState::Counting { progress aria-label=(visit.t(words::JOB_COUNTING)) {} }
+                @else {
+                    progress max=(job.matched) value=(met) aria-label=(visit.t(words::JOB_RUNNING)) {}
+                }
             }
             @if let Some(detail) = &job.detail { p lang="en" { (detail) } }
             dl.facts {

@@ -8,7 +8,7 @@ words! {
     TAB_COMMANDS: "Commands", "命令";
     TAB_LOG: "Log", "日志";
     TAB_SESSION: "Session", "会话";
-    SINCE: "since {time}", "自{time}";
+    SINCE: "for {time}", "已 {time}";
     IDENTITY: "Identity", "身份信息";
     PRODUCT_KEY: "Product key", "产品标识";
     DEVICE_KEY: "Device key", "设备标识";

@@ -41,7 +41,8 @@ words! {
     QUEUE: "Queue", "队列";
     QUEUE_SAID: "{n} write waits for its commit|{n} writes wait for their commit", "{n} 个写入等待提交";
     RUNNING: "Running", "运行时间";
-    RUNNING_SINCE: "version {version}, since {time}", "版本 {version}，启动于 {time}";
+    RUNNING_FOR: "version {version}, for {time}", "版本 {version}，已运行 {time}";
+    RUNNING_VERSION: "version {version}", "版本 {version}";
     REASON: "Reason", "原因";
     HOW_OFTEN: "How often", "次数";
     ADVICE: "What to do", "处理建议";
