@@ -85,8 +85,9 @@ pub(crate) enum Origin {
     Foreign,
 }
 
-/// Where a request comes from, by its `Origin` and the host that it asks.
-pub(crate) fn origin(headers: &HeaderMap) -> Origin {
+/// Where a request comes from, by its `Origin` and the host that it asks. A page without TLS is none of this
+/// server's where browsers come by TLS: whoever is on the way can have made it.
+pub(crate) fn origin(headers: &HeaderMap, way: Way) -> Origin {
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let Some(origin) = origins.next() else { return Origin::Unsaid };
     let mut hosts = headers.get_all(header::HOST).iter();
@@ -95,7 +96,7 @@ pub(crate) fn origin(headers: &HeaderMap) -> Origin {
     };
     let (Ok(origin), Ok(host)) = (origin.to_str(), host.to_str()) else { return Origin::Foreign };
     let came_by = match origin.split_once("://") {
-        Some(("http", from)) if from.eq_ignore_ascii_case(host) => CameBy::Plain,
+        Some(("http", from)) if !way.is_tls() && from.eq_ignore_ascii_case(host) => CameBy::Plain,
         Some(("https", from)) if from.eq_ignore_ascii_case(host) => CameBy::Tls,
         _ => return Origin::Foreign,
     };
@@ -120,8 +121,8 @@ pub(crate) fn check_site(headers: &HeaderMap) -> Result<(), &'static str> {
 ///
 /// # Errors
 /// What is missing, for people.
-pub(crate) fn check_change(headers: &HeaderMap, session: &str) -> Result<(), &'static str> {
-    if !matches!(origin(headers), Origin::Own(_)) {
+pub(crate) fn check_change(headers: &HeaderMap, way: Way, session: &str) -> Result<(), &'static str> {
+    if !matches!(origin(headers, way), Origin::Own(_)) {
         return Err(
             "a change with a cookie must come from a page of this server: its Origin must be the Host",
         );
@@ -191,7 +192,7 @@ mod tests {
     #[test]
     fn an_origin_is_own_where_it_is_the_host_that_was_asked() {
         let of = |origin_text: &str, host: &str| {
-            origin(&headers(&[(header::ORIGIN, origin_text), (header::HOST, host)]))
+            origin(&headers(&[(header::ORIGIN, origin_text), (header::HOST, host)]), Way::Direct)
         };
         assert_eq!(of("http://127.0.0.1:8080", "127.0.0.1:8080"), Origin::Own(CameBy::Plain));
         assert_eq!(of("https://Gate.example", "gate.example"), Origin::Own(CameBy::Tls));
@@ -208,11 +209,30 @@ mod tests {
         ] {
             assert_eq!(of(foreign, "127.0.0.1:8080"), Origin::Foreign, "{foreign}");
         }
+        let origin = |headers: &HeaderMap| super::origin(headers, Way::Direct);
         assert_eq!(origin(&headers(&[(header::HOST, "h")])), Origin::Unsaid);
         assert_eq!(origin(&headers(&[(header::ORIGIN, "http://h")])), Origin::Foreign);
         let mut two = headers(&[(header::ORIGIN, "http://h"), (header::HOST, "h")]);
         two.append(header::ORIGIN, HeaderValue::from_static("http://h"));
         assert_eq!(origin(&two), Origin::Foreign);
+    }
+
+    #[test]
+    fn attack_178_a_page_without_tls_is_foreign_where_browsers_come_by_tls() {
+        let of = |scheme: &str, way| {
+            let from = format!("{scheme}://gate.example");
+            origin(&headers(&[(header::ORIGIN, &from), (header::HOST, "gate.example")]), way)
+        };
+        for way in [Way::Secured, Way::Proxied] {
+            assert_eq!(of("http", way), Origin::Foreign);
+            assert_eq!(of("https", way), Origin::Own(CameBy::Tls));
+        }
+        assert_eq!(of("http", Way::Direct), Origin::Own(CameBy::Plain));
+        let token = form_token("ngs_1");
+        let mut change = headers(&[(header::ORIGIN, "http://h"), (header::HOST, "h")]);
+        change.insert(FORM_TOKEN, token.expose().parse().expect("it is a value"));
+        assert!(check_change(&change, Way::Direct, "ngs_1").is_ok());
+        assert!(check_change(&change, Way::Secured, "ngs_1").is_err());
     }
 
     #[test]
@@ -226,7 +246,7 @@ mod tests {
                     all.insert(name, value.parse().expect("it is a value"));
                 }
             }
-            check_change(&all, "ngs_1").is_ok()
+            check_change(&all, Way::Direct, "ngs_1").is_ok()
         };
         assert!(check(Some(own), Some(token)));
         let other = form_token("ngs_2");

@@ -136,7 +136,7 @@ impl Gate {
             if let Some(session) = session {
                 browser::check_site(headers).map_err(forbidden)?;
                 if !method.is_safe() {
-                    browser::check_change(headers, session).map_err(forbidden)?;
+                    browser::check_change(headers, way, session).map_err(forbidden)?;
                 }
             }
             return Ok((Asker { caller, credential: Some(credential) }, session));

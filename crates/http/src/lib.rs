@@ -65,7 +65,7 @@ pub use metrics::{Detail, Metric, MetricKind, MetricsSource, Samples};
 pub use page::About;
 pub use pages::Logins;
 pub use places::{ALONE, PlacesMax};
-pub use routes::{control_router, router, router_with};
+pub use routes::{TLS_ONLY, control_router, router, router_with};
 pub use secret::secret_json;
 pub use serve::{DRAIN_TIME_MAX, Listener, Proxied, REQUEST_TIME_MAX, serve};
 pub use work::BODY_BYTES_MAX;

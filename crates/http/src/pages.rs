@@ -141,9 +141,7 @@ async fn show_login(State(pages): State<Arc<Pages>>, uri: Uri, guest: Guest) -> 
     let next = Form::of_query(uri.query()).text(NEXT);
     let said = (uri.query() == Some(CHANGED)).then_some("The password is changed.");
     match pages.user_of(&guest).await {
-        Ok(Some((caller, session))) => {
-            account_page(StatusCode::OK, said, (&caller, session, pages.logins.passwords))
-        }
+        Ok(Some((caller, session))) => pages.account(said, (&caller, session)).await,
         Ok(None) => login_page(StatusCode::OK, (None, "", &next), &pages.logins),
         Err(problem) => failed(&problem),
     }
@@ -410,7 +408,8 @@ impl Pages {
 /// A form that comes from a page of this server, or does not say where from. Once it is there, its connection
 /// keeps its place until the last of the result is dropped.
 async fn posted(request: Request) -> Result<(Form, CameBy, Option<Answering>), Response> {
-    let came_by = match origin(request.headers()) {
+    let way = Way::of(request.extensions());
+    let came_by = match origin(request.headers(), way) {
         Origin::Own(came_by) => came_by,
         // No browser that would send a cookie from another site's page: those of these days say it.
         Origin::Unsaid => CameBy::Plain,
@@ -421,7 +420,7 @@ async fn posted(request: Request) -> Result<(Form, CameBy, Option<Answering>), R
         }
     };
     // What came by TLS did, whatever the browser says.
-    let came_by = if Way::of(request.extensions()).is_tls() { CameBy::Tls } else { came_by };
+    let came_by = if way.is_tls() { CameBy::Tls } else { came_by };
     let seat = request.extensions().get::<Seat>().cloned();
     let form = Form::read(request).await.map_err(|(status, said)| refused(status, said))?;
     Ok((form, came_by, seat.map(|seat| seat.answer())))

@@ -56,23 +56,24 @@ const SECURITY_HEADERS: [(header::HeaderName, HeaderValue); 5] = [
 /// Texts of metrics that are made for scrapes on TCP: some at once, and then twenty a second.
 const TEXTS: Rate = Rate { every: Duration::from_millis(50), burst: 20 };
 
-/// For a year.
-const TLS_ONLY: HeaderValue = HeaderValue::from_static("max-age=31536000");
+/// How long a browser that came by TLS asks a host without it no more, where nothing else is said: a year.
+pub const TLS_ONLY: Duration = Duration::from_secs(31_536_000);
 
 /// The routes on TCP: what is open to everyone, and the operator's verbs for holders of tokens and users who
 /// have logged in, each of whom asks at this rate at most (`None`: any number of times). It needs a
 /// multi-threaded runtime.
 pub fn router(about: About, health: Health, metrics: MetricsSource, api: Api, rate: Option<Rate>) -> Router {
-    router_with(about, health, metrics, api, (rate, Logins::default()))
+    router_with(about, health, metrics, api, (rate, Logins::default(), Some(TLS_ONLY)))
 }
 
-/// The same where users log in in these ways.
+/// The same where users log in in these ways, and browsers that come by TLS ask without it no more for so
+/// long (`None`: they may).
 pub fn router_with(
     about: About,
     health: Health,
     metrics: MetricsSource,
     api: Api,
-    (rate, logins): (Option<Rate>, Logins),
+    (rate, logins, tls_only): (Option<Rate>, Logins, Option<Duration>),
 ) -> Router {
     let gate = Arc::new(Gate::new(api.operator.clone(), rate));
     let throttle = Arc::new(Throttle::default());
@@ -105,7 +106,7 @@ pub fn router_with(
     .fallback(not_found)
     .method_not_allowed_fallback(method_not_allowed)
     .layer(middleware::from_fn(pages::for_people))
-    .layer(middleware::from_fn(harden))
+    .layer(middleware::from_fn_with_state(tls_only, harden))
     .layer(middleware::from_fn(request_id::identify))
 }
 
@@ -117,7 +118,7 @@ pub fn control_router(about: About, health: Health, metrics: MetricsSource, api:
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(Work::new(api::rows(), None), work::run))
-        .layer(middleware::from_fn(harden))
+        .layer(middleware::from_fn_with_state(None::<Duration>, harden))
         .layer(middleware::from_fn(request_id::identify))
 }
 
@@ -263,7 +264,7 @@ async fn answer_in_time(request: Request, next: Next) -> Response {
 }
 
 /// Adds the headers of every answer. A connection that was not let in ends with it where others wait.
-async fn harden(request: Request, next: Next) -> Response {
+async fn harden(State(tls_only): State<Option<Duration>>, request: Request, next: Next) -> Response {
     let (seat, way) = (request.extensions().get::<Seat>().cloned(), Way::of(request.extensions()));
     if let Some(seat) = &seat {
         seat.note_request(None);
@@ -273,9 +274,11 @@ async fn harden(request: Request, next: Next) -> Response {
         // A page that loads its own style says so.
         response.headers_mut().entry(name).or_insert(value);
     }
-    if way.is_tls() {
+    if let Some(tls_only) = tls_only.filter(|_| way.is_tls())
+        && let Ok(value) = HeaderValue::try_from(format!("max-age={}", tls_only.as_secs()))
+    {
         // RFC 6797: a browser that came by TLS asks without it no more.
-        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, TLS_ONLY);
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value);
     }
     if response.extensions_mut().remove::<pages::SendsForms>().is_some() {
         for (name, value) in pages::SECURITY_HEADERS {

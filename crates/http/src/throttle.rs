@@ -13,7 +13,10 @@
 //!   (`narrowgate user reset`), which is not counted at all; and sessions and tokens go on.
 //!
 //! Links that are not valid are counted by source, [`WRONG_LINKS`], and so are logins by the identity
-//! provider that have failed, [`VOUCHED`]: each is a request to it.
+//! provider that have failed, [`VOUCHED`]: each is a request to it. A browser that has logged in by the
+//! provider is counted by itself, [`OF_BROWSER`].
+//!
+//! What leaves before it is answered counts as wrong.
 //!
 //! A wrong try costs a slow hash, and these are made one after the other (`adapters::passwords`, some 30 a
 //! second). So fewer buckets are not full at a time than are kept, and nobody pushes one out. What is refused
@@ -53,6 +56,11 @@ pub(crate) const OF_BROWSER: Rate = Rate { every: Duration::from_secs(10), burst
 /// Wrong tries of all that get an entry of their own in the audit log; strangers make them, and the log keeps
 /// a number of entries. The next one that gets one says how many before it have none.
 const WRITTEN: Rate = Rate { every: Duration::from_secs(5), burst: 200 };
+/// The same of logins by the identity provider, so that neither takes the other's.
+const WRITTEN_VOUCHED: Rate = Rate { every: Duration::from_secs(10), burst: 100 };
+
+/// Lines in the log that the identity provider cannot be asked: strangers cause them as well.
+const UNREACHABLE: Rate = Rate { every: Duration::from_secs(60), burst: 1 };
 
 /// Links that are not valid, of a source.
 const WRONG_LINKS: Rate = Rate { every: Duration::from_secs(1), burst: 20 };
@@ -75,7 +83,8 @@ const HELD_BACK: Metric = Metric::counter(
 
 const BUSY: Metric = Metric::counter(
     "narrowgate_http_logins_busy_total",
-    "Logins of users that were not tried, because too many waited for the hash of a password.",
+    "Logins of users that were not tried, because too many waited for the hash of a password, or for the \
+     identity provider.",
 );
 
 /// Somebody who tries to log in.
@@ -112,6 +121,42 @@ pub(crate) enum Passed {
     Fresh,
 }
 
+/// Who gets an entry in the audit log.
+#[derive(Debug)]
+struct Written {
+    rate: Limiter<()>,
+    /// Wrong tries without one, since the last that has one.
+    left_out: AtomicU64,
+}
+
+impl Written {
+    fn new(rate: Rate) -> Self {
+        Self { rate: Limiter::new(rate, 1), left_out: AtomicU64::new(0) }
+    }
+
+    fn leave_out(&self) {
+        self.left_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many before it have none, where the next one gets one.
+    fn next(&self, now: Instant) -> Option<u64> {
+        if self.rate.permit((), now).is_ok() {
+            return Some(self.left_out.swap(0, Ordering::Relaxed));
+        }
+        self.leave_out();
+        None
+    }
+}
+
+/// Somebody who comes back from the identity provider.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Back<'a> {
+    /// From where.
+    pub(crate) peer: Option<Peer>,
+    /// The mark of a browser that has logged in so before.
+    pub(crate) browser: Option<&'a str>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Throttle {
@@ -122,9 +167,9 @@ pub(crate) struct Throttle {
     fresh: Limiter<u64>,
     names_fresh: Limiter<u64>,
     browsers: Limiter<u64>,
-    written: Limiter<()>,
-    /// Wrong tries without an entry, since the last one that has one.
-    left_out: AtomicU64,
+    written: Written,
+    written_vouched: Written,
+    unreachable: Limiter<()>,
     wrong_links: Limiter<u128>,
     vouched: Limiter<u128>,
     hasher: RandomState,
@@ -144,8 +189,9 @@ impl Default for Throttle {
             fresh: limiter(FRESH),
             names_fresh: limiter(OF_NAME_FRESH),
             browsers: limiter(OF_BROWSER),
-            written: Limiter::new(WRITTEN, 1),
-            left_out: AtomicU64::new(0),
+            written: Written::new(WRITTEN),
+            written_vouched: Written::new(WRITTEN_VOUCHED),
+            unreachable: Limiter::new(UNREACHABLE, 1),
             wrong_links: Limiter::new(WRONG_LINKS, KEPT_MAX),
             vouched: Limiter::new(VOUCHED, KEPT_MAX),
             hasher: RandomState::new(),
@@ -169,13 +215,35 @@ impl Throttle {
     ///
     /// # Errors
     /// There are too many; after which time another one may pass.
-    pub(crate) fn permit_vouched(&self, peer: Option<Peer>, now: Instant) -> Result<(), Duration> {
-        self.vouched.permit(peer.map_or(u128::MAX, source), now)
+    pub(crate) fn permit_vouched(&self, back: Back<'_>, now: Instant) -> Result<(), Duration> {
+        let permitted = match back.browser {
+            Some(browser) => self.browsers.permit(self.hasher.hash_one(browser), now),
+            None => self.vouched.permit(back.peer.map_or(u128::MAX, source), now),
+        };
+        permitted.inspect_err(|_| {
+            self.held_back.fetch_add(1, Ordering::Relaxed);
+            self.written_vouched.leave_out();
+        })
     }
 
     /// Does not count one that was successful.
-    pub(crate) fn give_back_vouched(&self, peer: Option<Peer>) {
-        self.vouched.give_back(peer.map_or(u128::MAX, source));
+    pub(crate) fn give_back_vouched(&self, back: Back<'_>) {
+        match back.browser {
+            Some(browser) => self.browsers.give_back(self.hasher.hash_one(browser)),
+            None => self.vouched.give_back(back.peer.map_or(u128::MAX, source)),
+        }
+    }
+
+    /// A login by the identity provider has failed. Whether it gets an entry in the audit log: how many
+    /// before it have none.
+    pub(crate) fn note_vouched_failure(&self, now: Instant) -> Option<u64> {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        self.written_vouched.next(now)
+    }
+
+    /// Whether the log says now that the identity provider cannot be asked.
+    pub(crate) fn tells_unreachable(&self, now: Instant) -> bool {
+        self.unreachable.permit((), now).is_ok()
     }
 
     /// Passes a try, and counts it: of many at once no more pass than one after the other.
@@ -189,7 +257,7 @@ impl Throttle {
         };
         permitted.inspect_err(|_| {
             self.held_back.fetch_add(1, Ordering::Relaxed);
-            self.left_out.fetch_add(1, Ordering::Relaxed);
+            self.written.leave_out();
         })
     }
 
@@ -246,11 +314,7 @@ impl Throttle {
     /// A try that passed was wrong. Whether it gets an entry in the audit log: how many before it have none.
     pub(crate) fn note_failure(&self, now: Instant) -> Option<u64> {
         self.failed.fetch_add(1, Ordering::Relaxed);
-        if self.written.permit((), now).is_ok() {
-            return Some(self.left_out.swap(0, Ordering::Relaxed));
-        }
-        self.left_out.fetch_add(1, Ordering::Relaxed);
-        None
+        self.written.next(now)
     }
 
     /// A try that passed was not looked at: too many waited.
@@ -381,6 +445,34 @@ mod tests {
         let later = start + Duration::from_secs(5);
         assert_eq!((throttle.note_failure(later), throttle.note_failure(later)), (Some(800 + 90), None));
         assert_eq!(throttle.note_failure(later + Duration::from_secs(5)), Some(1));
+    }
+
+    #[test]
+    fn attack_181_a_browser_that_has_logged_in_by_the_provider_goes_on_beside_others_at_its_address() {
+        let (throttle, start) = (Throttle::default(), Instant::now());
+        let stranger = Back { peer: peer(1), browser: None };
+        let passed = |back| (0..1000).filter(|_| throttle.permit_vouched(back, start).is_ok()).count();
+        assert_eq!(passed(stranger), 20);
+        let known = Back { browser: Some("mark"), ..stranger };
+        for _ in 0..100 {
+            throttle.permit_vouched(known, start).expect("it is good each time");
+            throttle.give_back_vouched(known);
+        }
+        assert_eq!(passed(known), 10, "it was stolen");
+        assert_eq!(passed(Back { peer: None, browser: None }), 20);
+        assert_eq!(throttle.held_back.load(Ordering::Relaxed), 980 + 990 + 980);
+    }
+
+    #[test]
+    fn logins_by_the_provider_that_fail_take_no_entries_of_wrong_passwords() {
+        let (throttle, start) = (Throttle::default(), Instant::now());
+        let written = (0..1000).filter_map(|_| throttle.note_vouched_failure(start)).count();
+        assert_eq!(written, 100);
+        assert_eq!(throttle.note_failure(start), Some(0));
+        let later = start + Duration::from_secs(10);
+        assert_eq!(throttle.note_vouched_failure(later), Some(900));
+        let told = [0, 59, 60].map(|s| throttle.tells_unreachable(start + Duration::from_secs(s)));
+        assert_eq!(told, [true, false, true]);
     }
 
     #[test]

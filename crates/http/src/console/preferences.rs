@@ -31,8 +31,9 @@ pub(super) fn routes() -> Router {
 
 /// Without a token: another site cannot send it, and it changes nothing but how pages look.
 async fn choose(request: Request) -> Response {
-    let came_by = match origin(request.headers()) {
-        Origin::Own(_) if Way::of(request.extensions()).is_tls() => CameBy::Tls,
+    let way = Way::of(request.extensions());
+    let came_by = match origin(request.headers(), way) {
+        Origin::Own(_) if way.is_tls() => CameBy::Tls,
         Origin::Own(came_by) => came_by,
         Origin::Unsaid | Origin::Foreign => return StatusCode::FORBIDDEN.into_response(),
     };

@@ -200,7 +200,7 @@ async fn take_form(visit: &Visit, session: &str, request: Request) -> Result<Req
         return Ok(request);
     }
     let refused = |status, said: &str| Refused::new(status, narrowgate_api::problem::Code::Forbidden, said).0;
-    if !matches!(origin(request.headers()), Origin::Own(_)) {
+    if !matches!(origin(request.headers(), Way::of(request.extensions())), Origin::Own(_)) {
         let said =
             "the form comes from another site; a proxy before this server must hand on the header Host";
         return Err(refused(StatusCode::FORBIDDEN, said));

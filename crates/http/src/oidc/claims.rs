@@ -5,6 +5,10 @@ use narrowgate_api::access::Role;
 use narrowgate_platform::service::Placed;
 use serde_json::{Map, Value};
 
+/// The claims of an address of mail: whether it was verified is said beside it.
+const EMAIL: &str = "email";
+const EMAIL_VERIFIED: &str = "email_verified";
+
 /// The group of everybody.
 const EVERYBODY: &str = "*";
 
@@ -46,10 +50,45 @@ impl Claims {
         if info.get("sub").and_then(Value::as_str) != Some(subject) {
             return Err("userinfo is of somebody else".to_owned());
         }
+        // Whether an address was verified is said of the one that stands beside it, and of no other.
+        let of_info = info.get(EMAIL).cloned();
+        if !self.has(EMAIL) && of_info.is_some() {
+            self.0.remove(EMAIL_VERIFIED);
+        }
+        let is_of_another = self.0.get(EMAIL).is_some_and(|own| Some(own) != of_info.as_ref());
         for (name, value) in info {
-            self.0.entry(name).or_insert(value);
+            if name != EMAIL_VERIFIED || !is_of_another {
+                self.0.entry(name).or_insert(value);
+            }
         }
         Ok(())
+    }
+
+    /// Whether the claim is there that is the name, with what is said beside it.
+    pub(super) fn has_name(&self, claim: &str) -> bool {
+        self.has(claim) && (claim != EMAIL || self.has(EMAIL_VERIFIED))
+    }
+
+    /// Who it is at the provider, which gives that to nobody else.
+    pub(super) fn subject(&self) -> String {
+        self.0.get("sub").and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
+    /// Passes where this claim has this value, or is a list that has it.
+    ///
+    /// # Errors
+    /// It has not, for people.
+    pub(super) fn require(&self, claim: &str, value: &str) -> Result<(), String> {
+        let is_it = |said: &Value| match said {
+            Value::String(said) => said == value,
+            Value::Bool(_) | Value::Number(_) => said.to_string() == value,
+            _ => false,
+        };
+        let has = self.0.get(claim).is_some_and(|said| match said {
+            Value::Array(all) => all.iter().any(is_it),
+            said => is_it(said),
+        });
+        if has { Ok(()) } else { Err(format!("the claim {claim} is not as oidc.required_claim wants it")) }
     }
 
     /// Whether a claim is there.
@@ -67,7 +106,7 @@ impl Claims {
                 "the identity provider does not say the claim {claim}; see oidc.user_claim and oidc.scopes"
             ));
         };
-        if claim == "email" && self.0.get("email_verified") != Some(&Value::Bool(true)) {
+        if claim == EMAIL && self.0.get(EMAIL_VERIFIED) != Some(&Value::Bool(true)) {
             return Err(
                 "the identity provider has not verified the email address (email_verified)".to_owned()
             );
@@ -113,6 +152,35 @@ mod tests {
         assert_eq!(email(json!(true)), Some("a@b".to_owned()));
         assert_eq!((email(json!(false)), email(json!("true")), email(Value::Null)), (None, None, None));
         assert_eq!(name(json!({"email": "a@b"}), "email"), None);
+    }
+
+    #[test]
+    fn an_address_is_verified_by_what_stands_beside_it() {
+        let merged = |token: Value, info: Value| {
+            let mut claims = claims(token);
+            claims.add_info(info.to_string().as_bytes(), "1").expect("it is of the same");
+            claims.name("email").ok()
+        };
+        let info = |email: &str| json!({"sub": "1", "email": email, "email_verified": true});
+        assert_eq!(merged(json!({"email": "boss@x"}), info("me@x")), None);
+        assert_eq!(merged(json!({"email": "me@x"}), info("me@x")).as_deref(), Some("me@x"));
+        assert_eq!(merged(json!({}), info("me@x")).as_deref(), Some("me@x"));
+        let other = json!({"sub": "1", "email": "boss@x"});
+        assert_eq!(merged(json!({"email_verified": true}), other), None);
+        assert_eq!(merged(json!({"email": "me@x", "email_verified": false}), info("me@x")), None);
+        assert!(!claims(json!({"email": "me@x"})).has_name("email"), "userinfo is asked");
+        assert!(claims(json!({"n": "ann"})).has_name("n"));
+    }
+
+    #[test]
+    fn a_claim_that_is_required_has_the_value_or_holds_it() {
+        let has = |value: Value| claims(json!({"hd": value})).require("hd", "example.com").is_ok();
+        assert!(has(json!("example.com")) && has(json!(["a", "example.com"])));
+        for bad in [json!("example.com.evil"), json!(""), json!(null), json!({"example.com": 1}), json!([])] {
+            assert!(!has(bad.clone()), "{bad}");
+        }
+        assert!(claims(json!({})).require("hd", "example.com").is_err());
+        assert!(claims(json!({"ok": true})).require("ok", "true").is_ok());
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! Login by an identity provider: OpenID Connect Core 1.0, the authorization code flow with PKCE (RFC 7636).
 //!
 //! * The provider is asked when somebody logs in, and not before: one that is down delays no start. What it
-//!   says of itself is kept for `KNOWN_FOR`; where it has not answered, it is asked again after
-//!   `FAILED_FOR`. A key that is not among those known is looked for once more.
+//!   says of itself is kept (module `directory`). A key that is not among those known is looked for once
+//!   more.
 //! * An ID token is taken from the provider's token endpoint alone. It must be signed by a public key of the
 //!   provider, for this client and no other, must not be over, and must hold the nonce of this very login. No
 //!   token is taken without a signature, or with one that the client's secret would make.
-//! * At most `ASKED_AT_ONCE` logins ask it at the same time, each for `LOGIN_TIME_MAX`.
+//! * Few logins ask it at the same time, and few wait for that (module `line`), each for `LOGIN_TIME_MAX`.
 //!
 //! Who a user is, is what one claim says; what a user may do, what the groups in another one say (module
 //! `claims`).
 
 mod claims;
+mod directory;
+mod line;
 mod outside;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -19,6 +21,7 @@ mod ticket;
 
 use std::{
     fmt,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -29,23 +32,22 @@ use narrowgate_platform::{
 };
 use openidconnect::{
     AccessToken, AccessTokenHash, AuthType, AuthenticationFlow, AuthorizationCode, ClaimsVerificationError,
-    ClientId, ClientSecret, CsrfToken, DiscoveryError, EndpointMaybeSet, EndpointNotSet, EndpointSet,
-    IdTokenVerifier, IssuerUrl, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier,
-    RedirectUrl, RequestTokenError, Scope, SignatureVerificationError, TokenResponse as _,
+    ClientId, ClientSecret, CsrfToken, EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenVerifier,
+    IssuerUrl, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
+    RequestTokenError, Scope, SignatureVerificationError, TokenResponse as _,
     core::{
         CoreClient, CoreClientAuthMethod, CoreIdToken, CoreIdTokenVerifier, CoreJwsSigningAlgorithm,
-        CoreProviderMetadata, CoreResponseType, CoreTokenResponse,
+        CoreResponseType, CoreTokenResponse,
     },
 };
-use tokio::{
-    sync::{Mutex, Semaphore},
-    time::timeout,
-};
+use tokio::time::timeout;
 
 pub use self::claims::RoleRule;
 pub(crate) use self::ticket::{NotUsed, TICKET_LASTS, Ticket};
 use self::{
     claims::Claims,
+    directory::{Directory, Metadata},
+    line::Line,
     outside::{AskError, Outside},
     ticket::Tickets,
 };
@@ -54,14 +56,8 @@ use crate::browser::CameBy;
 /// The path to which the provider sends the browser back.
 pub(crate) const COME_BACK: &str = "/login/oidc/callback";
 
-/// How long it is kept what the provider says of itself.
-const KNOWN_FOR: Duration = Duration::from_secs(3600);
-/// How long it is not asked again where it has not answered.
-const FAILED_FOR: Duration = Duration::from_secs(3);
 /// What the requests of one login may take together: less than a page may.
 const LOGIN_TIME_MAX: Duration = Duration::from_secs(8);
-/// Logins that ask the provider at the same time.
-const ASKED_AT_ONCE: usize = 8;
 
 /// Signatures by a key that the provider alone has.
 const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
@@ -104,6 +100,8 @@ pub struct ProviderSettings {
     pub user_claim: String,
     /// The claim that has the groups of a user.
     pub role_claim: String,
+    /// A claim that users must have, and its value; `None`: none.
+    pub required: Option<(String, String)>,
     /// What the members of groups may do. Without any, users are those who were made here.
     pub roles: Vec<RoleRule>,
     /// Certificates that are trusted, in PEM; `None`: those of the machine.
@@ -132,6 +130,9 @@ pub(crate) enum Fault {
     /// It does not answer, or not as a provider does.
     #[error("the identity provider cannot be asked: {0}")]
     Unreachable(String),
+    /// Too many others ask it.
+    #[error("too many log in by the identity provider at the moment")]
+    Busy,
     /// It says no.
     #[error("the identity provider refuses: {0}")]
     Refused(String),
@@ -148,17 +149,9 @@ pub struct Provider {
     settings: ProviderSettings,
     issuer: IssuerUrl,
     redirect: RedirectUrl,
-    outside: Outside,
+    directory: Arc<Directory>,
+    line: Arc<Line>,
     tickets: Tickets,
-    known: Mutex<Known>,
-    asking: Semaphore,
-}
-
-/// What is known of the provider.
-#[derive(Default)]
-struct Known {
-    metadata: Option<(CoreProviderMetadata, Instant)>,
-    failed: Option<(Fault, Instant)>,
 }
 
 impl fmt::Debug for Provider {
@@ -178,8 +171,8 @@ impl Provider {
             RedirectUrl::new(format!("{}{COME_BACK}", settings.site)).map_err(|_| SetupError::Issuer)?;
         let outside = Outside::new(&settings.issuer, settings.ca.as_deref(), settings.permits_private)?;
         let tickets = Tickets::new(random()?, Instant::now());
-        let (known, asking) = (Mutex::default(), Semaphore::new(ASKED_AT_ONCE));
-        Ok(Self { settings, issuer, redirect, outside, tickets, known, asking })
+        let directory = Directory::new(issuer.clone(), outside);
+        Ok(Self { settings, issuer, redirect, directory, line: Arc::default(), tickets })
     }
 
     /// What people call it.
@@ -197,12 +190,15 @@ impl Provider {
         if self.settings.site.starts_with("https://") { CameBy::Tls } else { CameBy::Plain }
     }
 
-    /// Begins a login: where the browser goes, and the cookie that it takes along.
+    /// Begins a login from this network: where the browser goes, and the cookie that it takes along.
     ///
     /// # Errors
     /// The provider does not answer.
-    pub(crate) async fn begin(&self) -> Result<(String, String), Fault> {
-        let (metadata, _) = self.in_time(self.metadata(None)).await?;
+    pub(crate) async fn begin(&self, network: u64) -> Result<(String, String), Fault> {
+        let (metadata, _) = match self.directory.at_once() {
+            Some(found) => found?,
+            None => self.in_time(network, self.directory.metadata(None)).await?,
+        };
         let unreachable = |error: SetupError| Fault::Unreachable(error.to_string());
         let (ticket, cookie) = self.tickets.issue(random().map_err(unreachable)?, Instant::now());
         let challenge = PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(ticket.verifier));
@@ -221,9 +217,16 @@ impl Provider {
         self.tickets.open(cookie, Instant::now()).filter(|ticket| ticket.state == state)
     }
 
-    /// Whether an answer says that it comes from this issuer, where it says that (RFC 9207).
+    /// Whether an answer says that it comes from this issuer, where it says that; a provider that says it in
+    /// each answer must (RFC 9207, section 2.4).
     pub(crate) fn is_issuer(&self, named: Option<&str>) -> bool {
-        named.is_none_or(|named| named == self.settings.issuer)
+        let names_itself = || {
+            let known = self.directory.at_once().and_then(Result::ok);
+            known.is_some_and(|(known, _)| {
+                known.additional_metadata().authorization_response_iss_parameter_supported
+            })
+        };
+        named.map_or_else(|| !names_itself(), |named| named == self.settings.issuer)
     }
 
     /// Uses up a login that was successful.
@@ -234,64 +237,64 @@ impl Provider {
         self.tickets.take(ticket, Instant::now())
     }
 
-    /// Who somebody is who comes back with a code.
+    /// Counts a code that comes back with a login.
+    ///
+    /// # Errors
+    /// See [`NotUsed`].
+    pub(crate) fn try_code(&self, ticket: &Ticket) -> Result<(), NotUsed> {
+        self.tickets.try_code(ticket, Instant::now())
+    }
+
+    /// The mark of a browser that has logged in by the provider, while this process runs.
+    ///
+    /// # Errors
+    /// There are no random bytes.
+    pub(crate) fn mark_browser(&self) -> Result<String, SetupError> {
+        random().map(|random| self.tickets.mark(random))
+    }
+
+    /// Whether it is such a mark.
+    pub(crate) fn is_marked(&self, mark: &str) -> bool {
+        self.tickets.is_mark(mark)
+    }
+
+    /// Who somebody is who comes back from this network with a code.
     ///
     /// # Errors
     /// See [`Fault`].
-    pub(crate) async fn finish(&self, ticket: &Ticket, code: String) -> Result<Vouched, Fault> {
-        self.in_time(self.claims(ticket, code)).await.and_then(|claims| {
+    pub(crate) async fn finish(
+        &self,
+        ticket: &Ticket,
+        (code, network): (String, u64),
+    ) -> Result<Vouched, Fault> {
+        self.in_time(network, self.claims(ticket, code)).await.and_then(|claims| {
+            if let Some((claim, value)) = &self.settings.required {
+                claims.require(claim, value).map_err(Fault::Claims)?;
+            }
             let name = claims.name(&self.settings.user_claim).map_err(Fault::Claims)?;
+            let subject = claims.subject();
             let placed = match self.settings.roles.is_empty() {
                 true => Placed::AsMade,
                 false => claims.placed(&self.settings.role_claim, &self.settings.roles),
             };
-            Ok(Vouched { name, placed })
+            Ok(Vouched { name, subject, placed })
         })
     }
 
-    async fn in_time<T>(&self, ask: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-        let late = || Fault::Unreachable("it takes too long, or too many log in at the moment".to_owned());
+    async fn in_time<T>(
+        &self,
+        network: u64,
+        ask: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
         let asked = timeout(LOGIN_TIME_MAX, async {
-            // It is never closed.
-            let _asking = self.asking.acquire().await.map_err(|_| late())?;
+            let _asking = self.line.wait(network).await.map_err(|_| Fault::Busy)?;
             ask.await
         });
+        let late = || Fault::Unreachable("it takes too long, or too many log in at the moment".to_owned());
         asked.await.unwrap_or_else(|_| Err(late()))
     }
 
-    /// What the provider says of itself, and since when that is known. `not_of`: it is asked again unless it
-    /// was asked after this time.
-    async fn metadata(&self, not_of: Option<Instant>) -> Result<(CoreProviderMetadata, Instant), Fault> {
-        let mut known = self.known.lock().await;
-        let now = Instant::now();
-        let is_fresh = |since: Instant| {
-            now.duration_since(since) < KNOWN_FOR && not_of.is_none_or(|not_of| since > not_of)
-        };
-        if let Some((metadata, since)) = known.metadata.as_ref().filter(|(_, since)| is_fresh(*since)) {
-            return Ok((metadata.clone(), *since));
-        }
-        if let Some((fault, at)) = &known.failed
-            && now.duration_since(*at) < FAILED_FOR
-        {
-            return Err(fault.clone());
-        }
-        // Where this is cut off, the next one knows that it failed.
-        let late = Fault::Unreachable("it did not answer in time".to_owned());
-        known.failed = Some((late, now));
-        match CoreProviderMetadata::discover_async(self.issuer.clone(), &self.outside).await {
-            Ok(metadata) => {
-                *known = Known { metadata: Some((metadata.clone(), now)), failed: None };
-                Ok((metadata, now))
-            }
-            Err(error) => {
-                let fault = Fault::Unreachable(not_discovered(error));
-                known.failed = Some((fault.clone(), now));
-                Err(fault)
-            }
-        }
-    }
-
-    fn client(&self, metadata: &CoreProviderMetadata) -> Client {
+    fn client(&self, metadata: &Metadata) -> Client {
         let secret = self.settings.client_secret.as_ref();
         let secret = secret.map(|secret| ClientSecret::new(secret.expose().to_owned()));
         let id = ClientId::new(self.settings.client_id.clone());
@@ -306,12 +309,12 @@ impl Provider {
     }
 
     async fn claims(&self, ticket: &Ticket, code: String) -> Result<Claims, Fault> {
-        let (metadata, since) = self.metadata(None).await?;
+        let (metadata, since) = self.directory.metadata(None).await?;
         let client = self.client(&metadata);
         let request = client.exchange_code(AuthorizationCode::new(code));
         let request = request.map_err(|_| Fault::Unreachable("it names no token endpoint".to_owned()))?;
         let request = request.set_pkce_verifier(PkceCodeVerifier::new(ticket.verifier.clone()));
-        let answer = request.request_async(&self.outside).await.map_err(not_exchanged)?;
+        let answer = request.request_async(&self.directory.outside).await.map_err(not_exchanged)?;
         let none =
             || Fault::Token("there is none in the answer; the scope openid must be permitted".to_owned());
         let token = answer.id_token().ok_or_else(none)?;
@@ -320,27 +323,31 @@ impl Provider {
             Err(ClaimsVerificationError::SignatureVerification(
                 SignatureVerificationError::NoMatchingKey | SignatureVerificationError::CryptoError(_),
             )) => {
-                let (metadata, _) = self.metadata(Some(since)).await?;
+                let (metadata, _) = self.directory.metadata(Some(since)).await?;
                 self.check(&metadata, ticket, (token, &answer))
             }
             checked => checked,
         };
-        let subject = checked.map_err(|error| Fault::Token(error.to_string()))?;
+        let subject = checked.map_err(|error| Fault::Token(with_sources(&error)))?;
         let mut claims = Claims::of_token(&token.to_string()).map_err(Fault::Token)?;
-        if !claims.has(&self.settings.user_claim) || !self.has_groups(&claims) {
+        if !self.is_told_all(&claims) {
             self.add_info(&metadata, (&mut claims, &subject), answer.access_token()).await?;
         }
         Ok(claims)
     }
 
-    fn has_groups(&self, claims: &Claims) -> bool {
-        self.settings.roles.is_empty() || claims.has(&self.settings.role_claim)
+    /// Whether all claims are there that are looked at.
+    fn is_told_all(&self, claims: &Claims) -> bool {
+        let ProviderSettings { user_claim, role_claim, roles, required, .. } = &self.settings;
+        claims.has_name(user_claim)
+            && (roles.is_empty() || claims.has(role_claim))
+            && required.as_ref().is_none_or(|(claim, _)| claims.has(claim))
     }
 
     /// Whose token it is, where it is one for this login.
     fn check(
         &self,
-        metadata: &CoreProviderMetadata,
+        metadata: &Metadata,
         ticket: &Ticket,
         (token, answer): (&CoreIdToken, &CoreTokenResponse),
     ) -> Result<String, ClaimsVerificationError> {
@@ -368,7 +375,7 @@ impl Provider {
     /// Adds what the provider says of this subject where it is asked for that (OpenID Connect Core, 5.3).
     async fn add_info(
         &self,
-        metadata: &CoreProviderMetadata,
+        metadata: &Metadata,
         (claims, subject): (&mut Claims, &str),
         token: &AccessToken,
     ) -> Result<(), Fault> {
@@ -380,7 +387,7 @@ impl Provider {
             .header(header::AUTHORIZATION, format!("Bearer {}", token.secret()))
             .body(Vec::new())
             .map_err(|error| broken(error.to_string()))?;
-        let answer = self.outside.ask(request).await.map_err(|error| broken(error.to_string()))?;
+        let answer = self.directory.outside.ask(request).await.map_err(|error| broken(error.to_string()))?;
         if !answer.status().is_success() {
             return Err(broken(format!("it answers {}", answer.status())));
         }
@@ -394,15 +401,15 @@ fn random() -> Result<[u8; 32], SetupError> {
     Ok(bytes)
 }
 
-fn not_discovered(error: DiscoveryError<AskError>) -> String {
-    match error {
-        DiscoveryError::Request(error) => error.to_string(),
-        // The body is left out: it may be anything.
-        DiscoveryError::Response(status, ..) => {
-            format!("it answers {status}; there is no document of a provider at the issuer")
-        }
-        other => other.to_string(),
+/// What is wrong, and why: which signature was not accepted stands in the source.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text += &format!(": {source}");
+        next = source.source();
     }
+    text
 }
 
 fn not_exchanged<E: openidconnect::ErrorResponse + 'static>(error: RequestTokenError<AskError, E>) -> Fault {

@@ -114,7 +114,11 @@ impl Outside {
             }
             // Where there are none, each request says so.
             None => {
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+                let found = rustls_native_certs::load_native_certs();
+                for error in &found.errors {
+                    tracing::warn!(%error, "certificates of this machine cannot be read");
+                }
+                roots.add_parsable_certificates(found.certs);
             }
         }
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -231,28 +235,52 @@ where
     Ok(Response::from_parts(parts, body.to_bytes().to_vec()))
 }
 
-/// Whether an address is one of the public Internet.
+/// Whether an address is one of the public Internet (RFC 6890, RFC 6052, RFC 3056).
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
-            let [first, second, ..] = address.octets();
-            // RFC 6598: of a provider's own network.
+            let [first, second, third, _] = address.octets();
+            // RFC 6598: of a provider's own network. RFC 2544: of benchmarks. RFC 6890: of protocols.
             let is_shared = first == 100 && second & 0xc0 == 64;
+            let is_special = (first == 198 && second & 0xfe == 18) || [first, second, third] == [192, 0, 0];
             let is_own = address.is_private() || address.is_loopback() || address.is_link_local();
-            let is_none = first == 0 || address.is_multicast() || address == Ipv4Addr::BROADCAST;
-            !is_shared && !is_own && !is_none
+            // Also those that are reserved, 240.0.0.0/4.
+            let is_none = first == 0 || first >= 240 || address.is_multicast();
+            !is_shared && !is_special && !is_own && !is_none
         }
         IpAddr::V6(address) => {
-            let is_own = address.is_unique_local() || address.is_unicast_link_local();
-            let is_none = address == Ipv6Addr::UNSPECIFIED || address.is_multicast();
-            !address.is_loopback() && !is_own && !is_none
+            let embedded = |high: u16, low: u16| {
+                is_public(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)).into())
+            };
+            match address.segments() {
+                // What a translator makes of it (NAT64), and a tunnel (6to4).
+                [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => embedded(high, low),
+                // RFC 8215: NAT64 of a network's own.
+                [0x64, 0xff9b, 1, ..] => false,
+                [first, ..] => {
+                    // RFC 3879: site-local, once.
+                    let is_site = first & 0xffc0 == 0xfec0;
+                    let is_own = address.is_unique_local() || address.is_unicast_link_local() || is_site;
+                    let is_none = address == Ipv6Addr::UNSPECIFIED || address.is_multicast();
+                    !address.is_loopback() && !is_own && !is_none
+                }
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
     use super::*;
+    use crate::{
+        TCP_PLACES_MAX, serve,
+        tls::{Certificate, CertificateFiles, Secured},
+    };
 
     #[test]
     fn attack_184_what_a_provider_names_is_asked_by_https_alone_and_not_in_the_own_network() {
@@ -284,9 +312,19 @@ mod tests {
             "fd00::1",
             "ff02::1",
             "::ffff:10.0.0.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "192.0.0.8",
+            "240.0.0.1",
+            "64:ff9b::a00:1",
+            "64:ff9b:1::808:808",
+            "2002:a00:1::1",
+            "2002:7f00:1::",
+            "fec0::1",
         ] {
             assert!(!public(own), "{own}");
         }
+        assert!(public("64:ff9b::808:808") && public("2002:808:808::1") && public("198.20.0.1"));
         assert!(public("192.0.2.1") && public("2001:db8::1") && public("100.128.0.1"));
     }
 
@@ -295,5 +333,54 @@ mod tests {
         let outside = Outside::new("https://login.example", None, false).expect("it is an address");
         let request = Request::builder().uri("https://127.0.0.1:1/token").body(Vec::new()).expect("one");
         assert!(matches!(outside.ask(request).await, Err(AskError::Private(_))));
+    }
+
+    /// A certificate of `localhost` that signs itself.
+    const OWN: &str = include_str!("../tls/of_tests/first.pem");
+    const OWN_KEY: &str = include_str!("../tls/of_tests/first.key.pem");
+    /// One of somebody else.
+    const OTHER: &str = include_str!("../tls/of_tests/second.pem");
+
+    async fn ask(issuer: &str, ca: &str) -> Result<HttpResponse, AskError> {
+        let outside = Outside::new(issuer, Some(ca.as_bytes()), false).expect("it can be used");
+        let request = Request::builder().uri(format!("{issuer}/x")).body(Vec::new()).expect("it is one");
+        outside.ask(request).await
+    }
+
+    #[tokio::test]
+    async fn attack_184_a_provider_is_who_its_certificate_says_and_no_stranger() {
+        let folder = tempfile::tempdir().expect("there is one");
+        let (certificates, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
+        std::fs::write(&certificates, OWN).expect("it can be written");
+        std::fs::write(&key, OWN_KEY).expect("it can be written");
+        let certificate = Certificate::read(CertificateFiles { certificates, key }).expect("it can be used");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let secured = Secured::new(listener, &certificate).expect("there are versions");
+        let router = axum::Router::new().route("/x", axum::routing::get(async || "here"));
+        tokio::spawn(serve(secured, router, TCP_PLACES_MAX, std::future::pending()));
+        let here = format!("https://localhost:{port}");
+        assert_eq!(ask(&here, OWN).await.expect("it is trusted").body(), b"here");
+        let stranger = ask(&here, OTHER).await;
+        assert!(matches!(stranger, Err(AskError::Tls { .. })), "{stranger:?}");
+        // The certificate is of another host.
+        let elsewhere = ask(&format!("https://127.0.0.1:{port}"), OWN).await;
+        assert!(matches!(elsewhere, Err(AskError::Tls { .. })), "{elsewhere:?}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_ends_in_the_middle_is_none() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a port");
+        let here = format!("http://{}", listener.local_addr().expect("it is bound"));
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 1000]).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").await;
+            }
+        });
+        let outside = Outside::new(&here, None, false).expect("it can be used");
+        let request = Request::builder().uri(format!("{here}/x")).body(Vec::new()).expect("it is one");
+        let half = outside.ask(request).await;
+        assert!(matches!(half, Err(AskError::Broken(_))), "{half:?}");
     }
 }

@@ -60,10 +60,14 @@ pub(crate) struct Acts {
     pub(crate) padding: usize,
     /// It sends whoever asks somewhere else.
     pub(crate) redirects: bool,
+    /// The paths at which it takes a request and says nothing.
+    pub(crate) silent: Vec<&'static str>,
     /// Fields that go over those of its document.
     pub(crate) document: Value,
     /// The nonce and the challenge of a code.
     codes: BTreeMap<String, (String, String)>,
+    /// Codes that it did not take.
+    pub(crate) refused: usize,
     /// How often each path was asked.
     pub(crate) asked: BTreeMap<String, usize>,
 }
@@ -87,8 +91,10 @@ impl TestProvider {
             info: Value::Null,
             padding: 0,
             redirects: false,
+            silent: Vec::new(),
             document: json!({}),
             codes: BTreeMap::new(),
+            refused: 0,
             asked: BTreeMap::new(),
         };
         let address = listener.local_addr().expect("it is bound");
@@ -123,6 +129,7 @@ impl TestProvider {
             site: "http://gate:8080".into(),
             user_claim: "preferred_username".into(),
             role_claim: "groups".into(),
+            required: None,
             roles: Vec::new(),
             ca: None,
             permits_private: false,
@@ -156,8 +163,12 @@ impl TestProvider {
         acts.redirects.then(|| (StatusCode::TEMPORARY_REDIRECT, away).into_response())
     }
 
-    fn answer(&self, path: &str, mut answer: Value) -> Response {
-        self.noted(path, &mut answer).unwrap_or_else(|| Json(answer).into_response())
+    async fn answer(&self, path: &str, mut answer: Value) -> Response {
+        let noted = self.noted(path, &mut answer);
+        if self.acts().silent.contains(&path) {
+            return std::future::pending().await;
+        }
+        noted.unwrap_or_else(|| Json(answer).into_response())
     }
 }
 
@@ -172,13 +183,14 @@ async fn document(State(provider): State<TestProvider>) -> Response {
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["EdDSA", "HS256", "none"],
     });
-    let acts = provider.acts();
-    if !acts.info.is_null() {
-        answer["userinfo_endpoint"] = at("/userinfo").into();
+    {
+        let acts = provider.acts();
+        if !acts.info.is_null() {
+            answer["userinfo_endpoint"] = at("/userinfo").into();
+        }
+        put_over(&mut answer, &acts.document);
     }
-    put_over(&mut answer, &acts.document);
-    drop(acts);
-    provider.answer("document", answer)
+    provider.answer("document", answer).await
 }
 
 async fn keys(State(provider): State<TestProvider>) -> Response {
@@ -187,13 +199,13 @@ async fn keys(State(provider): State<TestProvider>) -> Response {
         (acts.key, acts.kid.clone())
     };
     let key = signing_key(number, &kid).as_verification_key();
-    provider.answer("keys", json!({"keys": [key]}))
+    provider.answer("keys", json!({"keys": [key]})).await
 }
 
 async fn info(State(provider): State<TestProvider>, request: Request) -> Response {
     assert_eq!(request.headers()[header::AUTHORIZATION], "Bearer access");
     let answer = provider.acts().info.clone();
-    provider.answer("info", answer)
+    provider.answer("info", answer).await
 }
 
 async fn token(State(provider): State<TestProvider>, request: Request) -> Response {
@@ -212,9 +224,12 @@ async fn token(State(provider): State<TestProvider>, request: Request) -> Respon
         Some((nonce, known)) if known == challenge => {
             let id_token = id_token(&provider, &nonce);
             let answer = json!({"access_token": "access", "token_type": "Bearer", "id_token": id_token});
-            provider.answer("token", answer)
+            provider.answer("token", answer).await
         }
-        _ => (StatusCode::BAD_REQUEST, Json(json!({"error": "invalid_grant"}))).into_response(),
+        _ => {
+            provider.acts().refused += 1;
+            (StatusCode::BAD_REQUEST, Json(json!({"error": "invalid_grant"}))).into_response()
+        }
     }
 }
 

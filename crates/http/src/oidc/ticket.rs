@@ -1,8 +1,9 @@
 //! Logins by the identity provider that have begun: nothing is kept of them here. A browser has a ticket in a
 //! cookie; what is sent to the provider (`state`, `nonce`, the verifier of PKCE) follows from it by a key
 //! that this process alone has, so nobody else can make one, read them out of it, or use it with another
-//! login. Only tickets of logins that were successful are remembered, until they are over: strangers cannot
-//! fill that.
+//! login. Tickets of logins that were successful are remembered until they are over: strangers cannot fill
+//! that. Of the others those are that came back with codes that were not good: each is good for a few, and
+//! where more of them come back than are remembered, these are not counted.
 
 use std::{
     collections::BTreeMap,
@@ -19,6 +20,12 @@ pub(crate) const TICKET_LASTS: Duration = Duration::from_secs(600);
 /// Successful logins within [`TICKET_LASTS`] that are remembered; more wait.
 const USED_MAX: usize = 16_384;
 
+/// Codes that are tried of one login.
+const CODES_MAX: u8 = 3;
+
+/// Logins within [`TICKET_LASTS`] of which codes are counted.
+const TRIED_MAX: usize = 16_384;
+
 /// Bytes of a ticket: when it is over, and what is random.
 const BYTES: usize = 8 + 32;
 
@@ -27,6 +34,8 @@ pub(super) struct Tickets {
     key: [u8; 32],
     begun: Instant,
     used: Mutex<BTreeMap<[u8; BYTES], Instant>>,
+    /// How many codes were tried, and when it is over.
+    tried: Mutex<BTreeMap<[u8; BYTES], (u8, Instant)>>,
 }
 
 /// One login that has begun.
@@ -52,7 +61,7 @@ pub(crate) enum NotUsed {
 
 impl Tickets {
     pub(super) fn new(key: [u8; 32], begun: Instant) -> Self {
-        Self { key, begun, used: Mutex::default() }
+        Self { key, begun, used: Mutex::default(), tried: Mutex::default() }
     }
 
     /// Makes one of random bytes, and what the browser keeps of it.
@@ -74,6 +83,35 @@ impl Tickets {
         let (over, _) = bytes.split_first_chunk()?;
         let is_valid = now.duration_since(self.begun).as_secs() < u64::from_be_bytes(*over);
         is_valid.then(|| self.ticket(bytes))
+    }
+
+    /// Counts a code that comes back with a ticket.
+    pub(super) fn try_code(&self, ticket: &Ticket, now: Instant) -> Result<(), NotUsed> {
+        let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+        if tried.len() >= TRIED_MAX {
+            tried.retain(|_, (_, over)| now < *over);
+        }
+        if tried.len() >= TRIED_MAX && !tried.contains_key(&ticket.bytes) {
+            return Ok(());
+        }
+        let (count, _) = tried.entry(ticket.bytes).or_insert((0, now + TICKET_LASTS));
+        if *count >= CODES_MAX {
+            return Err(NotUsed::Again);
+        }
+        *count += 1;
+        Ok(())
+    }
+
+    /// A mark for a browser, made of random bytes.
+    pub(super) fn mark(&self, random: [u8; 32]) -> String {
+        hex::encode(random) + &self.derive("browser", &random)
+    }
+
+    /// Whether it is one of this process.
+    pub(super) fn is_mark(&self, mark: &str) -> bool {
+        let Some((random, tag)) = mark.split_at_checked(64) else { return false };
+        let (Ok(random), Ok(tag)) = (hex::decode(random), hex::decode(tag)) else { return false };
+        self.mac("browser", &random).verify_slice(&tag).is_ok()
     }
 
     /// Uses a ticket up.
@@ -132,6 +170,39 @@ mod tests {
         }
         assert_eq!(tickets.take(&ticket, now), Ok(()));
         assert_eq!(tickets.take(&ticket, now), Err(NotUsed::Again));
+    }
+
+    #[test]
+    fn a_login_is_good_for_a_few_codes_and_those_that_came_back_are_remembered_within_a_limit() {
+        let now = Instant::now();
+        let tickets = Tickets::new([1; 32], now);
+        let ticket = |number: usize| {
+            let mut random = [0; 32];
+            random[..8].copy_from_slice(&number.to_be_bytes());
+            tickets.issue(random, now).0
+        };
+        let first = ticket(0);
+        for _ in 0..3 {
+            assert_eq!(tickets.try_code(&first, now), Ok(()));
+        }
+        assert_eq!(tickets.try_code(&first, now), Err(NotUsed::Again));
+        for number in 1..=TRIED_MAX {
+            assert_eq!(tickets.try_code(&ticket(number), now), Ok(()));
+        }
+        assert_eq!(tickets.tried.lock().expect("no test has failed").len(), TRIED_MAX);
+        assert_eq!(tickets.try_code(&first, now), Err(NotUsed::Again), "it is among them");
+    }
+
+    #[test]
+    fn a_mark_is_of_this_process_and_is_no_ticket() {
+        let now = Instant::now();
+        let tickets = Tickets::new([1; 32], now);
+        let mark = tickets.mark([7; 32]);
+        assert!(tickets.is_mark(&mark) && !Tickets::new([2; 32], now).is_mark(&mark));
+        assert!(tickets.open(&mark, now).is_none() && !tickets.is_mark(&tickets.issue([7; 32], now).1));
+        for bad in ["", "0", &mark[1..], &mark[..64], &"é".repeat(64)] {
+            assert!(!tickets.is_mark(bad), "{bad}");
+        }
     }
 
     #[test]

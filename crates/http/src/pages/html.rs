@@ -55,7 +55,7 @@ pub(super) fn login_page(
 pub(super) fn account_page(
     status: StatusCode,
     said: Option<&str>,
-    (caller, session, has_passwords): (&Caller, &str, bool),
+    (caller, session, has_password): (&Caller, &str, bool),
 ) -> Response {
     let name = match caller {
         Caller::User { name, .. } | Caller::Token { name, .. } => escape(name),
@@ -74,7 +74,7 @@ pub(super) fn account_page(
          <p class=\"hint\">Everywhere: in each browser in which you are logged in, also in this one.</p>\n\
          </form>\n"
     );
-    if has_passwords {
+    if has_password {
         let fields = new_password_fields();
         body += &format!(
             "<h2>Change the password</h2>\n\

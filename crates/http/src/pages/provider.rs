@@ -1,20 +1,32 @@
 //! Logging in by an identity provider: to it, and back (module `oidc`).
 //!
 //! Who has not begun in this browser, or too long ago, is told so, and nothing is noted or asked: strangers
-//! send such requests. Where a login fails that was begun here, the audit log has the reason.
+//! send such requests. Nor is anything noted where a login cannot begin, but that the log says so once in a
+//! while. Where a login fails that was begun here, the audit log has the reason.
+//!
+//! Codes that are not good are counted (module `throttle`): of a login, of an address, and of a browser that
+//! has logged in so before, by which its user gets in whatever others do at the address.
 
 use axum::extract::{Query, rejection::QueryRejection};
-use narrowgate_platform::service::{NotLetIn, Vouched, path_part};
+use narrowgate_platform::service::{NotLetIn, path_part};
 use serde::Deserialize;
 
 use super::*;
-use crate::oidc::{self, Fault, NotUsed, Provider, TICKET_LASTS, Ticket};
+use crate::{
+    browser::check_site,
+    oidc::{self, Fault, NotUsed, Provider, TICKET_LASTS, Ticket},
+    places::network,
+    throttle,
+};
 
 /// The cookie of a login that has begun.
 const PENDING: &str = "narrowgate_oidc";
 
 /// The cookie with the page that such a login leads to.
 const PENDING_NEXT: &str = "narrowgate_next";
+
+/// The cookie of a browser that has logged in so.
+pub(super) const MARKED: &str = "narrowgate_oidc_browser";
 
 /// Where it begins.
 pub(super) const BEGIN: &str = "/login/oidc";
@@ -66,6 +78,7 @@ impl Failed {
     fn reason(&self) -> &'static str {
         match self {
             Self::Fault(Fault::Unreachable(_)) => "oidc_unreachable",
+            Self::Fault(Fault::Busy) | Self::NotUsed(NotUsed::TooMany) => "oidc_too_many",
             Self::Fault(Fault::Refused(_)) => "oidc_refused",
             Self::Fault(Fault::Token(_)) => "oidc_token",
             Self::Fault(Fault::Claims(_)) => "oidc_claims",
@@ -76,13 +89,12 @@ impl Failed {
             Self::NotLetIn(NotLetIn::NoRole) => "oidc_no_role",
             Self::NotLetIn(NotLetIn::NoUnit) => "oidc_no_unit",
             Self::NotUsed(NotUsed::Again) => "oidc_used",
-            Self::NotUsed(NotUsed::TooMany) => "oidc_too_many",
         }
     }
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::Fault(Fault::Unreachable(_)) | Self::NotUsed(NotUsed::TooMany) => {
+            Self::Fault(Fault::Unreachable(_) | Fault::Busy) | Self::NotUsed(NotUsed::TooMany) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             _ => StatusCode::FORBIDDEN,
@@ -136,14 +148,20 @@ impl Failed {
                 "The organisation unit of your group is none of this server (oidc.roles)."
             }
             Self::NotUsed(NotUsed::Again) => "This login was used already. Log in again.",
-            Self::NotUsed(NotUsed::TooMany) => "Too many users log in at the moment. Try again later.",
+            Self::Fault(Fault::Busy) | Self::NotUsed(NotUsed::TooMany) => {
+                "Too many users log in at the moment. Try again later."
+            }
         }
     }
 }
 
 async fn begin(State(pages): State<Arc<Pages>>, uri: Uri, guest: Guest) -> Response {
     let Some(provider) = pages.logins.provider.clone() else { return no_provider() };
-    match provider.begin().await {
+    // A page of another site would have somebody log in who may be somebody else here at the moment.
+    if check_site(&guest.headers).is_err() {
+        return see_login();
+    }
+    match provider.begin(guest.network()).await {
         Ok((url, cookie)) => {
             let Ok(url) = HeaderValue::from_str(&url) else { return no_provider() };
             let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, url)]).into_response();
@@ -156,7 +174,12 @@ async fn begin(State(pages): State<Arc<Pages>>, uri: Uri, guest: Guest) -> Respo
             }
             response
         }
-        Err(fault) => pages.note_refused(None, &fault.into(), &guest).await,
+        Err(fault) => {
+            if pages.throttle.tells_unreachable(Instant::now()) {
+                tracing::warn!(detail = %fault, "no login by the identity provider can begin");
+            }
+            refused_login(&fault.into())
+        }
     }
 }
 
@@ -174,7 +197,14 @@ async fn come_back(
         Ok(Ok(logged_in)) => {
             pages.leave(&guest).await;
             let next = guest.cookies(PENDING_NEXT).first().map(|next| format!("{NEXT}={next}"));
-            go_on(&logged_in, provider.came_by(), &Form::of_query(next.as_deref()).text(NEXT))
+            let next = Form::of_query(next.as_deref()).text(NEXT);
+            let mut response = go_on(&logged_in, provider.came_by(), &next);
+            let known = guest.marked(&provider).map(str::to_owned);
+            if let Some(mark) = known.or_else(|| provider.mark_browser().ok()) {
+                let mark = set_cookie(MARKED, &mark, BROWSER_LASTS_S, provider.came_by());
+                append_cookie(&mut response, mark);
+            }
+            response
         }
         Ok(Err((name, failed))) => pages.note_refused(name.as_deref(), &failed, &guest).await,
         Err(refused) => refused,
@@ -187,6 +217,18 @@ async fn come_back(
 }
 
 impl Pages {
+    /// The page of a user, who can change a password: one who came by the provider may have none.
+    pub(super) async fn account(&self, said: Option<&str>, (caller, session): (&Caller, &str)) -> Response {
+        let has_password = match self.logins.passwords {
+            true => self.operator.has_password(caller.name()).await,
+            false => Ok(false),
+        };
+        match has_password {
+            Ok(has_password) => account_page(StatusCode::OK, said, (caller, session, has_password)),
+            Err(problem) => failed(&problem),
+        }
+    }
+
     /// Logs in whoever comes back from the provider.
     ///
     /// # Errors
@@ -197,21 +239,38 @@ impl Pages {
         ticket: &Ticket,
         (back, guest): (Back, &Guest),
     ) -> Result<Result<LoggedIn, (Option<String>, Failed)>, Response> {
-        if let Err(wait) = self.throttle.permit_vouched(guest.peer, Instant::now()) {
+        let code = match code_of(provider, back) {
+            Ok(code) => code,
+            Err(fault) => return Ok(Err((None, fault.into()))),
+        };
+        if let Err(not_used) = provider.try_code(ticket) {
+            return Ok(Err((None, Failed::NotUsed(not_used))));
+        }
+        let back = throttle::Back { peer: guest.peer, browser: guest.marked(provider) };
+        if let Err(wait) = self.throttle.permit_vouched(back, Instant::now()) {
             let said = "Too many logins by the identity provider have failed at this address.";
             let page = refused(StatusCode::TOO_MANY_REQUESTS, said);
             return Err(retry_after(page, wait.as_secs().max(1)));
         }
-        let vouched = match vouched(provider, ticket, back).await {
+        let vouched = match provider.finish(ticket, (code, guest.network())).await {
             Ok(vouched) => vouched,
-            Err(fault) => return Ok(Err((None, fault.into()))),
+            Err(fault) => {
+                if matches!(fault, Fault::Busy) {
+                    self.throttle.note_busy();
+                    // A stranger who is refused as busy would try again at once.
+                    if back.browser.is_some() {
+                        self.throttle.give_back_vouched(back);
+                    }
+                }
+                return Ok(Err((None, fault.into())));
+            }
         };
         if let Err(not_used) = provider.take(ticket) {
             return Ok(Err((Some(vouched.name), Failed::NotUsed(not_used))));
         }
         match self.operator.log_in_vouched(&vouched, guest.asked.clone()).await {
             Ok(Ok(logged_in)) => {
-                self.throttle.give_back_vouched(guest.peer);
+                self.throttle.give_back_vouched(back);
                 Ok(Ok(logged_in))
             }
             Ok(Err(not_let_in)) => Ok(Err((Some(vouched.name), Failed::NotLetIn(not_let_in)))),
@@ -221,25 +280,42 @@ impl Pages {
 
     /// Notes that a login has failed, and says so.
     async fn note_refused(&self, name: Option<&str>, failed: &Failed, guest: &Guest) -> Response {
-        if let Some(left_out) = self.throttle.note_failure(Instant::now()) {
+        if let Some(left_out) = self.throttle.note_vouched_failure(Instant::now()) {
             let (reason, asked) = (failed.reason(), guest.asked.clone());
             tracing::warn!(reason, detail = failed.detail(), "a login by the identity provider has failed");
             let answered = (reason, failed.status().as_u16());
             self.operator.note_refused_login(name, answered, left_out, asked).await;
         }
-        let said = alert(Some(failed.advice()));
-        let page = page(failed.status(), "Not logged in", &format!("{said}{LOG_IN}"));
-        if failed.status() == StatusCode::SERVICE_UNAVAILABLE { retry_after(page, BUSY_S) } else { page }
+        refused_login(failed)
     }
 }
 
-/// Who comes back, as the provider says it.
-async fn vouched(provider: &Provider, ticket: &Ticket, back: Back) -> Result<Vouched, Fault> {
+impl Guest {
+    /// The network that it comes from.
+    fn network(&self) -> u64 {
+        self.peer.map_or(u64::MAX, |Peer(address)| network(address))
+    }
+
+    /// The mark of a browser that has logged in by this provider.
+    fn marked(&self, provider: &Provider) -> Option<&str> {
+        self.cookies(MARKED).into_iter().find(|mark| provider.is_marked(mark))
+    }
+}
+
+/// The page of a login that has failed.
+fn refused_login(failed: &Failed) -> Response {
+    let said = alert(Some(failed.advice()));
+    let page = page(failed.status(), "Not logged in", &format!("{said}{LOG_IN}"));
+    if failed.status() == StatusCode::SERVICE_UNAVAILABLE { retry_after(page, BUSY_S) } else { page }
+}
+
+/// The code with which somebody comes back; nobody is asked for that.
+fn code_of(provider: &Provider, back: Back) -> Result<String, Fault> {
     if !provider.is_issuer(back.iss.as_deref()) {
         return Err(Fault::Refused("the answer is of another issuer (iss)".to_owned()));
     }
     match (back.code, back.error) {
-        (Some(code), None) => provider.finish(ticket, code).await,
+        (Some(code), None) => Ok(code),
         (_, error) => Err(Fault::Refused(said(&error.unwrap_or_else(|| "there is no code".to_owned())))),
     }
 }

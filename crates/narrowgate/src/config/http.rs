@@ -49,6 +49,14 @@ pub(crate) static TLS_KEY: Key<OrOff<FileName>> = Key {
     help: "PEM file of its private key; relative to the data directory",
 };
 
+static HSTS: Key<OrOff<Time>> = Key {
+    name: "http.hsts",
+    default: "365d",
+    accepts: OrOff(Time(Duration::from_secs(60)..=Duration::from_secs(730 * DAY_SECONDS))),
+    help: "how long a browser that came by TLS asks this host, at any port, by TLS alone, {accepted}; off: \
+           it is not told to",
+};
+
 static TOKEN_REQUESTS: Key<OrOff<Times>> = Key {
     name: "http.token_requests",
     default: "100/s burst 200",
@@ -79,6 +87,7 @@ pub(super) static KEYS: &[&dyn Setting] = &[
     &PUBLIC_URL,
     &TLS_CERTIFICATE,
     &TLS_KEY,
+    &HSTS,
     &TOKEN_REQUESTS,
     &SESSION_IDLE,
     &SESSION_LIFETIME,
@@ -95,6 +104,8 @@ pub(crate) struct Http {
     pub(crate) public_url: Option<String>,
     /// The certificate of HTTPS; `None`: HTTP.
     pub(crate) tls: Option<CertificateFiles>,
+    /// How long browsers that came by TLS ask without it no more; `None`: they may.
+    pub(crate) hsts: Option<Duration>,
     /// Of one token or one user; `None`: any number.
     pub(crate) token_requests: Option<Rate>,
     /// How long sessions of users last.
@@ -111,6 +122,7 @@ impl Http {
         };
         let (listen, token_requests) = (values.read(&LISTEN)?, values.read(&TOKEN_REQUESTS)?);
         let (behind_proxy, public_url) = (values.read(&BEHIND_PROXY)?, values.read(&PUBLIC_URL)?);
+        let hsts = values.read(&HSTS)?;
         let tls = match (values.read(&TLS_CERTIFICATE)?, values.read(&TLS_KEY)?) {
             (Some(certificates), Some(key)) => {
                 Some(CertificateFiles { certificates: data.join(certificates), key: data.join(key) })
@@ -119,7 +131,7 @@ impl Http {
             (Some(_), None) => return Err(values.refuse(&TLS_CERTIFICATE, "needs http.tls_key beside it")),
             (None, Some(_)) => return Err(values.refuse(&TLS_KEY, "needs http.tls_certificate beside it")),
         };
-        Ok(Self { listen, behind_proxy, public_url, tls, token_requests, session_times })
+        Ok(Self { listen, behind_proxy, public_url, tls, hsts, token_requests, session_times })
     }
 
     /// Reads the certificate of HTTPS; `None`: there is none.

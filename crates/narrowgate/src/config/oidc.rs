@@ -11,10 +11,13 @@ use narrowgate_http::{
     Logins,
     oidc::{Provider, ProviderSettings, RoleRule},
 };
-use narrowgate_platform::secret::Secret;
+use narrowgate_platform::{
+    model::user::{ByProvider, WaysIn},
+    secret::Secret,
+};
 
 use super::{
-    accept::{FileName, Issuer, OrOff, Roles, Switch, Text, Words},
+    accept::{Claim, FileName, Issuer, OrOff, Roles, Switch, Text, Words},
     http::Http,
     key::{Key, Setting},
     values::Values,
@@ -79,6 +82,13 @@ static ROLES: Key<OrOff<Roles>> = Key {
            off: users are those who were made here",
 };
 
+static REQUIRED_CLAIM: Key<OrOff<Claim>> = Key {
+    name: "oidc.required_claim",
+    default: "off",
+    accepts: OrOff(Claim),
+    help: "a claim that every user must have with this value, {accepted}; off: none",
+};
+
 pub(super) static PASSWORDS: Key<Switch> = Key {
     name: "oidc.passwords",
     default: "true",
@@ -111,6 +121,7 @@ pub(super) static KEYS: &[&dyn Setting] = &[
     &USER_CLAIM,
     &ROLE_CLAIM,
     &ROLES,
+    &REQUIRED_CLAIM,
     &PASSWORDS,
     &CA_FILE,
     &PRIVATE_ENDPOINTS,
@@ -133,6 +144,7 @@ pub(crate) struct Oidc {
     user_claim: String,
     role_claim: String,
     roles: Vec<RoleRule>,
+    required: Option<(String, String)>,
     ca: Option<PathBuf>,
     permits_private: bool,
 }
@@ -153,9 +165,20 @@ impl Oidc {
             user_claim: values.read(&USER_CLAIM)?,
             role_claim: values.read(&ROLE_CLAIM)?,
             roles: values.read(&ROLES)?.unwrap_or_default(),
+            required: values.read(&REQUIRED_CLAIM)?,
             ca: file(&CA_FILE)?,
             permits_private: values.read(&PRIVATE_ENDPOINTS)?,
         })
+    }
+
+    /// Which ways in there are for users.
+    pub(crate) fn ways_in(&self) -> WaysIn {
+        let provider = match (&self.issuer, self.roles.is_empty()) {
+            (None, _) => ByProvider::Nobody,
+            (Some(_), true) => ByProvider::AsMade,
+            (Some(_), false) => ByProvider::ByGroups,
+        };
+        WaysIn { passwords: self.passwords, provider }
     }
 
     /// How users log in. Reads the files; the provider is not asked.
@@ -177,6 +200,7 @@ impl Oidc {
             user_claim: self.user_claim.clone(),
             role_claim: self.role_claim.clone(),
             roles: self.roles.clone(),
+            required: self.required.clone(),
             ca: self.ca.as_deref().map(|file| read(file, &CA_FILE)).transpose()?,
             permits_private: self.permits_private,
         };

@@ -383,10 +383,17 @@ fn a_login_by_a_provider_needs_to_know_where_browsers_come_back_and_nothing_is_s
                 .to_owned(),
             "is not https://",
         ),
+        (
+            "[http]\npublic_url = \"http://gate.example\"\n[oidc]\nissuer = \"https://h\"".to_owned(),
+            "has no TLS, and is not this machine",
+        ),
     ] {
         let refused = load(&text).unwrap_err();
         assert!(refused.to_string().contains(reason), "{text}: {refused}");
     }
+    let off = load(&format!("{site}listen = \"off\"\n[oidc]\nissuer = \"https://h\"")).unwrap();
+    let refused = off.check_server().unwrap_err().to_string();
+    assert!(refused.contains("oidc.issuer") && refused.contains("http.listen is off"), "{refused}");
 }
 
 #[test]

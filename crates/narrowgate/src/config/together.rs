@@ -10,8 +10,8 @@ use narrowgate_coap::Budget;
 use narrowgate_dtls::CipherSuite;
 
 use super::{
-    Config, Origin, StoreKind, admission, coap, dtls, http, key::Setting, limits, nbiot, oidc, session,
-    store, trace,
+    Config, Origin, StoreKind, accept::is_safe_site, admission, coap, dtls, http, key::Setting, limits,
+    nbiot, oidc, session, store, trace,
 };
 use crate::failure::Failure;
 
@@ -77,6 +77,13 @@ fn check_provider(config: &Config) -> Result<(), Failure> {
             format_args!("is not https://, by which browsers come here (http.behind_proxy, a certificate)");
         return Err(refuse(config, &http::PUBLIC_URL, reason));
     }
+    if !has_tls && !is_safe_site(site) {
+        let reason = format_args!(
+            "has no TLS, and is not this machine: a login by the provider could be read and changed on the \
+             way; give https://"
+        );
+        return Err(refuse(config, &http::PUBLIC_URL, reason));
+    }
     if issuer.trim_end_matches('/') == site {
         let reason = format_args!("is where this server is (http.public_url): it is no provider itself");
         return Err(refuse(config, &oidc::ISSUER, reason));
@@ -115,6 +122,10 @@ pub(super) fn check_server(config: &Config) -> Result<(), Failure> {
     if config.http.tls.is_some() && config.http.listen.is_none() {
         let reason = format_args!("has no effect: http.listen is off");
         return Err(refuse(config, &http::TLS_CERTIFICATE, reason));
+    }
+    if config.oidc.issuer.is_some() && config.http.listen.is_none() {
+        let reason = format_args!("has no effect: http.listen is off");
+        return Err(refuse(config, &oidc::ISSUER, reason));
     }
     if is_set(config, &limits::MESSAGE_BYTES) {
         let shards = u64::from(config.dtls.shards) * if config.coap.listen.is_some() { 2 } else { 1 };

@@ -300,6 +300,7 @@ fn measured(
 /// An operator with what is configured.
 fn configured(config: &Config, operator: Operator) -> Operator {
     operator
+        .with_ways_in(config.oidc.ways_in())
         .with_retention_classes(config.store.classes())
         .with_image_bytes_max(config.store.firmware_bytes)
         .with_message_limit(config.limits.message)
@@ -313,7 +314,7 @@ fn routers(
     metrics: MetricsSource,
     api: Api,
 ) -> (Router, Router) {
-    let ways = (config.http.token_requests, logins);
+    let ways = (config.http.token_requests, logins, config.http.hsts);
     let open =
         narrowgate_http::router_with(about.clone(), health.clone(), metrics.clone(), api.clone(), ways);
     (open, narrowgate_http::control_router(about, health, metrics, api))

@@ -17,6 +17,7 @@ const READ_TOO: &[&str] = &[
     "deed_place",
     "device_name",
     "holder",
+    "has_password",
     "link_holder",
     "listen",
     "of",

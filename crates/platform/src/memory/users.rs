@@ -96,11 +96,10 @@ impl Users {
     /// Makes a change of sessions.
     fn change_session(&mut self, change: &UserChange) -> Result<(), StoreError> {
         match change {
-            UserChange::BeginSession { session, password } => {
+            UserChange::BeginSession { session, who } => {
                 let is_taken = self.sessions.iter().any(|other| other.hash == session.hash);
                 let user = self.user(&session.user)?;
-                let is_same = password.is_none() || user.password == *password;
-                if is_taken || !user.is_enabled || !is_same {
+                if is_taken || !user.is_enabled || !who.is(user) {
                     return Err(UserChange::is_another());
                 }
                 self.begin(session);
@@ -122,12 +121,12 @@ impl Users {
         Ok(())
     }
 
-    /// Passes where somebody can administer everything by a password after that, or could not before.
+    /// Passes where somebody can administer everything after that, or could not before.
     fn spare(&self, name: &str, after: Option<&User>, spares: Spares) -> Result<(), StoreError> {
-        let administers = |user: &User| user.administers_all() && user.password.is_some();
+        let administers = |user: &User| spares.counts(user);
         let others = || self.users.values().filter(|user| user.name != name).any(administers);
         let is_last = self.users.get(name).is_some_and(administers) && !after.is_some_and(administers);
-        if spares == Spares::LastAdministrator && is_last && !others() {
+        if is_last && !others() {
             return Err(UserChange::is_last_administrator(name));
         }
         Ok(())

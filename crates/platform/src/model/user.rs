@@ -31,6 +31,45 @@ impl User {
     }
 }
 
+/// How users log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaysIn {
+    /// Whether they do with passwords.
+    pub passwords: bool,
+    /// Whom an identity provider lets in.
+    pub provider: ByProvider,
+}
+
+/// Whom an identity provider lets in, of those whom it vouches for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ByProvider {
+    /// There is none.
+    Nobody,
+    /// Those who were made here.
+    AsMade,
+    /// Those whom it has made, by their groups.
+    ByGroups,
+}
+
+impl Default for WaysIn {
+    fn default() -> Self {
+        Self { passwords: true, provider: ByProvider::Nobody }
+    }
+}
+
+impl WaysIn {
+    /// Whether there is a way in for this user.
+    pub fn permit(self, user: &User) -> bool {
+        let is_vouched = user.password.as_ref().is_some_and(PasswordHash::is_vouched);
+        let by_provider = match self.provider {
+            ByProvider::Nobody => false,
+            ByProvider::AsMade => true,
+            ByProvider::ByGroups => is_vouched,
+        };
+        user.is_enabled && (by_provider || (self.passwords && user.password.is_some() && !is_vouched))
+    }
+}
+
 /// A link that sets a user's password, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OneTimeLink {
@@ -130,6 +169,32 @@ mod tests {
         let usual = SessionTimes::default();
         assert!(!usual.is_to_be_seen(&session(0, 0), UnixMillis(59_999)));
         assert!(usual.is_to_be_seen(&session(0, 0), UnixMillis(60_000)));
+    }
+
+    #[test]
+    fn there_is_a_way_in_by_a_password_or_by_a_provider_that_vouches() {
+        let user = |password: Option<&str>| User {
+            name: "ann".into(),
+            role: Role::Administrator,
+            scope: Scope::All,
+            created: UnixMillis(0),
+            is_enabled: true,
+            password: password.map(|text| PasswordHash(text.into())),
+            link: None,
+        };
+        let [invited, known, vouched] = [user(None), user(Some("$argon2id$")), user(Some(VOUCHED))];
+        for (passwords, provider, expected) in [
+            (true, ByProvider::Nobody, [false, true, false]),
+            (true, ByProvider::AsMade, [true, true, true]),
+            (true, ByProvider::ByGroups, [false, true, true]),
+            (false, ByProvider::AsMade, [true, true, true]),
+            (false, ByProvider::ByGroups, [false, false, true]),
+            (false, ByProvider::Nobody, [false, false, false]),
+        ] {
+            let ways = WaysIn { passwords, provider };
+            assert_eq!([&invited, &known, &vouched].map(|user| ways.permit(user)), expected, "{ways:?}");
+            assert!(!ways.permit(&User { is_enabled: false, ..known.clone() }));
+        }
     }
 
     #[test]

@@ -49,8 +49,8 @@ pub use self::{
     search::{DeviceOrder, DeviceSearch, DevicesFound, SearchPlace},
     sessions::{LiveSessions, NobodyConnected, RawBody},
     users::{
-        Applicant, NoPasswords, NotHashed, Passwords, SESSIONS_OF_USER_MAX, Spares, USERS_MAX, UserChange,
-        UserFound, UserQuery, UserReads,
+        Applicant, NoPasswords, NotHashed, Passwords, SESSIONS_OF_USER_MAX, Spares, TakenFor, USERS_MAX,
+        UserChange, UserFound, UserQuery, UserReads,
     },
 };
 use crate::{

@@ -6,7 +6,7 @@ use crate::{
     ids::UnixMillis,
     model::{
         access::{Role, Scope},
-        user::{OneTimeLink, PasswordHash, SessionTimes, User, UserSession},
+        user::{OneTimeLink, PasswordHash, SessionTimes, User, UserSession, WaysIn},
     },
     paging::Page,
     secret::Secret,
@@ -96,12 +96,12 @@ pub enum UserChange {
         new: PasswordHash,
     },
     /// Begins a session. `Missing` where there is no such user; `Conflict` where the user may not log in, or
-    /// has another password than the one that was given.
+    /// is another one than who logs in was taken for.
     BeginSession {
         /// The session.
         session: UserSession,
-        /// What the given password was compared with; `None`: an identity provider vouches for the user.
-        password: Option<PasswordHash>,
+        /// Who logs in.
+        who: TakenFor,
     },
     /// Writes down when a session was used last; nothing where it has ended.
     SeeSession(UserSession),
@@ -124,13 +124,55 @@ pub enum UserChange {
     },
 }
 
+/// What somebody who logs in was taken for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TakenFor {
+    /// One whose password this hash was made of.
+    Password(PasswordHash),
+    /// One for whom an identity provider vouches, as the user was then.
+    Vouched {
+        /// What stood there of a password.
+        password: Option<PasswordHash>,
+        /// The role.
+        role: Role,
+        /// Where.
+        scope: Scope,
+    },
+}
+
+impl TakenFor {
+    /// A user for whom an identity provider vouches.
+    pub fn vouched(user: &User) -> Self {
+        let User { password, role, scope, .. } = user.clone();
+        Self::Vouched { password, role, scope }
+    }
+
+    /// Whether this is the one.
+    pub fn is(&self, user: &User) -> bool {
+        match self {
+            Self::Password(password) => user.password.as_ref() == Some(password),
+            Self::Vouched { .. } => *self == Self::vouched(user),
+        }
+    }
+}
+
 /// Whom a change may not concern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spares {
     /// It may concern everybody.
     Nobody,
-    /// `Conflict` where nobody would be left who can administer everything by a password.
-    LastAdministrator,
+    /// `Conflict` where nobody would be left who can administer everything, and for whom there is a way in.
+    LastAdministrator(WaysIn),
+}
+
+impl Spares {
+    /// Whether it is one who counts: the last of them is spared.
+    pub fn counts(self, user: &User) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::LastAdministrator(ways) => user.administers_all() && ways.permit(user),
+        }
+    }
 }
 
 /// The words of every store for what it refuses.

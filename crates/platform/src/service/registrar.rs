@@ -10,7 +10,12 @@ use crate::{
     device_api::MessageLimit,
     firmware::{IMAGE_BYTES_MAX, ServerName},
     ids::{DEFAULT_OU, DeviceId, DeviceName, UnixMillis},
-    model::{access::Caller, product::Product, retention::RetentionClass, user::SessionTimes},
+    model::{
+        access::Caller,
+        product::Product,
+        retention::RetentionClass,
+        user::{SessionTimes, WaysIn},
+    },
     ports::{
         AuditLog, Clock, Entropy, History, Images, Journal, NoPasswords, NoScripts, Passwords, Registry,
         Scripts, StoreError, Stores,
@@ -40,6 +45,8 @@ pub(super) struct Registrar {
     pub(super) origin: Option<Arc<str>>,
     /// How long sessions of users last.
     pub(super) session_times: SessionTimes,
+    /// How users log in.
+    pub(super) ways_in: WaysIn,
     /// The bytes of images of firmware.
     pub(super) images: Arc<dyn Images>,
     /// What operators changed.
@@ -82,6 +89,7 @@ impl Registrar {
             passwords: Arc::new(NoPasswords),
             origin: None,
             session_times: SessionTimes::default(),
+            ways_in: WaysIn::default(),
             retention_classes,
             image_bytes_max,
             message_limit: MessageLimit::default(),

@@ -20,7 +20,7 @@ use crate::{
         access::{Caller, OWNER, Role, Scope},
         user::{OneTimeLink, PasswordHash, User, UserSession},
     },
-    ports::{AUDIT_USER, Applicant, Spares, StoreError, UserChange, UserReads as _},
+    ports::{AUDIT_USER, Applicant, Spares, StoreError, TakenFor, UserChange, UserReads as _},
     rules::{names, passwords},
     secret::Secret,
 };
@@ -180,7 +180,7 @@ impl Registrar {
 
     /// Only the owner, who can make another one, may take the last administrator away.
     fn spares(&self) -> Spares {
-        if *self.caller == Caller::Owner { Spares::Nobody } else { Spares::LastAdministrator }
+        if *self.caller == Caller::Owner { Spares::Nobody } else { Spares::LastAdministrator(self.ways_in) }
     }
 
     fn origin(&self) -> Option<String> {
@@ -197,7 +197,8 @@ impl Registrar {
         if page.items.is_empty() && page.damaged.count == 0 {
             return Ok(Some(First::New));
         }
-        if page.items.iter().any(|user| user.password.is_some()) {
+        // One who came by a provider that is not there any more has none.
+        if page.items.iter().any(|user| user.password.is_some() && self.has_way_in(user)) {
             return Ok(None);
         }
         let waits = |user: &User| user.link.is_some_and(|link| now < link.expires);
@@ -228,8 +229,13 @@ impl Registrar {
     /// Only the store's.
     pub(super) async fn lacks_administrator(&self) -> Result<bool, ServiceError> {
         let page = self.registry.users().await?;
-        let mut who_log_in = page.items.iter().filter(|user| user.password.is_some()).peekable();
+        let mut who_log_in = page.items.iter().filter(|user| self.has_way_in(user)).peekable();
         Ok(who_log_in.peek().is_some() && !who_log_in.any(User::administers_all))
+    }
+
+    /// Whether there is a way in for a user, once the user is not switched off.
+    fn has_way_in(&self, user: &User) -> bool {
+        self.ways_in.permit(&User { is_enabled: true, ..user.clone() })
     }
 
     fn draw_link(&self) -> (SecretText, OneTimeLink) {
@@ -307,22 +313,18 @@ impl Registrar {
         Verified { caller, password }: Verified,
     ) -> Result<LoggedIn, ServiceError> {
         let browser = name_browser(&*self.entropy, caller.name(), &password);
-        let begun = self.begin(caller.name().to_owned(), Some(password)).await?;
+        let begun = self.begin(caller.name().to_owned(), TakenFor::Password(password)).await?;
         Ok(LoggedIn { browser: Some(browser), ..begun })
     }
 
     /// Begins a session of a user by the password, or because an identity provider vouches.
-    pub(super) async fn begin(
-        &self,
-        user: String,
-        password: Option<PasswordHash>,
-    ) -> Result<LoggedIn, ServiceError> {
+    pub(super) async fn begin(&self, user: String, who: TakenFor) -> Result<LoggedIn, ServiceError> {
         let session = Opens::Session.draw(&*self.entropy);
         let (hash, now) = (super::secret_text::hash_of(session.expose()), self.clock.now());
         let begun = UserSession { hash, user, begun: now, seen: now };
         // Ignored: none that is over is let in.
         let _ = self.remove_over_sessions().await;
-        self.registry.change_user(UserChange::BeginSession { session: begun, password }).await?;
+        self.registry.change_user(UserChange::BeginSession { session: begun, who }).await?;
         let lasts_s = self.session_times.whole_ms / 1000;
         Ok(LoggedIn { session, browser: None, lasts_s })
     }
@@ -335,6 +337,18 @@ impl Registrar {
         match self.registry.user(name).await {
             Err(StoreError::Damaged(_)) => Ok(false),
             found => Ok(found?.is_some_and(|user| is_browser_of(browser, &user))),
+        }
+    }
+
+    /// Whether this user has a password to be changed.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub(super) async fn has_password(&self, name: &str) -> Result<bool, ServiceError> {
+        let has = |user: User| user.password.is_some_and(|password| !password.is_vouched());
+        match self.registry.user(name).await {
+            Err(StoreError::Damaged(_)) => Ok(false),
+            found => Ok(found?.is_some_and(has)),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::{
         access::{Caller, Role, Scope},
         user::{PasswordHash, User},
     },
-    ports::{Spares, StoreError, UserChange, UserReads as _},
+    ports::{Spares, StoreError, TakenFor, UserChange, UserReads as _},
 };
 
 /// Somebody for whom an identity provider vouches.
@@ -22,6 +22,8 @@ use crate::{
 pub struct Vouched {
     /// The name.
     pub name: String,
+    /// Who it is at the provider, which gives that to nobody else.
+    pub subject: String,
     /// What this user may do.
     pub placed: Placed,
 }
@@ -63,13 +65,13 @@ pub enum NotLetIn {
 #[derive(Debug)]
 pub(super) enum Step {
     /// Nothing.
-    LogIn(Caller),
+    LogIn(Box<User>),
     /// To make this user.
     Make(Box<User>),
     /// To change this user.
     Change(Box<User>),
     /// To end this user's sessions, and to refuse.
-    End(Caller),
+    End(Caller, NotLetIn),
     /// To refuse.
     Refuse(NotLetIn),
 }
@@ -80,7 +82,7 @@ impl Registrar {
     /// # Errors
     /// Only the store's.
     pub(super) async fn judge_vouched(&self, vouched: &Vouched) -> Result<Step, ServiceError> {
-        let Vouched { name, placed } = vouched;
+        let Vouched { name, placed, .. } = vouched;
         if check_user_name(name).is_err() {
             return Ok(Step::Refuse(NotLetIn::Name));
         }
@@ -94,17 +96,23 @@ impl Registrar {
         }
         let (role, scope) = match (placed, &found) {
             (Placed::AsMade, None) => return Ok(Step::Refuse(NotLetIn::Unknown)),
-            (Placed::AsMade, Some(user)) => return Ok(Step::LogIn(caller_of(user.clone()))),
+            (Placed::AsMade, Some(user)) => return Ok(Step::LogIn(Box::new(user.clone()))),
             (_, Some(user)) if !is_vouched(user) => {
                 return Ok(Step::Refuse(NotLetIn::MadeHere));
             }
             (Placed::Nowhere, None) => return Ok(Step::Refuse(NotLetIn::NoRole)),
-            (Placed::Nowhere, Some(user)) => return Ok(Step::End(caller_of(user.clone()))),
+            (Placed::Nowhere, Some(user)) => {
+                return Ok(Step::End(caller_of(user.clone()), NotLetIn::NoRole));
+            }
             (Placed::As { role, ou: None }, _) => (*role, Scope::All),
             (Placed::As { role, ou: Some(ou) }, _) => match self.unit_key(ou).await {
                 Ok(ou) => (*role, Scope::Unit(ou)),
                 Err(ServiceError::Missing { .. }) => {
-                    return Ok(Step::Refuse(NotLetIn::NoUnit));
+                    // What the user may have done before is nothing any more either.
+                    return Ok(match found {
+                        Some(user) => Step::End(caller_of(user), NotLetIn::NoUnit),
+                        None => Step::Refuse(NotLetIn::NoUnit),
+                    });
                 }
                 Err(error) => return Err(error),
             },
@@ -117,7 +125,7 @@ impl Registrar {
                 let user = User { name, role, scope, created, is_enabled: true, password, link: None };
                 Step::Make(Box::new(user))
             }
-            Some(user) if (user.role, &user.scope) == (role, &scope) => Step::LogIn(caller_of(user)),
+            Some(user) if (user.role, &user.scope) == (role, &scope) => Step::LogIn(Box::new(user)),
             Some(user) => Step::Change(Box::new(User { role, scope, ..user })),
         })
     }
@@ -143,12 +151,12 @@ impl Registrar {
         Ok(self.registry.change_user(change).await?)
     }
 
-    /// Begins a session of a user who is vouched for.
+    /// Begins a session of a user who is vouched for, and who stands as it was judged.
     ///
     /// # Errors
-    /// `Missing` or `Conflict` where the user was deleted or switched off meanwhile.
-    pub(super) async fn begin_vouched(&self, caller: &Caller) -> Result<LoggedIn, ServiceError> {
-        self.begin(caller.name().to_owned(), None).await
+    /// `Missing` or `Conflict` where the user was deleted, changed or switched off meanwhile.
+    pub(super) async fn begin_vouched(&self, user: &User) -> Result<LoggedIn, ServiceError> {
+        self.begin(user.name.clone(), TakenFor::vouched(user)).await
     }
 }
 

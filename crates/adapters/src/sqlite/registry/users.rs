@@ -8,7 +8,8 @@ use narrowgate_platform::{
         user::{OneTimeLink, PasswordHash, SessionTimes, User, UserSession},
     },
     ports::{
-        AccessChange, SESSIONS_OF_USER_MAX, Spares, StoreError, USERS_MAX, UserChange, UserFound, UserQuery,
+        AccessChange, SESSIONS_OF_USER_MAX, Spares, StoreError, TakenFor, USERS_MAX, UserChange, UserFound,
+        UserQuery,
     },
 };
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -62,7 +63,7 @@ impl Registry {
                 }
                 self.change_row(name, |row| UserRow { password: Some(new.0.clone()), ..row })
             }
-            UserChange::BeginSession { session, password } => self.begin_session(session, password.as_ref()),
+            UserChange::BeginSession { session, who } => self.begin_session(session, who),
             UserChange::SeeSession(session) => {
                 if let Some(row) = session_row(&self.connection, session.hash)? {
                     let row = UserSessionRow { seen: session.seen, ..row };
@@ -80,25 +81,22 @@ impl Registry {
         }
     }
 
-    /// Why a user stays as it is: nobody else can administer everything by a password. A damaged row is none
-    /// of somebody who can.
+    /// Why a user stays as it is: nobody else can administer everything. A damaged row is none of somebody
+    /// who can.
     fn refuse_last(
         &self,
         name: &str,
         spares: Spares,
         after: impl FnOnce(UserRow) -> Option<UserRow>,
     ) -> rusqlite::Result<Option<StoreError>> {
-        let administers = |row: UserRow| {
-            let user = user_of(row);
-            user.administers_all() && user.password.is_some()
-        };
+        let administers = |row: UserRow| spares.counts(&user_of(row));
         let sql = sql!("SELECT {} FROM users u WHERE u.name = ?1", USERS.list());
         let mut select = self.connection.prepare_cached(sql)?;
         let Some(row) = select.query_row([name], |row| Ok(intact(row).ok())).optional()?.flatten() else {
             return Ok(None);
         };
         let can_after = after(row.clone()).is_some_and(administers);
-        if spares == Spares::Nobody || can_after || !administers(row) {
+        if can_after || !administers(row) {
             return Ok(None);
         }
         let sql = sql!("SELECT {} FROM users u WHERE u.name <> ?1", USERS.list());
@@ -177,15 +175,15 @@ impl Registry {
         Ok(())
     }
 
-    fn begin_session(&mut self, session: &UserSession, password: Option<&PasswordHash>) -> Change<()> {
+    fn begin_session(&mut self, session: &UserSession, who: &TakenFor) -> Change<()> {
         let Some(user) = user_row(&self.connection, &session.user)? else {
             return Ok(Err(UserChange::no_user(&session.user)));
         };
         let taken = "SELECT EXISTS (SELECT 1 FROM user_sessions WHERE hash = ?1)";
         let mut select = self.connection.prepare_cached(taken)?;
         let is_taken = select.query_row([session.hash.0], |row| row.get::<_, bool>(0))?;
-        let is_same = password.is_none_or(|password| user.password.as_ref() == Some(&password.0));
-        if is_taken || !user.enabled || !is_same {
+        let user = user_of(user);
+        if is_taken || !user.is_enabled || !who.is(&user) {
             return Ok(Err(UserChange::is_another()));
         }
         // As many stay as leave room for this one.

@@ -5,7 +5,7 @@ use narrowgate_platform::{
     model::product::Product,
     ports::{
         AccessChange, AccessReads as _, DeviceQuery, Registry as _, RegistryChanges as _, Spares, StoreError,
-        UserChange, UserReads as _,
+        TakenFor, UserChange, UserReads as _,
     },
     testing::{
         block_on,
@@ -49,8 +49,8 @@ fn a_damaged_user_is_nobody_is_counted_and_can_be_deleted() {
     let store = open(&data);
     for (name, number) in [("a", 1), ("b", 2)] {
         users::change(&store, UserChange::Add(Box::new(user(name)))).unwrap();
-        let (session, password) = (session(number, name), Some(password(name)));
-        users::change(&store, UserChange::BeginSession { session, password }).unwrap();
+        let (session, who) = (session(number, name), TakenFor::Password(password(name)));
+        users::change(&store, UserChange::BeginSession { session, who }).unwrap();
     }
     drop(store);
     hurt_registry(&data, "users", "role = 'administrator' WHERE name = 'a'");

@@ -8,6 +8,16 @@ use super::{Accept, host::parts_of};
 /// Longest text.
 const TEXT_BYTES_MAX: usize = 200;
 
+/// Hosts that are this machine.
+const THIS_MACHINE: [&str; 3] = ["127.0.0.1", "[::1]", "localhost"];
+
+/// Whether a site, as [`super::Site`] accepts it, is reached by TLS or on this machine alone: what goes
+/// there is seen by nobody on the way.
+pub(in crate::config) fn is_safe_site(site: &str) -> bool {
+    let host = site.strip_prefix("http://").and_then(parts_of);
+    host.is_none_or(|(host, _)| THIS_MACHINE.contains(&host))
+}
+
 /// The address of a provider.
 #[derive(Debug)]
 pub(crate) struct Issuer;
@@ -28,7 +38,7 @@ impl Accept for Issuer {
         }
         match scheme {
             "https" => Ok(text.to_owned()),
-            "http" if ["127.0.0.1", "[::1]", "localhost"].contains(&host) => Ok(text.to_owned()),
+            "http" if THIS_MACHINE.contains(&host) => Ok(text.to_owned()),
             "http" => Err(format!("{text:?} has no TLS, which is possible on this machine alone")),
             _ => Err(refused()),
         }
@@ -82,6 +92,26 @@ impl Accept for Words {
 
     fn accepted(&self) -> String {
         "such as profile, email, groups".to_owned()
+    }
+}
+
+/// A claim and the value that it must have.
+#[derive(Debug)]
+pub(crate) struct Claim;
+
+impl Accept for Claim {
+    type Value = (String, String);
+
+    fn parse(&self, text: &str) -> Result<(String, String), String> {
+        let parts = text.split_once('=').map(|(name, value)| (name.trim(), value.trim()));
+        match parts.filter(|(name, value)| is_text(name) && is_text(value)) {
+            Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+            None => Err(format!("{text:?} is not {}", self.accepted())),
+        }
+    }
+
+    fn accepted(&self) -> String {
+        "NAME=VALUE, such as hd=example.com".to_owned()
     }
 }
 
@@ -165,6 +195,24 @@ mod tests {
         );
         for text in ["", "admins", "=viewer", "admins=root", "a=viewer@", "a=viewer,", "a=Viewer"] {
             assert!(Roles.parse(text).unwrap_err().contains("GROUP=ROLE@UNIT"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_claim_has_a_name_and_a_value() {
+        let claim = |text: &str| Claim.parse(text).ok();
+        assert_eq!(claim("hd=example.com"), Some(("hd".to_owned(), "example.com".to_owned())));
+        assert_eq!(claim("a = b=c"), Some(("a".to_owned(), "b=c".to_owned())));
+        assert_eq!((claim("hd"), claim("=x"), claim("hd= "), claim("")), (None, None, None, None));
+    }
+
+    #[test]
+    fn a_site_without_tls_is_safe_on_this_machine_alone() {
+        for site in ["https://gate.example", "http://127.0.0.1:8080", "http://[::1]", "http://localhost:80"] {
+            assert!(is_safe_site(site), "{site}");
+        }
+        for site in ["http://gate.example", "http://127.0.0.1.example", "http://192.0.2.1:8080"] {
+            assert!(!is_safe_site(site), "{site}");
         }
     }
 

@@ -18,7 +18,8 @@ use std::{
 
 pub(crate) use classes::Classes;
 pub(crate) use host::{HostOrAuto, Site, name_of_listener};
-pub(crate) use login::{Issuer, Roles, Text, Words};
+pub(in crate::config) use login::is_safe_site;
+pub(crate) use login::{Claim, Issuer, Roles, Text, Words};
 pub(crate) use memory::SizeOrAuto;
 pub(crate) use rates::{Bytes, Times};
 pub(in crate::config) use units::show_duration;

@@ -11,7 +11,10 @@ use narrowgate_api::{
 use super::{Arc, Operator};
 use crate::{
     firmware::Sha256Sum,
-    model::{access::Caller, user::SessionTimes},
+    model::{
+        access::Caller,
+        user::{SessionTimes, WaysIn},
+    },
     ports::Passwords,
     secret::Secret,
     service::{
@@ -29,6 +32,13 @@ impl Operator {
     #[must_use]
     pub fn with_logins(mut self, passwords: Arc<dyn Passwords>, times: SessionTimes) -> Self {
         (self.registrar.passwords, self.registrar.session_times) = (passwords, times);
+        self
+    }
+
+    /// Users log in in these ways; without it, with passwords alone.
+    #[must_use]
+    pub fn with_ways_in(mut self, ways: WaysIn) -> Self {
+        self.registrar.ways_in = ways;
         self
     }
 
@@ -218,6 +228,14 @@ impl Operator {
     /// Only the store's.
     pub async fn knows_browser(&self, name: &str, browser: &str) -> Result<bool, Problem> {
         self.tell(LOGIN, None, self.registrar.knows_browser(name, browser).await).await
+    }
+
+    /// Whether this user has a password to be changed; one who came by an identity provider may have none.
+    ///
+    /// # Errors
+    /// Only the store's.
+    pub async fn has_password(&self, name: &str) -> Result<bool, Problem> {
+        self.tell(LOGIN, None, self.registrar.has_password(name).await).await
     }
 
     /// Whose session this is now, by the hash of its text; `None`: nobody's, or it is over.

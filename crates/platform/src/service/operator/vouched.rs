@@ -4,13 +4,16 @@ use narrowgate_api::problem::{Code, Problem};
 
 use super::{Operator, users::LOGIN};
 use crate::{
-    model::access::Caller,
+    model::{access::Caller, user::User},
     service::{
         audit::{AskedFrom, Deed},
         users::{LoggedIn, caller_of},
         vouched::{NotLetIn, Step, Vouched},
     },
 };
+
+/// Most characters of a field of an entry's detail.
+const DETAIL_MAX: usize = 200;
 
 impl Operator {
     /// Logs in whom an identity provider vouches for, and notes that in the audit log; makes and changes the
@@ -23,35 +26,61 @@ impl Operator {
         vouched: &Vouched,
         asked: AskedFrom,
     ) -> Result<Result<LoggedIn, NotLetIn>, Problem> {
-        let step = self.registrar.judge_vouched(vouched).await;
-        let caller = match self.tell(LOGIN, None, step).await? {
-            Step::Refuse(reason) => return Ok(Err(reason)),
-            Step::LogIn(caller) => caller,
-            Step::End(caller) => {
-                let ended = self.registrar.end_sessions(caller.name());
-                let end = async { self.tell(LOGIN, None, ended.await).await };
-                self.noted_of(caller.clone(), "users.logout.everywhere", asked, end).await?;
-                return Ok(Err(NotLetIn::NoRole));
-            }
-            Step::Make(user) => {
-                let caller = caller_of((*user).clone());
-                let make = async { self.tell(LOGIN, None, self.registrar.make_vouched(*user).await).await };
-                self.placed(&caller, "users.create", asked.clone(), make).await?;
-                caller
-            }
-            Step::Change(user) => {
-                let caller = caller_of((*user).clone());
-                let change =
-                    async { self.tell(LOGIN, None, self.registrar.change_vouched(*user).await).await };
-                self.placed(&caller, "users.update", asked.clone(), change).await?;
-                caller
-            }
+        let user = match self.place_vouched(vouched, &asked).await {
+            // Another login of the same user was faster: that one has made it.
+            Err(problem) if problem.code == Code::Exists => self.place_vouched(vouched, &asked).await?,
+            placed => placed?,
         };
-        let begin = async { self.tell(LOGIN, None, self.registrar.begin_vouched(&caller).await).await };
-        match self.noted_of(caller.clone(), "users.login", asked, begin).await {
+        let user = match user {
+            Ok(user) => user,
+            Err(not_let_in) => return Ok(Err(not_let_in)),
+        };
+        let caller = caller_of(user.clone());
+        let operator = self.of(caller.clone());
+        let deed = Deed::of_user("users.login", caller.name(), caller.unit(), asked);
+        let mut noted = operator.note_deed(deed).await?;
+        let detail = &mut noted.entry.detail;
+        detail.insert("by".to_owned(), "oidc".to_owned());
+        detail.insert("sub".to_owned(), vouched.subject.chars().take(DETAIL_MAX).collect());
+        let begun = self.tell(LOGIN, None, self.registrar.begin_vouched(&user).await).await;
+        // Ignored: the note is durable, and the entry follows.
+        let _ = self.end_deed(noted.ended(&begun)).await;
+        match begun {
             Err(problem) if problem.code == Code::Missing => Ok(Err(NotLetIn::Unknown)),
             Err(problem) if problem.code == Code::Conflict => Ok(Err(NotLetIn::Disabled)),
             begun => begun.map(Ok),
+        }
+    }
+
+    /// Makes and changes the user where that is to be done, with entries of its own.
+    async fn place_vouched(
+        &self,
+        vouched: &Vouched,
+        asked: &AskedFrom,
+    ) -> Result<Result<User, NotLetIn>, Problem> {
+        let step = self.registrar.judge_vouched(vouched).await;
+        match self.tell(LOGIN, None, step).await? {
+            Step::Refuse(reason) => Ok(Err(reason)),
+            Step::LogIn(user) => Ok(Ok(*user)),
+            Step::End(caller, reason) => {
+                let ended = self.registrar.end_sessions(caller.name());
+                let end = async { self.tell(LOGIN, None, ended.await).await };
+                self.noted_of(caller.clone(), "users.logout.everywhere", asked.clone(), end).await?;
+                Ok(Err(reason))
+            }
+            Step::Make(user) => {
+                let (caller, new) = (caller_of((*user).clone()), (*user).clone());
+                let make = async { self.tell(LOGIN, None, self.registrar.make_vouched(new).await).await };
+                self.placed(&caller, "users.create", asked.clone(), make).await?;
+                Ok(Ok(*user))
+            }
+            Step::Change(user) => {
+                let (caller, changed) = (caller_of((*user).clone()), (*user).clone());
+                let change =
+                    async { self.tell(LOGIN, None, self.registrar.change_vouched(changed).await).await };
+                self.placed(&caller, "users.update", asked.clone(), change).await?;
+                Ok(Ok(*user))
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use super::*;
 use crate::{
     ids::UnixMillis,
     memory::MemoryStore,
-    model::user::SessionTimes,
+    model::user::{ByProvider, SessionTimes, WaysIn},
     ports::NobodyConnected,
     secret::Secret,
     service::{AskedFrom, FirstUser, LINK_PATH, Operator, session_hash},
@@ -27,7 +27,7 @@ fn operator() -> Operator {
 }
 
 fn log_in(operator: &Operator, name: &str, placed: Placed) -> Result<LoggedIn, NotLetIn> {
-    let vouched = Vouched { name: name.to_owned(), placed };
+    let vouched = Vouched { name: name.to_owned(), subject: "1".to_owned(), placed };
     block_on(operator.log_in_vouched(&vouched, AskedFrom::default())).expect("the store works")
 }
 
@@ -105,6 +105,10 @@ fn with_rules_users_are_made_follow_them_and_go_by_them() {
     assert_eq!(log_in(&operator, "ann", Placed::Nowhere).unwrap_err(), NotLetIn::NoRole);
     assert!(holder(&operator, &fourth).is_none(), "no group any more");
 
+    let fifth = log_in(&operator, "ann", role(Role::Operator, Some("north"))).expect("the rule fits");
+    assert_eq!(log_in(&operator, "ann", role(Role::Operator, Some("gone"))).unwrap_err(), NotLetIn::NoUnit);
+    assert!(holder(&operator, &fifth).is_none(), "a rule that is not good gives nothing");
+
     let by_ann: Vec<_> = actions(&operator).into_iter().filter(|told| told.starts_with("ann ")).collect();
     assert_eq!(
         by_ann,
@@ -114,6 +118,8 @@ fn with_rules_users_are_made_follow_them_and_go_by_them() {
             "ann users.login /users/ann",
             "ann users.update /users/ann",
             "ann users.login /users/ann",
+            "ann users.login /users/ann",
+            "ann users.logout.everywhere /users/ann",
             "ann users.login /users/ann",
             "ann users.logout.everywhere /users/ann",
         ]
@@ -154,11 +160,15 @@ fn who_is_vouched_for_has_no_password_that_could_be_guessed_and_no_browser_that_
 
 #[test]
 fn an_administrator_who_is_vouched_for_is_given_no_link_at_a_start() {
-    let operator = operator();
+    let operator = operator().with_ways_in(WaysIn { passwords: true, provider: ByProvider::ByGroups });
     let session = log_in(&operator, "ann", role(Role::Administrator, None)).expect("the rule fits");
     for renews in [false, true] {
         let first = block_on(operator.invite_first(renews)).expect("the store works");
         assert!(matches!(first, FirstUser::NotNeeded), "{first:?}");
     }
     assert!(holder(&operator, &session).is_some());
+    // Once there is no provider any more, that is no way in.
+    let without = operator.with_ways_in(WaysIn::default());
+    let first = block_on(without.invite_first(false)).expect("the store works");
+    assert!(matches!(&first, FirstUser::Waits(name) if name == "ann"), "{first:?}");
 }

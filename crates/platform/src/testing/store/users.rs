@@ -9,10 +9,11 @@ use crate::{
     ids::{DEFAULT_OU, UnixMillis},
     model::{
         access::{Role, Scope},
-        user::{OneTimeLink, PasswordHash, SessionTimes, User, UserSession},
+        user::{ByProvider, OneTimeLink, PasswordHash, SessionTimes, User, UserSession, WaysIn},
     },
     ports::{
-        AccessChange, SESSIONS_OF_USER_MAX, Spares, Store, StoreError, USERS_MAX, UserChange, UserReads as _,
+        AccessChange, SESSIONS_OF_USER_MAX, Spares, Store, StoreError, TakenFor, USERS_MAX, UserChange,
+        UserReads as _,
     },
     testing::block_on,
 };
@@ -75,7 +76,8 @@ fn add(store: &dyn Store, user: User) -> Result<(), StoreError> {
 }
 
 fn begin(store: &dyn Store, number: u16, name: &str) -> Result<(), StoreError> {
-    change(store, UserChange::BeginSession { session: session(number, name), password: Some(password(name)) })
+    let who = TakenFor::Password(password(name));
+    change(store, UserChange::BeginSession { session: session(number, name), who })
 }
 
 fn users(store: &dyn Store) -> Vec<User> {
@@ -199,7 +201,10 @@ pub fn a_session_begins_with_the_password_that_was_given_and_is_seen(store: &dyn
         add(store, user).expect("it is new");
     }
     let session = session(1, "ann");
-    let with = |password| UserChange::BeginSession { session: session.clone(), password: Some(password) };
+    let with = |password| {
+        let who = TakenFor::Password(password);
+        UserChange::BeginSession { session: session.clone(), who }
+    };
     assert!(matches!(change(store, with(password("other"))), Err(StoreError::Conflict(_))));
     assert!(matches!(begin(store, 2, "off"), Err(StoreError::Conflict(_))));
     assert_eq!((of_session(store, 1), of_session(store, 2)), (None, None));
@@ -218,18 +223,29 @@ pub fn a_session_begins_with_the_password_that_was_given_and_is_seen(store: &dyn
 /// An identity provider vouches for users who have a password and for those who have none, and not for those
 /// who are switched off.
 pub fn a_session_begins_without_a_password_where_somebody_vouches(store: &dyn Store) {
-    let vouched = |number, name| {
-        let session = session(number, name);
-        change(store, UserChange::BeginSession { session, password: None })
+    let vouched = |number, user: &User| {
+        let session = session(number, &user.name);
+        change(store, UserChange::BeginSession { session, who: TakenFor::vouched(user) })
     };
-    assert!(is_missing(&vouched(1, "ann"), "user"));
+    assert!(is_missing(&vouched(1, &user("ann")), "user"));
     let without = User { password: None, link: None, ..user("bob") };
-    for user in [user("ann"), without, User { is_enabled: false, ..user("off") }] {
+    let off = User { is_enabled: false, ..user("off") };
+    for user in [user("ann"), without.clone(), off.clone()] {
         add(store, user).expect("it is new");
     }
-    assert!(matches!(vouched(3, "off"), Err(StoreError::Conflict(_))));
-    for (number, name) in [(1, "ann"), (2, "bob")] {
-        vouched(number, name).expect("the user may log in");
+    assert!(matches!(vouched(3, &off), Err(StoreError::Conflict(_))));
+    // Who was changed since is another one.
+    for other in [
+        User { role: Role::Administrator, ..user("ann") },
+        User { scope: Scope::Unit(DEFAULT_OU.to_owned()), ..user("ann") },
+        User { password: None, ..user("ann") },
+        User { password: Some(PasswordHash::vouched()), ..without.clone() },
+    ] {
+        assert!(matches!(vouched(3, &other), Err(StoreError::Conflict(_))), "{other:?}");
+    }
+    for (number, user) in [(1, user("ann")), (2, without)] {
+        vouched(number, &user).expect("the user may log in");
+        let name = user.name;
         let (_, user) = of_session(store, number).expect("it has begun");
         assert_eq!(user.name, name);
     }
@@ -318,8 +334,8 @@ pub fn sessions_that_are_over_are_removed(store: &dyn Store) {
     let begin_at = |number, name: &str, now: i64| {
         let (begun, seen, user) = (UnixMillis(now), UnixMillis(now), name.to_owned());
         let session = UserSession { hash: hash(number), user, begun, seen };
-        change(store, UserChange::BeginSession { session, password: Some(password(name)) })
-            .expect("the password is right");
+        let who = TakenFor::Password(password(name));
+        change(store, UserChange::BeginSession { session, who }).expect("the password is right");
     };
     let left = || (1..=2).filter(|number| of_session(store, *number).is_some()).collect::<Vec<_>>();
     let remove = |now, times| change(store, UserChange::RemoveOver { now: UnixMillis(now), times });
@@ -366,7 +382,7 @@ pub fn the_last_administrator_is_spared(store: &dyn Store) {
     for user in [administrator("ann"), invited, off, user("operator")] {
         add(store, user).expect("it is new");
     }
-    let spares = Spares::LastAdministrator;
+    let spares = Spares::LastAdministrator(WaysIn::default());
     let deletion = |name: &str, spares| UserChange::Delete { name: name.to_owned(), spares };
     let changes = || {
         let to_unit = UserChange::Update {
@@ -406,5 +422,16 @@ pub fn the_last_administrator_is_spared(store: &dyn Store) {
         }
     }
     assert!(change(store, deletion("eve", spares)).is_err());
+    let password = Some(PasswordHash::vouched());
+    add(store, User { password, link: None, ..administrator("vouched") }).expect("it is new");
+    assert!(change(store, deletion("eve", spares)).is_err(), "there is no provider any more");
+    let by = |provider| Spares::LastAdministrator(WaysIn { passwords: false, provider });
+    for spares in [by(ByProvider::ByGroups), by(ByProvider::AsMade)] {
+        change(store, update_of("eve", Some(Role::Viewer), None, spares)).expect("there is another one");
+        change(store, update_of("eve", Some(Role::Administrator), None, spares)).expect("it is there");
+    }
+    change(store, deletion("invited", Spares::Nobody)).expect("the owner may");
+    assert!(change(store, deletion("vouched", by(ByProvider::ByGroups))).is_err(), "it is the last one");
+    change(store, deletion("vouched", by(ByProvider::AsMade))).expect("eve can log in as well");
     change(store, deletion("eve", Spares::Nobody)).expect("the owner may");
 }

@@ -8,9 +8,9 @@ use crate::{
     ids::UnixMillis,
     model::{
         access::{Role, Scope},
-        user::{User, UserSession},
+        user::{User, UserSession, WaysIn},
     },
-    ports::{Spares, Store, UserChange, UserReads as _},
+    ports::{Spares, Store, TakenFor, UserChange, UserReads as _},
     testing::{block_on, store::fixtures::at},
 };
 
@@ -21,7 +21,8 @@ pub(super) const FORMS: u8 = 48;
 pub(super) fn change(form: u8) -> UserChange {
     let number = u16::from(form % 4);
     let name = format!("user {}", number / 2);
-    let spares = if form.is_multiple_of(2) { Spares::Nobody } else { Spares::LastAdministrator };
+    let spares =
+        if form.is_multiple_of(2) { Spares::Nobody } else { Spares::LastAdministrator(WaysIn::default()) };
     match form {
         0..4 => UserChange::Add(Box::new(User { link: Some(link(number)), ..user(&name) })),
         4..8 => {
@@ -44,7 +45,11 @@ pub(super) fn change(form: u8) -> UserChange {
         20..24 => UserChange::SetPassword { link: link(number).hash, password: password(&name) },
         24..32 => {
             let session = session(u16::from(form - 24), &name);
-            UserChange::BeginSession { session, password: (form != 31).then(|| password(&name)) }
+            let who = match form {
+                31 => TakenFor::vouched(&user(&name)),
+                _ => TakenFor::Password(password(&name)),
+            };
+            UserChange::BeginSession { session, who }
         }
         32..36 => UserChange::SeeSession(UserSession { seen: at(50), ..session(number, &name) }),
         40..42 => UserChange::EndSessions { name },
