@@ -43,8 +43,13 @@ impl About {
 
 /// A whole page: a title and what is said.
 pub(crate) fn document(title: &str, body: &str) -> String {
+    document_in("en", title, body)
+}
+
+/// The same in a language, by its tag.
+pub(crate) fn document_in(tag: &str, title: &str, body: &str) -> String {
     format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\
+        "<!doctype html>\n<html lang=\"{tag}\">\n<head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <meta name=\"color-scheme\" content=\"light dark\">\
          <title>{title}</title>{STYLE_LINK}</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n"

@@ -9,6 +9,7 @@
 //!   looked up has 256 random bits, and few are looked up at a time.
 
 mod html;
+mod language;
 mod people;
 mod provider;
 
@@ -33,13 +34,16 @@ use narrowgate_platform::{
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use self::html::{NEXT, account_page, alert, login_page, page, password_page};
-pub(crate) use self::people::for_people;
 pub use self::provider::Logins;
+use self::{
+    html::{NEXT, account_page, alert, log_in_link, login_page, page, password_page},
+    language::{say, t},
+};
+pub(crate) use self::{language::speak, people::for_people};
 use crate::{
     api::{asked_from, count_unwritten},
     browser::{BROWSER, BROWSER_LASTS_S, CameBy, Origin, SESSION, cookies, origin, set_cookie},
-    console::{HOME, way_back},
+    console::{HOME, way_back, words},
     form::Form,
     forwarded::Way,
     gate::Peer,
@@ -64,13 +68,6 @@ pub(crate) const SECURITY_HEADERS: [(header::HeaderName, HeaderValue); 2] = [
     // No path: that of a link is a secret.
     (header::REFERRER_POLICY, HeaderValue::from_static("strict-origin")),
 ];
-
-const NO_PASSWORDS: &str = "Users log in by the identity provider alone (oidc.passwords).";
-
-const NOT_OF_SESSION: &str = "The form is not one of this session. Open /login again.";
-
-/// The way on from a page that says what is wrong.
-const LOG_IN: &str = "<p><a href=\"/login\">Log in</a></p>\n";
 
 /// The query of the page that a change of the password leads to.
 const CHANGED: &str = "changed";
@@ -139,7 +136,7 @@ pub(crate) fn routes(operator: Operator, throttle: Arc<Throttle>, logins: Logins
 
 async fn show_login(State(pages): State<Arc<Pages>>, uri: Uri, guest: Guest) -> Response {
     let next = Form::of_query(uri.query()).text(NEXT);
-    let said = (uri.query() == Some(CHANGED)).then_some("The password is changed.");
+    let said = (uri.query() == Some(CHANGED)).then_some(t(words::PASSWORD_CHANGED));
     match pages.user_of(&guest).await {
         Ok(Some((caller, session))) => pages.account(said, (&caller, session)).await,
         Ok(None) => login_page(StatusCode::OK, (None, "", &next), &pages.logins),
@@ -149,7 +146,7 @@ async fn show_login(State(pages): State<Arc<Pages>>, uri: Uri, guest: Guest) -> 
 
 async fn log_in(State(pages): State<Arc<Pages>>, request: Request) -> Response {
     if !pages.logins.passwords {
-        return refused(StatusCode::FORBIDDEN, NO_PASSWORDS);
+        return refused(StatusCode::FORBIDDEN, t(words::LOGIN_NO_PASSWORDS));
     }
     let guest = Guest::of(&request);
     let (mut form, came_by, _answering) = match posted(request).await {
@@ -165,7 +162,7 @@ async fn log_in(State(pages): State<Arc<Pages>>, request: Request) -> Response {
             go_on(&logged_in, came_by, &next)
         }
         Ok(Outcome::Wrong) => {
-            let said = "The user name or the password is wrong.";
+            let said = t(words::LOGIN_WRONG);
             login_page(StatusCode::FORBIDDEN, (Some(said), &name, &next), &pages.logins)
         }
         Ok(Outcome::TooOften(wait)) => too_often(wait, (&name, &next), &pages.logins),
@@ -184,7 +181,7 @@ async fn log_out(State(pages): State<Arc<Pages>>, request: Request) -> Response 
     if !sessions.is_empty() {
         let mut of_form = sessions.into_iter().filter(|session| is_form_token(token.expose(), session));
         let Some(session) = of_form.next() else {
-            return refused(StatusCode::FORBIDDEN, NOT_OF_SESSION);
+            return refused(StatusCode::FORBIDDEN, t(words::LOGIN_NOT_OF_SESSION));
         };
         if let Some(hash) = session_hash(session) {
             let asked = guest.asked.clone();
@@ -204,7 +201,7 @@ async fn log_out(State(pages): State<Arc<Pages>>, request: Request) -> Response 
 
 async fn change_password(State(pages): State<Arc<Pages>>, request: Request) -> Response {
     if !pages.logins.passwords {
-        return refused(StatusCode::FORBIDDEN, NO_PASSWORDS);
+        return refused(StatusCode::FORBIDDEN, t(words::LOGIN_NO_PASSWORDS));
     }
     let guest = Guest::of(&request);
     let (mut form, came_by, _answering) = match posted(request).await {
@@ -217,13 +214,13 @@ async fn change_password(State(pages): State<Arc<Pages>>, request: Request) -> R
         Err(problem) => return failed(&problem),
     };
     if !is_form_token(form.take("csrf").expose(), session) {
-        return refused(StatusCode::FORBIDDEN, NOT_OF_SESSION);
+        return refused(StatusCode::FORBIDDEN, t(words::LOGIN_NOT_OF_SESSION));
     }
     let [old, password, again] =
         ["old", "password", "again"].map(|name| Secret::new(form.take(name).into_text()));
     let again_with = |status, said: &str| account_page(status, Some(said), (&caller, session, true));
     if password != again {
-        return again_with(StatusCode::UNPROCESSABLE_ENTITY, "The two passwords are not the same.");
+        return again_with(StatusCode::UNPROCESSABLE_ENTITY, t(words::PASSWORD_NOT_SAME));
     }
     match pages.change_password(&caller, (old, password), (session, &guest)).await {
         Ok(Outcome::In(logged_in)) => {
@@ -232,10 +229,10 @@ async fn change_password(State(pages): State<Arc<Pages>>, request: Request) -> R
             response.headers_mut().insert(header::LOCATION, page);
             response
         }
-        Ok(Outcome::Wrong) => again_with(StatusCode::FORBIDDEN, "The present password is wrong."),
+        Ok(Outcome::Wrong) => again_with(StatusCode::FORBIDDEN, t(words::PASSWORD_PRESENT_WRONG)),
         Ok(Outcome::TooOften(wait)) => {
             let seconds = wait.as_secs() + 1;
-            let said = format!("Too many tries have failed. Try again in {seconds} seconds.");
+            let said = say(words::PASSWORD_TOO_OFTEN, &[("n", &seconds.to_string())]);
             retry_after(again_with(StatusCode::TOO_MANY_REQUESTS, &said), seconds)
         }
         Err(problem) if problem.status == StatusCode::UNPROCESSABLE_ENTITY => {
@@ -268,7 +265,7 @@ async fn set_password(
     };
     let [password, again] = ["password", "again"].map(|name| Secret::new(form.take(name).into_text()));
     if password != again {
-        let said = "The two passwords are not the same.";
+        let said = t(words::PASSWORD_NOT_SAME);
         return password_page(StatusCode::UNPROCESSABLE_ENTITY, Some(said), &user);
     }
     match pages.operator.set_password(&link, password, guest.asked.clone()).await {
@@ -318,7 +315,7 @@ impl Pages {
     /// The answer where it is nobody's.
     async fn holder_of(&self, link: &str, guest: &Guest) -> Result<String, Response> {
         if !self.logins.passwords {
-            return Err(refused(StatusCode::FORBIDDEN, NO_PASSWORDS));
+            return Err(refused(StatusCode::FORBIDDEN, t(words::LOGIN_NO_PASSWORDS)));
         }
         let holder = {
             let _looking_up = self.look_up().await;
@@ -451,7 +448,7 @@ fn append_cookie(response: &mut Response, cookie: Option<HeaderValue>) {
 
 fn too_often(wait: Duration, (name, next): (&str, &str), logins: &Logins) -> Response {
     let seconds = wait.as_secs() + 1;
-    let said = format!("Too many logins have failed. Try again in {seconds} seconds.");
+    let said = say(words::LOGIN_TOO_OFTEN, &[("n", &seconds.to_string())]);
     retry_after(login_page(StatusCode::TOO_MANY_REQUESTS, (Some(&said), name, next), logins), seconds)
 }
 
@@ -492,7 +489,7 @@ fn refused(status: StatusCode, said: &str) -> Response {
         status if status.is_server_error() => "Not now",
         _ => "Not done",
     };
-    page(status, title, &(alert(Some(said)) + LOG_IN))
+    page(status, title, &(alert(Some(said)) + &log_in_link()))
 }
 
 #[cfg(test)]

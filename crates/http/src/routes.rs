@@ -106,6 +106,7 @@ pub fn router_with(
     .fallback(not_found)
     .method_not_allowed_fallback(method_not_allowed)
     .layer(middleware::from_fn(pages::for_people))
+    .layer(middleware::from_fn(pages::speak))
     .layer(middleware::from_fn_with_state(tls_only, harden))
     .layer(middleware::from_fn(request_id::identify))
 }

@@ -27,7 +27,7 @@ pub(crate) enum Language {
 
 impl Language {
     /// All of them, each with its tag and what it calls itself.
-    pub(super) const ALL: [(Self, &'static str, Word); 2] =
+    pub(crate) const ALL: [(Self, &'static str, Word); 2] =
         [(Self::English, "en", words::ENGLISH), (Self::Chinese, "zh", words::CHINESE)];
 
     /// What `lang` says of the document.
@@ -86,15 +86,12 @@ impl Preferences {
 
     /// A text of the catalogue.
     pub(crate) fn t(&self, word: Word) -> &'static str {
-        match self.language {
-            Language::English => word.en,
-            Language::Chinese => word.zh,
-        }
+        word.of(self.language)
     }
 
     /// A text with what stands in its braces.
     pub(crate) fn say(&self, word: Word, values: &[(&str, &str)]) -> String {
-        filled(self.t(word), values)
+        word.say(self.language, values)
     }
 
     /// A text about so many things, `{n}`; in English `one|many`.
@@ -188,7 +185,7 @@ impl Preferences {
     }
 }
 
-fn filled(text: &str, values: &[(&str, &str)]) -> String {
+pub(super) fn filled(text: &str, values: &[(&str, &str)]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {

@@ -45,7 +45,7 @@ mod preferences;
 mod tests;
 mod visit;
 mod vitals;
-mod words;
+pub(crate) mod words;
 
 use std::sync::Arc;
 
@@ -58,7 +58,10 @@ use axum::{
 };
 use narrowgate_platform::service::Operator;
 
-pub(crate) use self::visit::{HOME, way_back};
+pub(crate) use self::{
+    locale::{Language, Preferences},
+    visit::{HOME, way_back},
+};
 use self::{
     visit::{Shown, Visit},
     vitals::Vitals,

@@ -4,16 +4,21 @@ use axum::{
     http::StatusCode,
     response::{Html, IntoResponse as _, Response},
 };
+use narrowgate_api::access::Role;
 use narrowgate_platform::{
     model::access::Caller,
     rules::passwords::PASSWORD_CHARACTERS_MIN,
     service::{form_token, path_part},
 };
 
-use super::{Logins, SendsForms, provider::BEGIN};
+use super::{
+    Logins, SendsForms,
+    language::{language, say, t},
+    provider::BEGIN,
+};
 use crate::{
-    console::{HOME, way_back},
-    page::{document, escape},
+    console::{HOME, Language, way_back, words},
+    page::{document_in, escape},
 };
 
 /// The field with the page to which somebody goes who has logged in.
@@ -33,23 +38,47 @@ pub(super) fn login_page(
         // To the site that the provider knows: the cookie of the login must be one of that host.
         let (site, name) = (escape(provider.site()), escape(provider.name()));
         let query = if next.is_empty() { String::new() } else { format!("?{NEXT}={}", path_part(next)) };
-        body += &format!("<p><a href=\"{site}{BEGIN}{query}\">Log in with {name}</a></p>\n");
+        let by = say(words::LOGIN_BY, &[("name", &name)]);
+        body += &format!("<p><a href=\"{site}{BEGIN}{query}\">{by}</a></p>\n");
     }
     if logins.passwords {
         let next = match next {
             "" => String::new(),
             next => format!("<input type=\"hidden\" name=\"{NEXT}\" value=\"{}\">\n", escape(next)),
         };
+        let [user, password, log_in] = [words::LOGIN_USER, words::LOGIN_PASSWORD, words::LOGIN_TITLE].map(t);
         body += &format!(
             "<form method=\"post\" action=\"/login\">\n{next}\
-             <p><label>User name <input name=\"user\" value=\"{name}\" autocomplete=\"username\" \
+             <p><label>{user} <input name=\"user\" value=\"{name}\" autocomplete=\"username\" \
              autocapitalize=\"none\" spellcheck=\"false\" required></label></p>\n\
-             <p><label>Password <input type=\"password\" name=\"password\" autocomplete=\"current-password\" \
-             required></label></p>\n\
-             <p><button>Log in</button></p>\n</form>\n"
+             <p><label>{password} <input type=\"password\" name=\"password\" \
+             autocomplete=\"current-password\" required></label></p>\n\
+             <p><button>{log_in}</button></p>\n</form>\n"
         );
     }
-    page(status, "Log in", &body)
+    body += &other_languages();
+    page(status, t(words::LOGIN_TITLE), &body)
+}
+
+/// A button for each language that it is not.
+fn other_languages() -> String {
+    let others = Language::ALL.into_iter().filter(|(other, ..)| *other != language());
+    let button = |(other, tag, name): (Language, &str, words::Word)| {
+        let (lang, name) = (other.tag(), t(name));
+        format!(
+            "<form method=\"post\" action=\"/console/preferences\">\n\
+             <input type=\"hidden\" name=\"back\" value=\"/login\">\n\
+             <p><button class=\"second\" name=\"language\" value=\"{tag}\" \
+             lang=\"{lang}\">{name}</button></p>\n\
+             </form>\n"
+        )
+    };
+    others.map(button).collect()
+}
+
+/// The way on from a page that says what is wrong.
+pub(super) fn log_in_link() -> String {
+    format!("<p><a href=\"/login\">{}</a></p>\n", t(words::LOGIN_TITLE))
 }
 
 pub(super) fn account_page(
@@ -61,32 +90,46 @@ pub(super) fn account_page(
         Caller::User { name, .. } | Caller::Token { name, .. } => escape(name),
         Caller::Owner => "owner".to_owned(),
     };
-    let role = format!("{:?}", caller.role()).to_lowercase();
-    let unit = caller.unit().map_or("all organisation units".to_owned(), |ou| format!("unit {}", escape(ou)));
+    let role = t(match caller.role() {
+        Role::Viewer => words::ROLE_VIEWER,
+        Role::Operator => words::ROLE_OPERATOR,
+        Role::Administrator => words::ROLE_ADMINISTRATOR,
+    });
+    let unit = match caller.unit() {
+        Some(ou) => say(words::OF_UNIT, &[("ou", &escape(ou))]),
+        None => t(words::OF_ALL_UNITS).to_owned(),
+    };
+    let who =
+        say(words::ACCOUNT_WHO, &[("name", &format!("<b>{name}</b>")), ("role", role), ("unit", &unit)]);
+    let [console, log_out, everywhere, hint] =
+        [words::ACCOUNT_CONSOLE, words::LOG_OUT, words::ACCOUNT_EVERYWHERE, words::ACCOUNT_EVERYWHERE_HINT]
+            .map(t);
     let token = form_token(session);
     let token = format!("<input type=\"hidden\" name=\"csrf\" value=\"{}\">\n", token.expose());
     let said = if status.is_success() { notice(said) } else { alert(said) };
     let mut body = format!(
-        "{said}<p>You are logged in as <b>{name}</b>, {role} of {unit}.</p>\n\
-         <p><a href=\"{HOME}\">Open the console</a></p>\n\
-         <form method=\"post\" action=\"/logout\">\n{token}<p><button>Log out</button> \
-         <button name=\"everywhere\" value=\"yes\" class=\"second\">Log out everywhere</button></p>\n\
-         <p class=\"hint\">Everywhere: in each browser in which you are logged in, also in this one.</p>\n\
+        "{said}<p>{who}</p>\n\
+         <p><a href=\"{HOME}\">{console}</a></p>\n\
+         <form method=\"post\" action=\"/logout\">\n{token}<p><button>{log_out}</button> \
+         <button name=\"everywhere\" value=\"yes\" class=\"second\">{everywhere}</button></p>\n\
+         <p class=\"hint\">{hint}</p>\n\
          </form>\n"
     );
     if has_password {
         let fields = new_password_fields();
+        let [change, hint, present] =
+            [words::PASSWORD_CHANGE, words::PASSWORD_CHANGE_HINT, words::PASSWORD_PRESENT].map(t);
         body += &format!(
-            "<h2>Change the password</h2>\n\
-             <p class=\"hint\">You are logged out in all other browsers by that.</p>\n\
+            "<h2>{change}</h2>\n\
+             <p class=\"hint\">{hint}</p>\n\
              <form method=\"post\" action=\"/password\">\n{token}\
              <input name=\"user\" value=\"{name}\" autocomplete=\"username\" readonly hidden>\n\
-             <p><label>Present password <input type=\"password\" name=\"old\" \
+             <p><label>{present} <input type=\"password\" name=\"old\" \
              autocomplete=\"current-password\" required></label></p>\n\
-             {fields}<p><button>Change the password</button></p>\n</form>\n"
+             {fields}<p><button>{change}</button></p>\n</form>\n"
         );
     }
-    page(status, "Your account", &body)
+    page(status, t(words::ACCOUNT_TITLE), &body)
 }
 
 /// The new password, twice.
@@ -97,19 +140,21 @@ fn new_password_fields() -> String {
              minlength=\"{PASSWORD_CHARACTERS_MIN}\" required></label></p>\n"
         )
     };
-    field("New password", "password") + &field("New password, again", "again")
+    field(t(words::PASSWORD_NEW), "password") + &field(t(words::PASSWORD_AGAIN), "again")
 }
 
 pub(super) fn password_page(status: StatusCode, said: Option<&str>, user: &str) -> Response {
     let (alert, user, fields) = (alert(said), escape(user), new_password_fields());
+    let (name, least) = (format!("<b>{user}</b>"), PASSWORD_CHARACTERS_MIN.to_string());
+    let text = say(words::PASSWORD_SET_TEXT, &[("name", &name), ("n", &least)]);
+    let set = t(words::PASSWORD_SET);
     let body = format!(
-        "{alert}<p>For the user <b>{user}</b>: at least {PASSWORD_CHARACTERS_MIN} characters, and not one \
-         that many others have. A few words that do not belong together are good.</p>\n\
+        "{alert}<p>{text}</p>\n\
          <form method=\"post\">\n\
          <input name=\"user\" value=\"{user}\" autocomplete=\"username\" readonly hidden>\n\
-         {fields}<p><button>Set the password</button></p>\n</form>\n"
+         {fields}<p><button>{set}</button></p>\n</form>\n"
     );
-    page(status, "Set a password", &body)
+    page(status, t(words::PASSWORD_SET_TITLE), &body)
 }
 
 fn notice(said: Option<&str>) -> String {
@@ -121,11 +166,12 @@ pub(super) fn alert(said: Option<&str>) -> String {
 }
 
 pub(super) fn page(status: StatusCode, title: &str, body: &str) -> Response {
+    let about = t(words::ABOUT_SERVER);
     let body = format!(
         "<header>narrowgate</header>\n<h1>{title}</h1>\n{body}\
-         <footer><a href=\"/\">About this server</a></footer>\n"
+         <footer><a href=\"/\">{about}</a></footer>\n"
     );
-    let html = document(&format!("{title} · narrowgate"), &body);
+    let html = document_in(language().tag(), &format!("{title} · narrowgate"), &body);
     let mut response = (status, Html(html)).into_response();
     response.extensions_mut().insert(SendsForms);
     response

@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 
-use super::{LOG_IN, alert, page};
+use super::{alert, log_in_link, page};
 
 /// Answers a browser with a page where the answer would be a document for programs.
 pub(crate) async fn for_people(request: Request, next: Next) -> Response {
@@ -31,7 +31,7 @@ pub(crate) async fn for_people(request: Request, next: Next) -> Response {
         _ => ("Not possible", "What the browser has sent is not what belongs here."),
     };
     let (mut page, mut headers) =
-        (page(status, title, &(alert(Some(said)) + LOG_IN)), response.into_parts().0.headers);
+        (page(status, title, &(alert(Some(said)) + &log_in_link())), response.into_parts().0.headers);
     // Others stay, such as Retry-After.
     for of_body in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
         headers.remove(of_body);

@@ -305,7 +305,7 @@ impl Guest {
 /// The page of a login that has failed.
 fn refused_login(failed: &Failed) -> Response {
     let said = alert(Some(failed.advice()));
-    let page = page(failed.status(), "Not logged in", &format!("{said}{LOG_IN}"));
+    let page = page(failed.status(), "Not logged in", &(said + &log_in_link()));
     if failed.status() == StatusCode::SERVICE_UNAVAILABLE { retry_after(page, BUSY_S) } else { page }
 }
 
@@ -329,7 +329,7 @@ fn said(error: &str) -> String {
 fn not_begun() -> Response {
     let said = "This login was not begun in this browser, was finished already, or has taken longer than ten \
                 minutes.";
-    page(StatusCode::BAD_REQUEST, "Not logged in", &format!("{}{LOG_IN}", alert(Some(said))))
+    page(StatusCode::BAD_REQUEST, "Not logged in", &format!("{}{}", alert(Some(said)), log_in_link()))
 }
 
 fn no_provider() -> Response {

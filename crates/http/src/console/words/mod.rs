@@ -7,10 +7,14 @@
 mod common;
 mod device;
 mod devices;
+mod login;
 mod overview;
 mod reasons;
 
-pub(super) use self::{common::*, device::*, devices::*, overview::*, reasons::of_reason};
+pub(super) use self::reasons::of_reason;
+pub(crate) use self::{common::*, device::*, devices::*, login::*, overview::*};
+
+use super::locale::{Language, filled};
 
 /// A text in every language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +25,25 @@ pub(crate) struct Word {
     pub(super) zh: &'static str,
 }
 
+impl Word {
+    /// In a language.
+    pub(crate) fn of(self, language: Language) -> &'static str {
+        match language {
+            Language::English => self.en,
+            Language::Chinese => self.zh,
+        }
+    }
+
+    /// The same with what stands in its braces.
+    pub(crate) fn say(self, language: Language, values: &[(&str, &str)]) -> String {
+        filled(self.of(language), values)
+    }
+}
+
 /// `KEY: "English", "中文";` for each text of a file.
 macro_rules! words {
     ($($key:ident: $en:literal, $zh:literal;)*) => {
-        $(pub(in crate::console) const $key: $crate::console::words::Word = $crate::console::words::Word {
+        $(pub(crate) const $key: $crate::console::words::Word = $crate::console::words::Word {
             #[cfg(test)]
             key: stringify!($key),
             en: $en,
@@ -43,7 +62,8 @@ mod tests {
 
     use super::*;
 
-    const FILES: &[&[Word]] = &[common::ALL, device::ALL, devices::ALL, overview::ALL, reasons::ALL];
+    const FILES: &[&[Word]] =
+        &[common::ALL, device::ALL, devices::ALL, login::ALL, overview::ALL, reasons::ALL];
 
     /// Names and abbreviations that are the same in both.
     const SAME: &[&str] = &["ENGLISH", "CHINESE", "CHIP"];

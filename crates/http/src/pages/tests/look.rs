@@ -22,6 +22,25 @@ async fn the_pages_have_one_style_which_loads_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_pages_speak_the_language_of_the_browser() {
+    let world = world(None).await;
+    active(&world, "ann", Role::Viewer).await;
+    let mut ann = Browser::new(&world);
+    let chinese = [("accept-language", "zh-CN,zh;q=0.9"), ("accept", "text/html")];
+    let page = ann.send(Method::GET, "/login", &chinese, "").await;
+    assert!(page.body.contains("<html lang=\"zh-Hans\">"), "{}", page.body);
+    assert!(page.body.contains("用户名") && page.body.contains("English</button>"), "{}", page.body);
+    let none = ann.send(Method::GET, "/nothing", &chinese, "").await;
+    assert!(none.status == 404 && none.body.contains("<html lang=\"zh-Hans\">"), "{}", none.body);
+    ann.post("/console/preferences", "language=zh&back=%2Flogin").await;
+    let wrong = ann.log_in("ann", "incorrect horse").await;
+    assert!(wrong.body.contains("用户名或密码错误"), "{}", wrong.body);
+    ann.log_in("ann", PASSWORD).await;
+    let page = ann.get("/login").await;
+    assert!(page.body.contains("<b>ann</b>（查看者，所有组织单元）"), "{}", page.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_person_gets_pages_and_a_program_documents() {
     let world = world(None).await;
     let mut browser = Browser::new(&world);
