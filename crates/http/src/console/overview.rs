@@ -4,10 +4,15 @@ use std::time::Instant;
 
 use axum::{Router, routing::get};
 use maud::{Markup, html};
-use narrowgate_api::fleet::{CountsView, Disk, FleetView, RefusalCount, Status};
+use narrowgate_api::{
+    fleet::{CountsView, Disk, FleetView, RefusalCount, Status},
+    history::RefusalView,
+    page::Page,
+};
 use narrowgate_platform::model::access::Needs;
 
 use super::{
+    devices,
     layout::{Here, Sheet},
     parts::Tone,
     visit::{HOME, Shown, Visit},
@@ -33,7 +38,8 @@ pub(super) fn routes() -> Router {
 async fn show(visit: Visit) -> Shown {
     let sheet = Sheet::new(Here::Overview, visit.t(words::OVERVIEW));
     if !visit.may(Needs::ReadAll) {
-        return Ok(visit.page(sheet, &of_unit(&visit)));
+        let refused: Page<RefusalView> = visit.read(&format!("/api/v1/refusals?limit={REASONS_MAX}")).await?;
+        return Ok(visit.page(sheet.refreshed_every(15), &of_unit(&visit, &refused.items)));
     }
     let status: Status = visit.read("/api/v1/system").await?;
     let (vital, sheet) = (visit.console.vitals.read(Instant::now()), sheet.refreshed_every(15));
@@ -57,12 +63,46 @@ async fn show(visit: Visit) -> Shown {
     Ok(visit.page_with_heading(sheet, &content))
 }
 
-/// Of a user of one unit: the server's numbers are of all.
-fn of_unit(visit: &Visit) -> Markup {
+/// Of a user of one unit: the server's numbers are of all, so it has the ways to the unit's devices, and what
+/// was refused of them last.
+fn of_unit(visit: &Visit, refused: &[RefusalView]) -> Markup {
+    let states = [
+        ("online", words::ONLINE_NOW),
+        ("offline", words::SILENT),
+        ("inactive", words::STATE_INACTIVE),
+        ("disabled", words::STATE_DISABLED),
+    ];
     html! {
-        div.panel {
+        section.panel {
             p { (visit.t(words::UNIT_OVERVIEW)) }
-            p { a.button.first href="/console/devices" { (visit.t(words::UNIT_DEVICES)) } }
+            p.buttons {
+                a.button.first href="/console/devices" { (visit.t(words::UNIT_DEVICES)) }
+                @for (state, word) in states {
+                    a.button href={ "/console/devices?state=" (state) } { (visit.t(word)) }
+                }
+            }
+        }
+        section.panel #refused data-live {
+            h2 { (visit.t(words::REFUSED_LAST)) }
+            @if refused.is_empty() { p { (visit.t(words::REFUSED_NEVER)) } }
+            ol.timeline { @for view in refused { li data-row { (refusal(visit, view)) } } }
+        }
+    }
+}
+
+fn refusal(visit: &Visit, view: &RefusalView) -> Markup {
+    let (said, advice) = of_reason(view.entry.reason);
+    html! {
+        div.soft { (visit.exact_time(view.entry.time)) }
+        div {
+            p {
+                (visit.word(Tone::Act, visit.t(said))) " "
+                @if let (Some(product), Some(device)) = (&view.product_key, &view.device_key) {
+                    a href=(devices::path_of(product, device)) { (device) }
+                }
+            }
+            @if let Some(detail) = &view.entry.detail { p lang="en" { (detail) } }
+            p.hint { (visit.t(advice)) }
         }
     }
 }

@@ -115,6 +115,7 @@ async fn the_overview_answers_whether_all_is_well() {
     // A user of one unit sees no numbers of others.
     let mut north = visitor(&world, "nora", Role::Administrator, Some("north")).await;
     let page = opened(&mut north, "/console").await;
+    assert!(page.contains("No device of your unit was refused lately"), "{page}");
     assert!(page.contains("Show the devices of your unit") && !page.contains("Reports per minute"), "{page}");
 }
 

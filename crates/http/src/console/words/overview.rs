@@ -56,5 +56,7 @@ words! {
     UNIT_OVERVIEW:
         "Numbers of the whole server are for users of all organisation units.",
         "整个服务器的统计仅对所有组织单元的用户可见。";
+    REFUSED_LAST: "What was refused last", "最近被拒绝的连接";
+    REFUSED_NEVER: "No device of your unit was refused lately.", "近期没有本组织单元的设备被拒绝。";
     UNIT_DEVICES: "Show the devices of your unit", "查看本组织单元的设备";
 }
