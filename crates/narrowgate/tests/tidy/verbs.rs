@@ -20,6 +20,7 @@ const READ_TOO: &[&str] = &[
     "has_password",
     "link_holder",
     "listen",
+    "now",
     "of",
     "refused_deed",
     "resolve",
