@@ -5,9 +5,8 @@
 //!
 //! 1. a handshake whose Finished was rejected, the oldest first;
 //! 2. the one that has stood still for longest: its peer was not heard for three of its own round trips,
-//!    which its cookie tells, and 0.1 s, or for a slow round trip ([`AdmissionLimits::slow_round_trip`])
-//!    where that is less; outside of a flood for 0.65 s more. At the limit of all only what has a place that
-//!    is kept;
+//!    which its cookie tells, and 1.6 s, or for a slow round trip ([`AdmissionLimits::slow_round_trip`])
+//!    where that is less. At the limit of all only what has a place that is kept;
 //! 3. at the limit of all, for an address with less than half of what the busiest one has, where that has
 //!    one in sixteen of all places or more: the newest of the busiest that has not gone on yet, so a few
 //!    addresses cannot keep all others out, and a few devices behind one address are not taken for such;
@@ -17,7 +16,8 @@
 //! Else the hello is dropped, and its client sends it again. A client that was answered and then loses its
 //! place is worse off: it repeats what comes next, which nobody answers, until it gives up. Rule 2 takes
 //! those that most likely have gone, rule 3 makes the newest devices of a busy address pay, and rule 4 is
-//! for the near only:
+//! for the near only. A hello that comes to a handshake under way, again or anew, is heard as all else is,
+//! until a slow round trip after the beginning.
 //!
 //! One in sixteen of all places is passing (`PASSING_PART`): kept only until the next one needs it. When
 //! all others are held by handshakes that stand still, whoever is near gets in and through all the same.
@@ -26,17 +26,19 @@
 //! client had to repeat looks farther away than it is, so the first copy counts that came here: where that
 //! one was lost on its way, its client is treated as one that is far.
 //!
-//! In a flood (`FLOOD_HELLOS_MIN`) only a hello that comes again gets a place that is kept, as it does by RFC
-//! 6347, section 4.2.4, and no more than half of all places are. Where an address floods, a hello that comes
-//! for the first time is dropped, even where there is a place. Where all together do, it gets a passing one,
-//! if it is near. A hello that comes again and has a passing place keeps it, where there is room. All of this
-//! is for hellos from as far away as those of the flood: a neighbour who answers at once hinders nobody whose
-//! radio is slow. One who waits before he brings his cookie, as if he were far, and repeats his hellos, can't
-//! be told from the devices, and shares what there is by his rate.
+//! Peers whose round trips lie within a factor of two are of one class. While hellos of other classes find no
+//! place that is free, a class of which most was in vain has a share ([`share`]). Where it has all of that, a
+//! hello of it takes only the place of one of its class that stands still; where it has more, the hello is
+//! dropped, and others take places of the class, after rule 2, as soon as its peers' own round trips are
+//! over. Of the places of all such a hello may still get a passing one. So a neighbour who finishes nothing,
+//! at whatever rate, takes a twentieth from those who are of another class. One who waits before he brings
+//! his cookie, as if he were as far as the devices, can't be told from them, and takes by his rate.
 //!
 //! Every step is a fixed number of look-ups in ordered maps, however many handshakes there are.
 
+mod find;
 mod line;
+mod share;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,8 +48,12 @@ use std::{
 
 use narrowgate_dtls::HelloId;
 
-use self::line::{Distance, Dropped, Line, Passing, Place, Seat, patience, with_margin};
 pub(super) use self::line::{Held, Stage};
+use self::{
+    find::{Comes, Found},
+    line::{Line, Passing, Place, Seat, patience, with_margin},
+    share::{Share, class_of},
+};
 use super::hellos::{Hellos, SOON};
 use crate::path::Path;
 
@@ -63,9 +69,9 @@ pub struct AdmissionLimits {
     /// retransmits it. Handshakes under way still ask for their key, so there may be as many look-ups as
     /// handshakes.
     pub lookups_max: usize,
-    /// A handshake whose peer was not heard for longer than this makes room at a limit. Above the round trip
-    /// of the slowest radio, or its devices never get in while others press; below it a peer that holds
-    /// places for nothing holds them shorter.
+    /// A handshake whose peer was not heard for longer than this makes room at a limit, and a near one
+    /// sooner. Above the round trip of the slowest radio, or its devices never get in while others press;
+    /// below it a peer that holds places for nothing holds them shorter.
     pub slow_round_trip: Duration,
 }
 
@@ -80,18 +86,14 @@ impl Default for AdmissionLimits {
     }
 }
 
-/// One in so many of all places is passing, and in a flood one in two. Each keeps what is far away out of the
-/// others; what is near is through one before it is needed again: at 10,000 hellos a second 1,250 of them
-/// last for 125 ms, and 10,000 for a second.
+/// One in so many of all places is passing. What is near is through one before it is needed again: at 10,000
+/// hellos a second 1,250 of them last for 125 ms.
 const PASSING_PART: usize = 16;
-
-/// An address that has one in so many of all places, or more, may be too busy for others.
-const BUSY_PART: usize = 16;
 
 /// For how long a handshake has its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stay {
-    /// At least for a slow round trip.
+    /// Until it stands still.
     Kept,
     /// Until the next one needs it.
     Passing,
@@ -111,8 +113,8 @@ pub(super) enum Permit {
     },
     /// Drop it: a limit is reached.
     No,
-    /// Drop it: in a flood only what comes again gets in.
-    Again,
+    /// Drop it: its class has its share.
+    Share,
 }
 
 /// What becomes of a hello, and how far its peer is at most.
@@ -122,15 +124,6 @@ pub(super) struct Answered {
     /// The age of its cookie when the first copy came: that of a later one is older than the round trip, by
     /// the time of a client that waited in between.
     pub(super) round_trip: Duration,
-}
-
-/// A hello that comes.
-#[derive(Debug, Clone, Copy)]
-struct Comes {
-    address: IpAddr,
-    floods: Floods,
-    round_trip: Duration,
-    is_again: bool,
 }
 
 /// While it is not known how long a passing place lasts: when all come at once, many take what is left of
@@ -152,16 +145,6 @@ pub(super) struct Admission {
     hellos: Hellos,
     /// Key look-ups that wait for their answer.
     pub(super) lookups: usize,
-}
-
-/// Who floods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Floods {
-    No,
-    /// The address that a hello comes from.
-    Address,
-    /// All together.
-    All,
 }
 
 impl Admission {
@@ -189,63 +172,61 @@ impl Admission {
         cookie_age: Duration,
         limits: &AdmissionLimits,
     ) -> Answered {
-        let far = Answered { permit: Permit::No, round_trip: cookie_age };
-        if self.lookups >= limits.lookups_max {
-            return far;
-        }
         let address = group(path.peer.ip());
-        let is_flood =
-            Distance::ALL.iter().any(|distance| self.floods(now, address, *distance, limits) != Floods::No);
-        let place = self.find_place(now, address, limits);
-        // Noted from the first that may be dropped: when it is a flood, those that came before are known.
-        let is_crowded = matches!(place, None | Some(Place::Passing(_) | Place::Still(..)))
-            || self.kept() >= kept_max(Floods::No, limits)
-            || is_flood;
-        let known_for =
-            if is_crowded { self.hellos.note(now, path, hello, cookie_age) } else { Duration::ZERO };
+        // Noted from the first that may be dropped.
+        let known_for = if self.is_crowded(address, limits) {
+            self.hellos.note(now, path, hello, cookie_age)
+        } else {
+            Duration::ZERO
+        };
         let round_trip = cookie_age.saturating_sub(known_for);
-        let distance = Distance::of(patience(round_trip, limits), limits);
-        let floods = self.floods(now, address, distance, limits);
-        let comes = Comes { address, floods, round_trip, is_again: known_for >= SOON };
-        Answered { permit: self.permit_place(now, place, comes, limits), round_trip }
+        if self.lookups >= limits.lookups_max {
+            return Answered { permit: Permit::No, round_trip };
+        }
+        let comes = Comes { address, round_trip, class: class_of(round_trip) };
+        Answered { permit: self.permit_found(now, self.find(now, comes, limits), comes, limits), round_trip }
     }
 
-    fn permit_place(
-        &mut self,
-        now: Instant,
-        place: Option<Place>,
-        comes: Comes,
-        limits: &AdmissionLimits,
-    ) -> Permit {
-        let Comes { address, floods, round_trip, is_again } = comes;
-        let Some(place) = place else {
-            self.count_dropped(now, address, limits);
-            return Permit::No;
-        };
-        if floods == Floods::Address && !is_again && !matches!(place, Place::Rejected(_)) {
-            self.count_dropped(now, address, limits);
-            return Permit::Again;
+    /// Whether half of the places are taken, of any limit.
+    fn is_crowded(&self, address: IpAddr, limits: &AdmissionLimits) -> bool {
+        let own = self.by_address.get(&address).map_or(0, Line::len);
+        2 * own >= limits.handshakes_per_address_max
+            || 2 * self.all.len() >= limits.handshakes_max
+            || self.lookups >= limits.lookups_max
+    }
+
+    fn permit_found(&mut self, now: Instant, found: Found, comes: Comes, limits: &AdmissionLimits) -> Permit {
+        let Found { place, is_own, share } = found;
+        let dropped = if share == Share::Less { Permit::No } else { Permit::Share };
+        if share == Share::Less && place != Some(Place::Free) {
+            self.line_of(comes.address, is_own).spent.want(now, comes.class);
         }
-        let evicted = place.seat();
-        let stay = self.stay(floods, is_again, evicted, limits);
-        if stay == Stay::Passing && with_margin(round_trip) > self.passing_lasts(now, limits) {
-            self.count_dropped(now, address, limits);
-            return Permit::No;
+        let Some(place) = place else {
+            self.press(now, comes.address, is_own, limits);
+            return dropped;
+        };
+        let may_be_kept = is_own || share == Share::Less || matches!(place, Place::Still(..));
+        let stay = if may_be_kept { self.stay(place.seat(), limits) } else { Stay::Passing };
+        if stay == Stay::Passing && !self.passes(now, comes.round_trip, limits) {
+            let line = self.line_of(comes.address, is_own);
+            line.spent.press(now, limits.slow_round_trip);
+            line.spent.want(now, comes.class);
+            return dropped;
         }
         match place {
             Place::Still(_, waited) => {
-                self.dropped_at(address, limits).note_evicted(now, waited, limits);
+                let spent = &mut self.line_of(comes.address, is_own).spent;
+                spent.add_in_vain(now, waited, limits.slow_round_trip);
             }
             Place::Passing(seat) => {
-                // It had no more of a chance than a hello that is dropped.
-                self.count_dropped(now, address, limits);
+                self.press(now, comes.address, is_own, limits);
                 let oldest = self.passing.oldest_begun().filter(|(_, oldest)| *oldest == seat);
                 let lasted = oldest.map(|(since, _)| (now, now.saturating_duration_since(since)));
                 self.passed = lasted.or(self.passed);
             }
             Place::Free | Place::Rejected(_) | Place::Busiest(_) => {}
         }
-        match evicted {
+        match place.seat() {
             None => Permit::Yes(stay),
             Some(Seat { slot, .. }) => Permit::Evict { slot, stay },
         }
@@ -257,17 +238,16 @@ impl Admission {
     }
 
     /// Whether there is a place to keep, when this one has gone: passing places are no such.
-    fn stay(
-        &self,
-        floods: Floods,
-        comes_again: bool,
-        evicted: Option<Seat>,
-        limits: &AdmissionLimits,
-    ) -> Stay {
-        let may_be_kept = floods != Floods::All || comes_again;
+    fn stay(&self, evicted: Option<Seat>, limits: &AdmissionLimits) -> Stay {
         let goes = evicted.is_some_and(|seat| seat.stay == Stay::Kept);
         let kept = self.kept() - usize::from(goes);
-        if may_be_kept && kept < kept_max(floods, limits) { Stay::Kept } else { Stay::Passing }
+        let kept_max = limits.handshakes_max - limits.handshakes_max / PASSING_PART;
+        if kept < kept_max { Stay::Kept } else { Stay::Passing }
+    }
+
+    /// Whether one who is so far away can use a passing place.
+    fn passes(&self, now: Instant, round_trip: Duration, limits: &AdmissionLimits) -> bool {
+        with_margin(round_trip) <= self.passing_lasts(now, limits)
     }
 
     /// For how long who gets a passing place has it, as far as one can know.
@@ -279,65 +259,16 @@ impl Admission {
         is_full.then(oldest).flatten().or(lasted).unwrap_or(UNKNOWN_LASTS)
     }
 
-    fn find_place(&self, now: Instant, address: IpAddr, limits: &AdmissionLimits) -> Option<Place> {
-        if let Some(own) = self.by_address.get(&address)
-            && own.len() >= limits.handshakes_per_address_max
-        {
-            let still = |stay| own.still(now, limits.handshakes_per_address_max, stay);
-            return own.rejected().or_else(|| still(Stay::Kept)).or_else(|| still(Stay::Passing));
+    /// A hello was in vain, at the limit of its address or at that of all.
+    fn press(&mut self, now: Instant, address: IpAddr, is_own: bool, limits: &AdmissionLimits) {
+        self.line_of(address, is_own).spent.press(now, limits.slow_round_trip);
+    }
+
+    fn line_of(&mut self, address: IpAddr, is_own: bool) -> &mut Line {
+        match self.by_address.get_mut(&address) {
+            Some(own) if is_own => own,
+            _ => &mut self.all,
         }
-        if self.all.len() < limits.handshakes_max {
-            return Some(Place::Free);
-        }
-        let of_busiest = || {
-            let busiest = self.by_address.get(&self.much_busier_than(address, limits)?)?;
-            busiest.newest_begun().map(Place::Busiest)
-        };
-        let passing = || {
-            let oldest = || self.passing.oldest_begun().map(|(_, seat)| seat);
-            self.passing.overdue(now).or_else(oldest).map(Place::Passing)
-        };
-        // Not what passes: who is far could not use it, and would be dropped although others stand still.
-        let still = || self.all.still(now, limits.handshakes_max, Stay::Kept);
-        self.all.rejected().or_else(still).or_else(of_busiest).or_else(passing)
-    }
-
-    /// The busiest address, if this one has less than half of what that one has, and that is much.
-    fn much_busier_than(&self, address: IpAddr, limits: &AdmissionLimits) -> Option<IpAddr> {
-        let &(count, busiest) = self.by_rank.last()?;
-        let own = self.by_address.get(&address).map_or(0, Line::len);
-        (2 * (own + 1) <= count && count >= limits.handshakes_max / BUSY_PART).then_some(busiest)
-    }
-
-    /// Whether peers of this address, and as far away, flood, or all together do and this one has its share.
-    fn floods(&self, now: Instant, address: IpAddr, distance: Distance, limits: &AdmissionLimits) -> Floods {
-        let own = self.by_address.get(&address);
-        if own.is_some_and(|own| own.is_flood(now, limits.handshakes_per_address_max, distance)) {
-            Floods::Address
-        } else if self.all.is_flood(now, limits.handshakes_max, distance)
-            && self.much_busier_than(address, limits).is_none()
-        {
-            Floods::All
-        } else {
-            Floods::No
-        }
-    }
-
-    fn count_dropped(&mut self, now: Instant, address: IpAddr, limits: &AdmissionLimits) {
-        self.dropped_at(address, limits).count(now, limits.slow_round_trip);
-    }
-
-    /// Of the limit that a hello of this address meets: its own, or that of all.
-    fn dropped_at(&mut self, address: IpAddr, limits: &AdmissionLimits) -> &mut Dropped {
-        let AdmissionLimits { handshakes_max, handshakes_per_address_max, .. } = *limits;
-        let (line, limit) = match self.by_address.get_mut(&address) {
-            Some(own) if own.len() >= handshakes_per_address_max || self.all.len() < handshakes_max => {
-                (own, handshakes_per_address_max)
-            }
-            _ => (&mut self.all, handshakes_max),
-        };
-        line.dropped.limit = limit;
-        &mut line.dropped
     }
 
     /// Records that a handshake began in `slot`, whose peer is so far away at most.
@@ -351,8 +282,17 @@ impl Admission {
         limits: &AdmissionLimits,
     ) -> Held {
         self.begun += 1;
-        let (begun, patience) = (self.begun, patience(round_trip, limits));
-        let held = Held { begun, slot, last: now, stage: Stage::Begun, stay, round_trip, patience };
+        let held = Held {
+            begun: self.begun,
+            slot,
+            since: now,
+            last: now,
+            stage: Stage::Begun,
+            stay,
+            round_trip,
+            patience: patience(round_trip, limits),
+            class: class_of(round_trip),
+        };
         let address = group(address);
         let own = self.by_address.entry(address).or_default();
         self.by_rank.remove(&(own.len(), address));
@@ -390,14 +330,25 @@ impl Admission {
         held: &mut Held,
         limits: &AdmissionLimits,
     ) {
-        let is_late = now.saturating_duration_since(held.last) >= SOON;
-        if held.stay == Stay::Passing && held.stage == Stage::Begun && is_late {
-            let distance = Distance::of(held.patience, limits);
-            let floods = self.floods(now, group(address), distance, limits);
-            if self.stay(floods, true, None, limits) == Stay::Kept {
-                let next = Held { stay: Stay::Kept, ..*held };
-                self.become_as(address, held, next);
-            }
+        let is_late = now.saturating_duration_since(held.since) >= SOON;
+        if held.stage != Stage::Begun || !is_late {
+            return;
+        }
+        if held.stay == Stay::Passing
+            && self.share_of_all(now, group(address), held.class, limits) == Share::Less
+            && self.stay(None, limits) == Stay::Kept
+        {
+            let next = Held { stay: Stay::Kept, ..*held };
+            self.become_as(address, held, next);
+        }
+        self.hear(now, address, held, limits);
+    }
+
+    /// A hello has come to a handshake: its peer was heard, unless it has begun long ago.
+    pub(super) fn hear(&mut self, now: Instant, address: IpAddr, held: &mut Held, limits: &AdmissionLimits) {
+        if now <= held.since + limits.slow_round_trip {
+            let next = Held { last: now, ..*held };
+            self.become_as(address, held, next);
         }
     }
 
@@ -414,6 +365,15 @@ impl Admission {
             self.passing.add(&next);
         }
         *held = next;
+    }
+
+    /// Records that a handshake was finished, before it ends.
+    pub(super) fn finish(&mut self, now: Instant, address: IpAddr, held: &Held, limits: &AdmissionLimits) {
+        let own = self.by_address.get_mut(&group(address));
+        for line in own.into_iter().chain([&mut self.all]) {
+            let time = now.saturating_duration_since(held.since);
+            line.spent.add_used(now, held.class, time, limits.slow_round_trip);
+        }
     }
 
     /// Records that a handshake ended, for whatever reason.
@@ -437,20 +397,14 @@ impl Admission {
     }
 
     /// Records that a handshake of this path, which has been answered, had to make room.
-    pub(super) fn note_evicted(&mut self, now: Instant, path: &Path, hello: &HelloId) {
-        self.hellos.note_evicted(now, path, hello);
+    pub(super) fn note_evicted(&mut self, held: &Held, path: &Path, hello: &HelloId) {
+        self.hellos.note_evicted(held.since, path, hello);
     }
 
     /// Whether there was a handshake with this hello, which has been answered and had to make room.
     pub(super) fn was_evicted(&self, path: &Path, hello: &HelloId) -> bool {
         self.hellos.was_evicted(path, hello)
     }
-}
-
-/// How many places are kept at most.
-fn kept_max(floods: Floods, limits: &AdmissionLimits) -> usize {
-    let part = if floods == Floods::All { 2 } else { PASSING_PART };
-    limits.handshakes_max - limits.handshakes_max / part
 }
 
 /// The address or prefix that an address counts for: one subscriber owns a whole IPv6 /64.

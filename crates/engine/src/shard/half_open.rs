@@ -129,11 +129,11 @@ impl Shard {
         let stay = match permit {
             Permit::Yes(stay) => stay,
             Permit::Evict { slot, stay } => {
-                self.evict(now, slot);
+                self.evict(slot);
                 stay
             }
             Permit::No => return self.stats.count(Counter::HandshakesDeferred),
-            Permit::Again => return self.stats.count(Counter::HandshakesAgain),
+            Permit::Share => return self.stats.count(Counter::HandshakesBeyondShare),
         };
         let generation = self.next_generation();
         let entry = self.handshakes.vacant_entry();
@@ -155,10 +155,10 @@ impl Shard {
         self.drive_handshake(now, slot);
     }
 
-    fn evict(&mut self, now: Instant, slot: u32) {
+    fn evict(&mut self, slot: u32) {
         self.stats.count(Counter::HandshakesEvicted);
-        let HalfOpen { path, machine, .. } = &self.handshakes[slot as usize];
-        self.admission.note_evicted(now, path, &machine.hello_id());
+        let HalfOpen { path, machine, held, .. } = &self.handshakes[slot as usize];
+        self.admission.note_evicted(held, path, &machine.hello_id());
         self.end_handshake(slot);
     }
 
@@ -182,7 +182,7 @@ impl Shard {
         }
     }
 
-    /// The peer has begun anew: the new handshake has the place of the old one, and its age.
+    /// The peer has begun anew: the new handshake has the place of the old one, and has begun when that did.
     fn succeed(&mut self, now: Instant, slot: u32, machine: Box<ServerHandshake>, hello: Hello) {
         let generation = self.next_generation();
         let half_open = &mut self.handshakes[slot as usize];
@@ -195,6 +195,9 @@ impl Shard {
         if self.handshakes[slot as usize].held.stage == Stage::Asks {
             self.go_on(now, slot, Stage::GoneOn);
         }
+        let Self { admission, handshakes, config, .. } = self;
+        let HalfOpen { path, held, .. } = &mut handshakes[slot as usize];
+        admission.hear(now, path.peer.ip(), held, &config.admission);
         let handshake = self.handshake_id(slot, old);
         self.events.push_back(ShardEvent::HandshakeEnded { handshake });
         self.stats.count(Counter::HandshakesReplaced);
@@ -305,6 +308,8 @@ impl Shard {
     }
 
     fn promote(&mut self, now: Instant, slot: u32, session: Session) {
+        let HalfOpen { path, held, .. } = &self.handshakes[slot as usize];
+        self.admission.finish(now, path.peer.ip(), held, &self.config.admission);
         let half_open = self.remove_handshake(slot);
         self.now_s = self.seconds(now);
         let path = half_open.path;

@@ -69,9 +69,9 @@ impl Hellos {
         known_for
     }
 
-    /// Notes that a handshake of this hello was answered, and had to make room.
-    pub(super) fn note_evicted(&mut self, now: Instant, path: &Path, hello: &HelloId) {
-        let time = self.time(now);
+    /// Notes that a handshake of this hello, which came then, was answered, and had to make room.
+    pub(super) fn note_evicted(&mut self, came: Instant, path: &Path, hello: &HelloId) {
+        let time = self.time(came);
         *self.note_of(time, path, hello) |= EVICTED;
     }
 

@@ -127,8 +127,9 @@ counters! {
     HandshakesRepeated, "handshakes_repeated" => HELLOS, "repeated";
     /// ClientHellos with a valid cookie that were dropped at a limit.
     HandshakesDeferred, "handshakes_deferred" => HELLOS, "limit";
-    /// ClientHellos with a valid cookie that were dropped in a flood because they came for the first time.
-    HandshakesAgain, "handshakes_again" => HELLOS, "flood";
+    /// ClientHellos with a valid cookie that were dropped because those of peers as far away had their share:
+    /// most of them finish nothing.
+    HandshakesBeyondShare, "handshakes_beyond_share" => HELLOS, "flood";
     /// Handshakes whose Finished did not verify.
     FinishedRejected, "finished_rejected" => alone("narrowgate_finished_rejected_total");
     /// Finished messages that did not verify and most likely belong to an earlier handshake of the same

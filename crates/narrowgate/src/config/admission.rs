@@ -37,8 +37,8 @@ static SLOW_ROUND_TRIP: Key<Time> = Key {
     default: "10s",
     accepts: Time(Duration::from_secs(1)..=Duration::from_secs(120)),
     help: "a handshake whose device was silent for longer makes room at a limit (a near one already after \
-           three of its own round trips and 0.75 s), {accepted}; more than the round trip of the slowest \
-           radio",
+           three of its own round trips and 1.6 s), {accepted}; more than the slowest radio and its device \
+           need for an answer. What was in vain is counted for as long",
 };
 
 /// In the order in which they are shown.

@@ -1,30 +1,26 @@
-//! Handshakes under way in the order in which they make room, and what was dropped where there was none.
+//! Handshakes under way in the order in which they make room.
 
 use std::{
-    cmp::max,
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
-use super::{AdmissionLimits, Stay};
-
-/// At a limit it is a flood when as many hellos as the limit, and no fewer than this, were dropped within a
-/// slow round trip. Few clients that cannot get in, and perhaps begin anew each time, are none.
-pub(super) const FLOOD_HELLOS_MIN: usize = 1_000;
-
-/// … and one in so many of its places was held in vain for that time.
-const WASTED_PART: usize = 10;
+use super::{
+    AdmissionLimits, Stay,
+    share::{CLASSES, Share, Spent},
+};
 
 /// What is added to a measured round trip: the time that a device needs to compute its answer.
 const COMPUTES: Duration = Duration::from_millis(100);
 
-/// A peer is waited for this many of its own round trips at a limit: its answer takes one, and where that is
-/// lost a client whose timer is not above two of them, and a second, sends it again in time.
+/// A peer is waited for this many of its own round trips at a limit, and for [`EASE`]: its answer takes one,
+/// and where that is lost a client whose timer is not above two of them, and a second, sends it again in
+/// time.
 const PATIENT_FOR: u32 = 3;
 
-/// Outside of a flood each is waited for so much longer. The first timer of a client that is near (RFC 6347,
-/// section 4.2.4.1) is a second: nearer than 125 ms it comes too late, but longer the neighbour has more.
-const EASE: Duration = Duration::from_millis(650);
+/// The first timer of RFC 6347, section 4.2.4.1, which is a second, half a second in which a slow device
+/// computes its answer, and a tenth by which round trips vary.
+const EASE: Duration = Duration::from_millis(1_600);
 
 /// A handshake under way, as the admission knows it.
 #[derive(Debug, Clone, Copy)]
@@ -33,54 +29,41 @@ pub(in super::super) struct Held {
     pub(super) begun: u64,
     /// Its slot.
     pub(super) slot: u32,
-    /// When it began, or last went on.
+    /// When it began.
+    pub(super) since: Instant,
+    /// When its peer was last heard.
     pub(in super::super) last: Instant,
     pub(in super::super) stage: Stage,
     pub(super) stay: Stay,
     /// How far its peer is at most.
     pub(super) round_trip: Duration,
-    /// How long it may be silent, in a flood, until it stands still.
+    /// How long it may be silent until it stands still.
     pub(super) patience: Duration,
+    /// Its class of distance.
+    pub(super) class: usize,
 }
 
 impl Held {
-    /// Until when a passing one that has gone on has its place for certain: its peer's next message may take
-    /// as long as its hello did.
+    /// When its peer's next message is due, which may take as long as its hello did: until then a passing one
+    /// that has gone on has its place for certain.
     pub(super) fn next_due(&self) -> Instant {
         self.last + with_margin(self.round_trip) + COMPUTES
     }
 
-    /// From when it stands still, in a flood.
+    /// From when it stands still.
     fn still(&self) -> Instant {
         self.last + self.patience
     }
 }
 
-/// How long a peer that is so far away may be silent, in a flood, until its handshake stands still.
+/// How long a peer that is so far away may be silent until its handshake stands still.
 pub(super) fn patience(round_trip: Duration, limits: &AdmissionLimits) -> Duration {
-    (PATIENT_FOR * round_trip + COMPUTES).min(limits.slow_round_trip)
+    (PATIENT_FOR * round_trip + EASE).min(limits.slow_round_trip)
 }
 
 /// A round trip that may vary by a quarter.
 pub(super) fn with_margin(round_trip: Duration) -> Duration {
     round_trip + round_trip / 4
-}
-
-/// A flood of the near keeps nobody out who is far, and a peer that is near does not look as if it were far
-/// before it has waited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Distance {
-    Near,
-    /// It is waited for half of a slow round trip, or longer.
-    Far,
-}
-
-impl Distance {
-    pub(super) const ALL: [Self; 2] = [Self::Near, Self::Far];
-
-    pub(super) fn of(patience: Duration, limits: &AdmissionLimits) -> Self {
-        if patience < limits.slow_round_trip / 2 { Self::Near } else { Self::Far }
-    }
 }
 
 /// How far a handshake is.
@@ -120,11 +103,11 @@ impl Passing {
     }
 
     pub(super) fn add(&mut self, held: &Held) {
-        let Held { begun, slot, last, stay, .. } = *held;
+        let Held { begun, slot, since, stay, .. } = *held;
         let seat = Seat { slot, stay };
         match held.stage {
             Stage::Begun => {
-                self.begun.insert(begun, (last, seat));
+                self.begun.insert(begun, (since, seat));
             }
             Stage::Asks => self.asking += 1,
             Stage::GoneOn => {
@@ -160,9 +143,18 @@ impl Passing {
     }
 }
 
-/// Handshakes whose peer is waited for, by the time from which they stand still, in a flood: how long that is
-/// after they were last heard, and their slots.
-type Awaited = BTreeMap<(Instant, u64), (Duration, u32)>;
+/// Handshakes whose peer is waited for, by their lane and the time from which they stand still.
+type Awaited = BTreeMap<(usize, Option<Instant>, u64), Awaits>;
+
+/// One that waits for its peer.
+#[derive(Debug, Clone, Copy)]
+struct Awaits {
+    /// When it began.
+    since: Instant,
+    /// When its peer's next message is due.
+    due: Instant,
+    slot: u32,
+}
 
 /// The handshakes of an address, or of all, in the orders in which they make room.
 #[derive(Debug, Default)]
@@ -171,18 +163,25 @@ pub(super) struct Line {
     begun: BTreeMap<u64, Seat>,
     /// How many wait for the platform: none of them makes room.
     asking: usize,
-    /// Those whose peer is waited for and that are kept, then the passing ones.
-    awaited: [Awaited; 2],
+    /// Those whose peer is waited for.
+    awaited: Awaited,
     rejected: BTreeMap<u64, Seat>,
-    pub(super) dropped: Dropped,
+    /// How many there are of each class of distance, without those that were rejected.
+    of_class: [usize; CLASSES],
+    pub(super) spent: Spent,
 }
 
-/// When a peer that stands still was waited for, and kept others out.
+/// The lane of a class, first those that are kept.
+const fn lane(stay: Stay, class: usize) -> usize {
+    stay as usize * CLASSES + class
+}
+
+/// For how long a peer that stands still kept others out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Waited {
     pub(super) from: Instant,
     pub(super) until: Instant,
-    pub(super) patience: Duration,
+    pub(super) class: usize,
 }
 
 /// A place for a handshake.
@@ -213,45 +212,50 @@ impl Place {
 
 impl Line {
     pub(super) fn len(&self) -> usize {
-        self.awaited.iter().map(Awaited::len).sum::<usize>() + self.asking + self.rejected.len()
+        self.awaited.len() + self.asking + self.rejected.len()
     }
 
     pub(super) fn add(&mut self, held: &Held) {
-        let Held { begun, slot, stage, stay, patience, .. } = *held;
+        let Held { begun, slot, since, stage, stay, class, .. } = *held;
         let seat = Seat { slot, stay };
         if stage == Stage::Begun {
             self.begun.insert(begun, seat);
         }
         match stage {
             Stage::Begun | Stage::GoneOn => {
-                self.awaited[stay as usize].insert((held.still(), begun), (patience, slot));
+                let awaits = Awaits { since, due: held.next_due(), slot };
+                self.awaited.insert((lane(stay, class), Some(held.still()), begun), awaits);
             }
             Stage::Asks => self.asking += 1,
             Stage::Rejected => {
                 self.rejected.insert(begun, seat);
             }
         }
+        self.of_class[class] += usize::from(stage != Stage::Rejected);
     }
 
     /// As it was added.
     pub(super) fn remove(&mut self, held: &Held) {
-        if held.stage == Stage::Begun {
-            self.begun.remove(&held.begun);
+        let Held { begun, stage, stay, class, .. } = *held;
+        if stage == Stage::Begun {
+            self.begun.remove(&begun);
         }
-        match held.stage {
+        match stage {
             Stage::Begun | Stage::GoneOn => {
-                self.awaited[held.stay as usize].remove(&(held.still(), held.begun));
+                self.awaited.remove(&(lane(stay, class), Some(held.still()), begun));
             }
             Stage::Asks => self.asking = self.asking.saturating_sub(1),
             Stage::Rejected => {
-                self.rejected.remove(&held.begun);
+                self.rejected.remove(&begun);
             }
         }
+        let counts = usize::from(stage != Stage::Rejected);
+        self.of_class[class] = self.of_class[class].saturating_sub(counts);
     }
 
     #[cfg(test)]
     pub(super) fn awaits(&self, held: &Held) -> bool {
-        self.awaited[held.stay as usize].contains_key(&(held.still(), held.begun))
+        self.awaited.contains_key(&(lane(held.stay, held.class), Some(held.still()), held.begun))
     }
 
     /// The newest that has not gone on.
@@ -265,80 +269,38 @@ impl Line {
     }
 
     /// That of the one that has stood still for longest, of those that stay so.
-    pub(super) fn still(&self, now: Instant, limit: usize, stay: Stay) -> Option<Place> {
-        let (&(still, _), &(patience, slot)) = self.awaited[stay as usize].first_key_value()?;
-        let is_flood = Distance::ALL.map(|distance| self.is_flood(now, limit, distance));
-        let ease = if is_flood.contains(&true) { Duration::ZERO } else { EASE };
-        let stands_still = now.saturating_duration_since(still) > ease;
-        let waited = Waited { from: still - patience, until: still + ease, patience };
-        stands_still.then_some(Place::Still(Seat { slot, stay }, waited))
+    pub(super) fn still(&self, now: Instant, stay: Stay) -> Option<Place> {
+        let of_each = (0..CLASSES).filter_map(|class| self.first(stay, class));
+        let longest = of_each.min_by_key(|(_, waited, _)| waited.until);
+        longest
+            .filter(|(_, waited, _)| waited.until < now)
+            .map(|(seat, waited, _)| Place::Still(seat, waited))
     }
 
-    /// Whether there is a flood of peers at this distance. Half of the places are for all, flood or not.
-    pub(super) fn is_flood(&self, now: Instant, limit: usize, distance: Distance) -> bool {
-        let until = self.dropped.flood_until[distance as usize];
-        until.is_some_and(|until| now < until) && self.len() >= limit.div_ceil(2)
-    }
-}
-
-/// Hellos that were in vain at a limit: dropped, or of a handshake that stood still.
-#[derive(Debug, Default)]
-pub(super) struct Dropped {
-    pub(super) limit: usize,
-    /// Since when hellos are in vain, without a pause of a slow round trip, and the last one.
-    pressed: Option<(Instant, Instant)>,
-    /// Begins anew after a slow round trip.
-    count: Count,
-    /// What was counted before that.
-    before: Count,
-    /// By distance.
-    flood_until: [Option<Instant>; 2],
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Count {
-    since: Option<Instant>,
-    hellos: usize,
-    /// How long those were waited for that stood still, in all, by distance.
-    waited: [Duration; 2],
-}
-
-impl Dropped {
-    pub(super) fn note_evicted(&mut self, now: Instant, waited: Waited, limits: &AdmissionLimits) {
-        self.turn_to(now, limits.slow_round_trip);
-        // What had stood still before was in nobody's way.
-        let from = self.pressed.map_or(now, |(since, _)| since.max(waited.from));
-        let all = &mut self.count.waited[Distance::of(waited.patience, limits) as usize];
-        *all = all.saturating_add(waited.until.saturating_duration_since(from));
-        self.count(now, limits.slow_round_trip);
+    /// The same of a class of distance, of those that are kept.
+    pub(super) fn still_of(&self, now: Instant, class: usize) -> Option<Place> {
+        let first = self.first(Stay::Kept, class).filter(|(_, waited, _)| waited.until < now);
+        first.map(|(seat, waited, _)| Place::Still(seat, waited))
     }
 
-    pub(super) fn count(&mut self, now: Instant, slow_round_trip: Duration) {
-        self.turn_to(now, slow_round_trip);
-        self.count.hellos += 1;
-        if self.count.hellos < max(self.limit, FLOOD_HELLOS_MIN) {
-            return;
-        }
-        let places = max(self.limit / WASTED_PART, 1) as u32;
-        let much = slow_round_trip.saturating_mul(places);
-        let waited = self.count.waited.iter().zip(self.before.waited);
-        for (until, (waited, before)) in self.flood_until.iter_mut().zip(waited) {
-            // Devices that all come at once are none: they finish. It goes on while hellos are in vain.
-            let goes_on = until.is_some_and(|until| now < until);
-            if goes_on || before.max(*waited) >= much {
-                *until = Some(now + slow_round_trip);
-            }
-        }
+    /// That of one of a class that has more than its share, whose peer's own round trip is over.
+    pub(super) fn overdue(&self, now: Instant, limit: usize, slow: Duration) -> Option<Place> {
+        let has_more = |class: &usize| self.share(now, *class, limit, slow) == Share::More;
+        let first = |class| self.first(Stay::Kept, class).filter(|(.., due)| *due < now);
+        let longest = (0..CLASSES).filter(has_more).filter_map(first).min_by_key(|(.., due)| *due);
+        longest.map(|(seat, waited, _)| Place::Still(seat, Waited { until: waited.until.min(now), ..waited }))
     }
 
-    fn turn_to(&mut self, now: Instant, slow_round_trip: Duration) {
-        let pressed = self.pressed.filter(|(_, last)| now <= *last + slow_round_trip);
-        self.pressed = Some((pressed.map_or(now, |(since, _)| since), now));
-        let is_over = |since: Instant| now > since + slow_round_trip;
-        if self.count.since.is_none_or(is_over) {
-            let follows = self.count.since.is_some_and(|since| now <= since + 2 * slow_round_trip);
-            self.before = if follows { self.count } else { Count::default() };
-            self.count = Count { since: Some(now), ..Count::default() };
-        }
+    /// Of a class the one that stands still first, when it is waited for, and when its next message is due.
+    fn first(&self, stay: Stay, class: usize) -> Option<(Seat, Waited, Instant)> {
+        let lane = lane(stay, class);
+        let mut awaited = self.awaited.range((lane, None, 0)..(lane + 1, None, 0));
+        let (&(_, until, _), &Awaits { since, due, slot }) = awaited.next()?;
+        Some((Seat { slot, stay }, Waited { from: since, until: until?, class }, due))
+    }
+
+    /// What this class has of its share of the places, where it has one.
+    pub(super) fn share(&self, now: Instant, class: usize, limit: usize, slow: Duration) -> Share {
+        self.spent.share(now, class, self.of_class[class], limit, slow)
     }
 }

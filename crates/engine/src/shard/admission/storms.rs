@@ -1,9 +1,11 @@
 //! Devices near and far, with timers short and long, that all come at once or beside a flood, under virtual
 //! time: no kind of them is worse off than if hellos at a limit were only dropped, and the near are in at
-//! once. A device repeats a flight as RFC 6347, section 4.2.4, says, with intervals that double; links lose
-//! nothing.
+//! once. A device repeats a flight as RFC 6347, section 4.2.4, says, with intervals that double. Links lose
+//! nothing, or one datagram of fifty, and then round trips vary and devices compute for half a second.
 
 use std::{cmp::Reverse, collections::BinaryHeap, net::SocketAddr};
+
+use narrowgate_testkit::SeededRandom;
 
 use super::{super::hellos::tests::hello_ids, *};
 
@@ -48,13 +50,18 @@ struct Device {
     /// The handshake whose flight 4 it has.
     answered: Option<u64>,
     done: Option<Duration>,
+    /// How many of its datagrams, and of those for it, were lost.
+    lost: u32,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Next {
+    Begin(usize),
     Hello(usize),
     Answer(usize, u64),
     Finished(usize),
+    /// It has computed its answer.
+    Compute(usize),
     /// A timer, set when there was an answer or not.
     Timer(usize, bool),
     Flood(usize),
@@ -73,6 +80,10 @@ struct Storm {
     left: usize,
     next: BinaryHeap<Reverse<(Instant, u64, Next)>>,
     planned: u64,
+    /// Links lose datagrams, where there is something.
+    loss: Option<SeededRandom>,
+    /// Round trip of who floods.
+    flood_from: Duration,
 }
 
 fn address(device: usize) -> IpAddr {
@@ -95,7 +106,29 @@ impl Storm {
             left: 0,
             next: BinaryHeap::new(),
             planned: 0,
+            loss: None,
+            flood_from: Duration::ZERO,
         }
+    }
+
+    /// Plans what comes of a datagram of a device, or for it, unless it is lost.
+    fn send(&mut self, device: usize, next: Next) {
+        let Device { round_trip, lost, .. } = &mut self.devices[device];
+        let mut arrives = self.now + *round_trip / 2;
+        if let Some(random) = &mut self.loss {
+            if random.below(50) == 0 {
+                *lost += 1;
+                return;
+            }
+            let thousandths = u32::try_from(random.below(1000)).unwrap_or(0);
+            arrives += *round_trip / 20 * thousandths / 1000;
+        }
+        self.plan(arrives, next);
+    }
+
+    /// How long a device computes its answer.
+    fn computes(&self) -> Duration {
+        if self.loss.is_some() { SECOND / 2 } else { Duration::ZERO }
     }
 
     fn plan(&mut self, at: Instant, next: Next) {
@@ -120,9 +153,10 @@ impl Storm {
                 first_came: None,
                 answered: None,
                 done: None,
+                lost: 0,
             });
             self.left += 1;
-            self.plan(begins + round_trip / 2, Next::Hello(device));
+            self.plan(begins, Next::Begin(device));
             self.plan(begins + timer, Next::Timer(device, false));
         }
     }
@@ -135,12 +169,14 @@ impl Storm {
             }
             self.now = at;
             match next {
+                Next::Begin(device) => self.send(device, Next::Hello(device)),
+                Next::Compute(device) => self.send(device, Next::Finished(device)),
                 Next::Hello(device) => self.hello(device),
                 Next::Answer(device, handshake) => self.answer(device, handshake),
                 Next::Finished(device) => self.finished(device),
                 Next::Timer(device, had_answer) => self.timer(device, had_answer),
                 Next::Flood(number) => {
-                    self.come(1_000_000 + number, Duration::ZERO);
+                    self.come(1_000_000 + number, self.flood_from);
                     self.plan(self.now + 2 * SECOND / LIMIT as u32, Next::Flood(number + 1));
                 }
             }
@@ -155,7 +191,7 @@ impl Storm {
         let first = *self.devices[device].first_came.get_or_insert(self.now);
         let round_trip = self.devices[device].round_trip;
         if let Some(handshake) = self.come(device, round_trip + (self.now - first)) {
-            self.plan(self.now + round_trip / 2, Next::Answer(device, handshake));
+            self.send(device, Next::Answer(device, handshake));
         }
     }
 
@@ -175,7 +211,7 @@ impl Storm {
                 match answered.permit {
                     Permit::Yes(stay) => (None, stay),
                     Permit::Evict { slot, stay } => (Some(self.by_slot[&slot]), stay),
-                    Permit::No | Permit::Again => return None,
+                    Permit::No | Permit::Share => return None,
                 }
             }
             Rules::Drops { is_flood, noted } => {
@@ -202,11 +238,13 @@ impl Storm {
             Rules::Drops { .. } => Held {
                 begun: slot.into(),
                 slot,
+                since: now,
                 last: now,
                 stage: Stage::Begun,
                 stay,
                 round_trip,
                 patience: LIMITS.slow_round_trip,
+                class: 0,
             },
         };
         self.by_slot.insert(slot, device);
@@ -226,18 +264,22 @@ impl Storm {
         let device = &mut self.devices[number];
         if device.answered.is_none() {
             (device.answered, device.repeated) = (Some(handshake), 0);
-            let (arrives, due) = (self.now + device.round_trip / 2, self.now + device.timer);
-            self.plan(arrives, Next::Finished(number));
-            self.plan(due, Next::Timer(number, true));
+            let timer = device.timer;
+            let computed = self.now + self.computes();
+            self.plan(computed, Next::Compute(number));
+            self.plan(computed + timer, Next::Timer(number, true));
         }
     }
 
     fn finished(&mut self, number: usize) {
-        let Some(held) = self.under_way.get(&number) else { return };
+        let Some(&held) = self.under_way.get(&number) else { return };
         let device = &mut self.devices[number];
         if device.answered == Some(held.begun) {
             device.done = Some(self.now - device.begins);
             self.left -= 1;
+            if let Rules::Ours(admission) = &mut self.rules {
+                admission.finish(self.now, address(number), &held, &LIMITS);
+            }
             self.end(number);
         }
     }
@@ -250,9 +292,8 @@ impl Storm {
             return;
         }
         device.repeated += 1;
-        let arrives = self.now + device.round_trip / 2;
         let due = self.now + (device.timer * 2_u32.pow(device.repeated)).min(60 * SECOND);
-        self.plan(arrives, if had_answer { Next::Finished(number) } else { Next::Hello(number) });
+        self.send(number, if had_answer { Next::Finished(number) } else { Next::Hello(number) });
         self.plan(due, Next::Timer(number, had_answer));
     }
 
@@ -302,4 +343,21 @@ fn attack_098_in_a_herd_nobody_is_worse_off_than_if_hellos_were_only_dropped() {
 #[test]
 fn in_a_flood_nobody_is_worse_off_than_if_hellos_were_only_dropped_and_the_near_are_in_at_once() {
     compare(true, 10, 10 * SECOND);
+}
+
+/// Devices with the timer of RFC 6347, at a limit that one of another class of distance presses all the time.
+#[test]
+fn attack_207_what_is_lost_once_costs_a_timer_and_no_place() {
+    let mut storm = Storm::new(Rules::Ours(Box::new(Admission::new(1))));
+    storm.loss = Some(SeededRandom::new(7));
+    storm.devices(60, Duration::ZERO, 40 * SECOND);
+    storm.flood_from = SECOND * 3 / 10;
+    storm.plan(storm.now, Next::Flood(0));
+    storm.run(400 * SECOND);
+    for device in storm.devices.iter().filter(|device| device.timer == SECOND && device.lost <= 1) {
+        let Device { round_trip, timer, done, .. } = *device;
+        // A timer and its doubling, for a hello, and for an answer.
+        let bound = 2 * (3 * timer + 2 * round_trip) + SECOND;
+        assert!(done.is_some_and(|done| done <= bound), "{round_trip:?}: {done:?}");
+    }
 }

@@ -2,13 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::{
-    super::hellos::tests::hello_ids,
-    line::{FLOOD_HELLOS_MIN, Waited},
-    *,
-};
+use super::{super::hellos::tests::hello_ids, line::Waited, *};
 
 mod distances;
+mod shares;
 
 const LIMITS: AdmissionLimits = AdmissionLimits {
     handshakes_max: 6,
@@ -99,7 +96,7 @@ impl Door {
         let (stay, evicted) = match self.permit(n) {
             Permit::Yes(stay) => (stay, None),
             Permit::Evict { slot, stay } => (stay, Some(slot)),
-            Permit::No | Permit::Again => return (None, None),
+            Permit::No | Permit::Share => return (None, None),
         };
         if let Some(slot) = evicted {
             self.end(slot as usize);
@@ -124,23 +121,18 @@ impl Door {
         self.admission.go_on(*address, held, stage, self.now);
     }
 
-    /// A flood at the limit of address 1, of peers that are waited for so long.
-    fn flood(&mut self, patience: Duration) {
-        for _ in 0..10 {
-            self.admission.count_dropped(self.now, ip(1), &LIMITS);
+    /// At the limit of address 1, or at that of all, nine seconds of twenty places were in vain, which were
+    /// held by peers so far away, and one who is very far wants a place.
+    fn waste(&mut self, round_trip: Duration, is_own: bool) {
+        let slow = self.limits.slow_round_trip;
+        for _ in 0..9 {
+            self.admission.press(self.now, ip(1), is_own, &self.limits);
             self.pass(SECOND);
         }
-        self.begin_anew();
-        let waited = Waited { from: self.now - 10 * SECOND, until: self.now, patience };
-        for _ in 0..=FLOOD_HELLOS_MIN {
-            self.admission.count_dropped(self.now, ip(1), &LIMITS);
-            self.admission.dropped_at(ip(1), &LIMITS).note_evicted(self.now, waited, &LIMITS);
-        }
-    }
-
-    /// For hellos of the near.
-    fn floods(&self, n: u16) -> Floods {
-        self.admission.floods(self.now, ip(n), Distance::Near, &self.limits)
+        let waited = Waited { from: self.now - 9 * SECOND, until: self.now, class: class_of(round_trip) };
+        let spent = &mut self.admission.line_of(ip(1), is_own).spent;
+        (0..20).for_each(|_| spent.add_in_vain(self.now, waited, slow));
+        spent.want(self.now, class_of(20 * SECOND));
     }
 
     /// All that are under way have begun now.
@@ -148,7 +140,7 @@ impl Door {
         for (address, held) in &mut self.held {
             let is_under_way = self.admission.all.awaits(held);
             if is_under_way {
-                let next = Held { last: self.now, ..*held };
+                let next = Held { since: self.now, last: self.now, ..*held };
                 self.admission.become_as(*address, held, next);
             }
         }
@@ -239,38 +231,9 @@ fn among_addresses_with_as_many_the_oldest_that_stood_still_makes_room_whatever_
     assert_eq!(door.permit(3), evict(1));
 }
 
-#[test]
-fn in_a_flood_only_what_comes_again_gets_in_until_it_is_over() {
-    let mut door = Door::new();
-    let slots = [1, 1, 1].map(|address| door.begin(address));
-    for _ in 0..FLOOD_HELLOS_MIN {
-        assert_eq!(door.permit_hello(ip(1), 1), Permit::No);
-    }
-    assert_eq!(door.floods(1), Floods::No, "devices that all come at once are none");
-    door.pass(12 * SECOND);
-    assert_eq!(door.permit_hello(ip(1), 1), evict(0), "it stood still");
-    door.flood(SECOND);
-    door.end(slots[0]);
-    assert_eq!(door.permit(1), Permit::Again, "it comes for the first time");
-    door.pass(SECOND);
-    assert_eq!(door.permit(1), KEEP, "and again");
-    assert_eq!(door.permit(2), KEEP, "others have nothing to do with it");
-    door.end(slots[1]);
-    assert_eq!(door.permit_hello(ip(1), 1), KEEP, "half of the places are for everybody");
-    door.begin(1);
-    door.pass(12 * SECOND);
-    door.make_hellos_anew(3);
-    assert_eq!(door.permit_hello(ip(1), 2), KEEP, "nothing was dropped for long");
-}
-
 /// All places of [`Door::wide`] taken, by an address of its own each.
 fn full() -> Door {
-    full_from(4 * SECOND)
-}
-
-/// All peers are so far away.
-fn full_from(round_trip: Duration) -> Door {
-    let mut door = Door { round_trip, ..Door::wide() };
+    let mut door = Door::wide();
     for n in 1..=32 {
         let expected = if n <= 30 { Stay::Kept } else { Stay::Passing };
         assert_eq!(door.come(n), (Some(expected), None), "{n}");
@@ -316,40 +279,6 @@ fn what_is_kept_is_not_touched_by_what_passes_and_gets_its_places_back() {
     }
     door.end(7);
     assert_eq!(door.come(200), (Some(Stay::Kept), None));
-}
-
-#[test]
-fn in_a_flood_of_all_what_comes_again_is_kept_and_the_rest_passes() {
-    let mut door = full_from(SECOND);
-    for _ in 0..12 {
-        door.admission.count_dropped(door.now, ip(99), &door.limits);
-        door.pass(SECOND);
-    }
-    for n in 0..8 {
-        let (stay, evicted) = door.come(100 + n);
-        assert_eq!((stay, evicted), (Some(Stay::Kept), Some(n.into())), "{n}: it stood still");
-    }
-    door.begin_anew();
-    // More than there are places, each from an address of its own.
-    for n in 1000..2001 {
-        assert_eq!(door.come(n).0, Some(Stay::Passing), "{n}");
-    }
-    assert_eq!(door.floods(2001), Floods::All);
-    door.pass(9 * SECOND);
-    for n in 2001..4001 {
-        door.come(n);
-        door.pass(SECOND / 1000);
-    }
-    let kept = door.admission.all.len() - door.admission.passing.len();
-    assert_eq!((door.admission.all.len(), kept), (32, 0), "what stood still has gone");
-    for n in 5000..5020 {
-        assert_eq!(door.come(n).0, Some(Stay::Passing), "{n} comes for the first time");
-    }
-    door.pass(SECOND);
-    for n in 5000..5020 {
-        let stay = if n < 5016 { Stay::Kept } else { Stay::Passing };
-        assert_eq!(door.come(n).0, Some(stay), "{n}: half of the places are for everybody");
-    }
 }
 
 #[test]

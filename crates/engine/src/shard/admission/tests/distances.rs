@@ -1,12 +1,14 @@
-//! The near and the far: how long each is waited for, and whom a flood of the others keeps out.
+//! The near and the far: how long each is waited for.
 
 use super::*;
 
 #[test]
-fn what_is_near_stands_still_sooner_than_what_is_far_and_soonest_in_a_flood() {
+fn what_is_near_stands_still_sooner_than_what_is_far_and_never_before_its_first_timer() {
     let mut door = Door::new();
-    for (round_trip, silent) in [(20, 810), (500, 2_250), (2_000, 6_750), (8_000, 10_650)] {
+    for (round_trip, silent) in [(20, 1_660), (500, 3_100), (2_000, 7_600), (8_000, 10_000)] {
         let [round_trip, silent] = [round_trip, silent].map(Duration::from_millis);
+        let timer_and_computing = SECOND + SECOND / 2;
+        assert!(silent >= (round_trip + timer_and_computing).min(door.limits.slow_round_trip));
         door.round_trip = round_trip;
         let slots = [1, 1, 1].map(|address| door.begin(address));
         door.pass(silent);
@@ -18,44 +20,37 @@ fn what_is_near_stands_still_sooner_than_what_is_far_and_soonest_in_a_flood() {
         }
         door.pass(60 * SECOND);
     }
-    door.round_trip = Duration::from_millis(20);
+}
+
+#[test]
+fn a_hello_that_comes_again_or_anew_is_heard_until_a_slow_round_trip_after_the_beginning() {
+    let mut door = Door { round_trip: SECOND / 10, ..Door::new() };
     let slots = [1, 1, 1].map(|address| door.begin(address));
-    door.flood(SECOND);
-    door.permit(1);
-    door.pass(Duration::from_millis(160));
-    assert_eq!(door.permit(1), Permit::No);
+    let again = |door: &mut Door| {
+        let (address, held) = &mut door.held[slots[0]];
+        door.admission.handle_again(door.now, *address, held, &door.limits);
+    };
     door.pass(SECOND);
-    assert_eq!(door.permit(1), evict(slots[0] as u32), "it comes again, and what is near has had its time");
-}
-
-#[test]
-fn attack_207_a_flood_of_the_near_keeps_nobody_out_who_is_far_and_one_of_the_far_nobody_who_is_near() {
-    for (patience, kept_out, goes_on) in
-        [(SECOND, SECOND / 50, 8 * SECOND), (10 * SECOND, 8 * SECOND, SECOND / 50)]
-    {
-        let mut door = Door::new();
-        let slots = [1, 1, 1].map(|address| door.begin(address));
-        door.flood(patience);
-        door.end(slots[0]);
-        door.make_hellos_anew(4);
-        assert_eq!(door.permit_far(ip(1), 2, kept_out), Permit::Again, "{patience:?}");
-        assert_eq!(door.permit_far(ip(1), 3, goes_on), KEEP, "{patience:?}");
+    again(&mut door);
+    door.pass(SECOND);
+    assert_eq!(door.permit(1), evict(1), "the others are silent for 2 s");
+    door.end(slots[1]);
+    door.end(slots[2]);
+    (0..2).for_each(|_| _ = door.begin(1));
+    // Its flight 4 was lost: it is sent again, and what answers it finds its place.
+    door.pass(SECOND * 9 / 10);
+    assert_eq!(door.permit(1), Permit::No);
+    door.pass(SECOND / 20);
+    assert_eq!(door.permit(1), evict(0));
+    for _ in 0..12 {
+        again(&mut door);
+        door.pass(SECOND);
     }
-}
-
-#[test]
-fn hellos_whose_handshakes_stood_still_were_in_vain_as_those_that_are_dropped() {
-    let mut door = Door::new();
-    door.round_trip = Duration::ZERO;
-    for n in 0..4 * FLOOD_HELLOS_MIN {
-        door.pass(SECOND / 200);
-        door.make_hellos_anew(1);
-        door.come(1);
-        if n < FLOOD_HELLOS_MIN / 2 {
-            assert_eq!(door.floods(1), Floods::No, "{n}");
-        }
-    }
-    assert_eq!(door.floods(1), Floods::Address);
+    assert_eq!(door.permit(1), evict(3), "silent for longest");
+    door.end(3);
+    door.end(4);
+    (0..2).for_each(|_| _ = door.begin(1));
+    assert_eq!(door.permit(1), evict(0), "it has begun 14 s ago");
 }
 
 #[test]
