@@ -55,7 +55,7 @@ pub(super) struct Spent {
 }
 
 /// Times that places were held, in microseconds.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Sum {
     used: u64,
     in_vain: u64,
