@@ -326,8 +326,7 @@ impl Pages {
             Ok(None) => match self.throttle.permit_wrong_link(guest.peer, Instant::now()) {
                 Ok(()) => Err(no_link()),
                 Err(wait) => {
-                    let said = "Too many links that are not valid come from this address.";
-                    let page = refused(StatusCode::TOO_MANY_REQUESTS, said);
+                    let page = refused(StatusCode::TOO_MANY_REQUESTS, t(words::LINK_TOO_OFTEN));
                     Err(retry_after(page, wait.as_secs().max(1)))
                 }
             },
@@ -461,7 +460,7 @@ fn failed(problem: &Problem) -> Response {
     let page = if status.is_server_error() {
         // What it says of the store is not for strangers.
         tracing::debug!(%problem, "a page cannot be answered");
-        refused(status, "The server cannot do that now. Try again later.")
+        refused(status, t(words::PAGE_LATER))
     } else {
         refused(status, &format!("{}: {problem}", problem.title))
     };
@@ -477,19 +476,17 @@ fn retry_after(mut response: Response, seconds: u64) -> Response {
 }
 
 fn no_link() -> Response {
-    let said = "This link is not valid, or not any more: it sets a password once, within a day. An \
-                administrator makes a new one, also by narrowgate user reset NAME.";
-    refused(StatusCode::NOT_FOUND, said)
+    refused(StatusCode::NOT_FOUND, t(words::LINK_NOT_VALID))
 }
 
 fn refused(status: StatusCode, said: &str) -> Response {
     let title = match status {
-        StatusCode::NOT_FOUND => "Not found",
-        StatusCode::TOO_MANY_REQUESTS => "Too often",
-        status if status.is_server_error() => "Not now",
-        _ => "Not done",
+        StatusCode::NOT_FOUND => words::PAGE_NOT_FOUND,
+        StatusCode::TOO_MANY_REQUESTS => words::PAGE_TOO_OFTEN,
+        status if status.is_server_error() => words::PAGE_NOT_NOW,
+        _ => words::PAGE_NOT_DONE,
     };
-    page(status, title, &(alert(Some(said)) + &log_in_link()))
+    page(status, t(title), &(alert(Some(said)) + &log_in_link()))
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use axum::{
     response::Response,
 };
 
-use super::{alert, log_in_link, page};
+use super::{alert, log_in_link, page, t};
+use crate::console::words;
 
 /// Answers a browser with a page where the answer would be a document for programs.
 pub(crate) async fn for_people(request: Request, next: Next) -> Response {
@@ -23,15 +24,13 @@ pub(crate) async fn for_people(request: Request, next: Next) -> Response {
         return response;
     }
     let (title, said) = match status {
-        StatusCode::NOT_FOUND => ("Not found", "There is nothing here."),
-        StatusCode::METHOD_NOT_ALLOWED => ("Not possible", "This page is opened, and no form is sent to it."),
-        status if status.is_server_error() => {
-            ("Not now", "The server cannot do that now. Try again in a moment.")
-        }
-        _ => ("Not possible", "What the browser has sent is not what belongs here."),
+        StatusCode::NOT_FOUND => (words::PAGE_NOT_FOUND, words::PAGE_NOTHING),
+        StatusCode::METHOD_NOT_ALLOWED => (words::PAGE_NOT_POSSIBLE, words::PAGE_OPENED_ONLY),
+        status if status.is_server_error() => (words::PAGE_NOT_NOW, words::PAGE_IN_A_MOMENT),
+        _ => (words::PAGE_NOT_POSSIBLE, words::PAGE_WRONG_REQUEST),
     };
     let (mut page, mut headers) =
-        (page(status, title, &(alert(Some(said)) + &log_in_link())), response.into_parts().0.headers);
+        (page(status, t(title), &(alert(Some(t(said))) + &log_in_link())), response.into_parts().0.headers);
     // Others stay, such as Retry-After.
     for of_body in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
         headers.remove(of_body);

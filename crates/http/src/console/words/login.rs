@@ -45,5 +45,28 @@ words! {
         "For the user {name}: at least {n} characters, and not one that many others have. A few words that \
         do not belong together are good.",
         "用户 {name}：至少 {n} 个字符，且不要使用常见密码。几个互不相关的词语是不错的选择。";
+    PAGE_NOT_FOUND: "Not found", "未找到";
+    PAGE_NOTHING: "There is nothing here.", "这里没有内容。";
+    PAGE_NOT_POSSIBLE: "Not possible", "无法执行";
+    PAGE_OPENED_ONLY:
+        "This page is opened, and no form is sent to it.",
+        "此页面仅供打开，不接受表单。";
+    PAGE_NOT_NOW: "Not now", "暂时无法处理";
+    PAGE_IN_A_MOMENT:
+        "The server cannot do that now. Try again in a moment.",
+        "服务器暂时无法处理，请稍后重试。";
+    PAGE_LATER: "The server cannot do that now. Try again later.", "服务器暂时无法处理，请稍后再试。";
+    PAGE_WRONG_REQUEST:
+        "What the browser has sent is not what belongs here.",
+        "浏览器发送的内容不正确。";
+    PAGE_TOO_OFTEN: "Too often", "过于频繁";
+    PAGE_NOT_DONE: "Not done", "未执行";
+    LINK_NOT_VALID:
+        "This link is not valid, or not any more: it sets a password once, within a day. An administrator \
+        makes a new one, also by narrowgate user reset NAME.",
+        "此链接无效或已失效：它只能在一天内设置一次密码。管理员可创建新链接，也可使用 narrowgate user reset NAME。";
+    LINK_TOO_OFTEN:
+        "Too many links that are not valid come from this address.",
+        "来自此地址的无效链接过多。";
     ABOUT_SERVER: "About this server", "关于此服务器";
 }
