@@ -139,6 +139,23 @@ pub struct DeviceShown {
     pub tags: PropertiesView,
     /// The version of its firmware that it has said last.
     pub firmware: Option<String>,
+    /// Its session by its own secret, as long as there is one.
+    #[serde(default)]
+    pub session: Option<SessionView>,
+}
+
+/// The session of a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionView {
+    /// The peer's address and port.
+    pub peer: String,
+    /// The cipher suite; null where it is plain CoAP, without encryption.
+    pub suite: Option<String>,
+    /// Its Connection ID, in hex; null where it has none.
+    pub cid: Option<String>,
+    /// Since when it stands.
+    pub since: UnixMillis,
 }
 
 /// A device that was reset, with its new secret.
@@ -162,6 +179,19 @@ pub struct DeviceSecretShown {
     pub psk_hex: SecretText,
     /// A mode-2 identity with the device's last lifetime, or 3600 s.
     pub identity: String,
+    /// Complete commands for clients, which report a value as this device. A server of before says none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client_lines: Vec<ClientLine>,
+}
+
+/// A command to paste into a terminal (bash).
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientLine {
+    /// Which program it is for.
+    pub tool: String,
+    /// The command; it holds the key.
+    pub line: SecretText,
 }
 
 /// What a device needs to fetch its own secret (SecureMode 3), shown on request.
@@ -184,6 +214,29 @@ pub enum DeviceRow {
     Intact(Box<DeviceView>),
     /// Its row is damaged.
     Damaged(DamagedDeviceView),
+}
+
+/// A device in a list that was asked for more of each.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceMore {
+    /// The device.
+    #[serde(flatten)]
+    pub device: DeviceView,
+    /// Its tags.
+    pub tags: PropertiesView,
+    /// The version of its firmware that it has said last.
+    pub firmware: Option<String>,
+}
+
+/// A device in a list, with what the list was asked for.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum DeviceListed {
+    /// With more.
+    More(Box<DeviceMore>),
+    /// As ever.
+    Row(DeviceRow),
 }
 
 /// A damaged device: its names as they are read, and nothing else. `Option<()>` is always null.

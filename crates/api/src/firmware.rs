@@ -301,6 +301,26 @@ pub struct RolloutView {
     pub cancelled: u64,
 }
 
+/// A rollout in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutRow {
+    /// Which image.
+    pub image_id: String,
+    /// Of which product.
+    pub product_key: String,
+    /// Its version.
+    pub version: String,
+    /// The share of the product's devices that get it, percent; null: only devices that were named.
+    pub share: Option<u8>,
+    /// Nothing is offered now.
+    pub paused: bool,
+    /// Why; null: it goes on.
+    pub paused_by: Option<PausedBy>,
+    /// When it began.
+    pub since: UnixMillis,
+}
+
 /// A device of a rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -407,7 +407,8 @@ mod tests {
             serde_json::to_string(&Happening::Refused(refused)).expect("it can be written"),
             concat!(
                 r#"{"time":1,"event":"refused","identity":"nonsense","reason":"identity_malformed","#,
-                r#""peer":"192.0.2.1:5684"}"#
+                r#""peer":"192.0.2.1:5684","advice":"send ProductKey,DeviceKey,SecureMode,Lifetime: four "#,
+                r#"fields, three commas, no spaces, and no line end or NUL behind them"}"#
             )
         );
     }

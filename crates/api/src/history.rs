@@ -101,6 +101,12 @@ pub struct LogView {
     pub peer: Option<String>,
     /// Words for people.
     pub detail: Option<String>,
+    /// Of a refusal or a warning, what is probably wrong, where that is known.
+    #[serde(default)]
+    pub mistake: Option<String>,
+    /// Of a refusal or a warning, what to do about it.
+    #[serde(default)]
+    pub advice: Option<String>,
 }
 
 /// A refusal, also one that belongs to no known device.
@@ -146,7 +152,7 @@ mod tests {
         assert_eq!(serde_json::to_string(&back).expect("it can be written"), bucket);
         let refusal = concat!(
             r#"{"time":7,"event":"refused","reason":"wrong_key","code":742,"peer":null,"detail":null,"#,
-            r#""identity":"pk,dk,2,60","productKey":"pk","deviceKey":"dk"}"#
+            r#""mistake":null,"advice":"compare","identity":"pk,dk,2,60","productKey":"pk","deviceKey":"dk"}"#
         );
         let back: RefusalView = serde_json::from_str(refusal).expect("it can be read");
         assert_eq!(serde_json::to_string(&back).expect("it can be written"), refusal);

@@ -1,6 +1,6 @@
 //! What operators and programs say to narrowgate, and what they are told: the types of requests, answers,
-//! problems and happenings, both ways. Nothing here behaves; every crate that speaks to the outside shares
-//! these types, the command line among them. Keys are camelCase, times Unix milliseconds.
+//! problems and happenings, both ways. Nothing here behaves but words for people; every crate that speaks to
+//! the outside shares these types, the command line among them. Keys are camelCase, times Unix milliseconds.
 //!
 //! No answer holds a secret except those whose name says that something was created, shown or reset.
 //!
@@ -17,6 +17,7 @@
 #![deny(clippy::iter_over_hash_type)]
 
 pub mod access;
+pub mod advice;
 pub mod audit;
 pub mod command;
 pub mod device;

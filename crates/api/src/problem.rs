@@ -59,6 +59,8 @@ pub enum Code {
     ScriptInvalid,
     /// What was to be changed is no longer what the request says that it is (`If-Match`).
     PreconditionFailed,
+    /// The request replaces the whole of something, and does not say of which state (`If-Match`).
+    PreconditionRequired,
     /// Nobody is known to ask: there is no token, or it is not valid (any more).
     Unauthorized,
     /// The caller may not do it.

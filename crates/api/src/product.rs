@@ -185,6 +185,16 @@ pub struct ProductSecretRotated {
     pub product_secret: SecretText,
 }
 
+/// A product's secret, shown on request.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProductSecretShown {
+    /// The secret.
+    pub product_secret: SecretText,
+    /// The key of DTLS made of it, in hex, by which its devices fetch their own secrets (SecureMode 3).
+    pub psk_hex: SecretText,
+}
+
 /// Dynamic activation as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -58,6 +58,9 @@ pub struct DeviceList {
     /// In which order; by registration where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sort: Option<DeviceSort>,
+    /// What else each device is shown with, which takes longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<DeviceWith>,
     /// At most so many, 1 to 1000.
     #[schemars(range(min = 1, max = 1000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,6 +68,14 @@ pub struct DeviceList {
     /// `nextCursor` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
+}
+
+/// What else a list of devices shows of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceWith {
+    /// Its tags, and the version of its firmware.
+    All,
 }
 
 /// Orders of a list of devices.
@@ -252,6 +263,9 @@ pub struct EventsQuery {
     /// What follows the event of this `id:`, and then what happens. A header `Last-Event-ID` counts first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
+    /// Of a product or a device, also refusals of those who are no device that is known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strangers: bool,
 }
 
 /// How a time is written in a query.

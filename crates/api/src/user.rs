@@ -82,6 +82,22 @@ pub struct UserInvited {
     pub view: UserView,
 }
 
+/// A session of a user, who has logged in with a browser.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UserSessionView {
+    /// What it is called; it opens nothing.
+    pub id: String,
+    /// When the user logged in.
+    pub begun_at: UnixMillis,
+    /// When it was used last, to a minute.
+    pub seen_at: UnixMillis,
+    /// When it ends, where it is not used again.
+    pub ends_at: UnixMillis,
+    /// Whether it is the one that asks.
+    pub own: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

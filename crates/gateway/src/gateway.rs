@@ -43,8 +43,8 @@ const SLOTS_AT_ONCE: u32 = 4096;
 /// See the crate.
 #[derive(Debug)]
 pub struct Gateway {
-    desks: Vec<Desk>,
-    shared: Shared,
+    pub(crate) desks: Vec<Desk>,
+    pub(crate) shared: Shared,
     /// Products that changed, and which of their sessions were reached.
     changing: VecDeque<Changing>,
     /// Set when it settles: what is being looked into is then given up.

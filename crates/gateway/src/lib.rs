@@ -82,6 +82,7 @@ mod raw;
 mod refusals;
 mod requests;
 mod residence;
+mod session;
 mod shared;
 mod spent;
 mod turns;

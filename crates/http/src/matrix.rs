@@ -3,6 +3,7 @@
 
 mod audit;
 mod entries;
+mod shown;
 
 use std::net::IpAddr;
 
@@ -32,8 +33,8 @@ fn names_something(row: &Row) -> bool {
     row.path.contains("{product}")
         || row.path.contains("{device}")
         || row.path.contains("{image}")
-        || matches!(&*row.path, "/api/v1/devices:bulk" | "/api/v1/firmware:content" | "/api/v1/rollouts")
-        || (row.path == "/api/v1/firmware" && row.method == Method::POST)
+        || matches!(&*row.path, "/api/v1/devices:bulk" | "/api/v1/firmware:content")
+        || matches!(&*row.path, "/api/v1/firmware" | "/api/v1/rollouts") && row.method == Method::POST
 }
 
 /// What belongs to the default unit.

@@ -4,6 +4,8 @@
 //! with `=`, `+`, `-`, `@`, their full-width forms, a tab or an end of a line, unless it is a number of a
 //! device. JSON has every text as it is.
 
+mod lists;
+
 use narrowgate_api::{
     audit::AuditEntry,
     command::CommandView,
@@ -241,23 +243,42 @@ fn log_cells(entry: &LogView, cells: &mut Cells<'_>) {
     cells.text(entry.peer.as_deref().unwrap_or_default()).text(entry.detail.as_deref().unwrap_or_default());
 }
 
+fn advice_cells(entry: &LogView, cells: &mut Cells<'_>) {
+    cells.text(entry.mistake.as_deref().unwrap_or_default());
+    cells.text(entry.advice.as_deref().unwrap_or_default());
+}
+
 impl Row for LogView {
-    const COLUMNS: &'static [&'static str] = &["time", "event", "reason", "code", "peer", "detail"];
+    const COLUMNS: &'static [&'static str] =
+        &["time", "event", "reason", "code", "peer", "detail", "mistake", "advice"];
 
     fn cells(&self, cells: &mut Cells<'_>) {
         log_cells(self, cells);
+        advice_cells(self, cells);
     }
 }
 
 impl Row for RefusalView {
-    const COLUMNS: &'static [&'static str] =
-        &["time", "event", "reason", "code", "peer", "detail", "identity", "productKey", "deviceKey"];
+    const COLUMNS: &'static [&'static str] = &[
+        "time",
+        "event",
+        "reason",
+        "code",
+        "peer",
+        "detail",
+        "identity",
+        "productKey",
+        "deviceKey",
+        "mistake",
+        "advice",
+    ];
 
     fn cells(&self, cells: &mut Cells<'_>) {
         log_cells(&self.entry, cells);
         for text in [&self.identity, &self.product_key, &self.device_key] {
             cells.text(text.as_deref().unwrap_or_default());
         }
+        advice_cells(&self.entry, cells);
     }
 }
 
@@ -419,14 +440,16 @@ mod tests {
             code: Some(742),
             peer: None,
             detail: Some("@SUM(A1)".into()),
+            mistake: Some("@SUM(A1)".into()),
+            advice: Some("compare".into()),
         };
-        let csv = "time,event,reason,code,peer,detail\r\n7,refused,wrong_key,742,,'@SUM(A1)\r\n";
+        let csv = "time,event,reason,code,peer,detail,mistake,advice\r\n\
+                   7,refused,wrong_key,742,,'@SUM(A1),'@SUM(A1),compare\r\n";
         assert_eq!(line(Lines::Csv, &entry), csv);
         let product_key = Some("+pk".into());
         let refusal = RefusalView { entry, identity: Some("=cmd()".into()), product_key, device_key: None };
-        assert!(
-            line(Lines::Csv, &refusal).ends_with("\r\n7,refused,wrong_key,742,,'@SUM(A1),'=cmd(),'+pk,\r\n")
-        );
+        let cells = "\r\n7,refused,wrong_key,742,,'@SUM(A1),'=cmd(),'+pk,,'@SUM(A1),compare\r\n";
+        assert!(line(Lines::Csv, &refusal).ends_with(cells));
         let cause = "-1+2".to_owned();
         let presence = PresenceView { time: UnixMillis(7), state: ShownState::Offline, cause };
         assert_eq!(line(Lines::Csv, &presence), "time,state,cause\r\n7,offline,'-1+2\r\n");

@@ -8,6 +8,7 @@ use super::{
     CommandMoved, Edit, Event, Happening, Issue, Login, Presence, Refused, Report, RolloutMoved, Upgrade,
 };
 use crate::{
+    advice::Advice,
     command::{CommandKind, CommandState},
     firmware::UpgradeState,
     names::{DeviceName, UnixMillis},
@@ -67,6 +68,10 @@ pub(super) struct Flat {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    mistake: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     points: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     event_id: Option<String>,
@@ -107,6 +112,8 @@ impl Flat {
             message: None,
             peer: None,
             detail: None,
+            mistake: None,
+            advice: None,
             points: None,
             event_id: None,
             output: None,
@@ -159,12 +166,15 @@ impl From<Happening> for Flat {
             |event, Presence { time, device, detail }| Self { detail, ..Self::new(time, event, device) };
         let refused = |event, it: Refused| {
             let Refused { time, device, is_claimed: _, identity, reason, code, peer, detail } = it;
+            let Advice { mistake, advice } = Advice::of(reason, detail.as_deref());
             Self {
                 identity,
                 reason: reason.and_then(word),
                 code: code.map(i64::from),
                 peer,
                 detail,
+                mistake,
+                advice,
                 ..Self::new(time, event, device)
             }
         };

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use narrowgate_api::happening::{self, Happening};
+use narrowgate_dtls::CipherSuite;
 use narrowgate_engine::event::{HandshakeId, SessionId, ShardCommand, Ticket};
 use narrowgate_platform::{
     device_api::{self, Warning, login},
@@ -12,7 +13,7 @@ use narrowgate_platform::{
     rules::{admission::Grant, identity::SecureMode, psk::mark, rate::Taken, refusal::Refusal},
 };
 
-use super::{Desk, handshake::Asked};
+use super::{Desk, handshake::Asked, plain};
 use crate::{
     ACTIVATION_SESSION,
     effect::Now,
@@ -59,7 +60,7 @@ impl Desk {
         // The product may have changed since the look-up: what is in memory is newer.
         let product = shared.products.find(asker.grant.product_key());
         let profile = product.map_or(asker.grant.profile, |product| product.profile);
-        let known = self.sessions.insert(session, asker.clone());
+        let known = self.sessions.insert(session, begun.suite, asker.clone());
         known.set_profile(&mut shared.out, session, profile);
         if let Some(spent) = number.and_then(|_| shared.spent.take(now.instant, asker.grant.device)) {
             shared.out.command(self.shard, ShardCommand::Charge { session, spent });
@@ -78,8 +79,8 @@ pub(super) struct Begun {
     /// When its secret was proved.
     pub(super) verified: Instant,
     pub(super) peer: SocketAddr,
-    /// The cipher suite, or that there is none.
-    pub(super) over: &'static str,
+    /// The cipher suite; `None`: it is plain CoAP.
+    pub(super) suite: Option<CipherSuite>,
     /// The request that is answered once the login is durable, of one by plain CoAP.
     pub(super) ticket: Option<Ticket>,
 }
@@ -153,7 +154,8 @@ impl Shared {
     }
 
     fn log_in(&mut self, now: Now, begun: Begun, number: LoginNumber, asker: &Arc<Whose>) {
-        let Begun { session, verified, over, ticket, .. } = begun;
+        let Begun { session, verified, suite, ticket, .. } = begun;
+        let over = suite.map_or(plain::OVER, CipherSuite::name);
         let grant = &asker.grant;
         let from = (session, asker.peer().ip());
         let entered = self.residence.directory.login(grant.device, from, verified, number);

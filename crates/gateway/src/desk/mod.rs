@@ -9,7 +9,7 @@ mod request;
 mod sessions;
 
 pub(crate) use self::{
-    handshake::LookupAsked, login::LoginAsked, plain::PlainAsked, request::response_after,
+    handshake::LookupAsked, login::LoginAsked, plain::PlainAsked, request::response_after, sessions::Known,
 };
 
 use std::{
@@ -81,7 +81,7 @@ impl Desk {
                 self.want_psk(shared, now, handshake, peer, &identity);
             }
             ShardEvent::Connected { handshake, session, peer, suite, verified } => {
-                let begun = Begun { session, verified, peer, over: suite.name(), ticket: None };
+                let begun = Begun { session, verified, peer, suite: Some(suite), ticket: None };
                 self.connect(shared, now, handshake, begun);
             }
             ShardEvent::LoginWanted { handshake, peer, request } => {
@@ -115,6 +115,11 @@ impl Desk {
             }
             ShardEvent::HandshakeEnded { handshake } => self.end_handshake(shared, now, handshake),
         }
+    }
+
+    /// A session, where it stands.
+    pub(crate) fn known(&self, session: SessionId) -> Option<&Known> {
+        self.sessions.find(session)
     }
 
     fn end(&mut self, shared: &mut Shared, now: Now, session: SessionId, cause: CloseCause) {

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// What the log says of a login in the place of a cipher suite.
-const OVER: &str = "plain CoAP, without encryption";
+pub(super) const OVER: &str = "plain CoAP, without encryption";
 
 /// A look-up for a login.
 #[derive(Debug)]
@@ -140,7 +140,7 @@ impl Desk {
 impl Begun {
     /// A login that became a session.
     pub(super) fn plain(ticket: Ticket, peer: SocketAddr, verified: Instant) -> Self {
-        Self { session: ticket.session, verified, peer, over: OVER, ticket: Some(ticket) }
+        Self { session: ticket.session, verified, peer, suite: None, ticket: Some(ticket) }
     }
 }
 

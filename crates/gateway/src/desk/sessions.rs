@@ -2,6 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
+use narrowgate_dtls::CipherSuite;
 use narrowgate_engine::event::{SessionId, ShardCommand};
 use narrowgate_platform::model::product::Profile;
 
@@ -15,6 +16,8 @@ pub(crate) struct Known {
     pub(crate) warned: bool,
     /// What the shard was told; at first the default one.
     pub(crate) profile: Profile,
+    /// By which it is protected; `None`: it is plain CoAP.
+    pub(crate) suite: Option<CipherSuite>,
     /// Whose requests come in it.
     pub(crate) asker: Arc<Whose>,
 }
@@ -42,13 +45,18 @@ impl Known {
 pub(crate) struct Sessions(Vec<Option<Known>>);
 
 impl Sessions {
-    pub(crate) fn insert(&mut self, session: SessionId, asker: Arc<Whose>) -> &mut Known {
+    pub(crate) fn insert(
+        &mut self,
+        session: SessionId,
+        suite: Option<CipherSuite>,
+        asker: Arc<Whose>,
+    ) -> &mut Known {
         let slot = session.slot as usize;
         if slot >= self.0.len() {
             self.0.resize_with(slot + 1, || None);
         }
         let (generation, profile) = (session.generation, Profile::Default);
-        self.0[slot].insert(Known { generation, warned: false, profile, asker })
+        self.0[slot].insert(Known { generation, warned: false, profile, suite, asker })
     }
 
     pub(crate) fn find(&self, session: SessionId) -> Option<&Known> {

@@ -255,6 +255,12 @@ impl Directory {
         self.newest.get(&device).map(|login| login.session)
     }
 
+    /// The same, and when its secret was proved.
+    pub(crate) fn newest_of(&self, device: DeviceId) -> Option<(SessionId, Instant)> {
+        let login = self.newest.get(&device)?;
+        Some((login.session, self.base + Duration::from_nanos(login.verified_ns)))
+    }
+
     /// Devices with a login.
     pub(crate) fn len(&self) -> usize {
         self.newest.len()

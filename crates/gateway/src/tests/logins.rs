@@ -1,6 +1,26 @@
 //! Stories of devices that log in while they have a session: which one stands, and what is stored.
 
-use super::{stage::Stage, stories::served};
+use super::{
+    stage::{Stage, device_id},
+    stories::served,
+};
+
+#[test]
+fn the_session_of_a_device_is_that_of_its_newest_login() {
+    let mut stage = served();
+    let since = stage.now.wall.0;
+    stage.play("wait 7");
+    let shown = |stage: &Stage| {
+        let session = stage.gateway.session_of(stage.now, device_id("d"))?;
+        Some((session.peer, session.suite, session.since.0))
+    };
+    let suite = || Some("TLS_PSK_WITH_AES_128_CCM_8".to_owned());
+    assert_eq!(shown(&stage), Some(("192.0.2.1:5684".to_owned(), suite(), since)));
+    stage.play("h2 wants p,d,2,60; found; h2 connects; done");
+    assert_eq!(shown(&stage), Some(("192.0.2.2:5684".to_owned(), suite(), since + 7000)));
+    stage.play("s1 ends; s2 leaves");
+    assert_eq!(shown(&stage), None);
+}
 
 #[test]
 fn attack_203_a_reset_closes_every_session_while_a_login_is_under_way() {

@@ -14,7 +14,8 @@ use super::{
     asked::{Acts, Asked, Routes},
     audited::{Made, Place},
     conditions::{Tagged, alone, permit},
-    described::{Answers as _, Created, Status},
+    described::{Answers as _, Created, Listed, Status},
+    export::{Accepted, listed_whole},
     extract::{Body, Matching, Part, given},
 };
 use crate::{problem::Refused, secret::Secretive};
@@ -36,6 +37,7 @@ pub(super) fn routes() -> Routes {
         .get("/api/v1/tokens", Needs::AdministerAll, list_tokens)
         .reads_much()
         .post("/api/v1/tokens", Needs::AdministerAll, create_token)
+        .get("/api/v1/tokens/{token}", Needs::AdministerAll, show_token)
         .delete("/api/v1/tokens/{token}", Needs::AdministerAll, revoke_token)
 }
 
@@ -43,8 +45,13 @@ async fn me(Asked(api): Asked) -> Json<Me> {
     Json(api.operator.show_me())
 }
 
-async fn list_units(Asked(api): Asked) -> Result<Json<Page<UnitView>>, Refused> {
-    Ok(Json(api.operator.list_units().await?))
+async fn list_units(Asked(api): Asked, accepted: Accepted) -> Result<Listed<Page<UnitView>>, Refused> {
+    let operator = api.operator;
+    listed_whole(accepted, move || {
+        let operator = operator.clone();
+        async move { operator.list_units().await }
+    })
+    .await
 }
 
 async fn create_unit(
@@ -96,8 +103,18 @@ async fn switch_unit(Asked(api): Asked, Part(last): Part) -> Result<Made<Json<Un
     Ok(Place::of(DeedTo::Unit(Some(switched.ou.clone()))).has(Json(switched)))
 }
 
-async fn list_tokens(Asked(api): Asked) -> Result<Json<Page<TokenView>>, Refused> {
-    Ok(Json(api.operator.list_tokens().await?))
+async fn list_tokens(Asked(api): Asked, accepted: Accepted) -> Result<Listed<Page<TokenView>>, Refused> {
+    let operator = api.operator;
+    listed_whole(accepted, move || {
+        let operator = operator.clone();
+        async move { operator.list_tokens().await }
+    })
+    .await
+}
+
+async fn show_token(Asked(api): Asked, Part(name): Part) -> Result<Tagged<TokenView>, Refused> {
+    let shown = api.operator.show_token(&name).await?;
+    Ok(([(header::ETAG, entity_tag(&shown))], Json(shown)))
 }
 
 async fn create_token(

@@ -114,6 +114,17 @@ impl Standing {
         self.asker.credential
     }
 
+    /// The user who asks, with the hash of the session and the service that knows all users; `None`: a token
+    /// or the owner asks.
+    pub(super) fn user(&self) -> Option<(&Operator, &str, Sha256Sum)> {
+        match (&self.asker.caller, self.asker.credential) {
+            (Caller::User { name, .. }, Some(Credential::Session(hash))) => {
+                Some((&self.operator, &**name, hash))
+            }
+            _ => None,
+        }
+    }
+
     /// Who has its credential now.
     pub(super) async fn present(&self, credential: Credential) -> Result<Option<Caller>, Problem> {
         match credential {

@@ -143,6 +143,8 @@ impl Rule {
                 let is_for_all = matches!(self.needs, Needs::Read | Needs::ReadAll | Needs::Operate);
                 !is_for_all && !NO_SECRETS.iter().any(|path| self.path.starts_with(path))
             }
+            // What a viewer ends is its own, and something that was there.
+            Method::DELETE => true,
             _ => !matches!(self.needs, Needs::Read | Needs::ReadAll),
         }
     }

@@ -71,3 +71,26 @@ pub(super) async fn permit(
         ..Problem::new(status.as_u16(), Code::PreconditionFailed, "nothing was changed")
     }))
 }
+
+/// Permits to replace the whole of something without `If-Match` only where there is nothing to lose. `title`:
+/// of the change, where it cannot be looked whether there is.
+///
+/// # Errors
+/// 428: there is something (RFC 6585, section 3).
+pub(super) async fn need(
+    is_given: bool,
+    (title, what): (&str, &str),
+    is_there: impl Future<Output = Result<bool, Problem>>,
+) -> Result<(), Refused> {
+    // What was tried is the change, and not the look.
+    let of_change = |problem| Problem { title: title.to_owned(), ..problem };
+    if is_given || !is_there.await.map_err(of_change)? {
+        return Ok(());
+    }
+    let status = StatusCode::PRECONDITION_REQUIRED;
+    Err(Refused(Problem {
+        detail: Some(format!("{what} would be replaced as a whole, whatever somebody else has put there")),
+        hint: Some("send the ETag of what was read as If-Match; or * for whatever is there".to_owned()),
+        ..Problem::new(status.as_u16(), Code::PreconditionRequired, "nothing was changed")
+    }))
+}

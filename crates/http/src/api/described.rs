@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{
     asked::{Asked, Lasting, Standing},
-    extract::{Body, Document, Matching, Named, Octets, Part, Product, Query},
+    extract::{Body, Document, First, Matching, Named, Octets, Part, Product, Query, Replacing},
 };
 use crate::{problem::Refused, secret::Secretive, work::Attended};
 
@@ -27,6 +27,8 @@ pub(crate) struct Sketch {
     pub(crate) query: Option<Shape>,
     /// Whether it reads `If-Match`.
     pub(crate) takes_condition: bool,
+    /// Whether it has to have `If-Match` where there is something to replace.
+    pub(crate) needs_condition: bool,
     /// Whether it reads `Last-Event-ID`.
     pub(crate) takes_last_event: bool,
     /// Whether it answers with all there is, line by line, where it is asked to.
@@ -80,11 +82,18 @@ impl Takes for Attended {}
 impl Takes for Lasting {}
 impl Takes for Named {}
 impl Takes for Product {}
+impl Takes for First {}
 impl Takes for Part {}
 
 impl Takes for Matching {
     fn takes(sketch: &mut Sketch) {
         sketch.takes_condition = true;
+    }
+}
+
+impl Takes for Replacing {
+    fn takes(sketch: &mut Sketch) {
+        (sketch.takes_condition, sketch.needs_condition) = (true, true);
     }
 }
 

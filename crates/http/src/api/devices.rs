@@ -7,8 +7,8 @@ use axum::{
 };
 use narrowgate_api::{
     device::{
-        DevicePatch, DevicePurged, DeviceReset, DeviceRow, DeviceSecretShown, DeviceShown, DeviceView,
-        NamedDevice,
+        DeviceListed, DevicePatch, DevicePurged, DeviceReset, DeviceRow, DeviceSecretShown, DeviceShown,
+        DeviceView, NamedDevice,
     },
     page::Page,
     problem::Code,
@@ -52,12 +52,12 @@ async fn list(
     Asked(api): Asked,
     Query(list): Query<DeviceList>,
     accepted: Accepted,
-) -> Result<Listed<Page<DeviceRow>>, Refused> {
+) -> Result<Listed<Page<DeviceListed>>, Refused> {
     let paging = Paging { limit: list.limit, cursor: list.cursor.clone() };
     let read = move |Paging { limit, cursor }| {
         let (operator, list) = (api.operator.clone(), list.clone());
         let list = DeviceList { limit, cursor, ..list };
-        async move { operator.list_devices(&list).await }
+        async move { operator.list_devices_with(&list).await }
     };
     listed(accepted, paging, DEVICES, read).await
 }

@@ -182,8 +182,10 @@ struct Shown {
 
 impl Shown {
     fn wants(&self, told: &Told) -> bool {
-        let Whose { product_key, device_key, .. } = &*told.whose;
-        self.filter.wants_kind(told.kind) && self.filter.wants(product_key.as_deref(), device_key.as_deref())
+        let Whose { product_key, device_key, ou } = &*told.whose;
+        let is_of_it = || self.filter.wants(product_key.as_deref(), device_key.as_deref());
+        let is_of_stranger = ou.is_none() && self.filter.wants_of_strangers(told.kind);
+        is_of_stranger || self.filter.wants_kind(told.kind) && is_of_it()
     }
 
     /// Whether the reader sees what happened to a device of this unit.

@@ -175,6 +175,19 @@ where
     stream_lines(lines, reader, limit, Pages::new(cursor, read)).await.map(Listed::Lines)
 }
 
+/// The same of a list that is one page.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) async fn listed_whole<T, F, R>(accepted: Accepted, read: F) -> Result<Listed<Page<T>>, Refused>
+where
+    T: Row + Send + 'static,
+    F: Fn() -> R + Send + 'static,
+    R: Future<Output = Result<Page<T>, Problem>> + Send,
+{
+    listed(accepted, Paging::default(), ENTRIES, move |_| read()).await
+}
+
 /// Values of all devices of a product.
 struct ProductValues {
     operator: Operator,

@@ -131,6 +131,24 @@ impl<S: Send + Sync> FromRequestParts<S> for Matching {
     }
 }
 
+/// `If-Match` of a change that replaces the whole of something: see [`super::conditions::need`].
+pub(super) struct Replacing {
+    /// As of [`Matching`].
+    pub(super) if_match: Option<IfMatch>,
+    /// Whether it is there at all.
+    pub(super) is_given: bool,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Replacing {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let is_given = parts.headers.contains_key(header::IF_MATCH);
+        let Matching(if_match) = Matching::from_request_parts(parts, state).await?;
+        Ok(Self { if_match, is_given })
+    }
+}
+
 /// What `If-Match` names.
 pub(super) enum Tags {
     /// `*`
@@ -228,6 +246,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Part {
         let Path(parameters) =
             path.map_err(|rejection| malformed(format!("the path: {}", rejection.body_text())))?;
         Ok(Self(parameters.into_iter().last().map_or_else(String::new, |(_, value)| given(value))))
+    }
+}
+
+/// The first part of a path that names something.
+pub(super) struct First(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for First {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+        let path = parts.extract::<Path<Vec<(String, String)>>>().await;
+        let Path(parameters) =
+            path.map_err(|rejection| malformed(format!("the path: {}", rejection.body_text())))?;
+        Ok(Self(parameters.into_iter().next().map_or_else(String::new, |(_, value)| given(value))))
     }
 }
 

@@ -6,7 +6,7 @@ use axum::{
 };
 use narrowgate_api::{
     firmware::{
-        ImageList, ImagePieceQuery, ImageView, NewImage, NewRollout, RolloutOffered, RolloutView,
+        ImageList, ImagePieceQuery, ImageView, NewImage, NewRollout, RolloutOffered, RolloutRow, RolloutView,
         UpgradeView, UploadView,
     },
     page::Page,
@@ -19,7 +19,8 @@ use super::{
     asked::{Acts, Asked, Routes},
     audited::{Made, Place},
     conditions::{Tagged, tagged},
-    described::{Answers as _, Created, Status},
+    described::{Answers as _, Created, Listed, Status},
+    export::{Accepted, DEVICES, listed, listed_whole},
     extract::{Body, Octets, Part, Query, given},
 };
 use crate::problem::Refused;
@@ -36,6 +37,7 @@ pub(super) fn routes() -> Routes {
         .put("/api/v1/firmware:content", Needs::Administer, take)
         .get("/api/v1/firmware/{image}", Needs::Read, show)
         .delete("/api/v1/firmware/{image}", Needs::Administer, delete)
+        .get("/api/v1/rollouts", Needs::Read, rollouts)
         .post("/api/v1/rollouts", Needs::Administer, offer)
         .get("/api/v1/rollouts/{image}", Needs::Read, rollout)
         .reads_much()
@@ -47,8 +49,27 @@ pub(super) fn routes() -> Routes {
 async fn list(
     Asked(api): Asked,
     Query(ImageList { product }): Query<ImageList>,
-) -> Result<Json<Page<ImageView>>, Refused> {
-    Ok(Json(api.operator.list_images(product.as_deref()).await?))
+    accepted: Accepted,
+) -> Result<Listed<Page<ImageView>>, Refused> {
+    let operator = api.operator;
+    listed_whole(accepted, move || {
+        let (operator, product) = (operator.clone(), product.clone());
+        async move { operator.list_images(product.as_deref()).await }
+    })
+    .await
+}
+
+async fn rollouts(
+    Asked(api): Asked,
+    Query(ImageList { product }): Query<ImageList>,
+    accepted: Accepted,
+) -> Result<Listed<Page<RolloutRow>>, Refused> {
+    let operator = api.operator;
+    listed_whole(accepted, move || {
+        let (operator, product) = (operator.clone(), product.clone());
+        async move { operator.list_rollouts(product.as_deref()).await }
+    })
+    .await
 }
 
 async fn begin(Asked(api): Asked, Body(new): Body<NewImage>) -> Result<Made<Json<UploadView>>, Refused> {
@@ -129,6 +150,11 @@ async fn devices(
     Asked(api): Asked,
     Part(image): Part,
     Query(paging): Query<Paging>,
-) -> Result<Json<Page<UpgradeView>>, Refused> {
-    Ok(Json(api.operator.list_rollout_devices(&image, &paging).await?))
+    accepted: Accepted,
+) -> Result<Listed<Page<UpgradeView>>, Refused> {
+    let read = move |paging: Paging| {
+        let (operator, image) = (api.operator.clone(), image.clone());
+        async move { operator.list_rollout_devices(&image, &paging).await }
+    };
+    listed(accepted, paging, DEVICES, read).await
 }

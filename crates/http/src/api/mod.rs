@@ -27,6 +27,7 @@ mod models;
 mod products;
 mod properties;
 mod scripts;
+mod sessions;
 mod users;
 
 use std::sync::Arc;
@@ -92,6 +93,7 @@ fn groups() -> Routes {
         .merge(access::routes())
         .merge(audit::routes())
         .merge(users::routes())
+        .merge(sessions::routes())
         .merge(products::routes())
         .merge(models::routes())
         .merge(scripts::routes())

@@ -8,6 +8,7 @@ use axum::{
 use narrowgate_api::{
     model::{IfMatch, ModelVersionRow, ModelVersionView, PresentModel},
     page::Page,
+    problem::Code,
 };
 use narrowgate_platform::{model::access::Needs, service::DeedTo};
 use serde_json::value::RawValue;
@@ -15,7 +16,7 @@ use serde_json::value::RawValue;
 use super::{
     asked::{Asked, Routes},
     audited::{Made, Place},
-    conditions::{Tagged, alone, tagged},
+    conditions::{Tagged, alone, need, tagged},
     described::{Sketch, Takes},
     extract::{Document, Part, Product, Tags, if_match, malformed},
 };
@@ -45,6 +46,15 @@ async fn put(
 ) -> Result<Made<Present>, Refused> {
     // The tag of the product is over its model, too.
     let _alone = alone(&product_key).await;
+    let is_there = async {
+        match api.operator.show_model(&product_key).await {
+            Ok(_) => Ok(true),
+            // What is not there at all is told below.
+            Err(problem) if problem.code == Code::Missing => Ok(false),
+            Err(problem) => Err(problem),
+        }
+    };
+    need(if_match.is_some(), ("cannot change the thing model", "the thing model"), is_there).await?;
     let put = api.operator.put_model(&product_key, &model, if_match).await?;
     Ok(Place::of(DeedTo::Nothing).with("version", &put.version).has(answer(put)))
 }
@@ -73,7 +83,7 @@ struct Condition(Option<IfMatch>);
 
 impl Takes for Condition {
     fn takes(sketch: &mut Sketch) {
-        sketch.takes_condition = true;
+        (sketch.takes_condition, sketch.needs_condition) = (true, true);
     }
 }
 
@@ -121,6 +131,7 @@ mod tests {
             .uri("/api/v1/products/pk-1/model")
             .header(header::AUTHORIZATION, format!("Bearer {token}"))
             .header(header::CONTENT_TYPE, "application/json")
+            .header(header::IF_MATCH, "*")
             .body(Body::from(
                 r#"{"modelId":"m","measurepoints":[{"identifier":"temp","dataType":"DOUBLE"}]}"#,
             ))

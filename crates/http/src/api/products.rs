@@ -6,7 +6,7 @@ use narrowgate_api::{
     page::Page,
     product::{
         DynamicActivationPatch, ModelDraft, NewProduct, ProductCreated, ProductDeleted, ProductPatch,
-        ProductRow, ProductSecretRotated, ProductView,
+        ProductRow, ProductSecretRotated, ProductSecretShown, ProductView,
     },
     query::DeleteProduct,
 };
@@ -19,7 +19,8 @@ use super::{
     asked::{Asked, Routes},
     audited::{Made, Place},
     conditions::{Tagged, alone, permit, tagged},
-    described::{Created, Status},
+    described::{Created, Listed, Status},
+    export::{Accepted, listed_whole},
     extract::{Body, Matching, Product, Query},
 };
 use crate::{problem::Refused, secret::Secretive};
@@ -32,13 +33,19 @@ pub(super) fn routes() -> Routes {
         .get("/api/v1/products/{product}", Needs::Read, show)
         .patch("/api/v1/products/{product}", Needs::Administer, update)
         .delete("/api/v1/products/{product}", Needs::Administer, delete)
+        .get("/api/v1/products/{product}/secret", Needs::Administer, show_secret)
         .post("/api/v1/products/{product}/secret:rotate", Needs::Administer, rotate_secret)
         .post("/api/v1/products/{product}/model:infer", Needs::Operate, infer_model)
         .post("/api/v1/products/{product}/devices", Needs::Administer, create_device)
 }
 
-async fn list(Asked(api): Asked) -> Result<Json<Page<ProductRow>>, Refused> {
-    Ok(Json(api.operator.list_products().await?))
+async fn list(Asked(api): Asked, accepted: Accepted) -> Result<Listed<Page<ProductRow>>, Refused> {
+    let operator = api.operator;
+    listed_whole(accepted, move || {
+        let operator = operator.clone();
+        async move { operator.list_products().await }
+    })
+    .await
 }
 
 async fn create(
@@ -107,6 +114,13 @@ async fn delete(
     Query(DeleteProduct { force }): Query<DeleteProduct>,
 ) -> Result<Json<ProductDeleted>, Refused> {
     Ok(Json(api.operator.delete_product(&product_key, force).await?))
+}
+
+async fn show_secret(
+    Asked(api): Asked,
+    Product(product_key): Product,
+) -> Result<Secretive<ProductSecretShown>, Refused> {
+    Ok(Secretive(api.operator.show_product_secret(&product_key).await?))
 }
 
 async fn rotate_secret(

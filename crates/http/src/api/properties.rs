@@ -7,14 +7,14 @@ use narrowgate_api::{
 };
 use narrowgate_platform::{
     model::{access::Needs, property::PropertyKind},
-    service::{Others, PropertiesEdit},
+    service::{IfMatch, Others, PropertiesEdit, entity_tag},
 };
 
 use super::{
     Api,
     asked::{Asked, Routes},
-    conditions::{Tagged, tagged},
-    extract::{Body, Matching, Named},
+    conditions::{Tagged, need, tagged},
+    extract::{Body, Matching, Named, Replacing},
 };
 use crate::problem::Refused;
 
@@ -47,9 +47,15 @@ fn shown_and_edited(routes: Routes, path: &str, kind: PropertyKind) -> Routes {
 async fn replace_tags(
     Asked(api): Asked,
     Named(name): Named,
-    Matching(if_match): Matching,
+    Replacing { if_match, is_given }: Replacing,
     Body(PropertiesView(tags)): Body<PropertiesView>,
 ) -> Result<All, Refused> {
+    let present = async || api.operator.show_properties(&name, PropertyKind::Tag).await;
+    let is_there = async { Ok(!present().await?.0.is_empty()) };
+    need(is_given, ("cannot change the device's tags", "what the device is tagged with"), is_there).await?;
+    // Without a condition there were none: of these alone, whoever sets some meanwhile.
+    let none = || IfMatch(vec![entity_tag(&PropertiesView::default())]);
+    let if_match = if is_given { if_match } else { Some(none()) };
     let patch = PropertiesPatch(tags.into_iter().map(|(key, value)| (key, Some(value))).collect());
     let edit_all = PropertiesEdit { kind: PropertyKind::Tag, patch, others: Others::Go, if_match };
     edit(&api, &name, edit_all).await

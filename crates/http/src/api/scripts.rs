@@ -16,8 +16,8 @@ use narrowgate_platform::{
 use super::{
     asked::{Asked, Routes},
     audited::{Made, Place},
-    conditions::{Tagged, alone, permit, tagged},
-    extract::{Body, Matching, Part, Product},
+    conditions::{Tagged, alone, need, permit, tagged},
+    extract::{Body, Part, Product, Replacing},
 };
 use crate::problem::Refused;
 
@@ -40,11 +40,14 @@ async fn show(Asked(api): Asked, Product(product_key): Product) -> Result<Tagged
 async fn draft(
     Asked(api): Asked,
     Product(product_key): Product,
-    Matching(if_match): Matching,
+    Replacing { if_match, is_given }: Replacing,
     Body(new): Body<NewScript>,
 ) -> Result<Tagged<ScriptView>, Refused> {
     let _alone = alone(&product_key).await;
-    let tag = async { api.operator.show_script(&product_key).await.map(|shown| entity_tag(&shown)) };
+    let shown = async || api.operator.show_script(&product_key).await;
+    let is_there = async { Ok(shown().await?.draft.is_some()) };
+    need(is_given, ("cannot keep the script", "the draft"), is_there).await?;
+    let tag = async { shown().await.map(|shown| entity_tag(&shown)) };
     permit(if_match, "the script", tag).await?;
     Ok(tagged(api.operator.draft_script(&product_key, new).await?))
 }

@@ -14,7 +14,8 @@ use super::{
     asked::{Acts, Asked, Routes},
     audited::{Made, Place},
     conditions::{Tagged, alone, permit, tagged},
-    described::{Answers as _, Created, Status},
+    described::{Answers as _, Created, Listed, Status},
+    export::{Accepted, listed_whole},
     extract::{Body, Matching, Part, given},
 };
 use crate::{problem::Refused, secret::Secretive};
@@ -32,8 +33,13 @@ pub(super) fn routes() -> Routes {
         .acts("/api/v1/users/{user}", ACTS, act)
 }
 
-async fn list(Asked(api): Asked) -> Result<Json<Page<UserView>>, Refused> {
-    Ok(Json(api.operator.list_users().await?))
+async fn list(Asked(api): Asked, accepted: Accepted) -> Result<Listed<Page<UserView>>, Refused> {
+    let operator = api.operator;
+    listed_whole(accepted, move || {
+        let operator = operator.clone();
+        async move { operator.list_users().await }
+    })
+    .await
 }
 
 async fn create(

@@ -129,6 +129,7 @@ const PROBLEMS: &[(u16, &str)] = &[
     (413, "The body is longer than what is read."),
     (415, "The body has another media type than those that are read here."),
     (422, "The request can be read, and a value of it is not acceptable."),
+    (428, "The change replaces the whole of something, and does not say of which state: send `If-Match`."),
     (429, "Too often, or too many at once; `Retry-After` says when to try again."),
     (500, "A row of the store is damaged, or the server itself is at fault; `code` says which."),
     (503, "The store cannot work now, or the answer took too long; `Retry-After` says when to try again."),

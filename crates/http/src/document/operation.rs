@@ -15,6 +15,7 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("image", "Id of the image.", "Ab3dEf7h"),
     ("token", "Name of the token.", "ci"),
     ("user", "Name of the user.", "ann"),
+    ("session", "Name of the session.", "5b1f0c2d6e0a4b7f"),
     ("ou", "Key or name of the organisation unit.", "south"),
     ("id", "Id of the command.", "1"),
     ("point", "Identifier of the point.", "temp"),
@@ -37,7 +38,13 @@ pub(super) const QUERY: &[(&str, &str)] = &[
 
 /// The fields of the head that a route reads.
 fn headers(row: &Row) -> impl Iterator<Item = Value> + use<> {
-    let condition = "Changes nothing unless what is there has one of these entity tags.";
+    let condition = match row.sketch.needs_condition {
+        true => {
+            "Changes nothing unless what is there has one of these entity tags; `*` is whatever is there. \
+             Where something is there, it must be given."
+        }
+        false => "Changes nothing unless what is there has one of these entity tags.",
+    };
     let cursor = "What follows the event of this `id:`, and then what happens; counts before `cursor`.";
     let key = "Sent again with the same key within 24 hours, the request is answered as before and not \
                carried out again.";
@@ -265,6 +272,9 @@ fn problems(row: &Row) -> Vec<u16> {
     }
     if sketch.takes_condition {
         statuses.push(412);
+    }
+    if sketch.needs_condition {
+        statuses.push(428);
     }
     statuses
 }

@@ -46,6 +46,7 @@ pub(crate) const TOLD: &[Told] = &[
     told("GET /tokens", "listTokens", "Tokens, without their texts."),
     told("POST /tokens", "createToken", "Makes a token. Its text is shown this once.")
         .with(r#"{"name":"new token","role":"viewer"}"#),
+    told("GET /tokens/{token}", "showToken", "A token, without its text."),
     told("DELETE /tokens/{token}", "revokeToken", "Ends a token at once."),
     told("GET /users", "listUsers", "Users."),
     told("POST /users", "createUser",
@@ -58,6 +59,12 @@ pub(crate) const TOLD: &[Told] = &[
     told("DELETE /users/{user}", "deleteUser", "Deletes a user, whose sessions end."),
     told("POST /users/{user}:reset", "resetUser",
         "Puts a new one-time link, shown this once, in the place of a password. The user's sessions end."),
+
+    told("GET /me/sessions", "listOwnSessions",
+        "Sessions of the user who asks, newest first; none of a token."),
+    told("DELETE /me/sessions/{session}", "endOwnSession", "Ends a session of the user who asks."),
+    told("GET /users/{user}/sessions", "listUserSessions", "Sessions of a user, newest first."),
+    told("DELETE /users/{user}/sessions/{session}", "endUserSession", "Ends a session of a user, at once."),
 
     told("GET /audit", "listAudit",
         "What was changed, which secrets were shown and what was refused, newest first, with who asked."),
@@ -72,6 +79,8 @@ pub(crate) const TOLD: &[Told] = &[
         .with(r#"{"name":"n"}"#),
     told("DELETE /products/{product}", "deleteProduct",
         "Deletes a product; with `force` its devices too, a number at a time: ask again until it is done."),
+    told("GET /products/{product}/secret", "showProductSecret",
+        "The secret of a product; the audit log says that it was shown."),
     told("POST /products/{product}/secret:rotate", "rotateProductSecret",
         "Replaces a product's secret and shows the new one this once."),
     told("POST /products/{product}/model:infer", "inferModel",
@@ -128,7 +137,8 @@ pub(crate) const TOLD: &[Told] = &[
         "Ends the sessions of a device, which may connect again at once."),
     told("POST {device}:reset", "resetDevice", "Makes a device inactive again, with a new secret."),
     told("GET {device}/secret", "showDeviceSecret",
-        "The secret of a device; its log says that it was shown."),
+        "The secret of a device, its key, and commands for clients that report as it; its log says that it \
+         was shown."),
 
     told("GET {device}/commands", "listCommands", "Commands of a device, newest first."),
     told("POST {device}/commands", "sendCommand",
@@ -162,6 +172,7 @@ pub(crate) const TOLD: &[Told] = &[
     told("PUT /firmware:content", "takeImagePiece", "Takes a piece of the file."),
     told("GET /firmware/{image}", "showImage", "An image."),
     told("DELETE /firmware/{image}", "deleteImage", "Deletes an image."),
+    told("GET /rollouts", "listRollouts", "Rollouts, in the order of their images."),
     told("POST /rollouts", "offerImage",
         "Offers an image to a device or to a share of them; ask again with `nextCursor` until it is null.")
         .with(r#"{"imageId":"Ab3dEf7h","share":10}"#),

@@ -60,6 +60,9 @@ pub(crate) struct World {
     store: Arc<MemoryStore>,
 }
 
+/// The password of all users.
+const PASSWORD: &str = "correct horse battery";
+
 /// The keys of what is asked for.
 #[derive(Clone, Copy)]
 pub(crate) struct Keys<'a> {
@@ -255,10 +258,17 @@ impl World {
         let new = NewUser { user: name.into(), role, ou: ou.map(str::to_owned) };
         let invited = self.operator.create_user(new).await.expect("it is new");
         let link = invited.link.expose().strip_prefix(LINK_PATH).expect("it is the path of the page");
-        let password = Secret::new("correct horse battery".into());
+        let password = Secret::new(PASSWORD.into());
         let logged_in = self.operator.set_password(link, password, AskedFrom::default()).await;
         let logged_in = logged_in.expect("it is valid");
         logged_in.session.into_text()
+    }
+
+    /// The text of another session of a user.
+    pub(crate) async fn log_in_again(&self, name: &str) -> String {
+        let asked = (None, AskedFrom::default());
+        let logged_in = self.operator.log_in(name, Secret::new(PASSWORD.into()), asked).await;
+        logged_in.expect("it works").expect("it is the password").session.into_text()
     }
 
     /// All that the store holds, as text; of the log of operators nothing.
@@ -306,6 +316,7 @@ pub(crate) fn request(row: &Row, keys: Keys<'_>, token: Option<&str>) -> Request
         .replace("{id}", command)
         .replace("{job}", job);
     let path = path.replace("{point}", "temp").replace("{version}", "1").replace("{import}", "none");
+    let path = path.replace("{session}", "none");
     let is_piece = path.ends_with(":content");
     let path = if is_piece { path + &piece().replace("pk-1", product) } else { path };
     let body = match row.method {
@@ -316,6 +327,9 @@ pub(crate) fn request(row: &Row, keys: Keys<'_>, token: Option<&str>) -> Request
     let media_type = if is_piece { "application/octet-stream" } else { "application/json" };
     let mut request =
         Request::builder().method(row.method.clone()).uri(path).header(header::CONTENT_TYPE, media_type);
+    if row.sketch.needs_condition {
+        request = request.header(header::IF_MATCH, "*");
+    }
     if let Some(token) = token {
         request = shown(request, token);
     }
@@ -355,6 +369,8 @@ pub(crate) async fn examples() -> Examples {
             "holdWrites" => fixed("application/json", serde_json::json!({"batch": 7})),
             // Only of a server that has devices.
             "listen" => fixed("text/event-stream", Value::from(STREAM)),
+            // Of a user who has logged in.
+            "endOwnSession" | "endUserSession" => fixed("application/json", ended_session()),
             // A file that is there once.
             "fetchImportSecrets" => fixed("text/csv", Value::from(SECRETS)),
             _ => world.example(request(&row, keys, Some(&token))).await,
@@ -363,6 +379,16 @@ pub(crate) async fn examples() -> Examples {
     }
     assert_eq!(TOLD.len(), examples.keys().filter(|id| !id.ends_with("ByName")).count(), "one is not there");
     examples
+}
+
+fn ended_session() -> Value {
+    serde_json::json!({
+        "id": "5b1f0c2d6e0a4b7f",
+        "begunAt": 1_700_000_000_000_i64,
+        "seenAt": 1_700_000_060_000_i64,
+        "endsAt": 1_700_043_260_000_i64,
+        "own": false,
+    })
 }
 
 pub(crate) const MODEL: &str = concat!(

@@ -17,6 +17,12 @@ pub(crate) enum TokenCommand {
     Create(NewTokenArgs),
     /// List all tokens, without their texts
     List,
+    /// Show one token, without its text
+    Show {
+        /// Name of the token
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
     /// Let a token open nothing any more, from now on
     #[command(after_help = "Requests with it are refused at once, and its event streams end within a \
                             second.\n\nExample:\n  narrowgate token revoke dashboard")]
@@ -60,6 +66,12 @@ pub(crate) enum UserCommand {
     Create(NewUserArgs),
     /// List all users
     List,
+    /// Show one user
+    Show {
+        /// Name of the user
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
     /// Change a user's role or unit, or whether the user may log in; the user's sessions end
     #[command(after_help = "Examples:\n  narrowgate user update ann --role operator --ou north\n  \
                             narrowgate user update bob --disable")]
@@ -76,6 +88,22 @@ pub(crate) enum UserCommand {
         /// Name of the user
         #[arg(value_name = "NAME")]
         name: String,
+    },
+    /// List the sessions of a user: when the user logged in, and used it last
+    Sessions {
+        /// Name of the user
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// End one session of a user, at once
+    #[command(after_help = "Example:\n  narrowgate user end-session ann 5b1f0c2d6e0a4b7f")]
+    EndSession {
+        /// Name of the user
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Its id, as of user sessions
+        #[arg(value_name = "ID")]
+        id: String,
     },
     /// Delete a user, whose sessions end within a second
     #[command(after_help = "Example:\n  narrowgate user delete ann --yes")]

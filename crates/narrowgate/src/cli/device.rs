@@ -53,6 +53,10 @@ pub(crate) enum DeviceCommand {
     #[command(after_help = "Examples:\n  narrowgate device log MuGsF6W4/15bBZlRknc --limit 10\n  \
                             narrowgate device log MuGsF6W4/15bBZlRknc --all")]
     Log(LogArgs),
+    /// Show why a device was refused, newest first: the mistake, and what to do about it
+    #[command(after_help = "Examples:\n  narrowgate device why MuGsF6W4/15bBZlRknc\n  \
+                            narrowgate device why 15bBZlRknc --limit 1")]
+    Why(WhyArgs),
     /// Change the display name of a device
     #[command(
         allow_missing_positional = true,
@@ -77,7 +81,7 @@ pub(crate) enum DeviceCommand {
                             Examples:\n  narrowgate device delete MuGsF6W4/15bBZlRknc --yes\n  \
                             narrowgate device delete MuGsF6W4/15bBZlRknc --purge --yes")]
     Delete(DeleteArgs),
-    /// Show a device's secret and key; leaves an entry in its log
+    /// Show a device's secret and key, with commands for clients; leaves an entry in its log
     Secret(DeviceArgs),
     /// Show the attributes of a device, or change some
     #[command(after_help = "Where an attribute is not set, the default of the thing model is shown.\n\n\
@@ -290,6 +294,7 @@ impl FilterArgs {
             seen_after: self.seen_after.map(UnixMillis),
             firmware: self.firmware.clone(),
             sort: self.newest.then_some(DeviceSort::NewestFirst),
+            with: None,
             limit: None,
             cursor: None,
         }
@@ -332,6 +337,14 @@ pub(crate) struct LogArgs {
     pub(crate) device: DeviceArgs,
     #[command(flatten)]
     pub(crate) paging: PagingArgs<50, 10_000>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    #[command(flatten)]
+    pub(crate) paging: PagingArgs<5, 10_000>,
 }
 
 #[derive(Debug, Args)]

@@ -25,7 +25,7 @@ use backup::{ADOPT_HELP, BACKUP_HELP, RESTORE_HELP};
 pub(crate) use backup::{AdoptArgs, BackupArgs, RestoreArgs};
 pub(crate) use device::{
     CreateArgs as DeviceCreateArgs, DeleteArgs, DeviceCommand, EventsArgs, ExportArgs, ImportArgs,
-    ImportMode, ListArgs, LogArgs, PointsArgs, PropertiesArgs, ResetArgs,
+    ImportMode, ListArgs, LogArgs, PointsArgs, PropertiesArgs, ResetArgs, WhyArgs,
 };
 pub(crate) use downlink::{Cancel, CancelArgs, CommandArgs, CommandListArgs, DownlinkCommand, SendArgs};
 pub(crate) use firmware::{FirmwareCommand, OfferArgs, StatusArgs, UploadArgs};
@@ -188,6 +188,9 @@ pub(crate) struct ListenArgs {
     /// Only these kinds, separated by commas: report, presence, refusal, command, event
     #[arg(long, value_name = "KINDS")]
     pub(crate) types: Option<String>,
+    /// With --product or --device: also refusals of those who are no device that is known
+    #[arg(long)]
+    pub(crate) strangers: bool,
     /// First what has happened since the event with this cursor
     #[arg(long, value_name = "CURSOR")]
     pub(crate) from: Option<String>,

@@ -25,6 +25,12 @@ pub(crate) enum ProductCommand {
                             narrowgate product update MuGsF6W4 --disable\n  \
                             narrowgate product update MuGsF6W4 --no-model --no-activation-ends")]
     Update(UpdateArgs),
+    /// Show a product's secret and key; leaves an entry in the audit log
+    Secret {
+        /// Key of the product
+        #[arg(value_name = "PK")]
+        product_key: String,
+    },
     /// Replace a product's secret at once and show the new one; asks first
     #[command(
         after_help = "The secret of before lets nobody in any more, and sessions that proved it (SecureMode\n\

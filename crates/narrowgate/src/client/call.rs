@@ -21,7 +21,7 @@ use narrowgate_api::{
     page::Page,
     product::{
         ModelDraft, NewProduct, ProductCreated, ProductDeleted, ProductPatch, ProductRow,
-        ProductSecretRotated, ProductView,
+        ProductSecretRotated, ProductSecretShown, ProductView,
     },
     properties::{PropertiesPatch, PropertiesView},
     query::{
@@ -238,6 +238,12 @@ impl Call<Replayed> {
     }
 }
 
+impl Call<ProductSecretShown> {
+    pub(crate) fn show_product_secret(product_key: &str) -> Self {
+        Self::get(product(product_key) + "/secret")
+    }
+}
+
 impl Call<ProductSecretRotated> {
     pub(crate) fn rotate_product_secret(product_key: &str) -> Self {
         Self::change(Method::POST, product(product_key) + "/secret:rotate")
@@ -359,6 +365,13 @@ impl Call<Page<EventView>> {
 impl Call<Page<LogView>> {
     pub(crate) fn list_device_log(name: &NamedDevice, paging: &Paging) -> Self {
         Self::get(device(name) + "/log").query(paging)
+    }
+}
+
+/// Of one device.
+impl Call<Page<RefusalView>> {
+    pub(crate) fn list_device_refusals(name: &NamedDevice, paging: &Paging) -> Self {
+        Self::get(device(name) + "/refusals").query(paging)
     }
 }
 

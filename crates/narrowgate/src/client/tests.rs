@@ -45,7 +45,8 @@ use crate::{
 };
 
 /// No filter.
-const EVERYTHING: EventsQuery = EventsQuery { product: None, device: None, types: None, cursor: None };
+const EVERYTHING: EventsQuery =
+    EventsQuery { product: None, device: None, types: None, cursor: None, strangers: false };
 
 /// What ended sessions.
 #[derive(Debug, PartialEq, Eq)]

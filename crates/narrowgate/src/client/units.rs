@@ -4,7 +4,7 @@ use axum::http::Method;
 use narrowgate_api::{
     access::{NewToken, NewUnit, TokenCreated, TokenView, UnitPatch, UnitView},
     page::Page,
-    user::{NewUser, UserInvited, UserUpdate, UserView},
+    user::{NewUser, UserInvited, UserSessionView, UserUpdate, UserView},
 };
 
 use super::call::{Call, segment};
@@ -50,6 +50,12 @@ impl Call<Page<TokenView>> {
     }
 }
 
+impl Call<TokenView> {
+    pub(crate) fn show_token(name: &str) -> Self {
+        Self::get(format!("{TOKENS}/{}", segment(name)))
+    }
+}
+
 impl Call<TokenCreated> {
     pub(crate) fn create_token(new: &NewToken) -> Self {
         Self::change(Method::POST, TOKENS.into()).body(new)
@@ -79,6 +85,10 @@ impl Call<UserInvited> {
 }
 
 impl Call<UserView> {
+    pub(crate) fn show_user(name: &str) -> Self {
+        Self::get(format!("{USERS}/{}", segment(name)))
+    }
+
     pub(crate) fn update_user(name: &str, update: &UserUpdate) -> Self {
         Self::change(Method::PATCH, format!("{USERS}/{}", segment(name))).body(update)
     }
@@ -87,5 +97,18 @@ impl Call<UserView> {
 impl Call<Option<UserView>> {
     pub(crate) fn delete_user(name: &str) -> Self {
         Self::change(Method::DELETE, format!("{USERS}/{}", segment(name)))
+    }
+}
+
+impl Call<Page<UserSessionView>> {
+    pub(crate) fn list_user_sessions(name: &str) -> Self {
+        Self::get(format!("{USERS}/{}/sessions", segment(name)))
+    }
+}
+
+impl Call<UserSessionView> {
+    pub(crate) fn end_user_session(name: &str, id: &str) -> Self {
+        let path = format!("{USERS}/{}/sessions/{}", segment(name), segment(id));
+        Self::change(Method::DELETE, path).afterwards("look whether it has ended (user sessions NAME)")
     }
 }

@@ -67,6 +67,7 @@ fn verbs() -> Vec<Verb> {
         verb("list_products", Call::list_products()),
         verb("show_product", Call::show_product("pk")),
         verb("update_product", Call::update_product("pk", &ProductPatch::default())),
+        verb("show_product_secret", Call::show_product_secret("pk")),
         verb("rotate_product_secret", Call::rotate_product_secret("pk")),
         verb("infer_model", Call::infer_model("pk")),
         verb("list_model_versions", Call::list_model_versions("pk")),
@@ -90,33 +91,39 @@ fn verbs() -> Vec<Verb> {
     all.extend(units::verbs());
     all.extend(audit::verbs());
     for name in [&NamedDevice::by_keys("pk", "a/b"), &NamedDevice::by_name("a/b")] {
-        all.extend([
-            verb("show_device", Call::show_device(name)),
-            verb("find_device", Call::find_device(name)),
-            verb("rename_device", Call::rename_device(name, &DevicePatch { name: "n".into() })),
-            verb("show_device_secret", Call::show_device_secret(name)),
-            verb("enable_device", Call::enable_device(name)),
-            verb("disable_device", Call::disable_device(name)),
-            verb("reset_device", Call::reset_device(name)),
-            verb("delete_device", Call::delete_device(name)),
-            verb("purge_device", Call::purge_device(name)),
-            verb("show_attributes", Call::show_properties(name, Attribute)),
-            verb("edit_attributes", Call::edit_properties(name, Attribute, &PropertiesPatch::default())),
-            verb("show_tags", Call::show_properties(name, Tag)),
-            verb("edit_tags", Call::edit_properties(name, Tag, &PropertiesPatch::default())),
-            verb("list_latest_values", Call::list_latest_values(name, &LatestQuery::default())),
-            verb("list_values", Call::list_values(name, &ValuesQuery::default())),
-            verb("list_buckets", Call::list_buckets(name, "a/b", &hours())),
-            verb("list_device_events", Call::list_device_events(name, &DeviceEventsQuery::default())),
-            verb("list_device_log", Call::list_device_log(name, &Paging::default())),
-            verb("send_command", Call::send_command(name, &get_temp())),
-            verb("list_commands", Call::list_commands(name, &Paging::default())),
-            verb("show_command", Call::show_command(name, "7")),
-            verb("cancel_command", Call::cancel_command(name, "7")),
-            verb("cancel_commands", Call::cancel_commands(name)),
-        ]);
+        all.extend(verbs_of(name));
     }
     all
+}
+
+/// Those of a device.
+fn verbs_of(name: &NamedDevice) -> Vec<Verb> {
+    vec![
+        verb("show_device", Call::show_device(name)),
+        verb("find_device", Call::find_device(name)),
+        verb("rename_device", Call::rename_device(name, &DevicePatch { name: "n".into() })),
+        verb("show_device_secret", Call::show_device_secret(name)),
+        verb("enable_device", Call::enable_device(name)),
+        verb("disable_device", Call::disable_device(name)),
+        verb("reset_device", Call::reset_device(name)),
+        verb("delete_device", Call::delete_device(name)),
+        verb("purge_device", Call::purge_device(name)),
+        verb("show_attributes", Call::show_properties(name, Attribute)),
+        verb("edit_attributes", Call::edit_properties(name, Attribute, &PropertiesPatch::default())),
+        verb("show_tags", Call::show_properties(name, Tag)),
+        verb("edit_tags", Call::edit_properties(name, Tag, &PropertiesPatch::default())),
+        verb("list_latest_values", Call::list_latest_values(name, &LatestQuery::default())),
+        verb("list_values", Call::list_values(name, &ValuesQuery::default())),
+        verb("list_buckets", Call::list_buckets(name, "a/b", &hours())),
+        verb("list_device_events", Call::list_device_events(name, &DeviceEventsQuery::default())),
+        verb("list_device_refusals", Call::list_device_refusals(name, &Paging::default())),
+        verb("list_device_log", Call::list_device_log(name, &Paging::default())),
+        verb("send_command", Call::send_command(name, &get_temp())),
+        verb("list_commands", Call::list_commands(name, &Paging::default())),
+        verb("show_command", Call::show_command(name, "7")),
+        verb("cancel_command", Call::cancel_command(name, "7")),
+        verb("cancel_commands", Call::cancel_commands(name)),
+    ]
 }
 
 fn hours() -> PointValuesQuery {
@@ -150,6 +157,7 @@ const VERBS: &[&str] = &[
     "list_products | GET /api/v1/products | cannot list the products",
     "show_product | GET /api/v1/products/pk | cannot show the product",
     "update_product | PATCH /api/v1/products/pk | cannot change the product",
+    "show_product_secret | GET /api/v1/products/pk/secret | cannot show the product's secret",
     concat!(
         "rotate_product_secret | POST /api/v1/products/pk/secret:rotate | ",
         "cannot replace the product's secret"
@@ -208,13 +216,17 @@ const VERBS: &[&str] = &[
     "suspend_unit | POST /api/v1/ous/a%3Ab:suspend | cannot suspend the organisation unit",
     "resume_unit | POST /api/v1/ous/a%3Ab:resume | cannot resume the organisation unit",
     "list_tokens | GET /api/v1/tokens | cannot list the tokens",
+    "show_token | GET /api/v1/tokens/a%2Fb | cannot show the token",
     "create_token | POST /api/v1/tokens | cannot create the token",
     "revoke_token | DELETE /api/v1/tokens/a%2Fb | cannot revoke the token",
     "list_users | GET /api/v1/users | cannot list the users",
+    "show_user | GET /api/v1/users/a%2Fb | cannot show the user",
     "create_user | POST /api/v1/users | cannot create the user",
     "update_user | PATCH /api/v1/users/a%2Fb | cannot change the user",
     "reset_user | POST /api/v1/users/a%2Fb:reset | cannot reset the user",
     "delete_user | DELETE /api/v1/users/a%2Fb | cannot delete the user",
+    "list_user_sessions | GET /api/v1/users/a%2Fb/sessions | cannot list the user's sessions",
+    "end_user_session | DELETE /api/v1/users/a%2Fb/sessions/7f | cannot end the user's session",
     "list_audit | GET /api/v1/audit | cannot list the audit log",
     "read_audit_chain | GET /api/v1/audit/chain?after=7 | cannot read the audit log",
 ];
@@ -238,6 +250,7 @@ const VERBS_OF_DEVICES: &[&str] = &[
     "list_values | GET */values | cannot show the device's points",
     "list_buckets | GET */points/a%2Fb/values?bucket=1h | cannot show the device's points",
     "list_device_events | GET */events | cannot show the device's events",
+    "list_device_refusals | GET */refusals | cannot list the device's refusals",
     "list_device_log | GET */log | cannot show the device's log",
     "send_command | POST */commands | cannot send the command",
     "list_commands | GET */commands | cannot list the commands",
@@ -448,6 +461,8 @@ async fn a_wrong_change_of_attributes_or_tags_gets_a_precise_problem_and_changes
     let router = router(Arc::new(MemoryStore::default()));
     let ask = async |method: &str, path: &str, body: &str| {
         let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        // Replaces whatever is there.
+        let request = if method == "PUT" { request.header("if-match", "*") } else { request };
         asked(&router, request.body(body.to_owned().into()).unwrap()).await
     };
     assert_eq!(ask("POST", "/api/v1/products", r#"{"name":"n","productKey":"pk"}"#).await.0, 201);

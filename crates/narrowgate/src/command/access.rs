@@ -50,6 +50,10 @@ pub(super) fn tokens(command: TokenCommand, config: &Config, output: Output) -> 
     match command {
         TokenCommand::Create(arguments) => create_token(arguments, config, output),
         TokenCommand::List => list(&Access::open(config)?.call_once(Call::list_tokens())?, TOKENS, output),
+        TokenCommand::Show { name } => {
+            let shown = Access::open(config)?.call_once(Call::show_token(&name))?;
+            output::print(output, &shown, Layout::Record)
+        }
         TokenCommand::Revoke { name } => {
             let revoked = Access::open(config)?.call_once(Call::revoke_token(&name))?;
             match revoked {

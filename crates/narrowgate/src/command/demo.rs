@@ -1,7 +1,7 @@
 //! `demo`: serves with a sample product and devices, prints commands to paste, and shows what arrives.
 
 use narrowgate_api::{
-    device::{NamedDevice, NewDeviceRequest},
+    device::{ClientLine, NamedDevice, NewDeviceRequest},
     happening::Happening,
     names::DeviceName,
     problem::{Code, Problem},
@@ -9,15 +9,16 @@ use narrowgate_api::{
     secret::SecretText,
 };
 use narrowgate_platform::{
+    firmware::ServerName,
     ids::DEFAULT_OU,
     rules::psk::psk,
     secret::Secret,
-    service::{AskedFrom, Deed, DeedTo, Operator, path_part},
+    service::{AskedFrom, ClientOf, ClientTask, Deed, DeedTo, Operator, client_lines, path_part},
 };
 use serde::Serialize;
 
 use super::{
-    demo_text::{self, Credentials, Line, Task},
+    demo_text::{after_activation, reachable},
     listen, serve as serving,
 };
 use crate::{
@@ -54,7 +55,7 @@ struct DemoDevice {
     /// The device's secret for mode 2, the product's for mode 3.
     secret: String,
     psk_hex: String,
-    lines: Vec<Line>,
+    lines: Vec<ClientLine>,
 }
 
 pub(super) fn run(config: &Config, output: Output) -> Result<(), Failure> {
@@ -157,8 +158,15 @@ async fn describe(server: &Server, product_key: String) -> Result<Demo, Problem>
     let read = deed(operator, "products.secret.read", &product_key, None).await;
     let product = operator.noted(read, operator.show_activation_secret(&factory)).await?;
     let devices = vec![
-        device(server, &product_key, METER, Task::Report, own.identity, own.device_secret),
-        device(server, &product_key, FACTORY, Task::FetchSecret, product.identity, product.product_secret),
+        device(server, &product_key, METER, ClientTask::Report, own.identity, own.device_secret),
+        device(
+            server,
+            &product_key,
+            FACTORY,
+            ClientTask::FetchSecret,
+            product.identity,
+            product.product_secret,
+        ),
     ];
     Ok(Demo { dtls: server.dtls.to_string(), product_key, devices })
 }
@@ -167,18 +175,18 @@ fn device(
     server: &Server,
     product_key: &str,
     device_key: &str,
-    task: Task,
+    task: ClientTask,
     identity: String,
     secret: SecretText,
 ) -> DemoDevice {
     let secret = Secret::new(secret.into_text());
     let key = psk(&secret);
-    let credentials = Credentials { product_key, device_key, identity: &identity, psk: &*key };
+    let client = ClientOf { product_key, device_key, identity: &identity, psk: &*key };
     DemoDevice {
-        lines: demo_text::lines(task, &credentials, server.dtls),
+        lines: client_lines(task, client, &ServerName::of(reachable(server.dtls)), None),
         product_key: product_key.to_owned(),
         device_key: device_key.to_owned(),
-        secure_mode: if task == Task::Report { 2 } else { 3 },
+        secure_mode: if task == ClientTask::Report { 2 } else { 3 },
         secret: secret.expose().to_owned(),
         psk_hex: hex::encode(*key),
         identity,
@@ -215,8 +223,8 @@ fn print(demo: &Demo, output: Output, screen: &Screen) {
             "\n{} {what}\n  identity  {}\n  secret    {}\n  key       {}",
             device.device_key, device.identity, device.secret, device.psk_hex
         ));
-        for Line { tool, line } in &device.lines {
-            say(&format!("\n  # {tool}\n  {line}"));
+        for ClientLine { tool, line } in &device.lines {
+            say(&format!("\n  # {tool}\n  {}", line.expose()));
         }
     }
     say("\nPaste a line into another terminal (bash). In Debian's libcoap3-bin the client is named \
@@ -280,6 +288,6 @@ async fn show_next(server: &Server, product_key: &str, screen: &Screen) {
         Ok(own) => own,
         Err(error) => return output::note(format_args!("cannot show the secret of {FACTORY}: {error}")),
     };
-    let device = device(server, product_key, FACTORY, Task::Report, own.identity, own.device_secret);
-    screen.show(&printable_lines(&demo_text::after_activation(FACTORY, &device.lines)));
+    let device = device(server, product_key, FACTORY, ClientTask::Report, own.identity, own.device_secret);
+    screen.show(&printable_lines(&after_activation(FACTORY, &device.lines)));
 }

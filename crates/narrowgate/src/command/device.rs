@@ -1,13 +1,14 @@
 //! `device …`, except `import`.
 
 use narrowgate_api::{
-    device::{DevicePatch, NamedDevice, NewDeviceRequest},
+    device::{ClientLine, DevicePatch, NamedDevice, NewDeviceRequest},
     names::UnixMillis,
     query::{DeviceEventsQuery, DeviceList, LatestQuery, Paging, PointValuesQuery, ValuesQuery},
 };
 use narrowgate_platform::model::property::PropertyKind;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
+use zeroize::Zeroizing;
 
 use super::{
     buckets,
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     cli::{
         DeleteArgs, DeviceCommand, DeviceCreateArgs, EventsArgs, ListArgs, LogArgs, Output, PointsArgs,
-        ResetArgs,
+        ResetArgs, WhyArgs,
     },
     client::{Access, Call},
     config::Config,
@@ -47,6 +48,15 @@ const LOG: &[Column] = &[
     Column { field: "detail", title: "DETAIL" },
 ];
 
+/// Of a device: why it was refused.
+const REFUSALS: &[Column] = &[
+    Column { field: "time", title: "TIME" },
+    Column { field: "reason", title: "REASON" },
+    Column { field: "mistake", title: "MISTAKE" },
+    Column { field: "advice", title: "ADVICE" },
+    Column { field: "peer", title: "PEER" },
+];
+
 const EVENTS: &[Column] = &[
     Column { field: "time", title: "TIME" },
     Column { field: "event", title: "EVENT" },
@@ -68,6 +78,7 @@ pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Re
         DeviceCommand::Delete(arguments) => delete(&arguments, config, output),
         DeviceCommand::Reset(arguments) => reset(&arguments, config, output),
         DeviceCommand::Log(arguments) => log(arguments, config, output),
+        DeviceCommand::Why(arguments) => why(arguments, config, output),
         DeviceCommand::Events(arguments) => events(arguments, config, output),
         DeviceCommand::Points(arguments) => points(arguments, config, output),
         DeviceCommand::Attributes(arguments) => {
@@ -77,7 +88,7 @@ pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Re
         DeviceCommand::Simulate(arguments) => simulate::run(&arguments, config),
         DeviceCommand::Create(arguments) => create(arguments, config, output),
         DeviceCommand::Show(device) => show(&(&device).into(), config, output),
-        DeviceCommand::Secret(device) => once(Call::show_device_secret(&(&device).into()), config, output),
+        DeviceCommand::Secret(device) => secret_of(&(&device).into(), config, output),
         DeviceCommand::Disable(device) => once(Call::disable_device(&(&device).into()), config, output),
         DeviceCommand::Enable(device) => once(Call::enable_device(&(&device).into()), config, output),
         DeviceCommand::Rename(arguments) => {
@@ -137,6 +148,29 @@ fn log(arguments: LogArgs, config: &Config, output: Output) -> Result<(), Failur
     pages::run(&list, arguments.paging.into(), config, output, |limit, cursor| {
         Call::list_device_log(&device, &Paging { limit: Some(limit), cursor })
     })
+}
+
+fn why(arguments: WhyArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let device = NamedDevice::from(&arguments.device);
+    let list = List { layout: Layout::Rows(REFUSALS), frame: Frame::Array };
+    pages::run(&list, arguments.paging.into(), config, output, |limit, cursor| {
+        Call::list_device_refusals(&device, &Paging { limit: Some(limit), cursor })
+    })
+}
+
+/// People also get commands for clients, as they are, to paste them.
+fn secret_of(device: &NamedDevice, config: &Config, output: Output) -> Result<(), Failure> {
+    let mut shown = Access::open(config)?.call_once(Call::show_device_secret(device))?;
+    let lines = std::mem::take(&mut shown.client_lines);
+    output::print(output, &shown, Layout::Record)?;
+    if output == Output::Json {
+        return Ok(());
+    }
+    for ClientLine { tool, line } in &lines {
+        output::line(&format!("\n  # {tool}"))?;
+        output::line(&Zeroizing::new(format!("  {}", line.expose())))?;
+    }
+    Ok(())
 }
 
 fn events(arguments: EventsArgs, config: &Config, output: Output) -> Result<(), Failure> {

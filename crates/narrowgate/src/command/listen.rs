@@ -24,8 +24,8 @@ const RESUME_STEP: Duration = Duration::from_millis(100);
 
 pub(super) fn run(arguments: ListenArgs, config: &Config, output: Output) -> Result<(), Failure> {
     let resumes = !arguments.no_resume;
-    let ListenArgs { product, device, types, from: cursor, with_cursor, .. } = arguments;
-    let mut query = EventsQuery { product, device, types, cursor };
+    let ListenArgs { product, device, types, from: cursor, with_cursor, strangers, .. } = arguments;
+    let mut query = EventsQuery { product, device, types, cursor, strangers };
     let Some(mut client) = Client::connect(&config.data)? else {
         return Err(Failure::failed("there is nothing to listen to")
             .file(config.data.display())

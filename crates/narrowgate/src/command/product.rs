@@ -52,6 +52,10 @@ pub(super) fn run(command: ProductCommand, config: &Config, output: Output) -> R
             print(shown, output)
         }
         ProductCommand::Update(arguments) => update(arguments, config, output),
+        ProductCommand::Secret { product_key } => {
+            let shown = Access::open(config)?.call_once(Call::show_product_secret(&product_key))?;
+            output::print(output, &shown, Layout::Record)
+        }
         ProductCommand::RotateSecret(arguments) => rotate_secret(&arguments, config, output),
     }
 }
@@ -94,8 +98,7 @@ fn rotate_secret(arguments: &RotateSecretArgs, config: &Config, output: Output) 
     let rotated = Access::open(config)?.call_once(Call::rotate_product_secret(product_key))?;
     output::print(output, &rotated, Layout::Record).map_err(|failure| {
         failure.hint(format_args!(
-            "the secret was replaced, but the new one cannot be shown again: \
-             narrowgate product rotate-secret {} replaces it by another",
+            "the secret was replaced: narrowgate product secret {} shows the new one",
             printable(product_key)
         ))
     })
@@ -115,11 +118,7 @@ fn of_model(path: Option<&Path>, failure: Failure) -> Failure {
 
 /// What to try if the product was created but its secret could not be shown.
 fn unseen(product_key: &str) -> String {
-    format!(
-        "the product was created, but its secret cannot be shown again: if you need it, \
-         narrowgate product delete {}, and create the product again",
-        printable(product_key)
-    )
+    format!("the product was created: narrowgate product secret {} shows its secret", printable(product_key))
 }
 
 fn list(config: &Config, output: Output) -> Result<(), Failure> {

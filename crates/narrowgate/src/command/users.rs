@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use narrowgate_api::{
     secret::SecretText,
-    user::{NewUser, UserInvited, UserState, UserView},
+    user::{NewUser, UserInvited, UserSessionView, UserState, UserView},
 };
 use serde::Serialize;
 
@@ -26,7 +26,16 @@ const USERS: &[Column] = &[
     Column { field: "linkExpiresAt", title: "LINK UNTIL" },
 ];
 
+const SESSIONS: &[Column] = &[
+    Column { field: "id", title: "SESSION" },
+    Column { field: "begunAt", title: "LOGGED IN" },
+    Column { field: "seenAt", title: "LAST USED" },
+    Column { field: "endsAt", title: "ENDS" },
+];
+
 impl Row for UserView {}
+
+impl Row for UserSessionView {}
 
 /// A user that is gone.
 #[derive(Serialize)]
@@ -41,6 +50,10 @@ pub(super) fn run(command: UserCommand, config: &Config, output: Output) -> Resu
             invited(Access::open(config)?.call_once(Call::create_user(&new))?, config, output)
         }
         UserCommand::List => list(&Access::open(config)?.call_once(Call::list_users())?, USERS, output),
+        UserCommand::Show { name } => {
+            let shown = Access::open(config)?.call_once(Call::show_user(&name))?;
+            output::print(output, &shown, Layout::Record)
+        }
         UserCommand::Update { name, changes } => {
             let Some(update) = changes.update() else {
                 return Err(Failure::usage("nothing to change")
@@ -51,6 +64,14 @@ pub(super) fn run(command: UserCommand, config: &Config, output: Output) -> Resu
         }
         UserCommand::Reset { name } => {
             invited(Access::open(config)?.call_once(Call::reset_user(&name))?, config, output)
+        }
+        UserCommand::Sessions { name } => {
+            let sessions = Access::open(config)?.call_once(Call::list_user_sessions(&name))?;
+            list(&sessions, SESSIONS, output)
+        }
+        UserCommand::EndSession { name, id } => {
+            let ended = Access::open(config)?.call_once(Call::end_user_session(&name, &id))?;
+            output::print(output, &ended, Layout::Record)
         }
         UserCommand::Delete { name, yes } => {
             confirmed(yes, "nothing was deleted", || {

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use narrowgate_api::device::SessionView;
 use narrowgate_gateway::LiveChange;
 use narrowgate_platform::{
     firmware::ImageId,
@@ -24,7 +25,8 @@ use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 use super::recent::Recent;
 
 /// How long an operator waits at most for an answer of the gateway: until it knows of a command, which is
-/// stored, and of which the device hears a little later; and until it says whether a device observes.
+/// stored, and of which the device hears a little later; and until it says whether a device observes, or
+/// which session it has.
 const KNOWN_WITHIN: Duration = Duration::from_secs(2);
 
 /// The changes that wait; see the module.
@@ -47,6 +49,8 @@ struct Waiting {
     asked: Vec<(DeviceId, oneshot::Sender<()>)>,
     /// Who wants to know whether a device observes its commands.
     asked_observing: Vec<(DeviceId, oneshot::Sender<bool>)>,
+    /// Who wants to know the session of a device.
+    asked_session: Vec<(DeviceId, oneshot::Sender<Option<SessionView>>)>,
     /// The task's, if it has found nothing.
     waker: Option<Waker>,
 }
@@ -102,6 +106,15 @@ impl Changes {
         for (device, told) in asked {
             // Ignored: who asked may be gone.
             let _ = told.send(observes(device));
+        }
+    }
+
+    /// Tells those who ask for the session of a device.
+    pub(super) fn tell_sessions(&self, session: impl Fn(DeviceId) -> Option<SessionView>) {
+        let asked = mem::take(&mut self.lock().asked_session);
+        for (device, told) in asked {
+            // Ignored: who asked may be gone.
+            let _ = told.send(session(device));
         }
     }
 
@@ -175,6 +188,12 @@ impl LiveSessions for Changes {
         Box::pin(async move { matches!(timeout(KNOWN_WITHIN, is_told).await, Ok(Ok(true))) })
     }
 
+    fn session(&self, device: DeviceId) -> PortFuture<'static, Option<SessionView>> {
+        let (told, is_told) = oneshot::channel();
+        self.change(|waiting| waiting.asked_session.push((device, told)));
+        Box::pin(async move { timeout(KNOWN_WITHIN, is_told).await.ok()?.ok()? })
+    }
+
     fn finish(&self, change: PortFuture<'static, ()>) {
         // Without a runtime the server has ended, and nobody listens.
         if let Ok(runtime) = Handle::try_current() {
@@ -207,7 +226,7 @@ impl LiveSessions for Changes {
 mod tests {
     use std::time::Instant;
 
-    use narrowgate_platform::model::json_text::JsonText;
+    use narrowgate_platform::{ids::UnixMillis, model::json_text::JsonText};
 
     use super::*;
 
@@ -299,5 +318,15 @@ mod tests {
         let began = Instant::now();
         assert!(!changes.observes_commands(DeviceId(3)).await, "nobody says so");
         assert!(began.elapsed() >= KNOWN_WITHIN);
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_a_session_is_told_in_the_next_turn() {
+        let changes = Changes::default();
+        let view =
+            SessionView { peer: "192.0.2.1:40000".to_owned(), suite: None, cid: None, since: UnixMillis(7) };
+        let (has_one, has_none) = (changes.session(DeviceId(3)), changes.session(DeviceId(4)));
+        changes.tell_sessions(|device| (device == DeviceId(3)).then(|| view.clone()));
+        assert_eq!((has_one.await, has_none.await), (Some(view), None));
     }
 }

@@ -176,6 +176,7 @@ impl Task {
             let goes_on = self.settle();
             ends.changes.tell_known(|device| self.machine.knows_commands(device));
             ends.changes.tell_observing(|device| self.machine.observes_commands(device));
+            ends.changes.tell_sessions(|device| self.machine.session_of(now(&*self.clock), device));
             ends.published.publish(&self.machine, self.batches.counted());
             match taken {
                 Taken::Some => {}

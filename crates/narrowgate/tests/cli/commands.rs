@@ -91,8 +91,9 @@ fn devices_have_the_promised_shapes() {
     assert_eq!(program.json(&["device", "show", &format!("{product}/{device}")]), shown);
     assert_eq!(program.json(&["device", "show", device]), shown);
 
-    // A list has no version of the firmware, and no tags.
+    // A list has no version of the firmware, no tags, and no session.
     let mut listed = shown;
+    assert_eq!(listed.as_object_mut().unwrap().remove("session"), Some(Value::Null));
     assert_eq!(listed.as_object_mut().unwrap().remove("firmware"), Some(Value::Null));
     assert_eq!(listed.as_object_mut().unwrap().remove("tags"), Some(json!({})));
     let page = program.json(&["device", "list"]);
@@ -102,11 +103,14 @@ fn devices_have_the_promised_shapes() {
     let secret = secret.json();
     assert_eq!(secret["deviceSecret"], created["deviceSecret"]);
     assert_eq!(secret["identity"], format!("{product},{device},2,3600"));
+    let (text, key) = (program.text(&["device", "secret", device]), secret["pskHex"].as_str().unwrap());
+    let line = text.lines().find(|line| line.contains("-psk ")).expect("there is a line for OpenSSL");
+    assert!(line.starts_with("  (printf '") && line.contains(&format!(" -psk {key} ")), "{text}");
 
     let log = program.run(&["device", "log", device, "-o", "json"]).json();
     let events: Vec<&str> =
         log.as_array().unwrap().iter().map(|entry| entry["event"].as_str().unwrap()).collect();
-    assert_eq!(events, ["secret_shown", "created"], "newest first");
+    assert_eq!(events, ["secret_shown", "secret_shown", "created"], "newest first");
     assert_eq!(program.json(&["device", "points", device]), json!([]));
     assert_eq!(program.json(&["refused"]), json!([]));
 }

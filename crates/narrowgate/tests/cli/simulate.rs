@@ -456,3 +456,20 @@ fn told_until_done(listener: &Listener, image: &str) -> Vec<Value> {
         }
     }
 }
+
+#[test]
+fn a_device_is_shown_with_its_session_as_long_as_there_is_one() {
+    let program = program_with_device();
+    let (server, secret) = (program.serve(), secret(&program));
+    let session = || program.json(&["device", "show", "pk/dk-1"])["session"].clone();
+    assert_eq!(session(), Value::Null);
+    let mut device = Simulated::start(simulate(&program, &server, &secret, &["--interval", "60"]));
+    device.until("received");
+    let (shown, again) = (session(), session());
+    assert_eq!(shown["suite"], "TLS_PSK_WITH_AES_128_CCM_8", "{shown}");
+    assert!(shown["peer"].as_str().is_some_and(|peer| peer.starts_with("127.0.0.1:")), "{shown}");
+    let since = |session: &Value| session["since"].as_i64().expect("it is a time");
+    assert!(since(&shown).abs_diff(since(&again)) < 100, "{shown} {again}");
+    program.json(&["device", "disable", "pk/dk-1"]);
+    eventually("its session was closed", || session() == Value::Null);
+}

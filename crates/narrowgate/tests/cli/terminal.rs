@@ -216,8 +216,7 @@ fn what_was_done_is_said_where_its_answer_cannot_be_written() {
         (&["device", "reset", "pk", "d9", "--yes"], "the device was reset: narrowgate device secret pk/d9"),
         (
             &["product", "create", "n", "--product-key", "pk9"],
-            "the product was created, but its secret cannot be shown again: \
-             if you need it, narrowgate product delete pk9",
+            "the product was created: narrowgate product secret pk9 shows its secret",
         ),
     ] {
         let ran = Ran::from(program.command(arguments).stdout(full_device()).output().unwrap());

@@ -97,7 +97,7 @@ fn entry(verb: &str, body: &str, routes: &str) -> Entry {
     match verb {
         // No route shows it: the demonstration does.
         "show_activation_secret" => Entry::Route,
-        "show_device_secret" => by_route,
+        "show_device_secret" | "show_product_secret" => by_route,
         _ if READ_TOO.contains(&verb) || READS.iter().any(|beginning| verb.starts_with(beginning)) => {
             Entry::Reads
         }

@@ -152,6 +152,12 @@ impl ServerName {
         Self::new(&address.ip().to_string(), address.port())
     }
 
+    /// With its port, also where that is the one of `coaps`.
+    pub fn with_port(&self) -> String {
+        let has_port = self.0.contains(':') && !self.0.ends_with(']');
+        if has_port { self.0.to_string() } else { format!("{}:{COAPS_PORT}", self.0) }
+    }
+
     /// The port where a text names none.
     pub const fn default_port() -> u16 {
         COAPS_PORT

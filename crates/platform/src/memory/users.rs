@@ -35,6 +35,10 @@ impl Users {
                 let found = session.and_then(|session| Some((session, users.get(&session.user)?)));
                 UserFound::Session(found.map(|(session, user)| Box::new((session.clone(), user.clone()))))
             }
+            UserQuery::SessionsOf(name) => {
+                let own = sessions.iter().filter(|session| session.user == *name);
+                UserFound::Sessions(own.cloned().collect())
+            }
         }
     }
 

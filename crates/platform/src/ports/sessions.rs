@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use narrowgate_api::device::SessionView;
+
 use super::{PortFuture, UpgradeMoved};
 use crate::{
     ids::{DeviceId, DeviceName, UnixMillis},
@@ -9,8 +11,8 @@ use crate::{
 };
 
 /// How the operator's service ends sessions and has a product read anew, so that no caller of the service has
-/// to know what a change means for a connected device. No call waits, but [`Self::commands_known`] and
-/// [`Self::observes_commands`].
+/// to know what a change means for a connected device. No call waits, but [`Self::commands_known`],
+/// [`Self::observes_commands`] and [`Self::session`].
 pub trait LiveSessions: Send + Sync + 'static {
     /// Ends every session of a device that was disabled, reset or deleted; it is then offline, with this
     /// cause.
@@ -42,6 +44,12 @@ pub trait LiveSessions: Send + Sync + 'static {
     fn observes_commands(&self, device: DeviceId) -> PortFuture<'static, bool> {
         let _ = device;
         Box::pin(std::future::ready(false))
+    }
+    /// The session of the device by its own secret, where it has one. Waits for a bounded time; `None` where
+    /// nobody said so by then.
+    fn session(&self, device: DeviceId) -> PortFuture<'static, Option<SessionView>> {
+        let _ = device;
+        Box::pin(std::future::ready(None))
     }
     /// What the device sent of late that was not JSON, newest first. It is kept in memory, within limits, and
     /// only while devices are served.

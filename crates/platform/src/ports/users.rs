@@ -29,6 +29,9 @@ pub enum UserQuery {
     OfLink(Sha256Sum),
     /// The session whose secret has this SHA-256, and its user.
     OfSession(Sha256Sum),
+    /// The sessions of a user, also those that are over, in the order in which they began. A damaged one is
+    /// left out.
+    SessionsOf(String),
 }
 
 /// What was read.
@@ -40,6 +43,8 @@ pub enum UserFound {
     One(Option<Box<User>>),
     /// A session with its user, where there is one.
     Session(Option<Box<(UserSession, User)>>),
+    /// Sessions.
+    Sessions(Vec<UserSession>),
 }
 
 /// A change of users or of their sessions.
@@ -262,6 +267,14 @@ pub trait UserReads: Registry {
     fn session_of(&self, hash: Sha256Sum) -> PortFuture<'_, Result<Option<(UserSession, User)>, StoreError>> {
         read(self, UserQuery::OfSession(hash), |found| match found {
             UserFound::Session(found) => found.map(|found| *found),
+            other => other.is_wrong(),
+        })
+    }
+
+    /// See [`UserQuery::SessionsOf`].
+    fn sessions_of<'a>(&'a self, name: &str) -> PortFuture<'a, Result<Vec<UserSession>, StoreError>> {
+        read(self, UserQuery::SessionsOf(name.to_owned()), |found| match found {
+            UserFound::Sessions(sessions) => sessions,
             other => other.is_wrong(),
         })
     }

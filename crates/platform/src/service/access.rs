@@ -158,6 +158,15 @@ impl Registrar {
         Ok(ShownPage { items, next_cursor: None, damaged: view::left_out(page.damaged) })
     }
 
+    /// One token, without its text.
+    ///
+    /// # Errors
+    /// `Missing`.
+    pub(super) async fn token(&self, name: &str) -> Result<TokenView, ServiceError> {
+        let found = self.registry.tokens().await?.items.into_iter().find(|token| token.name == name);
+        found.map(token_view).ok_or_else(|| AccessChange::no_token(name).into())
+    }
+
     /// Creates a token: its text is in the answer, and nowhere else.
     ///
     /// # Errors

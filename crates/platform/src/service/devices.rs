@@ -9,6 +9,7 @@ use narrowgate_api::{
 };
 
 use super::{
+    client_lines::{ClientOf, ClientTask, client_lines},
     error::ServiceError,
     find::{Found, id_of},
     registrar::{Registrar, check, checked_or_new},
@@ -19,6 +20,7 @@ use crate::{
     model::{
         credential::{CredentialLookup, Credentials},
         device::{Device, NewDevice},
+        thing_model::ThingModel,
     },
     ports::{RegistryChanges as _, StoreError, Switched, UpgradeMoved},
     rules::{
@@ -97,10 +99,17 @@ impl Registrar {
     /// `Missing` where the device is gone meanwhile.
     pub(super) async fn device_secret(&self, device: &Device) -> Result<DeviceSecretShown, ServiceError> {
         let credentials = self.shown_credentials(device, None).await?;
+        let (secret, identity) = (&credentials.device_secret, identity(device, SecureMode::DeviceSecret));
+        // Without the model the lines report a point that it may not have.
+        let product = self.registry.product(&device.product_key).await.ok().flatten();
+        let model = product.and_then(|product| ThingModel::parse(product.model_json.as_deref()?).ok());
+        let (Device { product_key, device_key, .. }, key) = (device, psk(secret));
+        let client = ClientOf { product_key, device_key, identity: &identity, psk: &*key };
         Ok(DeviceSecretShown {
-            psk_hex: psk_hex(&credentials.device_secret),
-            device_secret: view::shown(&credentials.device_secret),
-            identity: identity(device, SecureMode::DeviceSecret),
+            client_lines: client_lines(ClientTask::Report, client, &self.server, model.as_ref()),
+            psk_hex: psk_hex(secret),
+            device_secret: view::shown(secret),
+            identity,
         })
     }
 
@@ -309,7 +318,11 @@ mod tests {
         let registrar = registrar_with_product();
         create(&registrar, "dk", "Z5YtZaQpK5IWocakV7zQ").expect("it is valid");
         let device = block_on(registrar.resolve("dk", None)).expect("it exists");
-        let shown = block_on(registrar.device_secret(&device)).expect("it exists");
+        let mut shown = block_on(registrar.device_secret(&device)).expect("it exists");
+        let lines: Vec<_> = shown.client_lines.drain(..).map(|line| line.line.into_text()).collect();
+        assert_eq!(lines.len(), 4);
+        let holds_all = |line: &String| line.contains("pk,dk,2,3600") && line.contains("localhost");
+        assert!(lines.iter().all(holds_all), "{lines:?}");
         assert_eq!(
             serde_json::to_string(&shown).expect("it can be written"),
             concat!(

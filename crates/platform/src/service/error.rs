@@ -185,6 +185,7 @@ impl ServiceError {
             Self::Missing { what: "organisation unit", .. } => Some("narrowgate ou list"),
             Self::Missing { what: "token", .. } => Some("narrowgate token list"),
             Self::Missing { what: "user", .. } => Some("narrowgate user list"),
+            Self::Missing { what: "session", .. } => Some("it may have ended: narrowgate user sessions NAME"),
             Self::Missing { what: MODEL, .. } => Some("without one a product takes everything"),
             Self::Missing { what: SCRIPT | "draft", .. } => {
                 Some("script publish PK FILE publishes one; docs/scripts.md says what it must have")

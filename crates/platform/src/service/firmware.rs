@@ -33,14 +33,14 @@ const ADVANCE_CHUNK: usize = 200;
 const OFFER_TIME_MS: u64 = 2000;
 
 impl Registrar {
-    /// A device with its tags and its firmware's version.
+    /// A device with its tags and its firmware's version. Its session is not in the store.
     ///
     /// # Errors
     /// Only the store's.
     pub(super) async fn shown_device(&self, device: &Device) -> Result<DeviceShown, ServiceError> {
         let firmware = self.registry.version_of(device.id).await?;
         let tags = self.properties(device, PropertyKind::Tag).await?;
-        Ok(DeviceShown { device: view::device(device), tags, firmware })
+        Ok(DeviceShown { device: view::device(device), tags, firmware, session: None })
     }
 
     /// All images, or those of a product, oldest first.

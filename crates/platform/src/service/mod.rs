@@ -9,6 +9,7 @@
 
 mod access;
 mod audit;
+mod client_lines;
 mod commands;
 mod create;
 mod cursor;
@@ -38,12 +39,14 @@ mod sealed;
 mod search;
 mod secret_text;
 mod unit;
+mod user_sessions;
 mod users;
 mod view;
 mod vouched;
 
 pub use self::{
     audit::{AskedFrom, Deed, DeedPlace, DeedTo, Noted, path_part},
+    client_lines::{ClientOf, ClientTask, client_lines},
     find::Found,
     import::IMPORT_CHUNK,
     import_secrets::{ImportSecrets, Imported},

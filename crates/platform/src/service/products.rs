@@ -4,7 +4,7 @@ use narrowgate_api::{
     page::Page,
     product::{
         NewDynamicActivation, NewProduct, ProductCreated, ProductPatch, ProductRow, ProductSecretRotated,
-        ProductView,
+        ProductSecretShown, ProductView,
     },
     secret::SecretText,
 };
@@ -25,6 +25,7 @@ use crate::{
     rules::{
         models::{Expected, ModelPut},
         names,
+        psk::psk,
     },
 };
 
@@ -186,6 +187,18 @@ impl Registrar {
         let now = self.clock.now();
         self.registry.rotate_product_secret(product_key.to_owned(), secret, now).await?;
         Ok(ProductSecretRotated { product_secret })
+    }
+
+    /// Shows a product's secret.
+    ///
+    /// # Errors
+    /// `Missing` where there is none.
+    pub(super) async fn product_secret(&self, product_key: &str) -> Result<ProductSecretShown, ServiceError> {
+        let product = self.existing_product(product_key).await?;
+        Ok(ProductSecretShown {
+            product_secret: view::shown(&product.secret),
+            psk_hex: SecretText::new(hex::encode(*psk(&product.secret))),
+        })
     }
 }
 
@@ -353,6 +366,10 @@ mod tests {
         assert_ne!(rotated.expose(), created.product_secret.expose());
         let stored = block_on(registrar.registry.product(&created.product_key)).expect("it works");
         assert_eq!(stored.expect("it exists").secret.expose(), rotated.expose());
+        let shown = block_on(registrar.product_secret(&created.product_key)).expect("it exists");
+        assert_eq!(shown.product_secret.expose(), rotated.expose());
+        let unknown = block_on(registrar.product_secret("other")).expect_err("it is unknown");
+        assert_eq!(unknown.to_string(), "there is no product other");
         assert_eq!(rotate("other").expect_err("it is unknown").to_string(), "there is no product other");
     }
 

@@ -219,10 +219,11 @@ mod tests {
             format!(
                 concat!(
                     r#"{{"time":{},"event":"refused","reason":"mode_unknown","code":742,"#,
-                    r#""peer":"192.0.2.1:5000","detail":null,"identity":"pk,other,9,60","productKey":"pk","#,
-                    r#""deviceKey":"other"}}"#,
+                    r#""peer":"192.0.2.1:5000","detail":null,"mistake":null,"advice":"{}","#,
+                    r#""identity":"pk,other,9,60","productKey":"pk","deviceKey":"other"}}"#,
                 ),
-                NOW.0
+                NOW.0,
+                Reason::ModeUnknown.advice()
             )
         );
     }

@@ -1,9 +1,9 @@
 //! Lists of devices.
 
 use narrowgate_api::{
-    device::{DeviceRow, ShownState},
+    device::{DeviceListed, DeviceMore, DeviceRow, DeviceShown, ShownState},
     page::Page,
-    query::{DeviceList, DeviceSort},
+    query::{DeviceList, DeviceSort, DeviceWith},
 };
 
 use sha2::{Digest as _, Sha256};
@@ -98,6 +98,27 @@ impl Registrar {
         let found = self.registry.search_devices(search).await?;
         let next_cursor = found.next.map(|last| self.cursor_of(list, last));
         let items = found.devices.iter().map(view::device_row).collect();
+        Ok(Page { items, next_cursor, damaged: None })
+    }
+
+    /// The same with what the list asks for of each.
+    ///
+    /// # Errors
+    /// As [`Self::devices`].
+    pub(super) async fn devices_with(&self, list: &DeviceList) -> Result<Page<DeviceListed>, ServiceError> {
+        let search = self.search(list).await?;
+        let found = self.registry.search_devices(search).await?;
+        let next_cursor = found.next.map(|last| self.cursor_of(list, last));
+        let mut items = Vec::with_capacity(found.devices.len());
+        for found in &found.devices {
+            items.push(match (list.with, found) {
+                (Some(DeviceWith::All), Ok(device)) => {
+                    let DeviceShown { device, tags, firmware, .. } = self.shown_device(device).await?;
+                    DeviceListed::More(Box::new(DeviceMore { device, tags, firmware }))
+                }
+                _ => DeviceListed::Row(view::device_row(found)),
+            });
+        }
         Ok(Page { items, next_cursor, damaged: None })
     }
 

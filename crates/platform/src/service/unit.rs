@@ -328,6 +328,7 @@ impl Registry for UnitRegistry {
                 AccessFound::User(UserFound::One(None))
             }
             AccessQuery::User(UserQuery::OfSession(_)) => AccessFound::User(UserFound::Session(None)),
+            AccessQuery::User(UserQuery::SessionsOf(_)) => AccessFound::User(UserFound::Sessions(Vec::new())),
         })))
     }
 

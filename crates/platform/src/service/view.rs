@@ -2,6 +2,7 @@
 //! was created, shown or reset.
 
 use narrowgate_api::{
+    advice::Advice,
     command::CommandView,
     device::{DamagedDeviceView, DeviceRow, DeviceView, ShownState},
     history::{BucketView, EventView, LogView, PointView, PresenceView, ValueView},
@@ -22,7 +23,7 @@ use crate::{
         damaged::DamagedProduct,
         device::{Device, DeviceState},
         json_text::JsonText,
-        log::LogEntry,
+        log::{LogEntry, LogEvent},
         message::{EventValue, PointValue, split_quality},
         product::{DynamicActivation, Product},
         thing_model::ThingModel,
@@ -208,7 +209,11 @@ pub(super) fn bucket(bucket: Bucket, functions: Functions) -> BucketView {
 /// An entry of a log.
 pub(super) fn log(entry: LogEntry) -> LogView {
     let LogEntry { time, event, reason, code, peer, detail, .. } = entry;
-    LogView { time, event, reason, code, peer, detail }
+    let Advice { mistake, advice } = match event {
+        LogEvent::Refused | LogEvent::Warning => Advice::of(reason, detail.as_deref()),
+        _ => Advice::default(),
+    };
+    LogView { time, event, reason, code, peer, detail, mistake, advice }
 }
 
 /// A command.

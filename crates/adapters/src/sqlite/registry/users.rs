@@ -224,7 +224,17 @@ pub(super) fn read(connection: &Connection, query: &UserQuery) -> rusqlite::Resu
         UserQuery::Named(name) => one(user_row(connection, name)?.map(user_of)),
         UserQuery::OfLink(hash) => one(of_link(connection, *hash)?),
         UserQuery::OfSession(hash) => UserFound::Session(of_session(connection, *hash)?.map(Box::new)),
+        UserQuery::SessionsOf(name) => UserFound::Sessions(sessions_of(connection, name)?),
     })
+}
+
+fn sessions_of(connection: &Connection, name: &str) -> rusqlite::Result<Vec<UserSession>> {
+    let sql = sql!("SELECT {} FROM user_sessions v WHERE v.user = ?1 ORDER BY v.n", USER_SESSIONS.list());
+    let mut select = connection.prepare_cached(sql)?;
+    let read = |row: &Row<'_>| UserSessionRow::intact(row, 0, || "the row of a user's session".to_owned());
+    let rows = select.query_map([name], |row| Ok(read(row).ok()))?;
+    let session = |UserSessionRow { n: _, hash, user, begun, seen }| UserSession { hash, user, begun, seen };
+    rows.filter_map(|row| row.map(|row| row.map(session)).transpose()).collect()
 }
 
 fn of_session(connection: &Connection, hash: Sha256Sum) -> rusqlite::Result<Option<(UserSession, User)>> {

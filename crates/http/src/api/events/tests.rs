@@ -73,3 +73,35 @@ async fn attack_177_a_unit_sees_what_is_known_to_be_its_own_and_nothing_else() {
         assert_eq!(shown.misses(&lost), is_missed, "{lost:?} for {types}");
     }
 }
+
+#[tokio::test]
+async fn who_waits_for_a_device_also_sees_refusals_of_those_who_are_none_that_is_known() {
+    let operator = world(None).await.operator;
+    let told = |kind, ou: Option<&str>, device: Option<&str>| {
+        let (ou, device_key) = (ou.map(str::to_owned), device.map(str::to_owned));
+        let whose = Arc::new(Whose { ou, product_key: device.map(|_| "pk-1".to_owned()), device_key });
+        Told { place: None, whose, kind, json: "{}".into() }
+    };
+    let (refusal, presence) = (HappeningKind::Refusal, HappeningKind::Presence);
+    for (strangers, types, told, wants) in [
+        (false, "refusal", told(refusal, Some(DEFAULT_OU), Some("dk-1")), true),
+        (false, "refusal", told(refusal, None, None), false),
+        (true, "refusal", told(refusal, None, None), true),
+        (true, "refusal", told(refusal, None, Some("dk-7")), true),
+        (true, "refusal", told(refusal, Some(DEFAULT_OU), Some("dk-2")), false),
+        (true, "refusal,presence", told(presence, None, Some("dk-7")), false),
+        (true, "presence", told(refusal, None, None), false),
+    ] {
+        let (product, device) = (Some("pk-1".to_owned()), Some("dk-1".to_owned()));
+        let query = EventsQuery {
+            product,
+            device,
+            types: Some(types.to_owned()),
+            strangers,
+            ..EventsQuery::default()
+        };
+        let filter = operator.listen(query).await.expect("there is such a device");
+        let shown = Shown { operator: operator.clone(), filter };
+        assert_eq!(shown.wants(&told), wants, "{strangers} {types} {told:?}");
+    }
+}

@@ -49,6 +49,9 @@ async fn a_model_is_put_where_the_one_before_is_the_one_that_was_read() {
     assert_eq!(put(None, given).await, stands("\"1\"", first));
     assert_eq!(get().await, stands("\"1\"", first));
     assert_eq!(put(Some("\"1\""), first).await, stands("\"1\"", first), "it changes nothing");
+    let (status, code, _, _) = refused(put(None, second).await);
+    assert_eq!((status, code), (428, Code::PreconditionRequired), "it would be lost");
+    assert_eq!(get().await, stands("\"1\"", first));
     assert_eq!(put(Some("\"1\""), second).await, stands("\"2\"", second));
     let (status, code, _, said) = refused(put(Some("\"1\""), first).await);
     assert_eq!((status, code), (412, Code::PreconditionFailed));
@@ -84,7 +87,7 @@ async fn what_is_no_model_is_refused_with_its_place_in_the_body() {
         (&long, 422, Code::ModelInvalid, Some(""), "at most 1048576 are allowed"),
         (r#"{"modelId":"m","modelId":"m"}"#, 422, Code::ModelInvalid, Some("/modelId"), "occurs twice"),
     ] {
-        let found = refused(ask(&router, "PUT", MODEL, None, body).await);
+        let found = refused(ask(&router, "PUT", MODEL, Some("*"), body).await);
         assert_eq!((found.0, found.1), (status, code), "{found:?}");
         assert!(found.3.contains(said), "{found:?}");
         if let Some(place) = place {
@@ -113,8 +116,8 @@ async fn versions_are_listed_and_shown() {
     let product = "/api/v1/products/a%2Fb";
     let get = async |path: &str| ask(&router, "GET", &format!("{product}{path}"), None, "").await;
     assert_eq!(get("/model/versions").await.2, r#"{"items":[],"nextCursor":null}"#);
-    for model in [r#"{"modelId":"m"}"#, r#"{"modelId":"n"}"#] {
-        assert_eq!(ask(&router, "PUT", &format!("{product}/model"), None, model).await.0, 200);
+    for (if_match, model) in [(None, r#"{"modelId":"m"}"#), (Some("*"), r#"{"modelId":"n"}"#)] {
+        assert_eq!(ask(&router, "PUT", &format!("{product}/model"), if_match, model).await.0, 200);
     }
     assert_eq!(ask(&router, "PATCH", product, None, r#"{"model":null}"#).await.0, 200);
     assert_eq!(refused(get("/model").await).1, Code::Missing);

@@ -138,6 +138,14 @@ impl Operator {
         self.tell("nothing is done for this organisation unit now", None, checked).await
     }
 
+    /// One token, without its text.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn show_token(&self, name: &str) -> Result<TokenView, Problem> {
+        self.tell("cannot show the token", None, self.registrar.token(name).await).await
+    }
+
     /// All tokens, by name, without their texts.
     ///
     /// # Errors

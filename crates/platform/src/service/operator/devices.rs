@@ -2,8 +2,8 @@
 
 use narrowgate_api::{
     device::{
-        ActivationShown, DeviceCreated, DevicePatch, DevicePurged, DeviceReset, DeviceRow, DeviceSecretShown,
-        DeviceShown, DeviceView, NamedDevice, NewDeviceRequest,
+        ActivationShown, DeviceCreated, DeviceListed, DevicePatch, DevicePurged, DeviceReset, DeviceRow,
+        DeviceSecretShown, DeviceShown, DeviceView, NamedDevice, NewDeviceRequest,
     },
     import::{ImportReport, ImportRow},
     page::Page,
@@ -87,12 +87,29 @@ impl Operator {
         self.tell("cannot list the devices", named, self.registrar.devices(list).await).await
     }
 
+    /// The same with what the list asks for of each device.
+    ///
+    /// # Errors
+    /// As [`Self::list_devices`].
+    pub async fn list_devices_with(&self, list: &DeviceList) -> Result<Page<DeviceListed>, Problem> {
+        let named = list.product.as_deref().and_then(Named::product);
+        self.tell("cannot list the devices", named, self.registrar.devices_with(list).await).await
+    }
+
     /// One device.
     ///
     /// # Errors
     /// There is none, several may be meant, or it is damaged.
     pub async fn show_device(&self, name: &NamedDevice) -> Result<DeviceShown, Problem> {
-        let act = async |device: Device| self.registrar.shown_device(&device).await;
+        let act = async |device: Device| {
+            let shown = self.registrar.shown_device(&device).await?;
+            // Who has never logged in has none: the gateway is not asked.
+            let session = match device.active_time {
+                Some(_) => self.sessions.session(device.id).await,
+                None => None,
+            };
+            Ok(DeviceShown { session, ..shown })
+        };
         self.with_device("cannot show the device", name, act).await
     }
 

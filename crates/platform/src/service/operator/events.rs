@@ -12,6 +12,8 @@ pub struct EventFilter {
     device_key: Option<String>,
     /// Empty: all.
     kinds: Vec<HappeningKind>,
+    /// Also refusals of strangers.
+    strangers: bool,
 }
 
 impl EventFilter {
@@ -24,6 +26,12 @@ impl EventFilter {
     pub fn wants(&self, product_key: Option<&str>, device_key: Option<&str>) -> bool {
         let fits = |wanted: &Option<String>, found| wanted.is_none() || wanted.as_deref() == found;
         fits(&self.product_key, product_key) && fits(&self.device_key, device_key)
+    }
+
+    /// Whether an event of this kind is wanted of somebody who is no device that is known: whoever waits for
+    /// a device wants to see it also where it says that it is another one, or says nothing.
+    pub fn wants_of_strangers(&self, kind: HappeningKind) -> bool {
+        self.strangers && kind == HappeningKind::Refusal && self.wants_kind(kind)
     }
 }
 
@@ -39,18 +47,19 @@ impl Operator {
     }
 
     async fn filter(&self, query: EventsQuery) -> Result<EventFilter, ServiceError> {
-        let kinds = kinds(query.types.as_deref())?;
+        let (kinds, strangers) = (kinds(query.types.as_deref())?, query.strangers);
+        let all = EventFilter { kinds, strangers, ..EventFilter::default() };
         let name = match (query.product, query.device) {
-            (None, None) => return Ok(EventFilter { kinds, ..EventFilter::default() }),
+            (None, None) => return Ok(all),
             (Some(product_key), None) => {
                 self.registrar.product(&product_key).await?;
-                return Ok(EventFilter { product_key: Some(product_key), device_key: None, kinds });
+                return Ok(EventFilter { product_key: Some(product_key), ..all });
             }
             (product, Some(device)) => NamedDevice { product, device },
         };
         let device = self.resolved(&name).await?;
         let (product_key, device_key) = (Some(device.product_key), Some(device.device_key));
-        Ok(EventFilter { product_key, device_key, kinds })
+        Ok(EventFilter { product_key, device_key, ..all })
     }
 }
 

@@ -3,8 +3,8 @@
 use narrowgate_api::{
     device::NamedDevice,
     firmware::{
-        ImagePieceQuery, ImageView, NewImage, NewRollout, RolloutOffered, RolloutView, UpgradeView,
-        UploadView,
+        ImagePieceQuery, ImageView, NewImage, NewRollout, RolloutOffered, RolloutRow, RolloutShown,
+        RolloutView, UpgradeView, UploadView,
     },
     page::Page,
     problem::Problem,
@@ -108,6 +108,24 @@ impl Operator {
         let image =
             self.tell("cannot offer the firmware", None, self.registrar.image(image_id).await).await?;
         Ok(NamedDevice::by_keys(&image.product_key, &device))
+    }
+
+    /// All rollouts, or those of a product, in the order of their images.
+    ///
+    /// # Errors
+    /// There is no such product.
+    pub async fn list_rollouts(&self, product_key: Option<&str>) -> Result<Page<RolloutRow>, Problem> {
+        let named = product_key.and_then(Named::product);
+        let images = self.registrar.images(product_key).await;
+        let Page { items, next_cursor, damaged } =
+            self.tell("cannot list the rollouts", named, images).await?;
+        let row = |image: ImageView| {
+            let RolloutShown { share, paused_by, since } = image.rollout?;
+            let ImageView { image_id, product_key, version, .. } = image;
+            let paused = paused_by.is_some();
+            Some(RolloutRow { image_id, product_key, version, share, paused, paused_by, since })
+        };
+        Ok(Page { items: items.into_iter().filter_map(row).collect(), next_cursor, damaged })
     }
 
     /// A rollout in numbers.

@@ -22,6 +22,7 @@ mod products;
 mod properties;
 mod replay;
 mod scripts;
+mod user_sessions;
 mod users;
 mod vouched;
 

@@ -5,7 +5,7 @@ use narrowgate_api::{
     problem::Problem,
     product::{
         ModelDraft, NewProduct, ProductCreated, ProductDeleted, ProductPatch, ProductRow,
-        ProductSecretRotated, ProductView,
+        ProductSecretRotated, ProductSecretShown, ProductView,
     },
 };
 
@@ -63,6 +63,15 @@ impl Operator {
         let read_anew = WhenOver::new(|| self.sessions.product_changed(product_key));
         let updated = read_anew.decide(self.registrar.update_product(product_key, patch).await);
         self.tell("cannot change the product", Named::product(product_key), updated).await
+    }
+
+    /// Shows a product's secret.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn show_product_secret(&self, product_key: &str) -> Result<ProductSecretShown, Problem> {
+        let shown = self.registrar.product_secret(product_key).await;
+        self.tell("cannot show the product's secret", Named::product(product_key), shown).await
     }
 
     /// Replaces a product's secret at once, and ends the sessions that proved the one before (SecureMode 3).

@@ -13,6 +13,7 @@ use crate::{
         device::DeviceState,
         happened::{Happened, StreamPlace},
         json_text::JsonText,
+        log::Reason,
         property::{PropertyEdit, PropertyKind, PropertyWrite},
     },
     ports::{HappenedPage, Lost, Store, WhyLost, Write, Written},
@@ -82,9 +83,11 @@ pub fn what_happens_is_told_in_the_order_of_the_commits(store: &dyn Store) {
             concat!(
                 r#"{{"time":{},"event":"refused","productKey":"pk","deviceKey":"other","#,
                 r#""identity":"pk,other,2,300","reason":"wrong_key","code":742,"#,
-                r#""peer":"192.0.2.9:40000","detail":"the product's secret was used"}}"#
+                r#""peer":"192.0.2.9:40000","detail":"the product's secret was used","#,
+                r#""mistake":"the product's secret was used","advice":"{}"}}"#
             ),
-            at(3).0
+            at(3).0,
+            Reason::WrongKey.advice()
         ),
         format!(r#"{{"time":{},"event":"offline","detail":"silent for 300 s"}}"#, at(4).0),
         format!(r#"{{"time":{0},"receivedAt":{0},"event":"report","points":{{"t":2}}}}"#, at(5).0),

@@ -213,6 +213,10 @@ pub fn a_session_begins_with_the_password_that_was_given_and_is_seen(store: &dyn
     let seen = UserSession { seen: at(70), ..session.clone() };
     change(store, UserChange::SeeSession(seen.clone())).expect("the store works");
     assert_eq!(of_session(store, 1), Some((seen.clone(), user("ann"))));
+    begin(store, 7, "ann").expect("the password is right");
+    let all = |name: &str| block_on(store.sessions_of(name)).expect("the store reads");
+    assert_eq!(all("ann"), [seen.clone(), super::users::session(7, "ann")]);
+    assert_eq!((all("off"), all("eve")), (Vec::new(), Vec::new()));
     for _ in 0..2 {
         change(store, UserChange::EndSession { hash: hash(1) }).expect("it is there, or was");
         change(store, UserChange::SeeSession(seen.clone())).expect("nothing is there to be seen");
