@@ -68,4 +68,6 @@ pub use places::{ALONE, PlacesMax};
 pub use routes::{TLS_ONLY, control_router, router, router_with};
 pub use secret::secret_json;
 pub use serve::{DRAIN_TIME_MAX, Listener, Proxied, REQUEST_TIME_MAX, serve};
+pub use shares::Lot;
+pub use turns::{Turn, Turns};
 pub use work::BODY_BYTES_MAX;

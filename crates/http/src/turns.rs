@@ -24,15 +24,29 @@ const WAITING: usize = 64;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(crate) struct Turns(Mutex<State>);
+pub struct Turns(Mutex<State>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    /// So many at a time, and of one lot.
+    max: (usize, usize),
     taken: usize,
     /// Of those who have one.
     of: BTreeMap<Lot, usize>,
     /// Whose turn is next, each with those of it that wait; none is empty.
     queue: VecDeque<(Lot, Waiters)>,
+}
+
+impl State {
+    fn new(at_once: usize, of_one: usize) -> Self {
+        Self { max: (at_once, of_one), taken: 0, of: BTreeMap::new(), queue: VecDeque::new() }
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::new(AT_ONCE, OF_ONE)
+    }
 }
 
 /// Those of a lot that wait, the first of them first.
@@ -99,7 +113,8 @@ impl State {
     }
 
     fn may(&self, lot: &Lot) -> bool {
-        self.taken < AT_ONCE && self.of.get(lot).copied().unwrap_or_default() < OF_ONE
+        let (at_once, of_one) = self.max;
+        self.taken < at_once && self.of.get(lot).copied().unwrap_or_default() < of_one
     }
 
     fn begin(&mut self, lot: &Lot) {
@@ -153,8 +168,13 @@ impl State {
 }
 
 impl Turns {
-    /// Waits for a turn of this lot, as one of an export. Cancel safe.
-    pub(crate) async fn take(self: &Arc<Self>, lot: Lot) -> Option<Turn> {
+    /// So many at a time, and of one lot.
+    pub fn new(at_once: usize, of_one: usize) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(State::new(at_once, of_one))))
+    }
+
+    /// Waits for a turn of this lot, as one of those whose number is limited elsewhere. Cancel safe.
+    pub async fn take(self: &Arc<Self>, lot: Lot) -> Option<Turn> {
         self.turn(lot, None).await.ok()
     }
 
@@ -231,7 +251,7 @@ impl Drop for Leaving<'_> {
 
 /// A turn, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub struct Turn {
     /// `None`: it was given back.
     turns: Option<Arc<Turns>>,
     lot: Lot,

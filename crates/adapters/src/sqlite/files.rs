@@ -48,8 +48,8 @@ pub(super) struct Format {
 pub(super) const REGISTRY: Format = Format {
     name: "registry",
     application_id: u32::from_be_bytes(*b"NGre"),
-    version: 18,
-    former: &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17],
+    version: 19,
+    former: &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18],
     schema: schema::registry::schema,
     tables: &["meta", "products", "devices", "latest", "marks"],
     later_tables: &[
@@ -67,6 +67,7 @@ pub(super) const REGISTRY: Format = Format {
         (15, "user_sessions"),
         (17, "requests"),
         (18, "happened"),
+        (19, "happened_kept"),
     ],
     moved_out: &[(LOGS_SINCE, "log"), (LOGS_SINCE, "presence")],
     heals_indexes: true,

@@ -84,7 +84,7 @@ use std::{
 use rusqlite::ErrorCode;
 
 use narrowgate_platform::{
-    ids::{DeviceId, DeviceName},
+    ids::{DeviceId, DeviceName, Position},
     model::{
         command::{Command, CommandId},
         credential::CredentialLookup,
@@ -164,6 +164,8 @@ struct Shared {
     /// For what followers of live events read.
     stream_readers: Readers,
     extents: Mutex<Extents>,
+    /// Messages up to this place may be gone, also where that is not written down yet.
+    messages_lost: Mutex<Option<Position>>,
     /// What happened to the files, so that nothing can be written.
     trouble: Mutex<Option<String>>,
     /// A damaged page was met.
@@ -195,6 +197,7 @@ impl Shared {
             files: RwLock::default(),
             stream_readers,
             extents: Mutex::default(),
+            messages_lost: Mutex::default(),
             trouble: Mutex::default(),
             suspected: AtomicBool::new(false),
             #[cfg(test)]
@@ -227,6 +230,16 @@ impl Shared {
         self.extents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn messages_lost(&self) -> Option<Position> {
+        *self.messages_lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Messages up to this place may be gone from now on.
+    fn raise_messages_lost(&self, upto: Position) {
+        let mut lost = self.messages_lost.lock().unwrap_or_else(PoisonError::into_inner);
+        *lost = (*lost).max(Some(upto));
+    }
+
     /// Lets go of a message file, which is to be deleted.
     fn forget_file(&self, volume: Volume) {
         self.readers.forget(volume);
@@ -252,12 +265,16 @@ impl Shared {
         files.iter().map(|(volume, span)| (*volume, *span)).collect()
     }
 
-    /// Forgets the files that are not kept, and returns them.
-    fn take_expired(&self, kept: &Kept) -> Vec<Volume> {
+    /// The files that are not kept.
+    fn expired(&self, kept: &Kept) -> Vec<Volume> {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        files.keys().copied().filter(|volume| kept.is_over(*volume)).collect()
+    }
+
+    /// Forgets files.
+    fn hide(&self, volumes: &[Volume]) {
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
-        let expired: Vec<Volume> = files.keys().copied().filter(|volume| kept.is_over(*volume)).collect();
-        files.retain(|volume, _| !kept.is_over(*volume));
-        expired
+        files.retain(|volume, _| !volumes.contains(volume));
     }
 }
 

@@ -3,18 +3,23 @@
 use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc};
 
 use narrowgate_api::happening::Happening;
-use narrowgate_http::{Next, Subscription, Told};
-use narrowgate_platform::model::happened::StreamPlace;
+use narrowgate_http::{Lot, Next, Subscription, Told};
+use narrowgate_platform::{
+    model::happened::StreamPlace,
+    ports::{Lost, StoreError},
+};
 use tokio::{
     sync::{broadcast, broadcast::error::RecvError, watch},
     time::sleep,
 };
 
-use super::{AGAIN_AFTER, Hub, PAGE, TICK, TRIES_MAX, ring::Behind};
+use super::{AGAIN_AFTER, Hub, PAGE, TICK, TRIES_MAX, reading::Page, ring::Behind};
 
 /// See the module above.
 pub(super) struct Follower {
     hub: Arc<Hub>,
+    /// With whom it takes turns.
+    lot: Lot,
     /// All up to here was given; `None`: nothing before the beginning is wanted.
     at: Option<StreamPlace>,
     ring_changed: watch::Receiver<()>,
@@ -22,16 +27,16 @@ pub(super) struct Follower {
     lone: broadcast::Receiver<Arc<Happening>>,
     /// What is known and not given yet.
     pending: VecDeque<Next>,
-    /// What is lost before this place was told.
-    told_lost: Option<StreamPlace>,
+    /// What is lost, as it was told.
+    told_lost: Option<Lost>,
     tries: u32,
 }
 
 impl Follower {
-    pub(super) fn new(hub: Arc<Hub>, at: Option<StreamPlace>) -> Self {
+    pub(super) fn new(hub: Arc<Hub>, at: Option<StreamPlace>, lot: Lot) -> Self {
         hub.followers.send_modify(|followers| *followers += 1);
         let (ring_changed, lone) = (hub.changed.subscribe(), hub.feed.subscribe_lone());
-        Self { hub, at, ring_changed, lone, pending: VecDeque::new(), told_lost: None, tries: 0 }
+        Self { hub, lot, at, ring_changed, lone, pending: VecDeque::new(), told_lost: None, tries: 0 }
     }
 
     async fn go_on(&mut self) -> Next {
@@ -65,7 +70,8 @@ impl Follower {
 
     /// Begins where the newest stands.
     pub(super) async fn begin(&mut self) {
-        match self.hub.reading.page(None, 1).await {
+        let page = self.page(None, 1).await;
+        match page {
             Ok(page) => {
                 self.at = Some(page.piece.upto);
                 self.pending.push_back(Next::At(page.piece.upto));
@@ -87,18 +93,20 @@ impl Follower {
         }
     }
 
+    /// A page of the store, once it is its turn.
+    async fn page(&self, after: Option<StreamPlace>, limit: usize) -> Result<Page, StoreError> {
+        let _turn = self.hub.turns.take(self.lot.clone()).await;
+        self.hub.reading.page(after, limit).await
+    }
+
     /// Reads a page from the store.
     async fn read(&mut self, at: StreamPlace) {
-        let page = {
-            // Never closed.
-            let _turn = self.hub.turns.acquire().await;
-            self.hub.reading.page(Some(at), PAGE).await
-        };
-        let Ok(page) = page else { return self.try_again().await };
+        let Ok(page) = self.page(Some(at), PAGE).await else { return self.try_again().await };
         self.tries = 0;
         let upto = page.piece.upto;
-        if let Some(lost) = page.lost.filter(|lost| self.told_lost < Some(lost.upto)) {
-            self.told_lost = Some(lost.upto);
+        if let Some(lost) = page.lost.filter(|lost| self.told_lost.as_ref() != Some(lost)) {
+            // For whom it is lost, the reader knows.
+            self.told_lost = Some(lost.clone());
             self.pending.push_back(Next::Lost(lost));
         }
         if upto < at {

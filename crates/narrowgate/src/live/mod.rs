@@ -14,7 +14,9 @@
 //! follower that does not ask gets nothing, costs nothing and holds one piece at most; when it asks again it
 //! goes on from its place.
 //!
-//! Who reads from the store does so page by page, and after each of them lets others have their turn.
+//! Who reads from the store does so page by page, and after each of them lets others have their turn: those
+//! who wait are served by turns of their organisation units, so that no unit with many followers that are far
+//! behind keeps those of another from getting up to date.
 //!
 //! What is not stored (a rollout as it stands, a refusal on a full disk) goes past all of this to who follows
 //! at that moment.
@@ -36,12 +38,9 @@ use std::{
     time::Duration,
 };
 
-use narrowgate_http::{Events, Piece, Subscription};
+use narrowgate_http::{Events, Lot, Piece, Subscription, Turns};
 use narrowgate_platform::{model::happened::StreamPlace, ports::Stores};
-use tokio::{
-    sync::{Semaphore, watch},
-    task::AbortHandle,
-};
+use tokio::{sync::watch, task::AbortHandle};
 
 use self::{
     follower::Follower,
@@ -76,7 +75,7 @@ struct Hub {
     /// Changes with the ring.
     changed: watch::Sender<()>,
     followers: watch::Sender<usize>,
-    turns: Semaphore,
+    turns: Arc<Turns>,
 }
 
 impl Live {
@@ -88,7 +87,7 @@ impl Live {
             ring: Mutex::default(),
             changed: watch::Sender::default(),
             followers: watch::Sender::default(),
-            turns: Semaphore::new(TURNS),
+            turns: Turns::new(TURNS, TURNS),
         });
         let tail = tokio::spawn(tail::run(Arc::clone(&hub))).abort_handle();
         Self { hub, tail }
@@ -105,9 +104,10 @@ impl Events for Live {
     fn follow(
         &self,
         from: Option<StreamPlace>,
+        lot: Lot,
     ) -> Pin<Box<dyn Future<Output = Box<dyn Subscription>> + Send + '_>> {
         Box::pin(async move {
-            let mut follower = Follower::new(Arc::clone(&self.hub), from);
+            let mut follower = Follower::new(Arc::clone(&self.hub), from, lot);
             if from.is_none() {
                 follower.begin().await;
             }

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use narrowgate_http::{Piece, Told, Whose};
@@ -15,6 +16,8 @@ use tokio::runtime::Handle;
 
 /// Devices whose keys are remembered. At the limit all are forgotten.
 const OWNERS_MAX: usize = 1 << 16;
+/// After this time it is looked up again whether a device is there: nothing is told of one that is deleted.
+const FRESH: Duration = Duration::from_secs(5);
 
 /// A part of what happened.
 pub(super) struct Page {
@@ -38,14 +41,15 @@ enum Owner {
 pub(super) struct Reading {
     history: Arc<dyn History>,
     registry: Arc<dyn Registry>,
-    /// Neither the keys of a device nor its unit ever change.
-    owners: Mutex<HashMap<DeviceId, Owner>>,
+    /// Neither the keys of a device nor its unit ever change. Each with when it was looked up.
+    owners: Mutex<HashMap<DeviceId, (Instant, Owner)>>,
+    pub(super) fresh: Duration,
 }
 
 impl Reading {
     pub(super) fn new(stores: &Stores) -> Self {
         let (history, registry) = (Arc::clone(&stores.history), Arc::clone(&stores.registry));
-        Self { history, registry, owners: Mutex::default() }
+        Self { history, registry, owners: Mutex::default(), fresh: FRESH }
     }
 
     /// Reads behind a place; `None`: nothing, but where the newest stands. On a thread that may wait: the
@@ -95,8 +99,12 @@ impl Reading {
     }
 
     async fn owner(&self, device: DeviceId) -> Result<Owner, StoreError> {
-        if let Some(owner) = self.owners.lock().unwrap_or_else(PoisonError::into_inner).get(&device) {
-            return Ok(owner.clone());
+        let now = Instant::now();
+        let known = self.owners.lock().unwrap_or_else(PoisonError::into_inner).get(&device).cloned();
+        match known {
+            Some((_, Owner::Gone)) => return Ok(Owner::Gone),
+            Some((at, owner)) if now.saturating_duration_since(at) < self.fresh => return Ok(owner),
+            _ => {}
         }
         let owner = match self.registry.device_by_id(device).await {
             Ok(Some(found)) => {
@@ -115,7 +123,7 @@ impl Reading {
         if owners.len() >= OWNERS_MAX {
             owners.clear();
         }
-        owners.insert(device, owner.clone());
+        owners.insert(device, (now, owner.clone()));
         Ok(owner)
     }
 }

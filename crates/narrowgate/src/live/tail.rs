@@ -22,6 +22,7 @@ pub(super) async fn run(hub: Arc<Hub>) {
             Err(error) => Err(error),
         };
         hub.set_ring(None);
+        sleep(TICK).await;
         if let Err(error) = read {
             if let Some(left_out) = errors.permit(Instant::now()) {
                 tracing::warn!(%error, left_out, "what happens cannot be read for those who follow it");

@@ -1,7 +1,14 @@
 //! Whoever follows gets every commit once, in its order: however slowly it reads, from whatever place, and
 //! over restarts.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use narrowgate_adapters::sqlite::{SqliteOptions, SqliteStore};
 use narrowgate_api::happening::{Happening, RolloutMoved};
@@ -12,7 +19,10 @@ use narrowgate_platform::{
     ports::{HistoryReads as _, Journal, RegistryChanges as _, Store, Stores, WhyLost, Write},
     testing::store::fixtures::{at, batch, login, one_device, presence, refusal, report},
 };
-use tokio::time::{sleep, timeout};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use super::*;
 
@@ -30,7 +40,7 @@ struct Reader {
 
 impl Reader {
     async fn new(live: &Live, from: Option<StreamPlace>, pause_every: usize) -> Self {
-        let subscription = live.follow(from).await;
+        let subscription = live.follow(from, Lot::Unit("quiet".into())).await;
         Self { subscription, at: from.unwrap_or(StreamPlace::START), read: Vec::new(), pause_every }
     }
 
@@ -217,11 +227,43 @@ async fn over_restarts_each_follower_goes_on_from_its_cursor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_that_are_far_behind_leave_turns_to_one_of_another_unit() {
+    let store = Arc::new(MemoryStore::default());
+    let device = one_device(&*store, "dk");
+    let start = store.happened(None, 1).await.unwrap().head;
+    write(&*store, device, 0, 3000).await;
+    let expected = stored(&*store, start).await.len();
+    let live = Arc::new(Live::begin(&Stores::from(store), Feed::new()));
+    let pages = Arc::new(AtomicUsize::new(0));
+    let mut loud = JoinSet::new();
+    for _ in 0..40 {
+        let (live, pages) = (Arc::clone(&live), Arc::clone(&pages));
+        loud.spawn(async move {
+            loop {
+                let mut follower = live.follow(Some(start), Lot::Unit("loud".into())).await;
+                for _ in 0..20 {
+                    follower.next().await;
+                    pages.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+    }
+    while pages.load(Ordering::Relaxed) < 100 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let before = pages.load(Ordering::Relaxed);
+    let mut quiet = Reader::new(&live, Some(start), 1_000_000).await;
+    quiet.read(expected).await;
+    let (own, others) = (expected.div_ceil(PAGE), pages.load(Ordering::Relaxed) - before);
+    assert!(others < 12 * own, "{others} pages of others for {own} of its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_stored_is_told_to_who_follows_and_costs_nobody_a_place() {
     let store = Arc::new(MemoryStore::default());
     let (device, feed) = (one_device(&*store, "dk"), Feed::new());
     let live = Live::begin(&Stores::from(Arc::clone(&store)), feed.clone());
-    let mut subscription = live.follow(None).await;
+    let mut subscription = live.follow(None, Lot::Owner).await;
     assert!(matches!(subscription.next().await, narrowgate_http::Next::At(_)));
     let rollout = RolloutMoved { product_key: "pk".into(), time: UnixMillis(7), ..RolloutMoved::default() };
     feed.publish(None, Happening::Rollout(rollout), None);
@@ -245,4 +287,19 @@ async fn of_a_deleted_device_nothing_is_told_and_its_place_is_passed() {
     let mut reader = Reader::new(&live, Some(start), 1).await;
     reader.read(1).await;
     assert!(reader.read[0].contains("refused"), "{:?}", reader.read);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_device_that_is_deleted_later_nothing_is_told_any_more_either() {
+    let store = Arc::new(MemoryStore::default());
+    let device = one_device(&*store, "dk");
+    let start = store.happened(None, 1).await.unwrap().head;
+    write(&*store, device, 0, 1).await;
+    let mut reading = Reading::new(&Stores::from(Arc::clone(&store)));
+    reading.fresh = Duration::from_millis(20);
+    let reading = Arc::new(reading);
+    assert_eq!(reading.page(Some(start), PAGE).await.unwrap().piece.told.len(), 1);
+    store.delete_device(device, at(9)).await.unwrap();
+    sleep(Duration::from_millis(30)).await;
+    assert_eq!(reading.page(Some(start), PAGE).await.unwrap().piece.told.len(), 0);
 }

@@ -57,9 +57,8 @@ impl Stream {
     }
 
     fn page(&self, after: StreamPlace, head: StreamPlace, limit: usize) -> HappenedPage {
-        let lost = |why, upto| Lost { why, upto, messages: true, others: true };
         if after > head {
-            let lost = Some(lost(WhyLost::Unknown, head));
+            let lost = Some(Lost::all(WhyLost::Unknown, head));
             return HappenedPage { items: Vec::new(), upto: head, head, lost, damaged: 0 };
         }
         let first = self.kept.partition_point(|(_, happened)| happened.place <= after);
@@ -70,7 +69,8 @@ impl Stream {
             Some(last) if items.len() < behind => last.place,
             _ => head,
         };
-        let lost = self.dropped.filter(|dropped| after < *dropped).map(|upto| lost(WhyLost::Expired, upto));
+        let lost =
+            self.dropped.filter(|dropped| after < *dropped).map(|upto| Lost::all(WhyLost::Expired, upto));
         HappenedPage { items, upto, head, lost, damaged: 0 }
     }
 }

@@ -1,5 +1,7 @@
 //! The port of reading: what devices reported and what happened to them, page by page.
 
+use std::collections::BTreeMap;
+
 use super::{PortFuture, StoreError};
 use crate::{
     ids::{DeviceId, UnixMillis},
@@ -135,16 +137,35 @@ pub struct HappenedPage {
 }
 
 /// Something that followers can miss: it is not there any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost {
     /// Why.
     pub why: WhyLost,
-    /// It was somewhere before this place.
+    /// It was somewhere up to this place.
     pub upto: StreamPlace,
-    /// Reports and events may be among it.
-    pub messages: bool,
-    /// All else may be.
-    pub others: bool,
+    /// Reports and events may be among it, up to this place.
+    pub messages: Option<StreamPlace>,
+    /// All else may be, up to this place.
+    pub others: Option<StreamPlace>,
+    /// All else of these organisation units alone, up to their places; an empty one: of nobody.
+    pub of_units: BTreeMap<String, StreamPlace>,
+}
+
+impl Lost {
+    /// Anything up to a place may be among it.
+    pub fn all(why: WhyLost, upto: StreamPlace) -> Self {
+        Self { why, upto, messages: Some(upto), others: Some(upto), of_units: BTreeMap::new() }
+    }
+
+    /// Up to where something may be gone for one who follows this unit, or all of them, and `messages` or
+    /// not; `None`: nothing is.
+    pub fn of(&self, unit: Option<&str>, messages: bool) -> Option<StreamPlace> {
+        let of_units = match unit {
+            Some(unit) => self.of_units.get(unit).copied(),
+            None => self.of_units.values().copied().max(),
+        };
+        self.messages.filter(|_| messages).max(self.others).max(of_units)
+    }
 }
 
 /// Why something is not there any more.

@@ -89,7 +89,7 @@ impl LogFile {
         let connection = LOGS.connect(&file, options)?;
         connection.pragma_update(None, "cache_size", options.log_cache()).map_err(sqlite)?;
         // One that an earlier program made has none.
-        stream::make_table(&connection).map_err(sqlite)?;
+        stream::make_tables(&connection).map_err(sqlite)?;
         let footer = Footer::read(&connection).map_err(sqlite)?;
         let gone = "SELECT EXISTS (SELECT 1 FROM gone)";
         let has_gone = connection.query_row(gone, [], |row| row.get(0)).map_err(sqlite)?;
@@ -138,11 +138,11 @@ impl LogFile {
         Ok(())
     }
 
-    /// Adds what followers of live events are told.
+    /// Adds what followers of live events are told of a device, and the unit that it is of.
     pub(super) fn tell(
         &mut self,
         place: StreamPlace,
-        device: Option<DeviceId>,
+        whose: (Option<DeviceId>, &str),
         told: (UnixMillis, String),
     ) -> rusqlite::Result<()> {
         self.begin()?;
@@ -151,7 +151,7 @@ impl LogFile {
             None => stream::last(&self.connection)?,
         };
         let (file, bytes_max) = (&self.connection, self.happenings_bytes);
-        let n = stream::add(file, &mut newest, place, device, told, bytes_max)?;
+        let n = stream::add(file, &mut newest, place, whose, told, bytes_max)?;
         self.newest_told = Some(newest);
         self.added.add(List::Happened, NOBODY, n);
         Ok(())

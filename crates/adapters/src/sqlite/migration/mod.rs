@@ -35,13 +35,14 @@ use super::{
     day_file,
     error::OpenError,
     files::{Layout, REGISTRY, open_existing, sync_parent, with_suffix},
+    stream,
 };
 
 /// What the transaction and SQLite's files beside the registry take, whatever its size.
 const ROOM_BYTES: u64 = 1 << 20;
 
 /// The steps: what makes a registry of this format one of the next.
-const STEPS: [(u32, Step); 15] = [
+const STEPS: [(u32, Step); 16] = [
     (3, to_4),
     (4, to_5),
     (5, to_6),
@@ -57,6 +58,7 @@ const STEPS: [(u32, Step); 15] = [
     (15, to_16),
     (16, to_17),
     (17, to_18),
+    (18, to_19),
 ];
 
 /// Pages of the registry that are not used, from which on it is made smaller: 4 MiB.
@@ -356,6 +358,13 @@ fn to_18(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
          part INTEGER NOT NULL, device INTEGER NOT NULL, time INTEGER NOT NULL, bytes INTEGER NOT NULL, \
          what TEXT NOT NULL, sum INTEGER NOT NULL)",
     );
+    added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
+}
+
+/// Format 19: what is told to followers is kept by organisation units, and answers by who has asked.
+fn to_19(registry: &Connection, layout: &Layout) -> Result<(), OpenError> {
+    let indexed = "CREATE INDEX requests_of_owner ON requests (owner, n, bytes)";
+    let added = registry.execute_batch(indexed).and_then(|()| stream::upgrade(registry));
     added.map_err(|error| OpenError::sqlite(&layout.registry(), error))
 }
 

@@ -3,6 +3,7 @@
 use narrowgate_platform::{
     firmware::Sha256Sum,
     hex,
+    ids::UnixMillis,
     model::replay::{AskedBefore, RequestKey},
     ports::{ANSWERS_BYTES_MAX, AccessChange, REQUEST_LIFE_MS, REQUESTS_MAX, ReplayChange, bytes_of},
 };
@@ -62,6 +63,22 @@ impl Registry {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Deletes requests that were sent up to a time. Where there is none, nothing is written.
+    pub(in crate::sqlite) fn forget_requests_before(&mut self, before: UnixMillis) -> rusqlite::Result<()> {
+        let first = "SELECT at FROM requests ORDER BY n LIMIT 1";
+        let first: Option<i64> =
+            self.connection.prepare_cached(first)?.query_row([], |row| row.get(0)).optional()?;
+        if first.is_none_or(|first| first > before.0) {
+            return Ok(());
+        }
+        self.begin()?;
+        self.connection.prepare_cached("DELETE FROM requests WHERE at <= ?1")?.execute([before.0])?;
+        let number = self.number()?;
+        self.commit()?;
+        self.numbered(number);
+        Ok(())
     }
 
     /// Takes away the oldest requests of an owner until there are no more than so many, with so many bytes.

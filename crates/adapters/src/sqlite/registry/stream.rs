@@ -8,7 +8,7 @@ use narrowgate_platform::{
     },
     rules::happened::of_command,
 };
-use rusqlite::{Connection, types::Value};
+use rusqlite::{Connection, OptionalExtension, types::Value};
 
 use super::{
     super::stream,
@@ -63,16 +63,26 @@ impl Registry {
         happenings: &[Happening],
     ) -> rusqlite::Result<()> {
         let Some(told) = stream::told(happenings)? else { return Ok(()) };
+        let ou = device.map_or_else(|| Ok(String::new()), |device| self.unit_told(device))?;
         let place = self.next_told(happenings.len());
-        self.log.tell(place, device, told)
+        self.log.tell(place, (device, &ou), told)
     }
 
     /// Tells of a device in the registry, whose transaction is open.
     pub(super) fn tell(&self, device: DeviceId, happening: &Happening) -> rusqlite::Result<()> {
         let Some(told) = stream::told(std::slice::from_ref(happening))? else { return Ok(()) };
-        let place = self.next_told(1);
+        let (place, ou) = (self.next_told(1), self.unit_told(device)?);
         let (file, mut newest) = (&self.connection, stream::last(&self.connection)?);
-        stream::add(file, &mut newest, place, Some(device), told, self.happenings_bytes).map(drop)
+        let whose = (Some(device), &*ou);
+        stream::add(file, &mut newest, place, whose, told, self.happenings_bytes).map(drop)
+    }
+
+    /// The unit that what is told of a device counts for: its own; of one that is gone nobody's.
+    fn unit_told(&self, device: DeviceId) -> rusqlite::Result<String> {
+        let mut select = self.connection.prepare_cached("SELECT ou FROM devices WHERE id = ?1")?;
+        // So is one whose row is no text: it is not told to a unit either.
+        let ou = select.query_row([device.0], |row| Ok(row.get(0).unwrap_or_default())).optional()?;
+        Ok(ou.unwrap_or_default())
     }
 
     /// Tells of a command that was sent or has changed.

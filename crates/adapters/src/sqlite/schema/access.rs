@@ -40,6 +40,9 @@ table! {
     } ",\n  UNIQUE (owner, key)\n)"
 }
 
+/// The indexes.
+pub(super) const INDEXES: &str = "CREATE INDEX requests_of_owner ON requests (owner, n, bytes);\n";
+
 table! {
     /// A token. Its text is not kept, only the SHA-256 of it.
     TOKENS of TokenRow: "tokens" as "t", summed as "token" {

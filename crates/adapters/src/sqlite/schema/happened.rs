@@ -1,4 +1,4 @@
-//! The table of what happened beside reports: one in the registry and one in the file of logs.
+//! The tables of what happened beside reports: one of each in the registry and in the file of logs.
 
 use narrowgate_platform::ids::UnixMillis;
 
@@ -22,5 +22,26 @@ table! {
         bytes: i64 = "INTEGER NOT NULL",
         /// As it is told, without the keys of its device: JSON. A list where one write has caused several.
         what: String = "TEXT NOT NULL",
-    } "\n)"
+    }
+    later {
+        /// The organisation unit of the device; empty: it is nobody's. NULL: an earlier program wrote it.
+        ou: String = "TEXT",
+        /// What the row counts of the bytes that are kept, also once it is blanked; NULL as above.
+        size: i64 = "INTEGER",
+    }
+    "\n)"
+}
+
+table! {
+    /// How much of [`HAPPENED`] is kept of each unit, and what is gone; see the module `stream::kept`.
+    HAPPENED_KEPT of KeptRow: "happened_kept" as "k", summed as "happened kept" {
+        whose: String = "TEXT PRIMARY KEY",
+        /// The newest row that was counted when this was written.
+        n: i64 = "INTEGER NOT NULL",
+        bytes: i64 = "INTEGER NOT NULL",
+        /// With the next two the place of the last one that is gone; 0: none is.
+        epoch: u64 = "INTEGER NOT NULL",
+        sequence: u64 = "INTEGER NOT NULL",
+        part: u16 = "INTEGER NOT NULL",
+    } "\n) WITHOUT ROWID"
 }

@@ -9,7 +9,13 @@ use narrowgate_platform::{
     },
 };
 
-use super::{Table, happened::HAPPENED, messages::ORIGIN, table};
+use super::{
+    super::stream,
+    Table,
+    happened::{HAPPENED, HAPPENED_KEPT},
+    messages::ORIGIN,
+    table,
+};
 
 table! {
     /// An entry of a device's log, or of nobody.
@@ -69,10 +75,10 @@ table! {
 }
 
 /// Those that hold what is kept.
-pub(in crate::sqlite) static TABLES: [&Table; 4] = [&LOG, &PRESENCE, &GONE, &HAPPENED];
+pub(in crate::sqlite) static TABLES: [&Table; 5] = [&LOG, &PRESENCE, &GONE, &HAPPENED, &HAPPENED_KEPT];
 
-/// The statements that make them, with their index.
+/// The statements that make them, with their indexes.
 pub(in crate::sqlite) fn schema() -> String {
     let tables: String = TABLES.iter().chain(&[&FOOTER, &ORIGIN]).map(|table| table.create()).collect();
-    tables + "CREATE INDEX log_refused ON log (time) WHERE event = 'refused';\n"
+    tables + "CREATE INDEX log_refused ON log (time) WHERE event = 'refused';\n" + stream::INDEX
 }

@@ -13,11 +13,11 @@ use narrowgate_platform::{
 use rusqlite::types::{Value, ValueRef};
 
 use super::{
-    super::sum,
+    super::{stream, sum},
     Table,
-    access::{REQUESTS, TOKENS, UNITS},
+    access::{self, REQUESTS, TOKENS, UNITS},
     firmware::{self, IMAGES, UPGRADES, VERSIONS},
-    happened::HAPPENED,
+    happened::{HAPPENED, HAPPENED_KEPT},
     table,
     users::{self, USER_SESSIONS, USERS},
 };
@@ -221,7 +221,7 @@ table! {
 }
 
 /// All of them.
-pub(in crate::sqlite) static TABLES: [&Table; 19] = [
+pub(in crate::sqlite) static TABLES: [&Table; 20] = [
     &META,
     &PRODUCTS,
     &DEVICES,
@@ -241,6 +241,7 @@ pub(in crate::sqlite) static TABLES: [&Table; 19] = [
     &USER_SESSIONS,
     &REQUESTS,
     &HAPPENED,
+    &HAPPENED_KEPT,
 ];
 
 /// The statements that make them, with their indexes.
@@ -252,6 +253,8 @@ pub(in crate::sqlite) fn schema() -> String {
            CREATE INDEX commands_open ON commands (device, n) WHERE ended IS NULL;\n"
         + firmware::INDEXES
         + users::INDEXES
+        + access::INDEXES
+        + stream::INDEX
         + DEVICES_ONLINE
         + ";\n"
         + DEVICES_FOUND

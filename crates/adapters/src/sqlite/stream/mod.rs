@@ -9,9 +9,11 @@
 //! A page is merged from all of these by their places (module [`mod@read`]). It never goes beyond the last
 //! commit that is complete, so what a failed one leaves until it is removed is not told.
 //!
-//! Limits: the bytes of those rows, [`SqliteOptions::happenings_bytes`](super::SqliteOptions); the oldest go
-//! with those that come. As logs are, they are deleted after `log_days`.
+//! Limits: the bytes of those rows, [`SqliteOptions::happenings_bytes`](super::SqliteOptions); with those
+//! that come the oldest go of the organisation unit that has most (module [`kept`]). As logs are, they are
+//! deleted after `log_days`.
 
+mod kept;
 mod read;
 
 use std::{collections::BTreeMap, sync::LazyLock};
@@ -20,35 +22,36 @@ use narrowgate_platform::{
     ids::{DeviceId, Position, UnixMillis},
     model::happened::{Happening, StreamPlace},
 };
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row};
 
-pub(super) use self::read::{end_of, read};
+use self::kept::COUNT_EVERY;
+pub(super) use self::{
+    kept::{INDEX, forget_before, has_before, undo, upgrade},
+    read::{end_of, read},
+};
 use super::{
     log_file::NOBODY,
     schema::{
         Stored, Update,
-        happened::{HAPPENED, HappenedRow},
+        happened::{HAPPENED, HAPPENED_KEPT, HappenedRow},
     },
     volume::Volume,
 };
 
 /// A row counts as so much beside its text.
 const ROW_BYTES: i64 = 64;
-/// Whenever so much has come, what is too much goes …
-const TRIM_EVERY: i64 = 64 << 10;
-/// … at most so many rows of it at a time. That is more than comes, so a smaller limit is soon kept too.
-const TRIM_AT_ONCE: i64 = 4_096;
-/// Rows whose time is over are deleted so many at a time.
-const FORGET_AT_ONCE: i64 = 2_000;
 
-/// The statement that makes the table where there is none.
-pub(super) fn make_table(file: &Connection) -> rusqlite::Result<()> {
-    let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'happened')";
-    if file.query_row(exists, [], |row| row.get(0))? {
-        Ok(())
-    } else {
-        file.execute_batch(&HAPPENED.create())
+/// Makes the tables where there are none, and those of an earlier program into what they are now.
+pub(super) fn make_tables(file: &Connection) -> rusqlite::Result<()> {
+    let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)";
+    let exists = |name: &str| file.query_row(exists, [name], |row| row.get::<_, bool>(0));
+    let transaction = file.unchecked_transaction()?;
+    match (exists("happened")?, exists("happened_kept")?) {
+        (true, true) => return Ok(()),
+        (true, false) => upgrade(file)?,
+        (false, _) => file.execute_batch(&(HAPPENED.create() + &HAPPENED_KEPT.create() + INDEX))?,
     }
+    transaction.commit()
 }
 
 /// What one write has caused, as a row has it: where it is one, itself, else a list. With the time of the
@@ -86,73 +89,46 @@ pub(super) fn last(file: &Connection) -> rusqlite::Result<Last> {
     Ok(file.prepare_cached(newest)?.query_row([], read).optional()?.unwrap_or_default())
 }
 
-/// Adds what one write has caused, behind the newest row: one row. Returns its number in this file, which is
-/// the newest one now. `place` is that of the last one; the others have the parts before. About `bytes_max`
-/// stay.
+/// Adds what one write has caused to a device, and the unit that this is of, or to nobody, behind the newest
+/// row: one row. Returns its number in this file, which is the newest one now. `place` is that of the last
+/// one; the others have the parts before. About `bytes_max` stay.
 pub(super) fn add(
     file: &Connection,
     newest: &mut Last,
     place: StreamPlace,
-    device: Option<DeviceId>,
+    (device, ou): (Option<DeviceId>, &str),
     (time, what): (UnixMillis, String),
     bytes_max: i64,
 ) -> rusqlite::Result<i64> {
     let StreamPlace { position: Position { epoch, sequence }, part } = place;
     let Last { n: last, bytes: before } = *newest;
-    let bytes = before.saturating_add(ROW_BYTES + i64::try_from(what.len()).unwrap_or(i64::MAX >> 1));
+    let size = ROW_BYTES + i64::try_from(what.len()).unwrap_or(i64::MAX >> 1);
+    let bytes = before.saturating_add(size);
+    let (ou, size) = (Some(ou.to_owned()), Some(size));
     let (n, device) = (last + 1, device.map_or(NOBODY, |device| device.0));
-    HappenedRow { n, epoch, sequence, part, device, time, bytes, what }.insert(file)?;
+    HappenedRow { n, epoch, sequence, part, device, time, bytes, what, ou, size }.insert(file)?;
     *newest = Last { n, bytes };
-    if before / TRIM_EVERY < bytes / TRIM_EVERY && bytes > bytes_max {
-        trim(file, bytes - bytes_max)?;
+    if before / COUNT_EVERY < bytes / COUNT_EVERY {
+        kept::settle(file, n, bytes_max)?;
     }
     Ok(n)
 }
 
-/// Deletes the oldest rows, up to so many bytes of all that ever came.
-fn trim(file: &Connection, upto: i64) -> rusqlite::Result<()> {
-    let old = "DELETE FROM happened WHERE n < min( \
-               (SELECT min(n) FROM happened) + ?2, \
-               (SELECT n FROM happened WHERE bytes > ?1 ORDER BY n LIMIT 1))";
-    file.prepare_cached(old)?.execute([upto, TRIM_AT_ONCE]).map(drop)
-}
-
-/// Deletes what half a batch has added, from a number on.
-pub(super) fn undo(file: &Connection, first: i64) -> rusqlite::Result<()> {
-    file.prepare_cached("DELETE FROM happened WHERE n >= ?1")?.execute([first]).map(drop)
-}
-
-/// Blanks all of a device, which is purged. The rows stay: that the first ones are not there says that they
-/// were too many.
+/// Blanks all of a device, which is purged. The rows stay, and count as they did.
 pub(super) fn forget_device(file: &Connection, device: DeviceId) -> rusqlite::Result<()> {
     static BLANK: LazyLock<Update> = LazyLock::new(|| HAPPENED.update(&["device", "time", "what"]));
-    let mut select =
-        file.prepare_cached("SELECT n, epoch, sequence, part, bytes FROM happened WHERE device = ?1")?;
+    let mut select = file
+        .prepare_cached("SELECT n, epoch, sequence, part, bytes, ou, size FROM happened WHERE device = ?1")?;
     let rows = select.query_map([device.0], |row| {
         let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
         let (n, part, bytes) = (row.get(0)?, row.get(3)?, row.get(4)?);
         let (time, what) = (UnixMillis(0), String::new());
+        let (ou, size) = (row.get(5)?, row.get(6)?);
         let (epoch, sequence) = (number(1)?, number(2)?);
-        Ok(HappenedRow { n, epoch, sequence, part, device: NOBODY, time, bytes, what })
+        Ok(HappenedRow { n, epoch, sequence, part, device: NOBODY, time, bytes, what, ou, size })
     })?;
     let rows: Vec<HappenedRow> = rows.collect::<rusqlite::Result<_>>()?;
     rows.iter().try_for_each(|row| BLANK.run(file, row).map(drop))
-}
-
-/// Whether the oldest row is older.
-pub(super) fn has_before(file: &Connection, before: UnixMillis) -> rusqlite::Result<bool> {
-    // The newest one always stays: by it the others are known to be gone.
-    let oldest = "SELECT time FROM happened WHERE n < (SELECT max(n) FROM happened) ORDER BY n LIMIT 1";
-    let oldest: Option<i64> = file.prepare_cached(oldest)?.query_row([], |row| row.get(0)).optional()?;
-    Ok(oldest.is_some_and(|oldest| oldest < before.0))
-}
-
-/// Deletes some rows that are older, the oldest first.
-pub(super) fn forget_before(file: &Connection, before: UnixMillis) -> rusqlite::Result<()> {
-    let old = "DELETE FROM happened WHERE n < (SELECT max(n) FROM happened) AND n < ( \
-               SELECT ifnull((SELECT n FROM happened WHERE time >= ?1 ORDER BY n LIMIT 1), max(n)) \
-               FROM happened) AND n < (SELECT min(n) FROM happened) + ?2";
-    file.prepare_cached(old)?.execute(params![before.0, FORGET_AT_ONCE]).map(drop)
 }
 
 /// The places of a message file's first and last message, or beyond.

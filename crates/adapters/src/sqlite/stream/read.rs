@@ -4,7 +4,7 @@
 //! A page is at most `limit` of each file, merged; where a file has more than that, the page ends with the
 //! last one that was read of it.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use narrowgate_platform::{
     ids::{DeviceId, Position},
@@ -30,7 +30,9 @@ use super::{
         },
         volume::Volume,
     },
-    Extent, read_told,
+    Extent,
+    kept::{Whose, gone},
+    read_told,
 };
 
 /// Most of a page, whatever is asked for.
@@ -50,13 +52,11 @@ pub(in crate::sqlite) fn read(
     let nothing = |lost| HappenedPage { items: Vec::new(), upto: head, head, lost, damaged: 0 };
     let Some(after) = after else { return Ok(nothing(None)) };
     if after > head {
-        let lost = Lost { why: WhyLost::Unknown, upto: head, messages: true, others: true };
-        return Ok(nothing(Some(lost)));
+        return Ok(nothing(Some(Lost::all(WhyLost::Unknown, head))));
     }
     if after == head {
         return Ok(nothing(None));
     }
-    let lost = lost(reader, after)?;
     let mut found = Found { after, bound: head, limit: limit.clamp(1, LIMIT_MAX), items: vec![], damaged: 0 };
     for (volume, _) in shared.spans() {
         let Some(Extent { first, last }) = extent_of(reader, shared, volume)? else { continue };
@@ -67,6 +67,8 @@ pub(in crate::sqlite) fn read(
     }
     found.add_happened(reader.log()?)?;
     found.add_happened(reader.registry())?;
+    // Last: what was deleted while all of this was read is told, too.
+    let lost = lost(reader, shared, after)?;
     Ok(found.page(head, lost))
 }
 
@@ -82,33 +84,34 @@ fn head(reader: &Reader, shared: &Shared) -> rusqlite::Result<StreamPlace> {
 }
 
 /// What is not there any more of what came behind a place.
-fn lost(reader: &mut Reader, after: StreamPlace) -> rusqlite::Result<Option<Lost>> {
+fn lost(reader: &mut Reader, shared: &Shared, after: StreamPlace) -> rusqlite::Result<Option<Lost>> {
     if let Some(epoch) = noted::leapt(reader.registry())?.filter(|epoch| after.position.epoch < *epoch) {
         let upto = StreamPlace::last(Position { epoch, sequence: 0 });
-        return Ok(Some(Lost { why: WhyLost::Restored, upto, messages: true, others: true }));
+        return Ok(Some(Lost::all(WhyLost::Restored, upto)));
     }
-    let messages = noted::messages_lost(reader.registry())?.map(StreamPlace::first);
-    let messages = messages.filter(|upto| after < *upto);
-    let of_registry = trimmed(reader.registry())?;
-    let others = of_registry.max(trimmed(reader.log()?)?).filter(|upto| after < *upto);
-    let upto = messages.max(others);
-    Ok(upto.map(|upto| Lost {
-        why: WhyLost::Expired,
-        upto,
-        messages: messages.is_some(),
-        others: others.is_some(),
-    }))
+    let messages = noted::messages_lost(reader.registry())?.max(shared.messages_lost());
+    let messages = messages.map(StreamPlace::first).filter(|upto| after < *upto);
+    let mut lost =
+        Lost { why: WhyLost::Expired, upto: after, messages, others: None, of_units: BTreeMap::new() };
+    let of_registry = gone(reader.registry())?;
+    for (whose, upto) in of_registry.into_iter().chain(gone(reader.log()?)?) {
+        match whose {
+            _ if upto <= after => {}
+            Whose::Anybody => lost.others = lost.others.max(Some(upto)),
+            Whose::Unit(ou) => {
+                let known = lost.of_units.entry(ou).or_insert(upto);
+                *known = upto.max(*known);
+            }
+        }
+    }
+    Ok(lost.of(None, true).map(|upto| Lost { upto, ..lost }))
 }
 
-/// Where the rows of a table begin that has lost its first ones.
-fn trimmed(file: &Connection) -> rusqlite::Result<Option<StreamPlace>> {
-    let first = "SELECT n, epoch, sequence, part, what FROM happened ORDER BY n LIMIT 1";
-    let read = |row: &Row<'_>| {
-        let several = row.get_ref(4)?.as_str().ok().and_then(read_told).map_or(0, |told| told.len());
-        Ok((row.get::<_, i64>(0)?, part_of(place_at(row, 1)?, 0, several)))
-    };
-    let first = file.prepare_cached(first)?.query_row([], read).optional()?;
-    Ok(first.filter(|(n, _)| *n > 1).map(|(_, place)| place))
+/// The first row of a table.
+pub(super) fn first(file: &Connection) -> rusqlite::Result<Option<(i64, StreamPlace)>> {
+    let first = "SELECT n, epoch, sequence, part FROM happened ORDER BY n LIMIT 1";
+    let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, place_at(row, 1)?));
+    file.prepare_cached(first)?.query_row([], read).optional()
 }
 
 /// The place of one of several that a row tells; `last` is the row's own.
@@ -117,7 +120,7 @@ fn part_of(last: StreamPlace, one: usize, several: usize) -> StreamPlace {
     StreamPlace { part: last.part.saturating_sub(behind), ..last }
 }
 
-fn place_at(row: &Row<'_>, column: usize) -> rusqlite::Result<StreamPlace> {
+pub(super) fn place_at(row: &Row<'_>, column: usize) -> rusqlite::Result<StreamPlace> {
     Ok(StreamPlace { position: position_at(row, column)?, part: row.get(column + 2)? })
 }
 

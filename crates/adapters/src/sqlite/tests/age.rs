@@ -6,16 +6,20 @@ use std::{
 };
 
 use narrowgate_platform::{
+    firmware::Sha256Sum,
     ids::UnixMillis,
     model::{
         command::{CommandTopic, Order},
         device::DeviceState,
     },
     paging::Part,
-    ports::{HistoryReads as _, Journal as _, RegistryChanges as _, Write},
+    ports::{HistoryReads as _, Journal as _, RegistryChanges as _, ReplayChange, Replays as _, Write},
     testing::{
         block_on,
-        store::fixtures::{add_device, append, at, log, login, one_device, presence, refusal, refusals},
+        store::{
+            fixtures::{add_device, append, at, log, login, one_device, presence, refusal, refusals},
+            replay,
+        },
     },
 };
 
@@ -125,4 +129,30 @@ fn commands_go_some_days_after_their_end_and_open_ones_stay() {
     let kept: Vec<_> = (0..=12).step_by(2).map(kept_after).collect();
     assert_eq!(kept[..4], [[3, 2, 1], [3, 2, 1], [3, 2, 1], [3, 2, 1]]);
     assert_eq!(kept[4..], [vec![3, 2], vec![3], vec![3]]);
+}
+
+#[test]
+fn answers_go_after_a_day_also_where_nobody_asks_any_more() {
+    static NOW: AtomicI64 = AtomicI64::new(0);
+    let set = |seconds: i64| NOW.store(at(seconds).0, Ordering::Relaxed);
+    let folder = tempfile::tempdir().unwrap();
+    let clock = || UnixMillis(NOW.load(Ordering::Relaxed));
+    // Nothing else ends by its age.
+    let options =
+        SqliteOptions { clock, log_days: None, command_days: None, ..SqliteOptions::new(folder.path()) };
+    set(0);
+    let store = SqliteStore::open(options.clone()).unwrap();
+    let key = replay::key("user ann", 1);
+    let begin = ReplayChange::Begin { key: key.clone(), request: Sha256Sum([7; 32]), at: at(0) };
+    block_on(store.change_replay(begin)).unwrap();
+    block_on(store.close()).unwrap();
+    drop(store);
+    for (seconds, is_there) in [(DAY - 1, true), (DAY, false)] {
+        set(seconds);
+        let (_, mut writer) = opening::open(&options).unwrap();
+        writer.continue_sweep(Instant::now());
+        drop(writer);
+        let store = open(folder.path());
+        assert_eq!(block_on(store.asked_before(key.clone())).unwrap().is_some(), is_there, "{seconds}");
+    }
 }

@@ -55,6 +55,7 @@ pub(super) struct Faults {
     log_commits_to_fail: AtomicU32,
     registry_commits_to_doubt: AtomicU32,
     files_committed_to_fail: AtomicU32,
+    lost_notes_to_fail: AtomicU32,
 }
 
 impl Faults {
@@ -74,6 +75,15 @@ impl Faults {
     /// After a commit of the registry: says that it has failed.
     pub(super) fn registry_committed(&self) -> rusqlite::Result<()> {
         Self::take(&self.registry_commits_to_doubt)
+    }
+
+    /// Where it is written down which messages are gone.
+    pub(super) fn lost_noted(&self) -> rusqlite::Result<()> {
+        Self::take(&self.lost_notes_to_fail)
+    }
+
+    pub(super) fn fail_lost_notes(&self, count: u32) {
+        self.lost_notes_to_fail.store(count, Ordering::Relaxed);
     }
 
     fn take(to_fail: &AtomicU32) -> rusqlite::Result<()> {

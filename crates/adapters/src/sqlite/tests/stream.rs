@@ -3,15 +3,22 @@
 use std::{path::Path, sync::Arc, thread};
 
 use narrowgate_platform::{
-    ids::DeviceId,
+    ids::{DEFAULT_OU, DeviceId},
     model::{
         device::DeviceState,
         happened::{Happened, StreamPlace},
+        product::Product,
     },
-    ports::{HappenedPage, HistoryReads as _, Journal as _, Lost, WhyLost, Write},
+    ports::{
+        AccessChange, HappenedPage, HistoryReads as _, Journal as _, Lost, RegistryChanges as _, WhyLost,
+        Write,
+    },
     testing::{
         block_on,
-        store::fixtures::{add_device, append, at, batch, login, one_device, presence, report},
+        store::{
+            access::{change, unit},
+            fixtures::{add_device, append, at, batch, login, one_device, presence, product, report},
+        },
     },
 };
 
@@ -27,6 +34,12 @@ fn page(store: &SqliteStore, after: StreamPlace) -> HappenedPage {
 
 fn head(store: &SqliteStore) -> StreamPlace {
     block_on(store.happened(None, 1)).expect("the store reads").head
+}
+
+/// Whether it is of messages, and of all else.
+pub(super) fn is_of(lost: &Lost) -> (bool, bool) {
+    let others = Lost { messages: None, ..lost.clone() };
+    (lost.messages.is_some(), others.of(None, false).is_some())
 }
 
 /// When, of each.
@@ -105,7 +118,7 @@ fn who_reads_while_others_write_sees_every_commit_once() {
             let mut told = Vec::new();
             while told.len() < 2 * BATCHES as usize {
                 let page = block_on(store.happened(Some(place), 7)).expect("the store reads");
-                assert_eq!((page.lost, page.damaged), (None, 0));
+                assert_eq!((page.lost.clone(), page.damaged), (None, 0));
                 told.extend(times(&page));
                 place = page.upto;
             }
@@ -179,8 +192,8 @@ fn a_follower_is_told_that_the_store_was_copied_since() {
     for from in [from, later] {
         let found = page(&store, from);
         assert_eq!(times(&found), [8], "the place of {later:?} was of another branch");
-        assert_eq!(found.lost.map(|lost| lost.why), Some(WhyLost::Restored));
-        let Lost { upto, .. } = found.lost.unwrap();
+        let Lost { why, upto, .. } = found.lost.unwrap();
+        assert_eq!(why, WhyLost::Restored);
         assert!(upto > later && upto <= found.head);
         assert_eq!(page(&store, found.upto).lost, None);
     }
@@ -203,7 +216,7 @@ fn what_is_too_much_goes_and_who_has_not_seen_it_is_told_so() {
     }
     let mut found = page(&store, from);
     let lost = found.lost.expect("much is lost");
-    assert_eq!((lost.why, lost.messages, lost.others), (WhyLost::Expired, false, true));
+    assert_eq!((lost.why, is_of(&lost)), (WhyLost::Expired, (false, true)));
     assert!(lost.upto <= found.items[0].place, "all that is behind it is there");
     let mut items = Vec::new();
     while !found.items.is_empty() {
@@ -220,6 +233,38 @@ fn what_is_too_much_goes_and_who_has_not_seen_it_is_told_so() {
         "who has seen what is lost is told nothing: {whole} of {}",
         items.len()
     );
+}
+
+#[test]
+fn who_makes_much_loses_its_own_and_nobody_elses() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = with_few(folder.path());
+    let loud = one_device(&store, "dk");
+    change(&store, AccessChange::AddUnit(unit(3))).unwrap();
+    block_on(store.create_product(Product { ou: unit(3).ou, ..product("other") })).unwrap();
+    let quiet = add_device(&store, "other", "dk").id;
+    let from = head(&store);
+    append(&store, vec![login(quiet, at(1))]);
+    for n in 2..=3_000 {
+        append(&store, vec![login(loud, at(n))]);
+        if n == 1_500 {
+            block_on(store.close()).unwrap();
+            drop(store);
+            store = with_few(folder.path());
+        }
+    }
+    append(&store, vec![login(quiet, at(3_001))]);
+    let (mut found, mut seen) = (page(&store, from), Vec::new());
+    let lost = found.lost.clone().expect("much is lost");
+    assert!(lost.of(Some(DEFAULT_OU), false) > Some(from), "{lost:?}");
+    assert_eq!(lost.of(Some(&unit(3).ou), true), None, "of the quiet one nothing is");
+    while !found.items.is_empty() {
+        found.items.retain(|happened| happened.device == Some(quiet));
+        seen.extend(times(&found));
+        found = page(&store, found.upto);
+    }
+    seen.dedup();
+    assert_eq!(seen, [1, 3_001]);
 }
 
 #[test]
@@ -260,8 +305,8 @@ fn what_the_retention_deletes_is_told_as_lost() {
     // The writer deletes before it does anything else.
     append(&store, vec![Write::Seen { device: id, login: None, at: at(2 * DAY) }]);
     let found = page(&store, start);
-    let lost = found.lost.expect("the first day is lost");
-    assert_eq!((lost.why, lost.messages, lost.others), (WhyLost::Expired, true, false));
+    let lost = found.lost.clone().expect("the first day is lost");
+    assert_eq!((lost.why, is_of(&lost)), (WhyLost::Expired, (true, false)));
     assert_eq!(times(&found), [DAY, 2 * DAY]);
     assert_eq!(page(&store, first).lost, None, "who has seen that day is told nothing");
 }

@@ -63,7 +63,7 @@ use std::{
 };
 
 use narrowgate_platform::{
-    ids::UnixMillis,
+    ids::{Position, UnixMillis},
     ports::{Pause, StoreError},
     rules::rate::Seldom,
 };
@@ -100,6 +100,8 @@ pub(super) struct Writer {
     retention: Retention,
     /// Messages of earlier days are known to be deleted on purpose.
     kept_from: Kept,
+    /// Messages up to this place are written down as gone.
+    lost_noted: Option<Position>,
     /// The newest confirmed arrival that is written down.
     confirmed: Option<UnixMillis>,
     /// A write has failed, and what it may have left must be removed first.
@@ -142,6 +144,7 @@ impl Writer {
             note_at: None,
             retention,
             kept_from,
+            lost_noted: None,
             confirmed,
             broken: false,
             stopped: None,

@@ -12,6 +12,7 @@ use super::{
 impl Writer {
     /// Looks for old messages when it is due, and deletes at most one file.
     pub(in crate::sqlite) fn continue_retention(&mut self, now: Instant) {
+        self.write_lost();
         if self.retention.next_look() <= now {
             self.retention.look_again(now);
             self.look(Day::of((self.shared.options.clock)()), now);
@@ -29,7 +30,17 @@ impl Writer {
     pub(super) fn look(&mut self, today: Day, now: Instant) {
         let files = self.shared.days_before(today);
         let kept = self.retention.kept(today, &files, now);
-        self.retention.delete(self.shared.take_expired(&kept));
+        let expired = self.shared.expired(&kept);
+        // Before they are hidden: who reads meanwhile is told of a gap.
+        for volume in &expired {
+            // Of a file that cannot be read, all that there is may have been in it.
+            let end = stream::end_of(&self.shared.layout.volume(*volume));
+            if let Some(end) = end.unwrap_or_else(|_| Some(self.registry.upcoming())) {
+                self.shared.raise_messages_lost(end);
+            }
+        }
+        self.shared.hide(&expired);
+        self.retention.delete(expired);
     }
 
     /// Deletes the oldest file whose time is over, if there is one.
@@ -52,11 +63,7 @@ impl Writer {
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("removal-begun");
         self.note_deletion(volume);
-        // Of a file that cannot be read, all that there is may have been in it.
-        let end = stream::end_of(&self.shared.layout.volume(volume));
-        if let Some(end) = end.unwrap_or_else(|_| Some(self.registry.upcoming())) {
-            self.note_lost(end);
-        }
+        self.write_lost();
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("removal-noted");
         remove(&self.shared.layout, volume).map_err(|error| error.to_string())?;
@@ -71,6 +78,7 @@ impl Writer {
         if let Err(error) = forgotten {
             tracing::debug!(file = %volume, error, "the mark of a deleted file is not taken away yet");
         }
+        self.write_lost();
         Ok(())
     }
 
@@ -87,14 +95,27 @@ impl Writer {
         }
     }
 
-    /// Writes down that messages up to this place are not there any more: who follows from an earlier one is
-    /// told so.
+    /// Messages up to this place are not there any more: who follows from an earlier one is told so.
     pub(in crate::sqlite) fn note_lost(&mut self, upto: Position) {
+        self.shared.raise_messages_lost(upto);
+        self.write_lost();
+    }
+
+    /// Writes down which messages are gone, for the next process. Where that cannot be done (the disk is
+    /// full), it is tried again after the deletion, and from time to time.
+    fn write_lost(&mut self) {
+        let Some(upto) = self.shared.messages_lost().filter(|upto| self.lost_noted < Some(*upto)) else {
+            return;
+        };
         if self.broken {
             return;
         }
-        if let Err(error) = self.registry.raise_messages_lost(upto) {
-            tracing::debug!(%upto, %error, "which messages are deleted is not written down");
+        let raised = self.registry.raise_messages_lost(upto);
+        #[cfg(test)]
+        let raised = raised.and_then(|()| self.shared.faults.lost_noted());
+        match raised {
+            Ok(()) => self.lost_noted = Some(upto),
+            Err(error) => tracing::debug!(%upto, %error, "which messages are deleted is not written down"),
         }
     }
 
@@ -192,6 +213,25 @@ mod tests {
             reply,
         })]);
         block_on(answer).map(drop)
+    }
+
+    #[test]
+    fn what_is_hidden_is_lost_at_once_and_is_written_down_as_soon_as_that_can_be() {
+        let folder = tempfile::tempdir().unwrap();
+        store_with(folder.path(), &[0, 1, 2, 3]);
+        let (shared, mut writer) = open::open(&options(folder.path(), || at(3 * DAY))).unwrap();
+        shared.faults.fail_lost_notes(2);
+        assert_eq!(shared.messages_lost(), None);
+        writer.look(Day::of(at(3 * DAY)), Instant::now());
+        let lost = shared.messages_lost().expect("two days are hidden");
+        assert_eq!(shared.spans().len(), 2);
+        assert_eq!(files(folder.path()), [1, 2, 3, 4], "they are there");
+        // As on a full disk: the first file goes before it can be written down.
+        writer.delete_old_day();
+        assert_eq!((files(folder.path()), writer.lost_noted), (vec![2, 3, 4], None));
+        writer.delete_old_day();
+        assert_eq!((files(folder.path()), writer.lost_noted), (vec![3, 4], Some(lost)));
+        assert_eq!(shared.messages_lost(), Some(lost));
     }
 
     #[test]

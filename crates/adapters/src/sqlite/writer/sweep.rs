@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use narrowgate_platform::ids::UnixMillis;
+use narrowgate_platform::{ids::UnixMillis, ports::REQUEST_LIFE_MS};
 
 use super::{
     super::{
@@ -29,6 +29,7 @@ pub(super) struct Sweep {
 impl Writer {
     /// Looks at some devices, where it is time.
     pub(in crate::sqlite) fn continue_sweep(&mut self, now: Instant) {
+        self.forget_requests();
         let [log, commands] = self.oldest_kept();
         if self.broken || (log.is_none() && commands.is_none()) {
             return;
@@ -58,6 +59,20 @@ impl Writer {
             self.broken = self.registry.rollback().is_err() || may_have_left_some;
         }
         self.sweep.next = self.registry.last_device().ok().filter(|last| *last >= end).map(|_| end);
+    }
+
+    /// Deletes requests with idempotency keys whose time is over, also where nobody sends any more.
+    fn forget_requests(&mut self) {
+        let before = UnixMillis((self.shared.options.clock)().0.saturating_sub(REQUEST_LIFE_MS));
+        if self.broken {
+            return;
+        }
+        if let Err(error) = self.registry.forget_requests_before(before) {
+            let may_have_left_some = !is_fault_of_write(&error);
+            let error = store_error(&error);
+            tracing::error!(%error, "old answers to requests could not be deleted");
+            self.broken = self.registry.rollback().is_err() || may_have_left_some;
+        }
     }
 
     /// Deletes some of what happened before a time.

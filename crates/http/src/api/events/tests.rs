@@ -4,7 +4,7 @@ use axum::{body::Body, http::Request};
 use futures_util::StreamExt as _;
 use narrowgate_api::access::Role;
 use narrowgate_platform::{
-    ids::DEFAULT_OU,
+    ids::{DEFAULT_OU, Position},
     model::access::{Caller, Scope},
 };
 use tower::ServiceExt as _;
@@ -19,6 +19,7 @@ impl Events for Quiet {
     fn follow(
         &self,
         _: Option<StreamPlace>,
+        _: Lot,
     ) -> Pin<Box<dyn Future<Output = Box<dyn Subscription>> + Send + '_>> {
         Box::pin(std::future::ready(Box::new(Self) as Box<dyn Subscription>))
     }
@@ -60,17 +61,28 @@ async fn attack_177_a_unit_sees_what_is_known_to_be_its_own_and_nothing_else() {
         assert_eq!(unit.sees(ou), sees, "{ou:?}");
         assert!(all.sees(ou));
     }
-    for (messages, others, types, is_missed) in [
-        (true, false, "report", true),
-        (true, false, "presence,refusal", false),
-        (false, true, "presence", true),
-        (false, true, "report", true),
+    let place = |sequence| StreamPlace::first(Position { epoch: 1, sequence });
+    let lost = |messages, others, of_units: &[(&str, u64)]| {
+        let of_units = of_units.iter().map(|(ou, at)| ((*ou).to_owned(), place(*at))).collect();
+        let [messages, others] = [messages, others].map(|at: Option<u64>| at.map(place));
+        Lost { why: WhyLost::Expired, upto: place(9), messages, others, of_units }
+    };
+    for (lost, types, of_all, of_unit) in [
+        (lost(Some(3), None, &[]), "report", Some(3), Some(3)),
+        (lost(Some(3), None, &[]), "presence,refusal", None, None),
+        (lost(None, Some(4), &[]), "presence", Some(4), Some(4)),
+        (lost(None, Some(4), &[]), "report", Some(4), Some(4)),
+        // What is gone of others is not told.
+        (lost(None, None, &[("o00000000000002", 5), ("", 6)]), "presence", Some(6), None),
+        (lost(Some(3), None, &[("o00000000000002", 5), (DEFAULT_OU, 2)]), "presence", Some(5), Some(2)),
+        (lost(Some(3), None, &[("o00000000000002", 5), (DEFAULT_OU, 2)]), "report", Some(5), Some(3)),
     ] {
         let query = EventsQuery { types: Some(types.into()), ..EventsQuery::default() };
-        let filter = all.operator.listen(query).await.expect("there are such");
-        let shown = Shown { operator: all.operator.clone(), filter };
-        let lost = Lost { why: WhyLost::Expired, upto: StreamPlace::START, messages, others };
-        assert_eq!(shown.misses(&lost), is_missed, "{lost:?} for {types}");
+        for (shown, expected) in [(&all, of_all), (&unit, of_unit)] {
+            let filter = shown.operator.listen(query.clone()).await.expect("there are such");
+            let shown = Shown { operator: shown.operator.clone(), filter };
+            assert_eq!(shown.misses(&lost), expected.map(place), "{lost:?} for {types}");
+        }
     }
 }
 

@@ -5,12 +5,16 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use narrowgate_api::happening::{Happening, HappeningKind};
 use narrowgate_platform::{model::happened::StreamPlace, ports::Lost};
 
+use crate::shares::Lot;
+
 /// What happens, for any number of followers.
 pub trait Events: Send + Sync + 'static {
-    /// Follows from behind a place; `None`: from now on, which is before it answers.
+    /// Follows from behind a place; `None`: from now on, which is before it answers. Whoever reads what is
+    /// stored takes turns by their lots.
     fn follow(
         &self,
         from: Option<StreamPlace>,
+        lot: Lot,
     ) -> Pin<Box<dyn Future<Output = Box<dyn Subscription>> + Send + '_>>;
 }
 

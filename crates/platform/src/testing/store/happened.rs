@@ -162,8 +162,7 @@ pub fn a_place_that_was_never_reached_is_unknown(store: &dyn Store) {
         let page = page(store, StreamPlace::first(position), 10);
         assert!(page.items.is_empty());
         assert_eq!(page.upto, head);
-        let unknown = Lost { why: WhyLost::Unknown, upto: head, messages: true, others: true };
-        assert_eq!(page.lost, Some(unknown));
+        assert_eq!(page.lost, Some(Lost::all(WhyLost::Unknown, head)));
     }
 }
 
