@@ -372,6 +372,20 @@ async fn a_media_type_says_what_a_file_is_whatever_its_case() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_rows_are_there_when_a_file_is_sent_again_that_a_server_had_ended_with() {
+    let world = world().await;
+    // As a process leaves it that is killed in the middle of an import: what it has made is durable.
+    world.import("", "text/csv", &rows(550)).await;
+    let (status, answer) = world.import("?mode=all", "text/csv", &rows(1200)).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!((&answer["created"], &answer["skipped"]), (&650.into(), &550.into()), "{answer}");
+    assert_eq!((&answer["failed"], world.count().await), (&Value::Array(Vec::new()), 1200));
+    // Also the secrets that nobody has seen, since there was no answer.
+    let secrets = answer["secrets"].as_str().expect("there are some");
+    assert_eq!(world.get(secrets, "*/*").await.1.lines().count(), 1201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn all_rows_are_imported_or_none_and_a_trial_changes_nothing() {
     let world = world().await;
     let wrong = rows(600) + "a b,\n";

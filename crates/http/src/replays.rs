@@ -9,15 +9,22 @@ use narrowgate_api::{
     audit::AuditQuery,
 };
 use narrowgate_platform::{
-    model::{access::Needs, replay::RequestKey},
+    model::{
+        access::Needs,
+        replay::{KeptAnswer, RequestKey},
+    },
+    secret::Secret,
     service::{sum_of, token_hash},
 };
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::document::{
-    documented, name, operation_id,
-    world::{Keys, World, request, world},
+use crate::{
+    api::{Asker, Credential, request_key},
+    document::{
+        documented, name, operation_id,
+        world::{Keys, World, request, world},
+    },
 };
 
 /// The status, the headers and the body of the answer to a request with this key.
@@ -48,6 +55,13 @@ fn post(path: &str, body: &str, token: &str) -> Request<Body> {
         .header(header::AUTHORIZATION, format!("Bearer {token}"))
         .body(Body::from(body.to_owned()))
         .expect("it is a request")
+}
+
+/// The key `k` of a token.
+async fn key_of(world: &World, token: &str) -> RequestKey {
+    let credential = Credential::Token(token_hash(token).expect("it is one"));
+    let caller = world.operator.holder(credential.hash()).await.expect("it reads").expect("it is valid");
+    request_key(&Asker { caller, credential: Some(credential) }, "k")
 }
 
 fn code(body: &str) -> Value {
@@ -134,8 +148,7 @@ async fn a_request_that_was_cut_off_is_not_carried_out_again() {
     let world = world(None).await;
     let token = world.token("t", Role::Administrator, None).await;
     let body = r#"{"name":"a"}"#;
-    let owner = token_hash(&token).expect("it is one").to_string();
-    let key = RequestKey { owner, key: sum_of(&[b"k"]).0 };
+    let key = key_of(&world, &token).await;
     let sum = sum_of(&[b"/api/v1/ous", b"application/json", b"", body.as_bytes()]);
     // As it stands after a crash in the middle.
     world.operator.begin_request(key, sum).await.expect("it is new");
@@ -143,4 +156,32 @@ async fn a_request_that_was_cut_off_is_not_carried_out_again() {
     assert_eq!((status, code(&answer)), (StatusCode::CONFLICT, "outcome_unknown".into()));
     let (status, ..) = ask(&world, post("/api/v1/ous", body, &token), "another").await;
     assert_eq!(status, StatusCode::CREATED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_gone_is_not_shown_as_one_that_goes_on() {
+    let world = world(None).await;
+    let token = world.token("t", Role::Administrator, None).await;
+    let body = r#"{"action":"disable","filter":{}}"#;
+    let bulk = || post("/api/v1/devices:bulk", body, &token);
+    let (status, headers, _) = ask(&world, bulk(), "k").await;
+    let job = headers[header::LOCATION].to_str().expect("it is text").to_owned();
+    assert_eq!((status, job.starts_with("/api/v1/jobs/")), (StatusCode::OK, true));
+    let key = key_of(&world, &token).await;
+    for (location, expected) in
+        [(&*job, StatusCode::ACCEPTED), ("/api/v1/jobs/of-another-start", StatusCode::CONFLICT)]
+    {
+        // As it is kept of a job that takes longer.
+        let answer = KeptAnswer {
+            status: 202,
+            media_type: "application/json".to_owned(),
+            tag: String::new(),
+            location: location.to_owned(),
+            body: Some(Secret::new("{}".to_owned())),
+        };
+        world.operator.keep_answer(key.clone(), answer).await.expect("it is kept");
+        let (status, headers, answer) = ask(&world, bulk(), "k").await;
+        assert_eq!((status, is_replayed(&headers)), (expected, expected == StatusCode::ACCEPTED), "{answer}");
+        assert!(is_replayed(&headers) || code(&answer) == "outcome_unknown", "{answer}");
+    }
 }

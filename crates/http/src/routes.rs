@@ -84,6 +84,7 @@ pub fn router_with(
         samples.extend(counted.samples());
         samples.extend(throttle.samples());
         samples.extend(api::audit_samples());
+        samples.extend(api::api_samples());
         samples
     });
     let work = Work::new(api::rows(), Some(Arc::clone(&gate)));

@@ -81,9 +81,12 @@ impl Holder {
 
 /// A token or a user by name, a unit by its key, or the owner.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Lot {
+pub enum Lot {
+    /// The owner of the data directory.
     Owner,
+    /// A token or a user of all units.
     Token(String),
+    /// All of a unit.
     Unit(String),
 }
 
@@ -136,6 +139,11 @@ impl Shares {
         let mut share = Share { shares: Arc::clone(self), holder: holder.clone(), amount: 0 };
         share.more(amount)?;
         Ok(share)
+    }
+
+    /// How much is taken by all.
+    pub(crate) fn taken(&self) -> u64 {
+        self.lock().all as u64
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {

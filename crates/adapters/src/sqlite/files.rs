@@ -37,8 +37,7 @@ pub(super) struct Format {
     later_tables: &'static [(u32, &'static str)],
     /// Those that former formats have, each with the first one that has it no more: they are moved out.
     moved_out: &'static [(u32, &'static str)],
-    /// Whether indexes that do not match their rows are rebuilt at the start, where nothing else is wrong.
-    /// Every row has a sum, which shows that the row is right.
+    /// Whether indexes that do not match their rows, whose sums are right, are rebuilt at the start.
     heals_indexes: bool,
     /// A table that is made of what stands elsewhere: damage to it alone stops no start.
     derived: Option<&'static str>,

@@ -143,6 +143,14 @@ impl Standing {
         self.operator.check_unit_of(caller).await.is_ok()
     }
 
+    /// Passes where its organisation unit is not suspended.
+    ///
+    /// # Errors
+    /// It is; or the store cannot say.
+    pub(super) async fn check_unit(&self) -> Result<(), Problem> {
+        self.operator.check_unit_of(&self.asker.caller).await
+    }
+
     /// Whether it is, and its organisation unit is not suspended. Where the store cannot say, it is not.
     pub(super) async fn holds(&self) -> bool {
         self.look().await.unwrap_or(false) && self.is_served(&self.asker.caller).await

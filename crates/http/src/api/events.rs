@@ -51,12 +51,13 @@ pub use self::{
 use self::{cursor::is_cursor, looks::Looks};
 use super::{
     asked::{Asked, Routes, Standing},
+    counted::count_gap,
     described::{Sketch, Takes},
     extract::Query,
 };
 use crate::{
     problem::Refused,
-    shares::{Full, Share},
+    shares::{Full, Lot, Share},
     work::Attended,
 };
 
@@ -107,21 +108,24 @@ async fn listen(
     let filter = api.operator.listen(query).await?;
     // A request that came by no connection takes no place.
     let place = peer.seat.map(|seat| seat.follow(&peer.holder)).transpose().map_err(too_many)?;
+    let lot = peer.holder.lot().unwrap_or(Lot::Owner);
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let follower = Follower {
         // Before the answer begins, so that nothing after its beginning is missed.
-        subscription: events.follow(from).await,
+        subscription: events.follow(from, lot).await,
         shown: Shown { operator: api.operator, filter },
         cursors,
         at: from.unwrap_or(StreamPlace::START),
         piece: None,
         said: Instant::now(),
         lost: is_unknown.then_some(Gap { why: "unknown", upto: None }),
+        told_lost: None,
         stopping,
         standing,
         looks,
         ticks,
+        looked: Instant::now(),
         has_ended: false,
         _place: place,
     };
@@ -210,10 +214,11 @@ impl Shown {
         spawn_blocking(move || Handle::current().block_on(sees)).await.unwrap_or(false)
     }
 
-    /// Whether it can matter to the reader that something is lost.
-    fn misses(&self, lost: &Lost) -> bool {
+    /// Up to where something is lost that can matter to the reader.
+    fn misses(&self, lost: &Lost) -> Option<StreamPlace> {
         let of_messages = [HappeningKind::Report, HappeningKind::Event];
-        lost.others || (lost.messages && of_messages.into_iter().any(|kind| self.filter.wants_kind(kind)))
+        let messages = of_messages.into_iter().any(|kind| self.filter.wants_kind(kind));
+        lost.of(self.operator.caller().unit(), messages)
     }
 }
 
@@ -236,10 +241,14 @@ struct Follower {
     /// When the reader got its last cursor.
     said: Instant,
     lost: Option<Gap>,
+    /// What is lost up to here was told.
+    told_lost: Option<StreamPlace>,
     stopping: watch::Receiver<bool>,
     standing: Standing,
     looks: Arc<Looks>,
     ticks: Interval,
+    /// When it was looked up last whether the reader may go on.
+    looked: Instant,
     has_ended: bool,
     _place: Option<Share>,
 }
@@ -263,34 +272,56 @@ impl Follower {
     /// The next event that is for the reader; `None` after the last one.
     async fn next(&mut self) -> Option<Event> {
         while !self.has_ended {
-            if let Some(event) = self.next_of_piece() {
-                return Some(event);
+            // A reader that is slow may have got the last one long ago.
+            if self.looked.elapsed() >= LOOK_EVERY && !self.holds().await {
+                return Some(self.end());
             }
             if let Some(gap) = self.lost.take() {
                 return Some(self.gap(&gap));
+            }
+            if let Some(event) = self.next_of_piece() {
+                return Some(event);
             }
             match self.pass_time_until_next().await {
                 Next::At(place) => {
                     self.at = place;
                     return Some(self.cursor_alone());
                 }
-                Next::Piece(piece) => self.piece = Some((piece, 0)),
+                Next::Piece(piece) => {
+                    // Before what stands behind the damage: who is cut off in the middle was told.
+                    if piece.is_damaged {
+                        self.lost = Some(Gap { why: "damaged", upto: Some(piece.upto) });
+                    }
+                    self.piece = Some((piece, 0));
+                }
                 Next::Lone(told) => {
                     if self.shown.wants(&told) && self.shown.sees_lone(&told).await {
                         return Some(event(&told));
                     }
                 }
-                Next::Lost(lost) if self.shown.misses(&lost) => {
-                    self.lost = Some(Gap { why: word(lost.why), upto: Some(lost.upto) });
+                Next::Lost(lost) => {
+                    let upto = self.shown.misses(&lost);
+                    if self.told_lost < upto {
+                        self.told_lost = upto;
+                        self.lost = Some(Gap { why: word(lost.why), upto });
+                    }
                 }
-                Next::Lost(_) => {}
-                Next::Ended => {
-                    self.has_ended = true;
-                    return Some(Event::default().event("ended").data("{}"));
-                }
+                Next::Ended => return Some(self.end()),
             }
         }
         None
+    }
+
+    /// Whether the reader may go on.
+    async fn holds(&mut self) -> bool {
+        self.looked = Instant::now();
+        self.looks.hold(&self.standing).await
+    }
+
+    /// The last event.
+    fn end(&mut self) -> Event {
+        self.has_ended = true;
+        Event::default().event("ended").data("{}")
     }
 
     /// The next event of the piece that is being shown.
@@ -306,11 +337,7 @@ impl Follower {
             }
         }
         self.at = self.at.max(piece.upto);
-        let is_damaged = piece.is_damaged;
         self.piece = None;
-        if is_damaged {
-            self.lost = Some(Gap { why: "damaged", upto: Some(self.at) });
-        }
         (self.said.elapsed() >= SAY_EVERY).then(|| self.cursor_alone())
     }
 
@@ -321,6 +348,7 @@ impl Follower {
     }
 
     fn gap(&self, Gap { why, upto }: &Gap) -> Event {
+        count_gap(why);
         let from = (self.at > StreamPlace::START).then(|| self.cursors.seal(self.at));
         let to = upto.map(|upto| self.cursors.seal(upto));
         let data = serde_json::json!({ "reason": why, "from": from, "to": to });
@@ -329,7 +357,7 @@ impl Follower {
 
     /// What comes next; at each tick meanwhile, whether the reader may go on.
     async fn pass_time_until_next(&mut self) -> Next {
-        let Self { subscription, stopping, standing, looks, ticks, .. } = self;
+        let Self { subscription, stopping, standing, looks, ticks, looked, .. } = self;
         // Not dropped at a tick: it may wait for its turn.
         let mut next = subscription.next();
         loop {
@@ -340,6 +368,7 @@ impl Follower {
                 _ = stopping.wait_for(|stopping| *stopping) => return Next::Ended,
                 next = &mut next => return next,
             }
+            *looked = Instant::now();
             if !looks.hold(standing).await {
                 return Next::Ended;
             }

@@ -4,15 +4,17 @@
 //! Every `POST` has it, where the caller may do it ([`super::audited`] leads each one through [`run`]), but
 //! those of the owner alone, which hold everybody up and change nothing.
 //!
-//! * A key is one of its caller (a token, a session, or the owner). The same key with another request is 409
+//! * A key is one of its caller (a token, a session, or the owner); what is kept counts for the token or, of
+//!   all sessions together, for the user. The same key with another request is 409
 //!   `idempotency_key_reused`, and one whose first request is under way is 409 `in_progress`.
 //! * That it begins is durable before a request is carried out. Where the process ends in the middle, nobody
-//!   can say what became of it: sent again, it is 409 `outcome_unknown`.
+//!   can say what became of it: sent again, it is 409 `outcome_unknown`. So is one that began a job which is
+//!   not known any more.
 //! * What was answered is kept sealed, as it may hold a secret. An answer that says that nothing was done for
 //!   now, or not for this caller ([`is_kept`]), is not kept: the request may be sent again.
 //!
-//! Limits: [`narrowgate_platform::ports::REQUESTS_MAX`] and `ANSWERS_BYTES_MAX` for each caller, the oldest
-//! go first; of an answer with more than [`ANSWER_BYTES_MAX`] only the status is kept.
+//! Limits: [`narrowgate_platform::ports::REQUESTS_MAX`] and `ANSWERS_BYTES_MAX` for each token or user, the
+//! oldest go first; of an answer with more than [`ANSWER_BYTES_MAX`] only the status is kept.
 
 use std::{
     collections::BTreeSet,
@@ -37,15 +39,18 @@ use narrowgate_platform::{
     service::{ANSWER_BYTES_MAX, Operator, sum_of},
 };
 
-use super::{Asker, asked::Credential};
+use super::{Asker, counted::count_replay};
 use crate::{
     problem::Refused,
     secret::{bytes_of, secret_text},
+    shares::Holder,
     work::BODY_BYTES_MAX,
 };
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// Where jobs are.
+const JOBS: &str = "/api/v1/jobs/";
 /// Characters of the longest key.
 const KEY_MAX: usize = 255;
 
@@ -105,11 +110,30 @@ impl Keeper {
         })?;
         let sum = sum_of_request(&parts, &body);
         if let Some(before) = self.operator.asked_before(key.clone()).await? {
-            return Ok(answer_again(before, sum));
+            if before.request == sum && self.is_of_lost_job(before.answer.as_ref()).await {
+                let detail = "the job that the first request with this Idempotency-Key began is not known \
+                              any more (the server has ended since, or many others have): it may not have \
+                              come to its end; look, and send it with a new key for the rest";
+                return Err(conflict(Code::OutcomeUnknown, detail));
+            }
+            let answer = answer_again(before, sum);
+            if is_replayed(&answer) {
+                count_replay();
+            }
+            return Ok(answer);
         }
         self.operator.begin_request(key.clone(), sum).await?;
         let response = next.run(Request::from_parts(parts, Body::from(body))).await;
         Ok(self.keep(key, response).await)
+    }
+
+    /// Whether an answer says that a job goes on which nobody can look at any more.
+    async fn is_of_lost_job(&self, answer: Option<&KeptAnswer>) -> bool {
+        let accepted = answer.filter(|answer| answer.status == StatusCode::ACCEPTED.as_u16());
+        match accepted.and_then(|answer| answer.location.strip_prefix(JOBS)) {
+            Some(id) => self.operator.show_job(id).await.is_err(),
+            None => false,
+        }
     }
 
     /// Keeps an answer, and gives it back.
@@ -168,13 +192,15 @@ fn key_of(asker: &Asker, parts: &Parts) -> Option<RequestKey> {
     let mut values = parts.headers.get_all(KEY).iter();
     let (value, None) = (values.next()?, values.next()) else { return None };
     let text = value.to_str().ok()?.trim();
-    // A token that is called as a revoked one was has another hash.
-    let owner = match asker.credential {
-        Some(Credential::Token(hash) | Credential::Session(hash)) => hash.to_string(),
-        None => "owner".to_owned(),
-    };
-    let key = RequestKey { owner, key: sum_of(&[text.as_bytes()]).0 };
-    (1..=KEY_MAX).contains(&text.len()).then_some(key)
+    (1..=KEY_MAX).contains(&text.len()).then(|| request_key(asker, text))
+}
+
+/// A key of a caller. A token that is called as a revoked one was has another hash, and so have two sessions
+/// of a user; but all sessions of a user have one place for answers: who logs in anew gets no other one.
+pub(crate) fn request_key(asker: &Asker, text: &str) -> RequestKey {
+    let hash = asker.credential.map(|credential| credential.hash().to_string()).unwrap_or_default();
+    let owner = Holder::of(&asker.caller).token().unwrap_or("owner").to_owned();
+    RequestKey { owner, key: sum_of(&[hash.as_bytes(), text.as_bytes()]).0 }
 }
 
 /// All that decides what a request does.
@@ -248,7 +274,10 @@ fn conflict(code: Code, detail: &str) -> Refused {
 
 #[cfg(test)]
 mod tests {
+    use narrowgate_platform::model::access::{Caller, Role, Scope};
+
     use super::*;
+    use crate::api::Credential;
 
     #[test]
     fn one_request_of_a_key_is_under_way_at_a_time() {
@@ -259,6 +288,19 @@ mod tests {
         assert!(Turn::begin(&under_way, &key("b")).is_some());
         drop(first);
         assert!(Turn::begin(&under_way, &key("a")).is_some());
+    }
+
+    #[test]
+    fn sessions_have_keys_of_their_own_and_their_user_has_one_place_for_answers() {
+        let asker = |hash: u8| {
+            let (role, scope) = (Role::Operator, Scope::All);
+            let caller = Caller::User { name: "ann".to_owned(), role, scope };
+            Asker { caller, credential: Some(Credential::Session(Sha256Sum([hash; 32]))) }
+        };
+        let [first, second] = [1, 2].map(|hash| request_key(&asker(hash), "k"));
+        assert_eq!((&*first.owner, &*second.owner), ("user ann", "user ann"));
+        assert_ne!(first.key, second.key);
+        assert_eq!(first, request_key(&asker(1), "k"));
     }
 
     #[test]

@@ -6,7 +6,9 @@
 //! * Where the file ends in the middle, or the peer leaves, what was read is imported, and the problem has
 //!   what was done. The same file is sent again then: devices that exist are skipped, and secrets that nobody
 //!   has seen come with the answer.
-//! * Before each piece it is looked up whether the token still holds.
+//! * Before each piece it is looked up whether the token still holds, and it waits for its turn: a few pieces
+//!   are worked on at a time, by turns of their organisation units. A file that comes slowly takes a place,
+//!   but no turn.
 //! * Where all rows are wanted or none, no other import of that kind works on the product meanwhile.
 //!
 //! Limits: [`incoming::FILE_BYTES_MAX`], [`IMPORT_TIME_MAX`], [`IMPORTS`] at a time, and those of [`run`].
@@ -55,7 +57,8 @@ use crate::{
     device_file::Format,
     problem::Refused,
     secret::Secretive,
-    shares::{Holder, ShareMax, Shares},
+    shares::{Holder, Lot, ShareMax, Shares},
+    turns::Turns,
 };
 
 /// How long a file may take.
@@ -68,14 +71,24 @@ const FILES: [(&str, Format); 2] = [("text/csv", Format::Csv), ("application/x-n
 
 const TITLE: &str = "cannot import the devices";
 
-/// Files at a time.
-static IMPORTS: LazyLock<Arc<Shares>> = LazyLock::new(|| Shares::new(ShareMax::half(4)));
+/// Files at a time. Those that come slowly are here for long, so there is room for those of many units.
+static IMPORTS: LazyLock<Arc<Shares>> =
+    LazyLock::new(|| Shares::new(ShareMax { all: 32, token: 2, unit: 2 }));
+/// Of these, files of which all rows are wanted or none: they are held in memory.
+static HELD: LazyLock<Arc<Shares>> = LazyLock::new(|| Shares::new(ShareMax { all: 8, token: 2, unit: 2 }));
+/// Pieces that are worked on: four at a time, two of a unit.
+static TURNS: LazyLock<Arc<Turns>> = LazyLock::new(|| Turns::new(4, 2));
 
 pub(super) fn routes() -> Routes {
     Routes::default()
         .post("/api/v1/products/{product}/devices:import", Needs::Administer, import)
         .get("/api/v1/imports/{import}/secrets", Needs::Administer, fetch::secrets)
         .reads_much()
+}
+
+/// How many files are being imported.
+pub(super) fn under_way() -> u64 {
+    IMPORTS.taken()
 }
 
 /// Whether the body of a request is read by its handler, piece by piece: where it has no idempotency key, for
@@ -205,7 +218,8 @@ async fn import_as_asked(
                 let problem = too_long(&format!("has {length} bytes; it may have {FILE_BYTES_MAX}"));
                 return Err(Refused(problem));
             }
-            let run = Run { operator: api.operator, standing, product_key, query, stopping };
+            let lot = peer.holder.lot().unwrap_or(Lot::Owner);
+            let run = Run { operator: api.operator, standing, product_key, query, lot, stopping };
             Either::Other(Json(import_file((run, alone), &peer.holder, body, format).await?))
         }
     })
@@ -251,9 +265,11 @@ async fn import_file(
     format: Format,
 ) -> Result<ImportAnswer, Refused> {
     let share = IMPORTS.take(holder, 1).map_err(|full| busy(full.told("imports of files")))?;
+    let held = (run.query.mode == ImportMode::All).then(|| HELD.take(holder, 1)).transpose();
+    let held = held.map_err(|full| busy(full.told("imports of files with mode=all")))?;
     let (parts, taken) = mpsc::channel(PARTS);
     let running = spawn_blocking(move || {
-        let _held = (share, alone);
+        let _held = (share, held, alone);
         run.run(Incoming::new(taken), format)
     });
     let fed = timeout(IMPORT_TIME_MAX, feed(body, parts)).await;
@@ -266,5 +282,24 @@ async fn import_file(
             detail: Some(error.to_string()),
             ..Problem::new(StatusCode::INTERNAL_SERVER_ERROR.as_u16(), Code::Internal, TITLE)
         })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shares::tests::holder;
+
+    #[test]
+    fn three_units_with_slow_files_leave_a_place_to_a_fourth() {
+        let take = |unit: &str, shares: &Arc<Shares>| shares.take(&holder(unit, Some(unit)), 1);
+        for shares in [&*IMPORTS, &*HELD] {
+            let mut taken = Vec::new();
+            for unit in ["north", "south", "west"] {
+                taken.extend([(); 2].map(|()| take(unit, shares).expect("it may have two")));
+                take(unit, shares).expect_err("it has two");
+            }
+            take("quiet", shares).expect("there is room");
+        }
     }
 }

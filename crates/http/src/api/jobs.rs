@@ -3,16 +3,17 @@
 //!
 //! * A job works in a thread of its own, in steps of [`IMPORT_CHUNK`] devices, which are committed together;
 //!   between two of them the store takes what devices send. Each page of devices that it reads waits for its
-//!   turn at the store.
+//!   turn at the store, and each step for one among those of other jobs: both go from unit to unit.
 //! * Before each step it is looked up whether its token still holds, and whether somebody has cancelled it.
 //! * The answer waits a moment ([`ANSWERED_WITHIN`]): what is little is done by then.
 //! * A filter is worked off from the newest device that there was when it was asked for to the oldest: those
 //!   that are registered meanwhile are not met. Each is looked at again before it is changed.
-//! * The audit log has the request, and an entry of the job when it ends; where the server ends before, that
-//!   says that it is not known what was done.
+//! * The audit log has the request, and entries of the job when it ends; where the server ends before, they
+//!   say that it is not known what was done (module `entries`).
 //!
 //! Limits: [`JOBS`] at a time, [`BULK_DEVICES_MAX`] devices of a list.
 
+mod entries;
 mod run;
 
 use std::{
@@ -38,11 +39,15 @@ use narrowgate_api::{
 use narrowgate_platform::service::IMPORT_CHUNK;
 use narrowgate_platform::{
     model::access::Needs,
+    rules::names::IMPORTED_CHARACTERS_MAX as KEY_CHARACTERS_MAX,
     service::{AskedFrom, Deed, DeedTo},
 };
 use tokio::{task::spawn_blocking, time::timeout};
 
-use self::run::{Of, Run};
+use self::{
+    entries::Entries,
+    run::{Of, Run},
+};
 use super::{
     asked::{Acts, Asked, Lasting, Routes, forbidden},
     audited::{Made, Place, asked_from},
@@ -52,6 +57,7 @@ use super::{
 use crate::{
     problem::Refused,
     shares::{ShareMax, Shares},
+    turns::Turns,
 };
 
 const TITLE: &str = "cannot change the devices";
@@ -59,8 +65,10 @@ const TITLE: &str = "cannot change the devices";
 /// How long the answer waits for the end of a job.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 
-/// Jobs at a time.
-static JOBS: LazyLock<Arc<Shares>> = LazyLock::new(|| Shares::new(ShareMax::half(4)));
+/// Jobs at a time. They may take long, so there is room for those of many units.
+static JOBS: LazyLock<Arc<Shares>> = LazyLock::new(|| Shares::new(ShareMax { all: 32, token: 2, unit: 2 }));
+/// Steps that are worked on: four at a time, two of a unit.
+static STEPS: LazyLock<Arc<Turns>> = LazyLock::new(|| Turns::new(4, 2));
 
 const ACTS: Acts = &[("cancel", Needs::Operate, <Json<JobView>>::answers)];
 
@@ -70,6 +78,11 @@ pub(super) fn routes() -> Routes {
         .get("/api/v1/jobs", Needs::Read, list)
         .get("/api/v1/jobs/{job}", Needs::Read, show)
         .acts("/api/v1/jobs/{job}", ACTS, act)
+}
+
+/// How many work.
+pub(super) fn under_way() -> u64 {
+    JOBS.taken()
 }
 
 /// Where the request comes from, for the audit log.
@@ -111,23 +124,32 @@ async fn bulk(
         Meant::Filter(list) => Of::Filter(Box::new(api.operator.members(&list).await?)),
         Meant::Devices(names) => Of::Devices(names),
     };
+    // Whose all of them are, where they are of one unit.
+    let ou = match (api.operator.caller().unit(), of.product()) {
+        (Some(own), _) => Some(own.to_owned()),
+        (None, Some(product_key)) => {
+            api.operator.deed_place(&DeedTo::Product(product_key.to_owned())).await.ou
+        }
+        (None, None) => None,
+    };
     let (job, begun) = api.operator.begin_job(&act, dry_run);
     let id = begun.id;
-    let ou = api.operator.caller().unit().map(str::to_owned);
-    let place = Place::new(&["jobs", &id], DeedTo::Unit(ou.clone()));
-    let place = of.told(place.with("action", &action).with("dryRun", &dry_run));
-    let noted = match dry_run {
+    let place = of.told(Place::new(&["jobs", &id], DeedTo::Unit(ou.clone())));
+    let entries = match dry_run {
         true => None,
         false => {
             let (action, target) = (format!("jobs.{}", action.name()), format!("/jobs/{id}"));
-            Some(api.operator.note_deed(Deed { action, target, ou, asked }).await?)
+            let deed = Deed { action, target, ou, asked };
+            Some(Entries::begin(api.operator.clone(), deed, place.detail.clone()).await?)
         }
     };
+    let place = place.with("action", &action).with("dryRun", &dry_run);
     let stopping = api.events.map(|source| source.stopping);
     let operator = api.operator.clone();
-    let run = Run { operator, standing, peer: peer.without_seat(), act, of, dry_run, stopping };
+    let peer = peer.without_seat();
+    let run = Run { operator, standing, peer, act, of, dry_run, entries, stopping };
     let running = spawn_blocking(move || {
-        run.run(job, noted);
+        run.run(job);
         drop(share);
     });
     // Ignored: it goes on, or a fault of ours has ended it, which the job says.
@@ -161,6 +183,17 @@ fn meant(
             Ok(Meant::Filter(DeviceList { sort: Some(DeviceSort::NewestFirst), ..filter.into() }))
         }
         (None, Some(devices)) if (1..=BULK_DEVICES_MAX).contains(&devices.len()) => {
+            // Faults name the keys, and are kept.
+            let is_long = |key: &String| key.chars().count() > KEY_CHARACTERS_MAX;
+            let are_long = |name: &DeviceName| is_long(&name.product_key) || is_long(&name.device_key);
+            if let Some(row) = devices.iter().position(are_long) {
+                let message = format!(
+                    "has a key in row {} that no device can have: it is longer than {KEY_CHARACTERS_MAX} \
+                     characters",
+                    row + 1
+                );
+                return Err(("devices", message));
+            }
             let named =
                 |DeviceName { product_key, device_key }| NamedDevice::by_keys(product_key, device_key);
             Ok(Meant::Devices(devices.into_iter().map(named).collect()))

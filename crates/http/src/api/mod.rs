@@ -12,6 +12,7 @@ mod audited;
 mod backup;
 mod commands;
 mod conditions;
+mod counted;
 mod described;
 mod devices;
 pub(crate) mod events;
@@ -42,13 +43,17 @@ use narrowgate_api::fleet::Host;
 use narrowgate_platform::service::Operator;
 
 pub use self::audited::BEGINS_EXPORT;
-#[cfg(test)]
-pub(crate) use self::described::{Answer, Shape};
 use self::{asked::Routes, events::EventsSource};
 pub(crate) use self::{
     asked::{Asker, Credential, Row, Standing, forbidden},
     audited::{asked_from, count_unwritten, samples as audit_samples},
+    counted::samples as api_samples,
     imports::reads_its_body,
+};
+#[cfg(test)]
+pub(crate) use self::{
+    described::{Answer, Shape},
+    idempotency::request_key,
 };
 use crate::{
     routes::{method_not_allowed, not_found},

@@ -3,8 +3,9 @@
 //! Jobs are kept in memory: where the process ends they are gone, and what they have done stays. Such a job
 //! is asked for again; devices that are so already are left as they are.
 //!
-//! Limits: [`KEPT_MAX`] jobs that have ended of an organisation unit (and of those who are of all units),
-//! [`KEPT_ALL_MAX`] of all, [`FAULTS_MAX`] faults of each.
+//! Limits: [`KEPT_MAX`] jobs that have ended of an organisation unit (and of those who are of all units), of
+//! which those that ended first go first; [`KEPT_ALL_MAX`] of all, of which those of the unit that has most
+//! go first; [`FAULTS_MAX`] faults of each.
 
 use std::{
     collections::BTreeMap,
@@ -39,7 +40,31 @@ struct Kept {
     /// The organisation unit of who asked for it; `None`: of all.
     ou: Option<String>,
     is_cancelled: bool,
+    /// Which one of all it was to end; `None`: it works.
+    ended: Option<u64>,
     view: JobView,
+}
+
+impl Kept {
+    /// With so many faults at most.
+    fn shown(&self, faults_max: usize) -> JobView {
+        let view = &self.view;
+        let failed: Vec<_> = view.failed.iter().take(faults_max).cloned().collect();
+        JobView {
+            id: view.id.clone(),
+            action: view.action,
+            dry_run: view.dry_run,
+            state: view.state,
+            matched: view.matched,
+            done: view.done,
+            unchanged: view.unchanged,
+            more_failed: view.more_failed + (view.failed.len() - failed.len()) as u64,
+            failed,
+            detail: view.detail.clone(),
+            created_at: view.created_at,
+            ended_at: view.ended_at,
+        }
+    }
 }
 
 impl Jobs {
@@ -48,19 +73,23 @@ impl Jobs {
     }
 }
 
-/// Removes those that ended first, until there is room for one more of this unit.
+/// Removes those that ended first, until there is room for one more of this unit; where there are too many of
+/// all, those of the unit that has most.
 fn make_room(jobs: &mut BTreeMap<u64, Kept>, ou: Option<&str>) {
-    let ended = |jobs: &BTreeMap<u64, Kept>, is_counted: &dyn Fn(&Kept) -> bool| -> Vec<u64> {
-        let ended = jobs.iter().filter(|(_, job)| job.view.state.has_ended() && is_counted(job));
-        ended.map(|(number, _)| *number).collect()
-    };
-    let own = ended(jobs, &|job| job.ou.as_deref() == ou);
-    for number in own.iter().take((own.len() + 1).saturating_sub(KEPT_MAX)) {
-        jobs.remove(number);
-    }
-    let all = ended(jobs, &|_| true);
-    for number in all.iter().take((all.len() + 1).saturating_sub(KEPT_ALL_MAX)) {
-        jobs.remove(number);
+    loop {
+        // Of each unit, when each has ended, and its number.
+        let mut ended: BTreeMap<Option<&str>, Vec<(u64, u64)>> = BTreeMap::new();
+        for (number, job) in &*jobs {
+            if let Some(at) = job.ended {
+                ended.entry(job.ou.as_deref()).or_default().push((at, *number));
+            }
+        }
+        let own = ended.get(&ou).filter(|own| own.len() >= KEPT_MAX);
+        let is_full = ended.values().map(Vec::len).sum::<usize>() >= KEPT_ALL_MAX;
+        let most = ended.values().max_by_key(|of_unit| of_unit.len()).filter(|_| is_full);
+        let first = own.or(most).and_then(|of_unit| of_unit.iter().min());
+        let Some((_, number)) = first.copied() else { return };
+        jobs.remove(&number);
     }
 }
 
@@ -117,6 +146,11 @@ impl Job {
         });
     }
 
+    /// How many devices there are, as far as is known.
+    pub fn matched(&self) -> u64 {
+        self.with(|job| job.view.matched).unwrap_or_default()
+    }
+
     /// How many devices were changed so far, were so already, and were not.
     pub fn counts(&self) -> [u64; 3] {
         let counted = self.with(|Kept { view, .. }| {
@@ -132,13 +166,14 @@ impl Job {
 
     fn ended(&self, state: JobState, detail: Option<String>) {
         let now = self.clock.now();
-        self.with(|job| {
-            if !job.view.state.has_ended() {
-                job.view.state = state;
-                job.view.detail = detail;
-                job.view.ended_at = Some(now);
-            }
-        });
+        let mut jobs = self.jobs.lock();
+        let last = jobs.values().filter_map(|job| job.ended).max().unwrap_or_default();
+        // One that works is never removed.
+        let Some(job) = jobs.get_mut(&self.number).filter(|job| job.ended.is_none()) else { return };
+        job.ended = Some(last + 1);
+        job.view.state = state;
+        job.view.detail = detail;
+        job.view.ended_at = Some(now);
     }
 }
 
@@ -171,7 +206,7 @@ impl Registrar {
         let mut jobs = self.jobs.lock();
         make_room(&mut jobs, ou.as_deref());
         let number = jobs.last_key_value().map_or(0, |(last, _)| last + 1);
-        jobs.insert(number, Kept { ou, is_cancelled: false, view: view.clone() });
+        jobs.insert(number, Kept { ou, is_cancelled: false, ended: None, view: view.clone() });
         (Job { jobs: Arc::clone(&self.jobs), clock: Arc::clone(&self.clock), number }, view)
     }
 
@@ -179,12 +214,7 @@ impl Registrar {
     pub(super) fn jobs(&self) -> Page<JobView> {
         let jobs = self.jobs.lock();
         let own = jobs.values().rev().filter(|job| self.sees(job));
-        let shown = |job: &Kept| {
-            let failed: Vec<_> = job.view.failed.iter().take(LISTED_FAULTS_MAX).cloned().collect();
-            let more_failed = job.view.more_failed + (job.view.failed.len() - failed.len()) as u64;
-            JobView { failed, more_failed, ..job.view.clone() }
-        };
-        Page::last(own.map(shown).collect())
+        Page::last(own.map(|job| job.shown(LISTED_FAULTS_MAX)).collect())
     }
 
     /// A job.
@@ -296,5 +326,31 @@ mod tests {
         }
         assert_eq!(north.jobs().items.len(), 1 + KEPT_MAX);
         assert!(north.job(&works.id).is_ok() && south.job(&foreign.id).is_ok());
+    }
+
+    #[test]
+    fn those_that_ended_first_go_first_and_of_the_unit_that_has_most() {
+        let owner = registrar_with_product();
+        let quiet = of_unit(&owner, "quiet");
+        let (job, of_quiet) = quiet.begin_job(BulkAction::Enable, false);
+        job.end(JobState::Done, None);
+        // One that began first, and ends last.
+        let loud = of_unit(&owner, "loud 0");
+        let (long, of_long) = loud.begin_job(BulkAction::Enable, false);
+        for number in 0..=KEPT_ALL_MAX / KEPT_MAX {
+            let unit = of_unit(&owner, &format!("loud {number}"));
+            for _ in 0..KEPT_MAX {
+                let (job, _) = unit.begin_job(BulkAction::Enable, false);
+                job.end(JobState::Done, None);
+            }
+        }
+        long.end(JobState::Done, None);
+        for _ in 1..KEPT_MAX {
+            let (job, _) = loud.begin_job(BulkAction::Enable, false);
+            job.end(JobState::Done, None);
+        }
+        assert!(quiet.job(&of_quiet.id).is_ok(), "others have more");
+        assert!(loud.job(&of_long.id).is_ok(), "it ended after the others");
+        assert!(owner.jobs().items.len() <= KEPT_ALL_MAX);
     }
 }

@@ -22,7 +22,7 @@ pub(in crate::api) struct Place {
     /// Of what was made: the answer says where it is.
     pub(super) target: Option<String>,
     pub(super) of: DeedTo,
-    pub(super) detail: BTreeMap<String, String>,
+    pub(in crate::api) detail: BTreeMap<String, String>,
     /// Whether a part of it was done, although the answer is a problem.
     pub(super) is_partly: bool,
 }

@@ -13,13 +13,14 @@ use narrowgate_platform::service::{Imported, Operator};
 use tokio::{runtime::Handle, sync::watch};
 
 use super::{
-    TITLE,
+    TITLE, TURNS,
     incoming::{CUT_OFF, Unfed},
 };
 use crate::{
     api::asked::Standing,
     device_file::{Entry, Format, Rows, Unusable},
     problem::Refused,
+    shares::Lot,
 };
 
 /// Rows of a piece.
@@ -39,6 +40,8 @@ pub(super) struct Run {
     pub(super) standing: Standing,
     pub(super) product_key: String,
     pub(super) query: ImportQuery,
+    /// With whom it takes turns.
+    pub(super) lot: Lot,
     /// Turns true when the server stops.
     pub(super) stopping: Option<watch::Receiver<bool>>,
 }
@@ -169,7 +172,10 @@ impl Run {
             let detail = Some("the token or the session is not valid any more".to_owned());
             return Err(refused(Problem { detail, ..Problem::new(status, Code::Unauthorized, TITLE) }));
         }
-        let imported = self.operator.import_devices(&self.product_key, rows, dry_run);
+        let imported = async {
+            let _turn = TURNS.take(self.lot.clone()).await;
+            self.operator.import_devices(&self.product_key, rows, dry_run).await
+        };
         runtime.block_on(imported).map_err(refused)
     }
 }

@@ -1,25 +1,35 @@
 //! A job, in a thread of its own.
 
+use std::{collections::BTreeMap, time::Duration};
+
 use narrowgate_api::{
-    audit::AuditOutcome,
     device::{DeviceRow, NamedDevice},
     job::{BulkAction, JobFault, JobState},
     problem::{Code, Problem},
 };
 use narrowgate_platform::{
     ids::DeviceId,
-    service::{Acted, BulkAct, IMPORT_CHUNK, Job, Member, Members, Noted, Operator},
+    service::{Acted, BulkAct, DeedTo, IMPORT_CHUNK, Job, Member, Members, Operator},
 };
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{runtime::Handle, sync::watch, time::sleep};
 
-use super::TITLE;
+use super::{
+    STEPS, TITLE,
+    entries::{Entries, Which},
+};
 use crate::{
-    api::{asked::Standing, audited::Place},
+    api::{asked::Standing, audited::Place, counted::count_job},
+    shares::Lot,
     work::Attended,
 };
 
 /// Devices of a page that is read.
 const PAGE: usize = 500;
+
+/// Where the store cannot say whether a job may go on, it is asked again so often …
+const LOOKS_MAX: u32 = 10;
+/// … after this time.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// Which devices.
 pub(super) enum Of {
@@ -30,6 +40,14 @@ pub(super) enum Of {
 }
 
 impl Of {
+    /// The product that all of them are of.
+    pub(super) fn product(&self) -> Option<&str> {
+        match self {
+            Self::Filter(members) => members.list().product.as_deref(),
+            Self::Devices(_) => None,
+        }
+    }
+
     /// What the log says of it.
     pub(super) fn told(&self, place: Place) -> Place {
         match self {
@@ -47,6 +65,8 @@ pub(super) struct Run {
     pub(super) act: BulkAct,
     pub(super) of: Of,
     pub(super) dry_run: bool,
+    /// `None`: it changes nothing.
+    pub(super) entries: Option<Entries>,
     /// Turns true when the server stops.
     pub(super) stopping: Option<watch::Receiver<bool>>,
 }
@@ -66,6 +86,8 @@ struct Met {
     product_key: Option<String>,
     device_key: String,
     name: NamedDevice,
+    /// Its organisation unit, where that is known.
+    ou: Option<String>,
     /// Whether it is switched on; `None`: it is damaged, or was not looked at.
     enabled: Option<bool>,
     damage: Option<String>,
@@ -81,11 +103,12 @@ impl Met {
             DeviceRow::Damaged(device) => (NamedDevice::by_name(&*device.id), None),
         };
         let damage = device.damage().map(str::to_owned);
-        Self { row, id: None, product_key, device_key: device_key.to_owned(), name, enabled, damage }
+        let device_key = device_key.to_owned();
+        Self { row, id: None, product_key, device_key, name, ou: None, enabled, damage }
     }
 
     fn of_member(member: &Member) -> Self {
-        Self { id: Some(member.id), ..Self::of_row(None, &member.row) }
+        Self { id: Some(member.id), ou: member.ou.clone(), ..Self::of_row(None, &member.row) }
     }
 
     fn of_list(row: u64, name: &NamedDevice) -> Self {
@@ -95,6 +118,7 @@ impl Met {
             product_key: name.product.clone(),
             device_key: name.device.clone(),
             name: name.clone(),
+            ou: None,
             enabled: None,
             damage: None,
         }
@@ -108,18 +132,17 @@ impl Met {
 
 impl Run {
     /// Works until it has come to the end of its devices, or may not or cannot go on.
-    pub(super) fn run(self, job: Job, noted: Option<Noted>) {
+    pub(super) fn run(mut self, job: Job) {
         let ended = self.work(&job);
         let (state, detail, outcome) = match ended {
             Ok(()) => (JobState::Done, None, Ok(())),
             Err(Cause::Cancelled) => (JobState::Cancelled, None, Ok(())),
             Err(Cause::Refused(problem)) => (JobState::Failed, Some(problem.to_string()), Err(*problem)),
         };
-        if let Some(noted) = noted {
-            let noted = said(noted.ended(&outcome), state, job.counts());
-            // Ignored: the note is durable, and the entry follows.
-            let _ = Handle::current().block_on(self.operator.end_deed(noted));
+        if let Some(entries) = self.entries.take() {
+            Handle::current().block_on(entries.end(state, &outcome, &job));
         }
+        count_job(state);
         job.end(state, detail);
     }
 
@@ -128,7 +151,8 @@ impl Run {
             Of::Devices(names) => {
                 job.note_matched(names.len() as u64);
                 job.begin();
-                let met: Vec<_> = (1..).zip(names).map(|(row, name)| Met::of_list(row, name)).collect();
+                let mut met: Vec<_> = (1..).zip(names).map(|(row, name)| Met::of_list(row, name)).collect();
+                self.find_units(&mut met);
                 met.chunks(IMPORT_CHUNK).try_for_each(|met| self.step(job, met))
             }
             Of::Filter(members) => {
@@ -168,10 +192,32 @@ impl Run {
         }
     }
 
+    /// Says of the devices of a list to which unit they belong: that of their product.
+    fn find_units(&self, met: &mut [Met]) {
+        if self.entries.as_ref().is_none_or(Entries::is_of_one) {
+            return;
+        }
+        let mut units: BTreeMap<String, Option<String>> = BTreeMap::new();
+        for met in met {
+            let Some(product_key) = &met.product_key else { continue };
+            let find = || {
+                let to = DeedTo::Product(product_key.clone());
+                Handle::current().block_on(self.operator.deed_place(&to)).ou
+            };
+            met.ou.clone_from(units.entry(product_key.clone()).or_insert_with(find));
+        }
+    }
+
     /// Does it to some devices, or says what would become of them.
     fn step(&self, job: &Job, met: &[Met]) -> Result<(), Cause> {
         self.look(job)?;
+        if let Some(entries) = &self.entries {
+            for ou in met.iter().filter_map(|met| met.ou.as_deref()) {
+                Handle::current().block_on(entries.note(ou)).map_err(refused)?;
+            }
+        }
         let outcomes = Handle::current().block_on(async {
+            let _turn = STEPS.take(self.peer.holder.lot().unwrap_or(Lot::Owner)).await;
             if !self.dry_run {
                 return self.act_on(met).await;
             }
@@ -183,12 +229,27 @@ impl Run {
         });
         let (mut done, mut unchanged, mut ends) = (0, 0, None);
         for (met, outcome) in met.iter().zip(outcomes) {
-            match outcome {
-                Ok(Acted::Done) => done += 1,
-                Ok(Acted::Unchanged) => unchanged += 1,
+            let which = match outcome {
+                Ok(Acted::Done) => {
+                    done += 1;
+                    Which::Done
+                }
+                Ok(Acted::Unchanged) => {
+                    unchanged += 1;
+                    Which::Unchanged
+                }
                 // So would be all that follow.
-                Err(problem) if problem.code == Code::Unavailable => ends = Some(problem),
-                Err(problem) => job.note_fault(met.fault(problem.code, problem.to_string())),
+                Err(problem) if problem.code == Code::Unavailable => {
+                    ends = Some(problem);
+                    continue;
+                }
+                Err(problem) => {
+                    job.note_fault(met.fault(problem.code, problem.to_string()));
+                    Which::Failed
+                }
+            };
+            if let (Some(entries), Some(ou)) = (&self.entries, &met.ou) {
+                entries.count(ou, which);
             }
         }
         job.note_done(done, unchanged);
@@ -229,39 +290,37 @@ impl Run {
         }
     }
 
-    /// Whether it may go on.
+    /// Whether it may go on. Where the store cannot say, it may well be so: it is asked again for a while.
     fn look(&self, job: &Job) -> Result<(), Cause> {
-        if job.is_cancelled() {
-            return Err(Cause::Cancelled);
+        let mut tries = 0;
+        loop {
+            if job.is_cancelled() {
+                return Err(Cause::Cancelled);
+            }
+            if self.stopping.as_ref().is_some_and(|stopping| *stopping.borrow()) {
+                return Err(ended(503, Code::Unavailable, "the server stops"));
+            }
+            tries += 1;
+            match Handle::current().block_on(self.stands()) {
+                Err(Cause::Refused(problem)) if problem.code == Code::Unavailable && tries < LOOKS_MAX => {
+                    Handle::current().block_on(sleep(LOOK_AGAIN_AFTER));
+                }
+                looked => return looked,
+            }
         }
-        if self.stopping.as_ref().is_some_and(|stopping| *stopping.borrow()) {
-            return Err(ended(503, Code::Unavailable, "the server stops"));
-        }
-        let runtime = Handle::current();
-        // Where the store cannot say, the token may well be valid.
-        if !runtime.block_on(self.standing.look()).map_err(refused)? {
+    }
+
+    async fn stands(&self) -> Result<(), Cause> {
+        if !self.standing.look().await.map_err(refused)? {
             return Err(ended(401, Code::Unauthorized, "the token or the session is not valid any more"));
         }
-        match runtime.block_on(self.standing.holds()) {
-            true => Ok(()),
-            false => Err(ended(403, Code::UnitSuspended, "the organisation unit is suspended")),
+        match self.standing.check_unit().await {
+            Err(problem) if problem.code == Code::UnitSuspended => {
+                Err(ended(403, Code::UnitSuspended, "the organisation unit is suspended"))
+            }
+            checked => checked.map_err(refused),
         }
     }
-}
-
-/// The entry of a job: how many devices it changed, also where it did not come to its end. Where the store
-/// did not answer, these are so many at least.
-pub(super) fn said(mut noted: Noted, state: JobState, counts: [u64; 3]) -> Noted {
-    let names = ["done", "unchanged", "failed"].map(str::to_owned);
-    noted.entry.detail = names.into_iter().zip(counts.map(|count| count.to_string())).collect();
-    let [done, ..] = counts;
-    match state {
-        JobState::Done => {}
-        _ if done > 0 => noted.entry.outcome = AuditOutcome::Partly,
-        JobState::Cancelled => noted.entry.outcome = AuditOutcome::Failed,
-        _ => {}
-    }
-    noted
 }
 
 fn refused(problem: Problem) -> Cause {

@@ -1,5 +1,7 @@
 //! The same for many devices, over the routes.
 
+use std::collections::BTreeMap;
+
 use axum::{
     body::Body,
     http::{Method, Request, header},
@@ -9,14 +11,16 @@ use narrowgate_api::{
     audit::{AuditOutcome, AuditQuery},
     device::NewDeviceRequest,
     job::JobState,
+    product::NewProduct,
 };
-use narrowgate_platform::service::token_hash;
+use narrowgate_platform::{ids::DEFAULT_OU, service::token_hash};
 use serde_json::Value;
 
-use super::{run::said, *};
+use super::{entries::said, *};
 use crate::{
     api::{Asker, Credential, asked::Standing},
     document::world::{World, world},
+    shares::tests::holder,
     work::Attended,
 };
 
@@ -86,11 +90,13 @@ async fn a_filter_is_changed_whole_and_a_dry_run_says_so_before() {
     assert!(asked.detail["filter"].contains(r#""q":"f-""#), "{asked:?}");
     let entries: Vec<_> = entries.iter().map(|entry| (&*entry.action, entry.target == path)).collect();
     let counted = &world.operator.list_audit(&AuditQuery::default()).await.expect("it reads").items[2];
-    let counted = ["done", "unchanged", "failed"].map(|name| &*counted.detail[name]);
-    assert_eq!(counted, ["119", "1", "0"]);
-    // The newest first; the dry run is a request alone.
-    let of_job = [("jobs.cancel", true), ("devices.bulk", true), ("jobs.disable", true)];
-    assert_eq!(entries[..4], [&of_job[..], &[("devices.bulk", false)]].concat());
+    assert!(counted.detail["filter"].contains(r#""q":"f-""#), "{counted:?}");
+    let counted = ["matched", "done", "unchanged", "failed"].map(|name| &*counted.detail[name]);
+    assert_eq!(counted, ["120", "119", "1", "0"]);
+    // The newest first: of the whole job and of the unit. The dry run is a request alone.
+    let of_job =
+        [("jobs.cancel", true), ("devices.bulk", true), ("jobs.disable", true), ("jobs.disable", true)];
+    assert_eq!(entries[..5], [&of_job[..], &[("devices.bulk", false)]].concat());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,6 +124,66 @@ async fn the_entry_of_a_job_denies_nothing_that_it_did() {
     }
 }
 
+/// What is seen of jobs that switch devices off: whose, what became of it, how many.
+async fn seen(world: &World, token: &str) -> Vec<[Value; 3]> {
+    let (_, page) = world.asks(token, Method::GET, "/audit?action=jobs.disable", "").await;
+    let entries = page["items"].as_array().expect("a list");
+    let seen =
+        |entry: &Value| [entry["ou"].clone(), entry["outcome"].clone(), entry["detail"]["done"].clone()];
+    entries.iter().map(seen).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attack_177_a_unit_sees_in_the_audit_log_what_a_job_of_others_did_in_it() {
+    let world = fleet(2).await;
+    let (product_key, ou) = (Some("pk-n".into()), Some("north".into()));
+    let product = NewProduct { name: "n".into(), product_key, ou, ..NewProduct::default() };
+    world.operator.create_product(product).await.expect("it is new");
+    let ou = world.operator.deed_place(&DeedTo::Product("pk-n".into())).await.ou.expect("it has one");
+    let device_key = Some("n-1".to_owned());
+    let new = NewDeviceRequest { device_key, ..NewDeviceRequest::default() };
+    world.operator.create_device("pk-n", new).await.expect("it is new");
+    let owner = world.token("all", Role::Administrator, None).await;
+    let north = world.token("north", Role::Administrator, Some("north")).await;
+    let entry = |ou: Option<&str>, done: &str| [Value::from(ou), "done".into(), done.into()];
+    // All devices: three are of the default unit.
+    let (_, job) = world.bulk(&owner, r#"{"action":"disable","filter":{}}"#).await;
+    assert_eq!(counts(&job), (4, 4, 0, 0));
+    assert_eq!(seen(&world, &north).await, [entry(Some(&ou), "1")]);
+    let mut all = vec![entry(None, "4"), entry(Some(&ou), "1"), entry(Some(DEFAULT_OU), "3")];
+    assert_eq!(seen(&world, &owner).await, all);
+    // Those of a product have an entry alone, and so have those that a list names.
+    let (_, job) = world.bulk(&owner, r#"{"action":"disable","filter":{"product":"pk-n"}}"#).await;
+    assert_eq!(counts(&job), (1, 0, 1, 0));
+    all.insert(0, entry(Some(&ou), "0"));
+    assert_eq!(seen(&world, &owner).await, all);
+    let listed = r#"{"action":"disable","devices":[{"productKey":"pk-n","deviceKey":"n-1"}]}"#;
+    world.bulk(&owner, listed).await;
+    all.splice(0..0, [entry(None, "0"), entry(Some(&ou), "0")]);
+    assert_eq!(seen(&world, &owner).await, all);
+    assert_eq!(seen(&world, &north).await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_server_leaves_an_entry_of_each_unit() {
+    let world = fleet(0).await;
+    let owner = world.token("all", Role::Administrator, None).await;
+    let north = world.token("north", Role::Administrator, Some("north")).await;
+    let (product_key, ou) = (Some("pk-n".into()), Some("north".into()));
+    let product = NewProduct { name: "n".into(), product_key, ou, ..NewProduct::default() };
+    world.operator.create_product(product).await.expect("it is new");
+    let ou = world.operator.deed_place(&DeedTo::Product("pk-n".into())).await.ou.expect("it has one");
+    let (action, target) = ("jobs.disable".to_owned(), "/jobs/1".to_owned());
+    let deed = Deed { action, target, ou: None, asked: AskedFrom::default() };
+    let begun = Entries::begin(world.operator.clone(), deed, BTreeMap::new()).await.expect("it is noted");
+    begun.note(&ou).await.expect("it is noted");
+    assert_eq!(seen(&world, &north).await.len(), 0);
+    drop(begun);
+    let unknown = |ou: Option<&str>| [Value::from(ou), "unknown".into(), Value::Null];
+    assert_eq!(seen(&world, &north).await, [unknown(Some(&ou))]);
+    assert_eq!(seen(&world, &owner).await.len(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_registered_while_a_job_works_is_not_met() {
     let world = fleet(60).await;
@@ -140,9 +206,10 @@ async fn what_is_registered_while_a_job_works_is_not_met() {
         act,
         of: Of::Filter(Box::new(members)),
         dry_run: false,
+        entries: None,
         stopping: None,
     };
-    spawn_blocking(move || run.run(job, None)).await.expect("it ends");
+    spawn_blocking(move || run.run(job)).await.expect("it ends");
     let shown = world.operator.show_job(&shown.id).await.expect("it is there");
     assert_eq!((shown.state, shown.matched, shown.done), (JobState::Done, 59, 59));
     let left = world.operator.list_devices(&list).await.expect("it reads").items;
@@ -178,6 +245,7 @@ async fn what_could_change_more_than_was_meant_is_refused() {
     let world = fleet(1).await;
     let token = world.token("ci", Role::Administrator, None).await;
     let operator = world.token("operator", Role::Operator, None).await;
+    let device = |key: &str| format!(r#"{{"productKey":"pk-1","deviceKey":"{key}"}}"#);
     for (body, status, place) in [
         (r#"{"action":"delete","filter":{}}"#, 422, "/filter"),
         (r#"{"action":"delete","filter":{"q":""}}"#, 422, "/filter"),
@@ -191,6 +259,7 @@ async fn what_could_change_more_than_was_meant_is_refused() {
         (r#"{"action":"disable","filter":{"produkt":"pk-1"}}"#, 400, ""),
         (r#"{"action":"disable","filter":{"tag":"no colon"}}"#, 422, "tag"),
         (r#"{"action":"disable","filter":{"product":"none"}}"#, 404, ""),
+        (&format!(r#"{{"action":"disable","devices":[{}]}}"#, device(&"x".repeat(257))), 422, "/devices"),
         (r#"{"action":"tag","filter":{}}"#, 422, "/tags"),
         (r#"{"action":"tag","filter":{},"tags":{"a b":"1"}}"#, 422, "/tags/a b"),
         (r#"{"action":"enable","filter":{},"tags":{"a":"1"}}"#, 422, "/tags"),
@@ -251,9 +320,10 @@ async fn a_job_ends_where_its_token_is_revoked_or_somebody_cancels_it() {
             act,
             of: Of::Filter(Box::new(world.operator.members(&DeviceList::default()).await.expect("it reads"))),
             dry_run: false,
+            entries: None,
             stopping: None,
         };
-        spawn_blocking(move || run.run(job, None)).await.expect("it ends");
+        spawn_blocking(move || run.run(job)).await.expect("it ends");
         world.operator.show_job(&shown.id).await.expect("it is there")
     };
     let cancelled = run(true).await;
@@ -263,4 +333,15 @@ async fn a_job_ends_where_its_token_is_revoked_or_somebody_cancels_it() {
     assert_eq!((failed.state, failed.done), (JobState::Failed, 0));
     assert_eq!(failed.detail.as_deref(), Some("the token or the session is not valid any more"));
     assert_eq!(world.disabled().await, 0);
+}
+
+#[test]
+fn three_units_with_long_jobs_leave_a_place_to_a_fourth() {
+    let take = |unit: &str| JOBS.take(&holder(unit, Some(unit)), 1);
+    let mut taken = Vec::new();
+    for unit in ["north", "south", "west"] {
+        taken.extend([(); 2].map(|()| take(unit).expect("it may have two")));
+        take(unit).expect_err("it has two");
+    }
+    take("quiet").expect("there is room");
 }

@@ -55,6 +55,8 @@ pub enum Acted {
 pub struct Member {
     /// Which one. No other device ever has this id.
     pub id: DeviceId,
+    /// Its organisation unit; `None`: its row is damaged.
+    pub ou: Option<String>,
     /// As a list shows it.
     pub row: DeviceRow,
 }
@@ -117,7 +119,8 @@ impl Operator {
     ) -> Result<(Vec<Member>, Option<SearchPlace>), Problem> {
         let page = self.registrar.members_page(members, after, limit).await;
         let (found, next) = self.tell("cannot list the devices", None, page).await?;
-        let member = |found| Member { id: id_of(found), row: view::device_row(found) };
+        let ou = |found: &Found| found.as_ref().ok().map(|device| device.ou.clone());
+        let member = |found| Member { id: id_of(found), ou: ou(found), row: view::device_row(found) };
         Ok((found.iter().map(member).collect(), next))
     }
 
