@@ -51,7 +51,7 @@ fn without_count(detail: &str) -> &str {
 
 /// The words before the first `; ` that does not stand in quotation marks, and those behind it.
 fn split(words: &str) -> (&str, &str) {
-    let is_outside = |(at, _): &(usize, &str)| words[..*at].matches('"').count() % 2 == 0;
+    let is_outside = |(at, _): &(usize, &str)| words[..*at].matches('"').count().is_multiple_of(2);
     match words.match_indices("; ").find(is_outside) {
         Some((at, separator)) => (&words[..at], &words[at + separator.len()..]),
         None => (words, ""),
