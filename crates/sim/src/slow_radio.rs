@@ -114,7 +114,10 @@ impl fmt::Display for Neighbour {
         if self.twice {
             write!(f, " twice")?;
         }
-        write!(f, " from {:?} away", self.round_trip)
+        if !self.round_trip.is_zero() {
+            write!(f, " from {:?} away", self.round_trip)?;
+        }
+        Ok(())
     }
 }
 
