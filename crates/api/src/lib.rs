@@ -19,6 +19,7 @@
 pub mod access;
 pub mod advice;
 pub mod audit;
+pub mod backup;
 pub mod command;
 pub mod device;
 pub mod firmware;

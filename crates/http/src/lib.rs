@@ -54,7 +54,7 @@ mod turns;
 mod work;
 
 pub use api::{
-    Api, BEGINS_EXPORT,
+    Api, BEGINS_EXPORT, BackingUp, Backups,
     events::{CursorKey, Events, EventsSource, Next, Piece, Subscription, Told, Whose},
     router as api_router,
 };
@@ -65,7 +65,7 @@ pub use metrics::{Detail, Metric, MetricKind, MetricsSource, Samples};
 pub use page::About;
 pub use pages::Logins;
 pub use places::{ALONE, PlacesMax};
-pub use routes::{TLS_ONLY, control_router, router, router_with};
+pub use routes::{TLS_ONLY, control_router, router, router_with, with_backups};
 pub use secret::secret_json;
 pub use serve::{DRAIN_TIME_MAX, Listener, Proxied, REQUEST_TIME_MAX, serve};
 pub use shares::Lot;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{Request, State},
     http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware::{self, Next},
@@ -110,6 +110,11 @@ pub fn router_with(
     .layer(middleware::from_fn(pages::speak))
     .layer(middleware::from_fn_with_state(tls_only, harden))
     .layer(middleware::from_fn(request_id::identify))
+}
+
+/// The same routes, of a process that makes backups.
+pub fn with_backups(router: Router, backups: Arc<dyn api::Backups>) -> Router {
+    router.layer(Extension(api::Maker(backups)))
 }
 
 /// What is open to everyone and the operator's verbs, for peers that are the owner. It needs a multi-threaded

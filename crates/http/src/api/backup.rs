@@ -1,9 +1,12 @@
-//! `/api/v1/backup:hold`: the store stands still while a backup copies its last part.
+//! `/api/v1/backup`: a backup is made (module [`made`]). `/api/v1/backup:hold`: the store stands still
+//! while a backup copies its last part.
 //!
 //! The answer begins once it stands still, with the number of its last batch, and goes on until the store may
 //! continue: because its peer has left, or because [`HOLD_TIME_MAX`] is over. After its peer has left it
 //! waits for another [`LINGER`]: who waits for the end of the command notices it before anything more is
 //! acknowledged.
+
+mod made;
 
 use std::{convert::Infallible, marker::PhantomData, time::Duration};
 
@@ -16,6 +19,8 @@ use narrowgate_platform::{
 use schemars::JsonSchema;
 use tokio::runtime::Handle;
 
+pub(crate) use self::made::Maker;
+pub use self::made::{BackingUp, Backups};
 use super::{
     asked::{Asked, Routes},
     described::Streamed,
@@ -26,7 +31,11 @@ use crate::problem::Refused;
 const LINGER: Duration = Duration::from_millis(100);
 
 pub(super) fn routes() -> Routes {
-    Routes::default().post("/api/v1/backup:hold", Needs::Own, hold)
+    Routes::default().post("/api/v1/backup", Needs::AdministerAll, made::make).post(
+        "/api/v1/backup:hold",
+        Needs::Own,
+        hold,
+    )
 }
 
 /// How the store stands still.

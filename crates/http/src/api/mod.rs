@@ -42,13 +42,17 @@ use axum::{
 use narrowgate_api::fleet::Host;
 use narrowgate_platform::service::Operator;
 
-pub use self::audited::BEGINS_EXPORT;
 use self::{asked::Routes, events::EventsSource};
 pub(crate) use self::{
     asked::{Asker, Credential, Row, Standing, forbidden},
     audited::{asked_from, count_unwritten, samples as audit_samples},
+    backup::Maker,
     counted::samples as api_samples,
     imports::reads_its_body,
+};
+pub use self::{
+    audited::BEGINS_EXPORT,
+    backup::{BackingUp, Backups},
 };
 #[cfg(test)]
 pub(crate) use self::{

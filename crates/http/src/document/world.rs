@@ -9,6 +9,7 @@ use axum::{
 };
 use narrowgate_api::{
     access::{NewToken, NewUnit, Role},
+    backup::BackupView,
     device::{NamedDevice, NewDeviceRequest},
     firmware::{ImagePieceQuery, NewImage, NewRollout},
     fleet::{Disk, Host},
@@ -45,10 +46,10 @@ use super::{
     told_of,
 };
 use crate::{
-    About, Api, Health, MetricsSource,
+    About, Api, BackingUp, Backups, Health, MetricsSource,
     api::{Row, rows},
     browser::{FORM_TOKEN, SESSION},
-    router,
+    router, with_backups,
 };
 
 /// A server and what is in it.
@@ -62,6 +63,24 @@ pub(crate) struct World {
 
 /// The password of all users.
 const PASSWORD: &str = "correct horse battery";
+
+/// Backups of nothing.
+struct NoFiles;
+
+impl Backups for NoFiles {
+    fn back_up(&self, with_key: bool) -> BackingUp {
+        Box::pin(std::future::ready(Ok(BackupView {
+            name: "20231114T221320Z".to_owned(),
+            time: UnixMillis(1_700_000_000_000),
+            files: 7,
+            bytes: 1_048_576,
+            batch: 7,
+            with_key,
+            images_without_file: Vec::new(),
+            audit_log_damaged: None,
+        })))
+    }
+}
 
 /// The keys of what is asked for.
 #[derive(Clone, Copy)]
@@ -93,6 +112,7 @@ pub(crate) async fn world(rate: Option<Rate>) -> World {
     let host = move || Host { version: "0".into(), since: None, refused_by_store: None, disk };
     let api = Api { operator: operator.clone(), host: Arc::new(host), events: None };
     let router = router(about, Health::default(), metrics, api, rate);
+    let router = with_backups(router, Arc::new(NoFiles));
     let world = World { router, operator, clock, passwords, store };
     for name in ["north", "south"] {
         let new = NewUnit { name: name.into(), ..NewUnit::default() };

@@ -152,3 +152,20 @@ async fn a_list_of_devices_has_tags_and_firmware_where_it_is_asked_for_them() {
     let (status, _) = world.ask(administer("/devices?with=some", &token)).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_made_by_request_and_is_in_the_audit_log() {
+    let world = world(None).await;
+    let token = world.token("ci", Role::Administrator, None).await;
+    let request = |query: &str| {
+        let mut request = administer(&format!("/backup{query}"), &token);
+        *request.method_mut() = Method::POST;
+        request
+    };
+    let (status, made) = world.ask(request("")).await;
+    assert_eq!((status, made["withKey"].as_bool()), (StatusCode::CREATED, Some(false)), "{made}");
+    let (status, entry) = world.entry_of(request("?withKey=true")).await;
+    let entry = entry.expect("it is written down");
+    assert_eq!((status, &*entry.action, &*entry.target), (StatusCode::CREATED, "backup.create", "/backup"));
+    assert_eq!((&*entry.detail["withKey"], &*entry.detail["files"]), ("true", "7"));
+}

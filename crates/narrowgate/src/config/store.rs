@@ -173,7 +173,7 @@ impl Store {
 }
 
 /// Files of the data directory that are something else.
-const OTHER_FILES: [&str; 15] = [
+const OTHER_FILES: [&str; 16] = [
     "registry.db",
     "registry.db-wal",
     "registry.db-shm",
@@ -186,6 +186,7 @@ const OTHER_FILES: [&str; 15] = [
     "audit.head",
     "messages",
     "firmware",
+    "backups",
     "narrowgate.toml",
     "narrowgate.lock",
     "control.sock",

@@ -4,6 +4,7 @@
 //! Limit: [`STOP_TIME_MAX`].
 
 mod audit;
+mod backups;
 mod banner;
 mod census;
 mod descriptors;
@@ -317,7 +318,7 @@ fn routers(
     let ways = (config.http.token_requests, logins, config.http.hsts);
     let open =
         narrowgate_http::router_with(about.clone(), health.clone(), metrics.clone(), api.clone(), ways);
-    (open, narrowgate_http::control_router(about, health, metrics, api))
+    backups::offered(config, (open, narrowgate_http::control_router(about, health, metrics, api)))
 }
 
 /// What happens, for those who follow it until `stopping` turns true.

@@ -313,3 +313,23 @@ fn attack_182_a_token_follows_so_often_and_one_that_leaves_gives_its_place_back(
         std::thread::sleep(Duration::from_millis(50));
     }
 }
+
+#[test]
+fn a_backup_is_made_over_http_and_can_be_restored() {
+    let program = program();
+    program.json(&["product", "create", "meters", "--product-key", "pk"]);
+    let server = program.serve();
+    let admin = token(&program, "admin", &["--role", "administrator"]);
+    let (status, made) = json_of(ask(&server, "POST", "/api/v1/backup", Some(&admin), ""));
+    assert_eq!(status, 201, "{made}");
+    let name = made["name"].as_str().expect("it has a name");
+    let backup = program.data().join("backups").join(name);
+    assert!(backup.join("manifest.json").exists() && !backup.join("data.key").exists(), "{made}");
+    assert!(made["bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{made}");
+    let key = program.data().join("data.key").display().to_string();
+    let other = crate::harness::program();
+    other.json(&["restore", &backup.display().to_string(), "--key", &key]);
+    assert_eq!(other.json(&["product", "list"])[0]["productKey"], "pk");
+    let viewer = token(&program, "viewer", &["--role", "viewer"]);
+    assert_eq!(json_of(ask(&server, "POST", "/api/v1/backup", Some(&viewer), "")).0, 403);
+}

@@ -109,6 +109,7 @@ const WITHOUT_COMMAND: &[(&str, &str)] = &[
     ("listOwnSessions", "the command line asks as the owner, who has none: `user sessions`"),
     ("endOwnSession", "the same: `user end-session`"),
     ("listRollouts", "`firmware list`"),
+    ("makeBackup", "`backup`, which names a directory"),
     ("fetchImportSecrets", "`device import --secrets-out`"),
     ("changeDevices", "`device enable`, `disable`, `delete` and `tags`, one by one"),
     ("listJobs", "no command makes jobs"),
