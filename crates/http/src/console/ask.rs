@@ -101,7 +101,7 @@ impl Visit {
         let response = self.console.api.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         if !response.status().is_success() {
             let status = response.status().as_u16();
-            return Err(Trouble(problem_of(&response).unwrap_or_else(|| {
+            return Err(Trouble::from(problem_of(&response).unwrap_or_else(|| {
                 Problem::new(status, Code::Other, response.status().canonical_reason().unwrap_or_default())
             })));
         }
@@ -119,7 +119,7 @@ impl Visit {
 }
 
 fn internal(said: &str) -> Trouble {
-    Trouble(Refused::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, said).0)
+    Refused::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, said).0.into()
 }
 
 /// A path with a query.

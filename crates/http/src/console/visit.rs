@@ -80,7 +80,7 @@ impl Visit {
     /// # Errors
     /// The problem that the API would have.
     pub(super) fn require(&self, needs: Needs) -> Result<(), Trouble> {
-        if self.may(needs) { Ok(()) } else { Err(Trouble(forbidden(needs, self.caller()).0)) }
+        if self.may(needs) { Ok(()) } else { Err(forbidden(needs, self.caller()).0.into()) }
     }
 
     /// Who asks.
@@ -131,11 +131,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Sent {
 
 /// What went wrong, on its way to be a page.
 #[derive(Debug, Clone)]
-pub(super) struct Trouble(pub(super) Problem);
+pub(super) struct Trouble(pub(super) Box<Problem>);
 
 impl From<Problem> for Trouble {
     fn from(problem: Problem) -> Self {
-        Self(problem)
+        Self(Box::new(problem))
     }
 }
 

@@ -81,7 +81,11 @@ impl Claims {
     pub(super) fn require(&self, claim: &str, value: &str) -> Result<(), String> {
         let is_it = |said: &Value| match said {
             Value::String(said) => said == value,
-            Value::Bool(_) | Value::Number(_) => said.to_string() == value,
+            Value::Bool(_) | Value::Number(_) => {
+                // As it is written in JSON: compared as it is, it would equal no text.
+                let said = said.to_string();
+                said == value
+            }
             _ => false,
         };
         let has = self.0.get(claim).is_some_and(|said| match said {

@@ -257,7 +257,7 @@ async fn send(visit: Visit, Path(keys): Path<Keys>, mut form: Sent) -> Shown {
         visit.act(Act::new(Method::POST, &path).once(&once), &new).await;
     match sent {
         Ok(_) => Ok(see_other(&(path_of(&keys.0, &keys.1) + "/commands"))),
-        Err(Trouble(problem)) => page(&visit, &keys, "", Some(&problem)).await,
+        Err(Trouble(problem)) => page(&visit, &keys, "", Some(&*problem)).await,
     }
 }
 

@@ -167,7 +167,7 @@ impl Filter {
         add(
             words::FILTER_SILENT,
             silent.as_deref().unwrap_or_default(),
-            Self { silent: String::new(), ..first.clone() },
+            Self { silent: String::new(), ..first },
         );
         held
     }
