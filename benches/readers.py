@@ -18,7 +18,7 @@ PAGE = (
     "/devices/{device}/points",
     "/devices/{device}/log?limit=50",
     "/devices/{device}/values?point=voltage&limit=100",
-    "/devices?product=LoadTest&prefix={prefix}&limit=50",
+    "/devices?product=LoadTest&q={prefix}&limit=50",
 )
 # A reader opens one page in a second.
 PACE_SECONDS = 1.0
