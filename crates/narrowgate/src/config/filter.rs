@@ -94,6 +94,8 @@ const MODULES: &[&str] = &[
     "narrowgate_http::api::commands",
     "narrowgate_http::api::export",
     "narrowgate_http::api::idempotency",
+    "narrowgate_http::console::ask",
+    "narrowgate_http::oidc::outside",
     "narrowgate_http::pages",
     "narrowgate_http::pages::provider",
     "narrowgate_http::request_id",

@@ -53,7 +53,7 @@ fn a_device_gets_another_name_and_none() {
         let renamed = program.json(&[&["device", "rename"], arguments].concat());
         assert_eq!(renamed["name"], name);
         let mut shown = program.json(&["device", "show", "dk-1"]);
-        for more in ["firmware", "tags"] {
+        for more in ["firmware", "session", "tags"] {
             shown.as_object_mut().expect("a device is an object").remove(more);
         }
         assert_eq!(shown, renamed);
