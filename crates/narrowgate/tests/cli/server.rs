@@ -204,7 +204,7 @@ fn the_demonstration_prints_one_document_and_its_lines() {
     for device in devices {
         let key = device["pskHex"].as_str().unwrap();
         assert!(key.as_bytes().chunks(2).all(|byte| byte != b"00"), "a NUL cannot be typed: {key}");
-        assert_eq!(device["lines"].as_array().unwrap().len(), 3);
+        assert_eq!(device["lines"].as_array().unwrap().len(), 4);
     }
     assert_eq!(program.json(&["device", "list"])["devices"].as_array().unwrap().len(), 2);
     signal(demo.id(), "TERM");

@@ -449,7 +449,7 @@ fn a_newer_format_is_not_touched() {
         .unwrap()
         .pragma_update(None, "user_version", 99)
         .unwrap();
-    assert!(matches!(refused(folder.path()), OpenError::Newer { found: 99, known: 18, .. }));
+    assert!(matches!(refused(folder.path()), OpenError::Newer { found: 99, known: 19, .. }));
 }
 
 #[test]
@@ -459,7 +459,7 @@ fn an_older_format_is_told_and_not_touched() {
     let registry = Connection::open(folder.path().join("registry.db")).unwrap();
     registry.pragma_update(None, "user_version", 2).unwrap();
     drop(registry);
-    assert!(matches!(refused(folder.path()), OpenError::Older { found: 2, known: 18, .. }));
+    assert!(matches!(refused(folder.path()), OpenError::Older { found: 2, known: 19, .. }));
 }
 
 #[test]
