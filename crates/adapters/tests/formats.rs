@@ -482,6 +482,12 @@ fn command_line(out: &mut String, device: DeviceId, command: &Command) {
     .unwrap();
 }
 
+/// What was probably meant and what to do follow from the reason when it is told, by today's words.
+fn stored(told: &str) -> String {
+    let derived = [r#","mistake":"#, r#","advice":"#].into_iter().filter_map(|name| told.find(name)).min();
+    derived.map_or_else(|| told.to_owned(), |end| format!("{}}}", &told[..end]))
+}
+
 /// What followers of live events are told beside reports. Formats before the eighteenth have nothing of it.
 fn happened_lines(out: &mut String, store: &SqliteStore) {
     let mut after = StreamPlace::START;
@@ -490,7 +496,7 @@ fn happened_lines(out: &mut String, store: &SqliteStore) {
         for Happened { place, device, happening } in &page.items {
             if happening.name() != "report" {
                 let device = device.map(|device| device.0);
-                let json = serde_json::to_string(happening).unwrap();
+                let json = stored(&serde_json::to_string(happening).unwrap());
                 writeln!(out, "happened {}.{} device={device:?} {json}", place.position, place.part).unwrap();
             }
         }
