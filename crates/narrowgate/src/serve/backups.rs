@@ -2,6 +2,8 @@
 //! own, `narrowgate backup`: where the files of a database are opened and closed in this one, its locks are
 //! lost.
 
+#![expect(clippy::result_large_err, reason = "a problem is what the verbs of an operator return")]
+
 use std::{
     env,
     fs::{self, DirBuilder},

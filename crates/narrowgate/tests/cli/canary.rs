@@ -313,7 +313,7 @@ fn planted_secrets_are_found_nowhere() {
             match shown.filter(|_| answer.starts_with("HTTP/1.1 200")) {
                 // That is what it is for; and so a secret in an answer is seen here.
                 Some(name) => {
-                    assert_eq!(canaries.found_in(answer.as_bytes()).map(|(name, _)| name), Some(name))
+                    assert_eq!(canaries.found_in(answer.as_bytes()).map(|(name, _)| name), Some(name));
                 }
                 None => canaries.are_not_in(path, answer.as_bytes()),
             }
