@@ -20,7 +20,7 @@ EXAMPLE = ROOT / "deploy" / "prometheus" / "prometheus.yml"
 DASHBOARD = ROOT / "deploy" / "grafana" / "narrowgate.json"
 
 # Names of cookies, which are no metrics.
-COOKIES = {"narrowgate_browser", "narrowgate_session"}
+COOKIES = {"narrowgate_browser", "narrowgate_oidc_browser", "narrowgate_session"}
 # What the names of histograms end in beside their own.
 SUFFIXES = re.compile(r"_(?:bucket|sum|count)$")
 
