@@ -44,7 +44,7 @@ impl Format {
         let format = self.check_tables(&connection, file)?;
         let (mut index_misfit, mut derived_damage) = (None, None);
         if fs::metadata(file).map_or(0, |file| file.len()) <= CHECKED_BYTES_MAX {
-            let found = findings(&connection).map_err(sqlite)?;
+            let found = seen_twice(|| findings(&connection)).map_err(sqlite)?;
             let heals = |finding: &str| is_about_an_index(finding) || is_about_an_unused_page(finding);
             if let Some(reason) = found.iter().find(|found| !self.heals_indexes || !heals(found)) {
                 match self.damage_without_loss(&connection, format, &found).map_err(sqlite)? {
@@ -97,6 +97,13 @@ struct Needless {
     derived: bool,
 }
 
+/// What a check finds; once more where a page could not be read: SQLite's check tells a failure of the disk as
+/// it tells damage, and one that has passed leaves nothing to mend.
+fn seen_twice(mut check: impl FnMut() -> rusqlite::Result<Vec<String>>) -> rusqlite::Result<Vec<String>> {
+    let found = check()?;
+    if found.iter().any(|finding| is_about_reading(finding)) { check() } else { Ok(found) }
+}
+
 /// What SQLite's check finds; nothing if all is in order.
 fn findings(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut check = connection.prepare("PRAGMA integrity_check")?;
@@ -117,6 +124,12 @@ fn findings(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     Ok(if findings == ["ok"] { Vec::new() } else { findings })
 }
 
+/// Whether a finding says that a page could not be had (`unable to get the page. error code=266`,
+/// `failed to get page 9`).
+fn is_about_reading(finding: &str) -> bool {
+    finding.contains("unable to get the page") || finding.contains("failed to get page")
+}
+
 /// Whether a finding says only that space is wasted: the pages of a table that was made anew.
 fn is_about_an_unused_page(finding: &str) -> bool {
     finding.starts_with("Page ") && finding.ends_with(": never used")
@@ -129,4 +142,30 @@ fn is_about_an_index(finding: &str) -> bool {
     of_row
         || finding.starts_with("wrong # of entries in index ")
         || finding.starts_with("non-unique entry in index ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seen_twice;
+
+    /// What is found, look after look, and how many looks there were.
+    fn looks(found: &[&[&str]]) -> (Vec<String>, usize) {
+        let mut next = 0;
+        let last = seen_twice(|| {
+            next += 1;
+            Ok(found[next - 1].iter().map(|finding| (*finding).to_owned()).collect())
+        });
+        (last.unwrap(), next)
+    }
+
+    #[test]
+    fn a_page_that_could_not_be_read_once_is_no_damage() {
+        let unread = "Tree 9 page 9: unable to get the page. error code=266";
+        assert_eq!(looks(&[&[unread, "Page 7: never used"], &[]]), (vec![], 2));
+        assert_eq!(looks(&[&["Freelist: failed to get page 9"], &[]]), (vec![], 2));
+        assert_eq!(looks(&[&[unread], &[unread]]), (vec![unread.to_owned()], 2));
+        let torn = "Tree 9 page 9: btreeInitPage() returns error code 11";
+        assert_eq!(looks(&[&[torn], &[]]), (vec![torn.to_owned()], 1));
+        assert_eq!(looks(&[&[]]), (vec![], 1));
+    }
 }
