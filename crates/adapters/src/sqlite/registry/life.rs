@@ -52,7 +52,7 @@ impl Registry {
             Ok(step) => step,
             Err(refused) => return Ok(refused),
         };
-        self.put_life(row, &life)?;
+        let row = self.put_life(row, &life)?;
         self.forget_standing(device);
         if step.came_online {
             self.note_presence(device, at, DeviceState::Online, "login")?;
@@ -61,7 +61,7 @@ impl Registry {
         let activated = step.activated.then_some(LogEvent::Activated);
         self.note_all(device, activated.into_iter().chain([LogEvent::Login]).map(entry))?;
         let told: Vec<_> = of_login(at, peer, over, step.activated).collect();
-        self.tell_in_log(Some(device), &told)?;
+        self.tell_in_log(Some(device), &row.ou, &told)?;
         if step.activated {
             self.wake_upgrades(device, at)?;
         }
@@ -82,11 +82,11 @@ impl Registry {
             Ok(true) => {}
             Err(refused) => return Ok(refused),
         }
-        self.put_life(row, &life)?;
+        let row = self.put_life(row, &life)?;
         self.note_presence(device, at, state, cause)?;
         let event = if state == DeviceState::Online { LogEvent::Online } else { LogEvent::Offline };
         self.note(LogEntry { detail: Some(cause.to_owned()), ..LogEntry::new(device, at, event) })?;
-        self.tell_in_log(Some(device), of_presence(state, at, cause).as_slice())?;
+        self.tell_in_log(Some(device), &row.ou, of_presence(state, at, cause).as_slice())?;
         Ok(Written::Done)
     }
 

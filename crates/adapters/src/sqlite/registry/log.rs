@@ -25,7 +25,10 @@ impl Registry {
 
     /// Adds an entry of a device that exists, or nobody's, and tells it.
     pub(super) fn note_and_tell(&mut self, entry: LogEntry) -> rusqlite::Result<()> {
-        self.tell_in_log(entry.device, of_entry(&entry).as_slice())?;
+        if let told @ Some(_) = of_entry(&entry) {
+            let ou = entry.device.map_or_else(|| Ok(String::new()), |device| self.unit_told(device))?;
+            self.tell_in_log(entry.device, &ou, told.as_slice())?;
+        }
         self.note(entry)
     }
 

@@ -66,10 +66,11 @@ impl Registry {
         }
         let counted = ProductRow { issued_hour: hour, issued_count: issued_this_hour + 1, ..product };
         PRODUCTS.update(&["issued_hour", "issued_count"]).run(&self.connection, &counted)?;
+        let ou = row.ou.clone();
         self.replace_secret(row, secret)?;
         let entry = LogEntry::new(device, at, LogEvent::SecretIssued);
         self.note(LogEntry { peer: Some(peer.to_owned()), ..entry })?;
-        self.tell_in_log(Some(device), &[of_issue(at, peer)])?;
+        self.tell_in_log(Some(device), &ou, &[of_issue(at, peer)])?;
         Ok(Issued::Done)
     }
 

@@ -56,16 +56,17 @@ impl Registry {
         set(&self.connection, MESSAGES_LOST, Value::Text(upto.to_string()))
     }
 
-    /// Tells in the file of logs what one write has caused.
+    /// Tells in the file of logs what one write has caused to a device, and the unit that this is of, or to
+    /// nobody.
     pub(super) fn tell_in_log(
         &mut self,
         device: Option<DeviceId>,
+        ou: &str,
         happenings: &[Happening],
     ) -> rusqlite::Result<()> {
         let Some(told) = stream::told(happenings)? else { return Ok(()) };
-        let ou = device.map_or_else(|| Ok(String::new()), |device| self.unit_told(device))?;
         let place = self.next_told(happenings.len());
-        self.log.tell(place, (device, &ou), told)
+        self.log.tell(place, (device, ou), told)
     }
 
     /// Tells of a device in the registry, whose transaction is open.
@@ -78,7 +79,7 @@ impl Registry {
     }
 
     /// The unit that what is told of a device counts for: its own; of one that is gone nobody's.
-    fn unit_told(&self, device: DeviceId) -> rusqlite::Result<String> {
+    pub(super) fn unit_told(&self, device: DeviceId) -> rusqlite::Result<String> {
         let mut select = self.connection.prepare_cached("SELECT ou FROM devices WHERE id = ?1")?;
         // So is one whose row is no text: it is not told to a unit either.
         let ou = select.query_row([device.0], |row| Ok(row.get(0).unwrap_or_default())).optional()?;
