@@ -37,6 +37,7 @@ pub mod problem;
 pub mod product;
 pub mod properties;
 pub mod query;
+pub mod rates;
 pub mod script;
 pub mod secret;
 pub mod time;

@@ -279,10 +279,10 @@ impl Gateway {
         };
         shared.requests.note_outcome(now, is_report, outcomes);
         match pending {
-            Pending::Report { ticket, response, asker, happenings, counted } => {
+            Pending::Report { ticket, response, asker, happenings, reports, counted } => {
                 shared.give_back_unless_stored(&asker, counted, outcomes);
                 shared.tell_reports(first, happenings, outcomes);
-                shared.handle_stored(now, (ticket, response), &asker, outcomes);
+                shared.handle_stored(now, (ticket, response), (&asker, reports), outcomes);
             }
             Pending::Edit(edited) => shared.handle_edited(now, *edited, first, outcomes),
             Pending::Firmware(told) => shared.handle_firmware_written(now, *told, first, outcomes),
@@ -294,9 +294,8 @@ impl Gateway {
             Pending::Seen => shared.residence.presence.handle_seen_written(),
             Pending::QuotaTold => {}
             Pending::UnitReports(ou) => shared.quotas.handle_written(&ou, outcomes.is_ok()),
-            Pending::Log(happening) => {
-                shared.refusals.handle_written(&mut shared.out, happening, first, outcomes);
-            }
+            Pending::Rates(minute) => shared.refusals.rates.handle_written(minute, outcomes.is_ok()),
+            Pending::Log(told) => shared.refusals.handle_written(&mut shared.out, told, first, outcomes),
             Pending::CommandsMoved(moving) => shared.handle_commands_moved(now, *moving, first, outcomes),
             Pending::Issue(wish, secret) => shared.handle_issued(now, *wish, &secret, first, outcomes),
             pending => tracing::error!(?pending, "an answer to another question"),

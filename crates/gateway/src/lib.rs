@@ -78,6 +78,7 @@ mod pace;
 mod products;
 mod properties;
 mod quotas;
+mod rates;
 mod raw;
 mod refusals;
 mod requests;

@@ -7,6 +7,7 @@ use narrowgate_coap::Response;
 use narrowgate_engine::event::{SessionId, ShardCommand, Ticket};
 use narrowgate_platform::{
     ids::{DeviceId, DeviceName, Position},
+    model::rates::CountedMinute,
     ports::Write,
     rules::admission::Grant,
     secret::Secret,
@@ -55,11 +56,15 @@ pub(crate) enum Pending {
         response: Response,
         asker: Asker,
         happenings: Vec<(usize, Happening)>,
+        /// How many there are.
+        reports: u32,
         /// How many of them count for the quota of the device's organisation unit.
         counted: u32,
     },
     /// How many reports of a unit were taken.
     UnitReports(Arc<str>),
+    /// What was counted in a minute.
+    Rates(Arc<CountedMinute>),
     /// That a device has used up much of a quota, in its log.
     QuotaTold,
     /// A change of attributes or tags.

@@ -240,7 +240,8 @@ impl Shared {
             Some(refusal) if is_news => self.refuse(now, asker, refusal),
             _ => {
                 self.requests.count(Some(Reason::RateLimited));
-                self.refusals.count(Some(Reason::RateLimited));
+                let product_key = Some(asker.grant.product_key());
+                self.refusals.count(now, product_key, Some(Reason::RateLimited));
             }
         }
         if let Some((device, count)) = heaviest {

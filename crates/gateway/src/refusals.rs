@@ -26,6 +26,7 @@ use crate::{
     folds::{Fold, Folds, Same},
     limits::{Class, Door, Entries, Origin},
     outbox::{Outbox, Pending},
+    rates::Rates,
 };
 
 /// Of the same refusal, this many are entries of their own before the others are folded: who tries something
@@ -61,6 +62,12 @@ impl Refused {
     /// The refusal of a peer of which nothing else is known.
     fn by_stranger(refusal: Refusal) -> Self {
         Self { door: Door::Dtls, device: None, name: None, identity: None, refusal }
+    }
+
+    /// The product of the device whose refusal it is. What a stranger claims to be is none.
+    fn product_key(&self) -> Option<&str> {
+        let name = self.name.as_ref().filter(|_| self.device.is_some());
+        name.map(|name| &*name.product_key)
     }
 
     fn class(&self) -> Class {
@@ -110,6 +117,8 @@ pub(crate) struct Refusals {
     folds: [Folds; 2],
     /// Entries that wait for the store.
     unwritten: usize,
+    /// Minute by minute, with the reports.
+    pub(crate) rates: Rates,
     /// By the position of their reason, and those that have no name; also those that are not written down.
     pub(crate) by_reason: [u64; REASONS],
     /// Refusals that were only counted, because there were too many.
@@ -128,6 +137,7 @@ impl Refusals {
             entries: Class::ALL.map(Entries::new),
             folds: Default::default(),
             unwritten: 0,
+            rates: Rates::new(now),
             by_reason: [0; REASONS],
             unlogged: 0,
             folded: 0,
@@ -145,7 +155,7 @@ impl Refusals {
     }
 
     fn record_unless_same(&mut self, out: &mut Outbox, now: Now, same: Same, singles: u32, fold: Fold) {
-        self.count(fold.refused.refusal.reason);
+        self.count(now, fold.refused.product_key(), fold.refused.refusal.reason);
         let folds = &mut self.folds[usize::from(fold.class == Class::Plain)];
         match folds.take(now.instant, same, singles, fold) {
             Some(Fold { class, origin, refused, peer }) => {
@@ -157,18 +167,21 @@ impl Refusals {
         }
     }
 
-    /// Counts a refusal, also one that is not written down.
-    pub(crate) fn count(&mut self, reason: Option<Reason>) {
+    /// Counts a refusal, also one that is not written down; with the product of the device that it is of.
+    pub(crate) fn count(&mut self, now: Now, product_key: Option<&str>, reason: Option<Reason>) {
+        self.rates.count_refusal(now, product_key, reason);
         let position = reason.map_or(Reason::ALL.len(), |reason| reason as usize);
         self.by_reason[position] += 1;
     }
 
     /// When [`Self::handle_timeout`] is due next.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.folds.iter().filter_map(Folds::poll_timeout).min()
+        let folds = self.folds.iter().filter_map(Folds::poll_timeout);
+        folds.chain(self.rates.poll_timeout()).min()
     }
 
-    /// Writes down how many refusals were folded, where the time of that is over. With `all`, also before.
+    /// Writes down how many refusals were folded, where the time of that is over, and what was counted in a
+    /// minute. With `all`, also before.
     pub(crate) fn handle_timeout(&mut self, out: &mut Outbox, now: Now, all: bool) {
         let due: Vec<Fold> = self.folds.iter_mut().flat_map(|folds| folds.poll(now.instant, all)).collect();
         for Fold { class, origin, refused, peer } in due {
@@ -176,12 +189,16 @@ impl Refusals {
                 self.write(out, now, LogEvent::Refused, refused, peer);
             }
         }
+        match all {
+            true => self.rates.write_all(out, now),
+            false => self.rates.handle_timeout(out, now.instant),
+        }
     }
 
     /// Writes down and publishes the refusal of a handshake that was dropped before anything was looked up:
     /// whose log it belongs to is looked up now, if the limits permit the entry.
     pub(crate) fn record_claimed(&mut self, out: &mut Outbox, now: Now, refused: Refused, peer: SocketAddr) {
-        self.count(refused.refusal.reason);
+        self.count(now, None, refused.refusal.reason);
         if !self.admit(now, refused.class(), refused.origin(peer, None)) {
             return;
         }

@@ -94,6 +94,7 @@ use narrowgate_platform::{
         overview::{Overview, OverviewQuery},
         product::Product,
         property::{Properties, PropertyKind},
+        rates::{RatesFound, RatesQuery},
     },
     paging::{DamagedRows, Page},
     ports::{
@@ -598,6 +599,10 @@ impl ports::Registry for SqliteStore {
 
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {
         self.read_long(move |reader| overview::read(reader, &self.shared.spans(), query))
+    }
+
+    fn rates(&self, query: RatesQuery) -> PortFuture<'_, Result<RatesFound, StoreError>> {
+        self.read(move |reader| registry::rates::read(reader.registry(), &query))
     }
 
     fn access(&self, query: AccessQuery) -> PortFuture<'_, Result<AccessFound, StoreError>> {

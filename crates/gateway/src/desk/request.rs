@@ -187,8 +187,10 @@ impl Shared {
         mut writes: Vec<Write>,
         response: Response,
     ) {
+        let mut reports = 0;
         for write in &mut writes {
             if let Write::Message(message) = write {
+                reports += 1;
                 message.login = asker.login();
                 message.secret_version = asker.grant.secret_version;
                 message.session = ticket.session.number();
@@ -201,7 +203,7 @@ impl Shared {
         } else {
             Vec::new()
         };
-        self.out.write(writes, Pending::Report { ticket, response, asker, happenings, counted });
+        self.out.write(writes, Pending::Report { ticket, response, asker, happenings, reports, counted });
     }
 
     /// Tells of reports that are durable, each in its place; `first` is that of the first write.
@@ -223,9 +225,12 @@ impl Shared {
         &mut self,
         now: Now,
         (ticket, response): (Ticket, Response),
-        asker: &Asker,
+        (asker, reports): (&Asker, u32),
         outcomes: Result<&[Written], &StoreError>,
     ) {
+        if outcomes.is_ok_and(|outcomes| outcomes.iter().all(|outcome| *outcome == Written::Done)) {
+            self.refusals.rates.count_reports(now, asker.grant.product_key(), reports);
+        }
         self.note(now, asker, outcomes);
         self.respond(now, ticket, asker, response_after(outcomes, response));
     }

@@ -10,7 +10,11 @@ fn written(out: &mut Outbox, refusals: &mut Refusals) -> Vec<bool> {
     while let Some(effect) = out.poll() {
         let Effect::Write(_, writes) = effect else { continue };
         for write in writes {
-            let Write::Log(entry) = write else { panic!("{write:?}") };
+            let entry = match write {
+                Write::Rates(_) => continue,
+                Write::Log(entry) => entry,
+                other => panic!("{other:?}"),
+            };
             honest.push(entry.peer.is_some_and(|peer| peer.starts_with("192.0.2.1:")));
             refusals.handle_written(out, None, None, Ok(&[Written::Done]));
         }

@@ -10,6 +10,7 @@ mod plain;
 mod profiles;
 mod properties;
 mod quotas;
+mod rates;
 mod raw;
 mod real;
 mod said;

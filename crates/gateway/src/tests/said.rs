@@ -133,6 +133,7 @@ fn waiting(response: &Response) -> String {
 fn write_said(write: &Write) -> String {
     match write {
         Write::Message(_) => "report".to_owned(),
+        Write::Rates(minute) => format!("{} reports of a minute", minute.all.reports),
         Write::UnitReports { reports, .. } => format!("{} reports", reports.count),
         Write::Properties(write) => write.edit.kind.plural().to_owned(),
         Write::Login { .. } => "login".to_owned(),

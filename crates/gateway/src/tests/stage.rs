@@ -26,6 +26,7 @@ use narrowgate_platform::{
         credential::{CredentialLookup, Credentials},
         product::{ContentCode, DataFormat, DynamicActivation, Product, Profile},
         property::Properties,
+        rates::CountedMinute,
         retention::RetentionClass,
     },
     ports::{Caller, Fault, FaultKind, Issued, OnlineDevice, Scripts as _, StoreError, Write, Written},
@@ -96,6 +97,8 @@ pub(super) struct Stage {
     runs: BTreeMap<Token, Run>,
     /// What is published for a product whose data format is custom.
     script: Option<Arc<str>>,
+    /// What was counted, minute by minute.
+    pub(super) rates: Vec<Arc<CountedMinute>>,
     /// The organisation unit of all products; `None`: the default one.
     pub(super) unit: Option<Unit>,
     committed: u64,
@@ -147,6 +150,7 @@ impl Stage {
             steps: BTreeMap::new(),
             runs: BTreeMap::new(),
             script: None,
+            rates: Vec::new(),
             unit: None,
             committed: 0,
             mid: 0,
@@ -518,11 +522,25 @@ impl Stage {
         }
     }
 
+    /// What no story tells of: there are unpredictable bytes, and what was counted in a minute is written.
+    fn take_at_once(&mut self, effect: &Effect) -> bool {
+        if matches!(effect, Effect::Entropy) {
+            self.gateway.handle_entropy([7; 32]);
+            return true;
+        }
+        let Effect::Write(token, writes) = effect else { return false };
+        let [Write::Rates(minute)] = &writes[..] else { return false };
+        self.rates.push(Arc::clone(minute));
+        let first = Position { epoch: 0, sequence: self.committed };
+        let outcomes = Outcomes { first, written: &[Written::Done] };
+        self.gateway.handle_answer(self.now, *token, Answer::Written(Ok(outcomes)));
+        true
+    }
+
     pub(super) fn effects(&mut self) -> String {
         let mut effects = Vec::new();
         while let Some(effect) = self.gateway.poll_effect() {
-            if matches!(effect, Effect::Entropy) {
-                self.gateway.handle_entropy([7; 32]);
+            if self.take_at_once(&effect) {
                 continue;
             }
             effects.push(said(&effect));

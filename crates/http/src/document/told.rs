@@ -184,6 +184,8 @@ pub(crate) const TOLD: &[Told] = &[
     told("GET /system", "showStatus", "The fleet in numbers, who serves it, and the disk."),
     told("POST /backup", "makeBackup",
         "Makes a backup in `backups` of the data directory; the store is served meanwhile."),
+    told("GET /system/rates", "showRates",
+        "How many reports came and what was refused over the last day, of all or of a unit."),
     told("POST /backup:hold", "holdWrites",
         "The store stands still while the answer goes on, for at most three seconds: for backups."),
     told("GET /events", "listen", "What happens to devices, as it happens or from a cursor on."),

@@ -26,6 +26,7 @@ use narrowgate_platform::{
         audit::AuditOutcome,
         log::{LogEntry, LogEvent, Reason},
         message::{Message, MessageKind, event_json},
+        rates::{CountedMinute, Tally, minute_of},
         retention::RetentionClass,
         user::SessionTimes,
     },
@@ -247,6 +248,7 @@ impl World {
             message(MessageKind::Points, r#"{"temp":21.5}"#.into()),
             message(MessageKind::Event, event_json("tilted", r#"{"angle":7}"#)),
             Write::Log(refusal),
+            Write::Rates(Arc::new(counted(now))),
         ];
         self.store.append(Batch::new(0, writes)).await.expect("memory takes it");
     }
@@ -321,6 +323,14 @@ impl World {
         }
         Example { status, media_type, body }
     }
+}
+
+/// What was counted in the minute before.
+fn counted(now: UnixMillis) -> CountedMinute {
+    let mut tally = Tally::of_reports(2);
+    tally.refuse(Some(Reason::WrongKey));
+    let minute = minute_of(now) - 1;
+    CountedMinute { minute, since: minute, all: tally, products: vec![("pk-1".to_owned(), tally)] }
 }
 
 /// A request to a route for what stands under these keys; `token`: or the text of a session.

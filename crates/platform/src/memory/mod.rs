@@ -22,6 +22,7 @@ mod pages;
 mod product_scripts;
 mod properties;
 mod purge;
+mod rates;
 mod replay;
 mod scripts;
 mod search;
@@ -40,6 +41,7 @@ use crate::{
         overview::{Overview, OverviewQuery},
         product::Product,
         property::{Properties, PropertyKind},
+        rates::{RatesFound, RatesQuery},
     },
     paging::Page,
     ports::{
@@ -221,6 +223,10 @@ impl Registry for MemoryStore {
 
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {
         self.with(|model| Ok(model.overview(query)))
+    }
+
+    fn rates(&self, query: RatesQuery) -> PortFuture<'_, Result<RatesFound, StoreError>> {
+        self.with(|model| Ok(model.rates.read(&query)))
     }
 
     fn firmware(&self, query: FirmwareQuery) -> PortFuture<'_, Result<FirmwareFound, StoreError>> {

@@ -38,6 +38,7 @@ use super::{
     firmware::Firmware,
     model_versions::Models,
     product_scripts::Scripts,
+    rates::Rates,
     replay::Requests,
     stream::Stream,
 };
@@ -81,6 +82,7 @@ pub struct Model {
     pub(super) firmware: Firmware,
     pub(super) access: Access,
     pub(super) requests: Requests,
+    pub(super) rates: Rates,
     /// For followers of live events.
     pub(super) stream: Stream,
     arrivals: StoredArrivals,
@@ -187,6 +189,7 @@ impl Model {
         match write {
             Write::Message(message) => self.message(message),
             Write::UnitReports { ou, reports } => self.note_reports(&ou, reports),
+            Write::Rates(counted) => self.note_rates(&counted),
             Write::Login { device, number, at, lifetime_s, secret_version, peer, over } => {
                 self.login(device, (number, secret_version), at, lifetime_s, (peer, over))
             }

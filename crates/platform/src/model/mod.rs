@@ -14,6 +14,7 @@ pub mod message;
 pub mod overview;
 pub mod product;
 pub mod property;
+pub mod rates;
 pub mod replay;
 pub mod retention;
 pub mod thing_model;

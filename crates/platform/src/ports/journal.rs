@@ -13,6 +13,7 @@ use crate::{
         log::LogEntry,
         message::Message,
         property::PropertyWrite,
+        rates::CountedMinute,
     },
     rules::{clock::NewestArrival, issuing::NotIssued},
     secret::Secret,
@@ -148,6 +149,9 @@ pub enum Write {
         /// How many.
         reports: ReportsOfDay,
     },
+    /// What was counted in a minute: it is added to what is there of that minute, for all and for the
+    /// organisation unit of each product. Minutes that are more than a day away from it are forgotten.
+    Rates(Arc<CountedMinute>),
     /// A mode-2 session was established: state online, `lastOnlineTime` (if it was not online),
     /// `lastSeenTime`, `lifetime`, and `activeTime` when it was never set. Log and presence history are
     /// written with it.

@@ -16,6 +16,7 @@ use crate::{
         overview::{Overview, OverviewQuery},
         product::Product,
         property::{Properties, PropertyEdit, PropertyKind},
+        rates::{RatesFound, RatesQuery},
     },
     paging::Page,
     rules::{
@@ -98,6 +99,8 @@ pub trait Registry: Send + Sync + 'static {
     fn open_commands(&self, device: DeviceId) -> PortFuture<'_, Result<Vec<Command>, StoreError>>;
     /// Counts over the whole fleet; a damaged device or product counts as such.
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>>;
+    /// What was counted by [`Write::Rates`](super::Write::Rates), minute by minute.
+    fn rates(&self, query: RatesQuery) -> PortFuture<'_, Result<RatesFound, StoreError>>;
     /// Images, rollouts and upgrades.
     fn firmware(&self, query: FirmwareQuery) -> PortFuture<'_, Result<FirmwareFound, StoreError>>;
     /// Organisation units and tokens.

@@ -24,6 +24,7 @@ use crate::{
         overview::{Overview, OverviewQuery},
         product::Product,
         property::{Properties, PropertyKind},
+        rates::{RatesFound, RatesQuery},
     },
     paging::Page,
     ports::{
@@ -267,5 +268,9 @@ impl Registry for Failing {
 
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {
         self.memory.overview(query)
+    }
+
+    fn rates(&self, query: RatesQuery) -> PortFuture<'_, Result<RatesFound, StoreError>> {
+        self.memory.rates(query)
     }
 }

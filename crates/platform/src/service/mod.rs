@@ -31,6 +31,7 @@ mod operator;
 mod overview;
 mod products;
 mod properties;
+mod rates;
 mod refusals;
 mod registrar;
 mod removal;

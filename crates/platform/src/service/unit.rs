@@ -22,6 +22,7 @@ use crate::{
         overview::{Overview, OverviewQuery},
         product::Product,
         property::{Properties, PropertyKind},
+        rates::{RatesFound, RatesQuery},
     },
     paging::Page,
     ports::{
@@ -309,6 +310,11 @@ impl Registry for UnitRegistry {
     /// The counts are of all units: there are none.
     fn overview(&self, _: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {
         Box::pin(ready(Ok(Overview::default())))
+    }
+
+    /// Those of the unit, whatever is asked for.
+    fn rates(&self, query: RatesQuery) -> PortFuture<'_, Result<RatesFound, StoreError>> {
+        self.all.rates(RatesQuery { ou: Some(self.ou.as_ref().to_owned()), ..query })
     }
 
     fn firmware(&self, query: FirmwareQuery) -> PortFuture<'_, Result<FirmwareFound, StoreError>> {

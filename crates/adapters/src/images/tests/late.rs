@@ -21,6 +21,7 @@ use narrowgate_platform::{
         overview::{Overview, OverviewQuery},
         product::Product,
         property::{Properties, PropertyKind},
+        rates::{RatesFound, RatesQuery},
     },
     paging::Page,
     ports::{
@@ -165,5 +166,9 @@ impl Registry for Late {
 
     fn overview(&self, query: OverviewQuery) -> PortFuture<'_, Result<Overview, StoreError>> {
         self.memory.overview(query)
+    }
+
+    fn rates(&self, query: RatesQuery) -> PortFuture<'_, Result<RatesFound, StoreError>> {
+        self.memory.rates(query)
     }
 }

@@ -16,6 +16,7 @@ mod meta;
 pub(super) mod models;
 mod products;
 mod properties;
+pub(super) mod rates;
 mod rebuild;
 mod removal;
 mod replay;
@@ -155,6 +156,7 @@ impl Registry {
         if let Err(error) = connection.execute_batch(DEVICES_FOUND) {
             tracing::warn!(%error, "searches read all devices: their indexes could not be made");
         }
+        rates::make_table(&connection).map_err(|source| OpenError::sqlite(&layout.registry(), source))?;
         let log = open_log(&connection, layout, options)?;
         let aside = Aside::find(&connection, &layout.registry())?;
         let place = Position { epoch: 0, sequence: 0 };

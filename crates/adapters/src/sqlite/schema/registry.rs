@@ -194,6 +194,22 @@ table! {
 }
 
 table! {
+    /// What was counted in a minute. A registry of this format that an earlier program made has no such
+    /// table: it is made when that is opened.
+    RATES of RateRow: "rates" as "w", summed as "rate" {
+        /// The organisation unit; empty: all, also strangers.
+        ou: String = "TEXT NOT NULL",
+        /// Since 1970.
+        minute: i64 = "INTEGER NOT NULL",
+        /// The minute since which it was counted without a pause, and nothing before this one.
+        since: i64 = "INTEGER NOT NULL",
+        reports: u64 = "INTEGER NOT NULL",
+        /// JSON: `[["wrong_key",3],[null,1]]`.
+        refusals: String = "TEXT NOT NULL",
+    } ",\n  PRIMARY KEY (ou, minute)\n) WITHOUT ROWID"
+}
+
+table! {
     /// What is about the whole store, by name:
     ///
     /// * `key_check`: identifies the data key.
@@ -221,7 +237,7 @@ table! {
 }
 
 /// All of them.
-pub(in crate::sqlite) static TABLES: [&Table; 20] = [
+pub(in crate::sqlite) static TABLES: [&Table; 21] = [
     &META,
     &PRODUCTS,
     &DEVICES,
@@ -242,6 +258,7 @@ pub(in crate::sqlite) static TABLES: [&Table; 20] = [
     &REQUESTS,
     &HAPPENED,
     &HAPPENED_KEPT,
+    &RATES,
 ];
 
 /// The statements that make them, with their indexes.

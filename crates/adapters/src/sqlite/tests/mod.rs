@@ -18,6 +18,7 @@ mod opening;
 pub(super) mod poisoned;
 mod properties;
 mod purge;
+mod rates;
 mod removal;
 mod scripts;
 mod space;

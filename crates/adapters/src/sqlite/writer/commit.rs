@@ -64,6 +64,7 @@ impl Plan {
                     Write::Log(_) => logs = true,
                     Write::Login { .. }
                     | Write::UnitReports { .. }
+                    | Write::Rates(_)
                     | Write::Properties(_)
                     | Write::Presence { .. }
                     | Write::Command(_)
@@ -315,6 +316,7 @@ fn apply(registry: &mut Registry, files: &mut DayFiles, write: &Write) -> rusqli
             }
         }
         Write::UnitReports { ou, reports } => registry.note_reports(ou, *reports),
+        Write::Rates(counted) => registry.note_rates(counted),
         Write::Login { device, number, at, lifetime_s, secret_version, peer, over } => {
             registry.login(*device, *number, *at, *lifetime_s, *secret_version, (peer.as_str(), *over))
         }

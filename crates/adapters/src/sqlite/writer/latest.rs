@@ -210,6 +210,7 @@ pub(super) fn remember(changed: &mut Activities, write: &Write) -> usize {
         }
         Write::Presence { .. }
         | Write::UnitReports { .. }
+        | Write::Rates(_)
         | Write::Properties(_)
         | Write::Log(_)
         | Write::Command(_)

@@ -118,6 +118,7 @@ const WITHOUT_COMMAND: &[(&str, &str)] = &[
     ("disconnectDevice", "`device disable` and `device enable`"),
     ("listPresence", "`device log`"),
     ("exportProductValues", "`device export --values`"),
+    ("showRates", "`status`, which has the last minute and the last hour"),
 ];
 
 #[test]

@@ -2,7 +2,9 @@
 
 use narrowgate_api::{
     fleet::{FleetView, Host, Status},
+    names::UnixMillis,
     problem::Problem,
+    rates::{RatesView, RatesWanted},
 };
 
 use super::Operator;
@@ -39,6 +41,20 @@ impl Operator {
         let status = put_together(self.registrar.overview().await, host);
         self.tell("cannot count the devices", None, status).await
     }
+
+    /// How many reports came, and what was refused, over the last day; of a caller of one unit, in that.
+    /// `since`: when the server started that counts; `None`: none runs.
+    ///
+    /// # Errors
+    /// A unit is named that there is none of; the store cannot be read.
+    pub async fn show_rates(
+        &self,
+        wanted: RatesWanted,
+        since: Option<UnixMillis>,
+    ) -> Result<RatesView, Problem> {
+        let rates = self.registrar.rates(wanted, since).await;
+        self.tell("cannot show the rates", None, rates).await
+    }
 }
 
 fn put_together(counted: Result<FleetView, ServiceError>, host: Host) -> Result<Status, ServiceError> {
@@ -53,7 +69,7 @@ fn put_together(counted: Result<FleetView, ServiceError>, host: Host) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use narrowgate_api::{fleet::Disk, names::UnixMillis};
+    use narrowgate_api::fleet::Disk;
 
     use super::*;
 

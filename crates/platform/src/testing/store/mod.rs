@@ -34,6 +34,7 @@ pub mod presence;
 pub mod properties;
 pub mod purge;
 pub mod random;
+pub mod rates;
 pub mod registry;
 pub mod replay;
 pub mod scripts;
@@ -293,6 +294,10 @@ macro_rules! store_conformance {
                 an_image_goes_when_nobody_needs_it
                 a_deleted_device_leaves_no_upgrade_and_a_deleted_product_no_image
                 a_superseded_session_moves_no_upgrade
+            }
+            rates {
+                counts_of_a_minute_are_added_up_for_all_and_for_units
+                counts_of_a_day_are_kept
             }
             fleet {
                 devices_are_counted_by_state_and_product

@@ -1,0 +1,117 @@
+//! What was counted, minute by minute: a row for each minute of all, and of each organisation unit in which
+//! something was counted. Rows of a day are kept.
+
+use std::collections::BTreeMap;
+
+use narrowgate_platform::{
+    model::rates::{CountedMinute, MINUTES_KEPT, RatesFound, RatesQuery, Tally},
+    ports::Written,
+};
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::{
+    super::{
+        rows,
+        schema::{
+            Stored, insert_or,
+            registry::{RATES, RateRow},
+            sql,
+        },
+        sum,
+    },
+    Registry, unless_damaged,
+};
+
+/// In the place of a unit: all of them.
+const ALL: &str = "";
+
+/// The row that is there gets the values of the new one.
+const ADD: &str = "ON CONFLICT DO UPDATE SET since = excluded.since, reports = excluded.reports, \
+                   refusals = excluded.refusals, sum = excluded.sum";
+
+/// Makes the table where there is none.
+pub(super) fn make_table(registry: &Connection) -> rusqlite::Result<()> {
+    let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'rates')";
+    if registry.query_row(exists, [], |row| row.get(0))? {
+        return Ok(());
+    }
+    registry.execute_batch(&RATES.create())
+}
+
+impl Registry {
+    /// See [`narrowgate_platform::ports::Write::Rates`].
+    pub(in crate::sqlite) fn note_rates(&self, counted: &CountedMinute) -> rusqlite::Result<Written> {
+        let mut of_units: BTreeMap<String, Tally> = BTreeMap::new();
+        let mut unit = self.connection.prepare_cached("SELECT ou FROM products WHERE product_key = ?1")?;
+        for (product_key, tally) in &counted.products {
+            let found = unit.query_row([product_key], |row| rows::as_read(row, 0)).optional()?;
+            if let Some(ou) = found {
+                of_units.entry(ou).or_default().add(tally);
+            }
+        }
+        self.add_rate(ALL, counted, counted.all)?;
+        for (ou, tally) in of_units {
+            self.add_rate(&ou, counted, tally)?;
+        }
+        Ok(Written::Done)
+    }
+
+    /// Adds to a row; one that is damaged begins anew.
+    fn add_rate(&self, ou: &str, counted: &CountedMinute, mut tally: Tally) -> rusqlite::Result<()> {
+        let CountedMinute { minute, mut since, .. } = *counted;
+        let select = sql!("SELECT {} FROM rates w WHERE w.ou = ?1 AND w.minute = ?2", RATES.list());
+        let mut select = self.connection.prepare_cached(select)?;
+        if let Some(row) = unless_damaged(select.query_row((ou, minute), rate).optional())? {
+            since = since.min(row.since);
+            tally.add(&tally_of(&row));
+        }
+        let row = RateRow {
+            ou: ou.to_owned(),
+            minute,
+            since,
+            reports: tally.reports,
+            refusals: tally.refusals_json(),
+        };
+        row.insert_or(&self.connection, sql!("{}", insert_or(&RATES, ADD)))?;
+        // Two ranges: with `OR`, SQLite would read all minutes of the unit.
+        let before = "DELETE FROM rates WHERE ou = ?1 AND minute < ?2";
+        let behind = "DELETE FROM rates WHERE ou = ?1 AND minute > ?2";
+        for (delete, end) in [(before, minute - MINUTES_KEPT), (behind, minute + MINUTES_KEPT)] {
+            self.connection.prepare_cached(delete)?.execute((ou, end))?;
+        }
+        Ok(())
+    }
+}
+
+/// See [`narrowgate_platform::ports::Registry::rates`]. A damaged row is left out: nothing is known of it.
+pub(in crate::sqlite) fn read(registry: &Connection, query: &RatesQuery) -> rusqlite::Result<RatesFound> {
+    let mut found = RatesFound::default();
+    for row in intact(registry, ALL, query.from..i64::MAX)? {
+        found.know(row.since.max(query.from)..row.minute.saturating_add(1).min(query.until));
+    }
+    let ou = query.ou.as_deref().unwrap_or(ALL);
+    let rows = intact(registry, ou, query.minutes())?;
+    let minutes = rows.iter().map(|row| (row.minute, tally_of(row)));
+    found.minutes = minutes.filter(|(_, tally)| !tally.is_empty()).collect();
+    Ok(found)
+}
+
+/// Rows of these minutes, rising.
+fn intact(registry: &Connection, ou: &str, minutes: std::ops::Range<i64>) -> rusqlite::Result<Vec<RateRow>> {
+    let sql = sql!(
+        "SELECT {} FROM rates w WHERE w.ou = ?1 AND w.minute >= ?2 AND w.minute < ?3 ORDER BY w.minute",
+        RATES.list()
+    );
+    let mut select = registry.prepare_cached(sql)?;
+    let rows = select.query_map((ou, minutes.start, minutes.end), rate)?;
+    rows.filter(|row| !row.as_ref().is_err_and(sum::is_damage)).collect()
+}
+
+fn rate(row: &Row<'_>) -> rusqlite::Result<RateRow> {
+    RateRow::intact(row, 0, || "what was counted in a minute".to_owned())
+}
+
+/// What was counted; a sum that is right does not stand beside other JSON than ours.
+fn tally_of(row: &RateRow) -> Tally {
+    Tally::read(row.reports, &row.refusals).unwrap_or_default()
+}
