@@ -83,6 +83,7 @@ SUITES = {
     ),
     "fuzz": Command("coverage-guided fuzzing", (str(ROOT / "fuzz" / "run"),), explains=True),
     "bench": Command("the figures of docs/benchmarks.md", (str(ROOT / "benches" / "run"),), explains=True),
+    "package": Package("the Debian package and the container file, in a fresh Debian", "package"),
     "bare-debian": Package("the tests in a bare Debian with nothing but a toolchain", "bare_debian"),
 }
 
@@ -95,5 +96,6 @@ EVERYTHING = (
     ("schema", "--quick"),
     ("crash", "--quick"),
     ("live", "--quick"),
+    ("package", "--quick"),
     ("interrupt",),
 )

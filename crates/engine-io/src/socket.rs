@@ -9,7 +9,7 @@ use crate::address::Binding;
 
 /// Size of the kernel buffers to request, bytes: a second of 10,000 datagrams per second. The kernel may
 /// grant less (`net.core.rmem_max`).
-const BUFFER_BYTES: usize = 8 << 20;
+pub const BUFFER_BYTES: usize = 8 << 20;
 
 /// Binds `count` sockets to the same address, among which the kernel spreads peers by their address and port.
 ///

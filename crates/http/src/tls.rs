@@ -17,7 +17,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use narrowgate_api::time::rfc3339;
+use narrowgate_api::{names::UnixMillis, time::rfc3339};
 use tokio::{task::spawn_blocking, time::sleep};
 use tokio_rustls::rustls::{
     self, ServerConfig,
@@ -27,8 +27,11 @@ use tokio_rustls::rustls::{
     sign::CertifiedKey,
 };
 
-pub use self::connection::{Connection, HANDSHAKE_TIME_MAX, Secured};
-use self::validity::{Standing, Validity};
+use self::validity::Validity;
+pub use self::{
+    connection::{Connection, HANDSHAKE_TIME_MAX, Secured},
+    validity::Standing,
+};
 
 /// Time between two looks at the files.
 pub const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -134,6 +137,13 @@ impl Certificate {
     pub fn expires_s(&self) -> Option<u64> {
         let until_ms = self.current.shown().validity?.until_ms;
         u64::try_from(until_ms / 1000).ok()
+    }
+
+    /// How it stands at this time, from when and until when it is valid (ms since 1970); `None`: it does not
+    /// say so in a way that is known.
+    pub fn standing(&self, now_ms: i64) -> Option<(Standing, UnixMillis, UnixMillis)> {
+        let validity = self.current.shown().validity?;
+        Some((validity.standing(now_ms), UnixMillis(validity.from_ms), UnixMillis(validity.until_ms)))
     }
 
     /// Looks at once and every [`LOOK_EVERY`] for other files, and at the calendar. Where new files cannot be

@@ -9,6 +9,7 @@ mod client;
 mod command;
 mod config;
 mod directory;
+mod doctor;
 mod failure;
 mod feed;
 mod gateway;

@@ -88,3 +88,20 @@ fn each_station_of_a_walk_stands_where_the_page_says() {
         assert!(declared.iter().any(|head| source.contains(head)), "{file} has no function {function}");
     }
 }
+
+#[test]
+fn each_alert_has_its_paragraph() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read =
+        |file: &str| fs::read_to_string(root.join(file)).unwrap_or_else(|_| panic!("there is no {file}"));
+    let (rules, page) = (read("deploy/prometheus/alerts.yml"), read("docs/operating.md"));
+    let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() >= 15, "there are {} alerts", alerts.len());
+    let explained: Vec<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("| `Narrowgate")?.split('`').next()).collect();
+    let names: Vec<String> = explained.iter().map(|name| format!("Narrowgate{name}")).collect();
+    assert_eq!(
+        names, alerts,
+        "docs/operating.md, What each alert means, has those of the rules, in their order"
+    );
+}

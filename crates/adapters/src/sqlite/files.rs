@@ -1,10 +1,11 @@
 //! SQLite files of our three formats: recognised before SQLite touches them, made at once or not at all.
 
 mod inspect;
+mod look;
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read},
+    io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
@@ -13,6 +14,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags, config::DbConfig, ffi};
 
 pub(super) use self::inspect::Inspected;
+pub use self::look::{FormatFound, look_at_format};
 use super::{
     error::OpenError,
     options::{SqliteOptions, Synchronous},
@@ -113,35 +115,6 @@ pub(super) const LOG_PAGES_MAX: u32 = 16_000;
 const LOG_BYTES_MAX: u32 = 64 << 20;
 
 impl Format {
-    /// Checks the file's header alone: it is ours, and not newer than this program.
-    pub(super) fn check(&self, file: &Path) -> Result<(), OpenError> {
-        let io = |source| OpenError::io(file, "cannot be read", source);
-        let mut header = [0; 100];
-        // Opened for writing too, so that a missing permission is found before anything was done.
-        let mut open = OpenOptions::new().read(true).write(true).open(file).map_err(io)?;
-        let damaged = |reason: &str| OpenError::Damaged { file: file.to_owned(), reason: reason.to_owned() };
-        match open.read_exact(&mut header) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(damaged("it is too short"));
-            }
-            Err(error) => return Err(io(error)),
-        }
-        if !header.starts_with(b"SQLite format 3\0") {
-            return Err(damaged("it is not an SQLite database"));
-        }
-        // SQLite's file format, section 1.3: user_version at 60, application_id at 68, big endian.
-        let word =
-            |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        if word(68) != self.application_id {
-            return Err(OpenError::Foreign { file: file.to_owned(), expected: self.name });
-        }
-        if word(60) > self.version {
-            return Err(OpenError::Newer { file: file.to_owned(), found: word(60), known: self.version });
-        }
-        Ok(())
-    }
-
     /// Checks that all tables exist; returns the file's format, which this program knows.
     fn check_tables(&self, connection: &Connection, file: &Path) -> Result<u32, OpenError> {
         let sqlite = |source| OpenError::sqlite(file, source);

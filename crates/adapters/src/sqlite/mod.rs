@@ -114,6 +114,7 @@ pub use self::{
     adopt::adopt,
     audit::{AuditFile, AuditOptions, AuditTie},
     error::OpenError,
+    files::{FormatFound, look_at_format},
     lock::last_process,
     options::{SqliteOptions, Synchronous},
 };

@@ -18,10 +18,14 @@ pub(super) struct Validity {
 
 /// How a certificate stands at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub enum Standing {
+    /// It is not valid yet.
     NotYet,
+    /// It is valid for long.
     Good,
+    /// It ends within a week, or within a third of its time.
     EndsSoon,
+    /// It was valid.
     Ended,
 }
 

@@ -36,7 +36,8 @@ pub(crate) use product::{
     Switch, UpdateArgs,
 };
 pub(crate) use script::{ScriptCommand, TryArgs};
-pub(crate) use server::ServerArgs;
+use server::DOCTOR_HELP;
+pub(crate) use server::{DoctorArgs, ServerArgs};
 pub(crate) use simulate::{Fault, Reply, SimulateArgs};
 
 /// A gateway for NB-IoT devices: CoAP over DTLS-PSK.
@@ -137,6 +138,9 @@ pub(crate) enum Command {
     /// Show the fleet in numbers: devices by state and product, refusals, reports, disk
     #[command(after_help = "Example:\n  narrowgate status -o json | jq .devices")]
     Status,
+    /// Check this machine, the data directory and the running server, and say what to do
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(DoctorArgs),
     /// Print events as they happen, one JSON line each (needs a running server)
     #[command(after_help = LISTEN_HELP)]
     Listen(ListenArgs),
@@ -162,6 +166,13 @@ pub(crate) enum Command {
         /// Which shell
         #[arg(value_enum)]
         shell: clap_complete::Shell,
+    },
+    /// Write the pages of the manual into a directory, one for each command
+    #[command(after_help = "Example:\n  narrowgate man /usr/local/share/man/man1")]
+    Man {
+        /// Where they go; it has to exist
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
     },
 }
 

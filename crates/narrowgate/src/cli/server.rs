@@ -1,4 +1,4 @@
-//! `narrowgate serve` and `narrowgate demo`.
+//! `narrowgate serve`, `narrowgate demo`, and `narrowgate doctor`, which looks at what a server would find.
 
 use clap::Args;
 
@@ -37,4 +37,19 @@ pub(crate) struct ServerArgs {
     /// Threads that serve devices [default: one per core]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) shards: Option<String>,
+}
+
+pub(super) const DOCTOR_HELP: &str = "It changes nothing. Each check is well, watch (devices are served; \
+    look at it) or act (they are not, or not for long); the exit code is 1 where one is act.\n\n\
+    Examples:\n  sudo -u narrowgate narrowgate doctor --data /var/lib/narrowgate\n  \
+    narrowgate doctor --dtls 0.0.0.0:5685 -o json\n  narrowgate doctor --ready";
+
+/// Options of `doctor`: those of the server that it looks at.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Only whether a server runs on the data directory and serves devices: exit code 0, else 1
+    #[arg(long)]
+    pub(crate) ready: bool,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
 }

@@ -45,12 +45,17 @@ use crate::{directory, failure::Failure, socket};
 /// Time between two tries to connect.
 const CONNECT_STEP: Duration = Duration::from_millis(50);
 
+/// How long a server may take to say how it is.
+const GLANCE_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// A connection to a running server.
 pub(crate) struct Client {
     /// The connected stream, until it is first used.
     stream: Option<UnixStream>,
     /// The server, as `process 123`.
     server: String,
+    /// What listens at the other end, where the system says it.
+    process: Option<u32>,
     open: Option<Open>,
 }
 
@@ -91,7 +96,10 @@ impl Client {
             }
         };
         match socket::untrusted_peer(&stream, data) {
-            Ok(None) => Ok(Some(Self { stream: Some(stream), server: server(), open: None })),
+            Ok(None) => {
+                let process = socket::process_of_peer(&stream);
+                Ok(Some(Self { stream: Some(stream), server: server(), process, open: None }))
+            }
             Ok(Some(user)) => Err(of_a_stranger(data, user)),
             Err(error) => Err(cannot_use(data, &error)),
         }
@@ -114,6 +122,20 @@ impl Client {
         let read = problem::read(status, &body);
         wipe(body);
         read
+    }
+
+    /// The process at the other end.
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.process
+    }
+
+    /// What stands at this path, whatever its status is; `None`: nothing, or not soon.
+    pub(crate) fn glance(&mut self, path: &str) -> Option<String> {
+        let request = Call::<()>::get(path.to_owned()).into_request().ok()?;
+        let open = self.open().ok()?;
+        let answer = answer(&mut open.sender, request);
+        let answered = open.runtime.block_on(async { tokio::time::timeout(GLANCE_TIME_MAX, answer).await });
+        String::from_utf8(answered.ok()?.ok()?.1.to_vec()).ok()
     }
 
     /// Begins to follow events.

@@ -11,11 +11,13 @@ mod confirm;
 mod demo;
 mod demo_text;
 mod device;
+mod doctor;
 mod downlink;
 mod export;
 mod firmware;
 mod import;
 mod listen;
+mod man;
 mod model;
 mod pages;
 mod product;
@@ -29,6 +31,8 @@ mod serve;
 mod simulate;
 mod status;
 pub(crate) mod users;
+
+pub(crate) use status::bytes;
 
 use crate::{
     cli::{Cli, Command, Output, ServerArgs},
@@ -62,6 +66,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     let offline = ServerArgs::default();
     match command {
         Command::Completions { shell } => completions::run(shell),
+        Command::Man { directory } => man::run(&directory),
         Command::Config { key } => config::run(key.as_deref(), &load(&offline)?, form),
         Command::Serve(arguments) => serve::run(&load_server(&arguments)?),
         Command::Demo(arguments) => demo::run(&load_server(&arguments)?, form),
@@ -79,6 +84,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Backup(arguments) => backup::back_up(&arguments, &load(&offline)?, form),
         Command::Restore(arguments) => backup::bring_back(&arguments, &load(&offline)?, form),
         Command::Adopt(arguments) => adopt::run(&arguments, &load(&offline)?, form),
+        Command::Doctor(arguments) => doctor::run(&arguments, &load(&arguments.server)?, form),
         Command::Status => status::run(&load(&offline)?, form),
         Command::Listen(arguments) => {
             listen::run(arguments, &load(&offline)?, global.output.unwrap_or(Output::Json))

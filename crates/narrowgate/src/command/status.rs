@@ -109,7 +109,7 @@ fn counts(counted: &CountsView) -> String {
     }
 }
 
-pub(super) fn bytes(bytes: Option<u64>) -> String {
+pub(crate) fn bytes(bytes: Option<u64>) -> String {
     let Some(bytes) = bytes else { return "unknown".into() };
     let units = ["B", "kB", "MB", "GB", "TB"];
     let mut size = bytes as f64;

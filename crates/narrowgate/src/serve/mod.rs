@@ -7,7 +7,7 @@ mod audit;
 mod backups;
 mod banner;
 mod census;
-mod descriptors;
+pub(crate) mod descriptors;
 mod door;
 pub(crate) mod log;
 mod metrics;
@@ -46,6 +46,7 @@ use crate::{
     client::{self, Client},
     command::users::origin_of,
     config::{self, Config, Origin, Setting, StoreKind},
+    doctor::Running,
     failure::{Failure, is_out_of_descriptors},
     feed::Feed,
     gateway::{Gateway, StartError},
@@ -97,17 +98,11 @@ impl Server {
     /// # Errors
     /// What could not be opened, with where, why, and what to try.
     pub(crate) async fn start(config: &Config) -> Result<Self, Failure> {
-        let shards = config.dtls.shards;
-        descriptors::provide(if config.coap.listen.is_some() { shards * 2 } else { shards });
-        if Client::connect(&config.data)?.is_some() {
-            let process = narrowgate_adapters::sqlite::last_process(&config.data).map_or_else(
-                || "another narrowgate".to_owned(),
-                |pid| format!("process {pid}, a narrowgate,"),
-            );
-            return Err(Failure::failed("the data directory is in use")
-                .file(config.data.display())
-                .reason(format_args!("{process} serves it: it answers on the control socket"))
-                .hint("stop it, or choose another directory with --data"));
+        descriptors::provide(config);
+        if let Some(mut client) = Client::connect(&config.data)? {
+            // In a thread that may wait: the client has a runtime of its own.
+            let running = tokio::task::spawn_blocking(move || Running::ask(&mut client)).await;
+            return Err(served_already(config, running.ok().as_ref()));
         }
         // Ports first: if one is busy, nothing was touched yet.
         let http = config.http.listen.map(|address| Door::open(config, address)).transpose()?;
@@ -367,6 +362,24 @@ fn cannot_serve_devices(config: &Config, error: &StartError) -> Failure {
             .file(config.data.display())
             .reason(source)
             .hint("check the disk and its free space; where the store is damaged, restore it from a backup"),
+    }
+}
+
+/// The failure for a data directory that another server serves; which one, as far as it says so.
+fn served_already(config: &Config, running: Option<&Running>) -> Failure {
+    let pid = running.and_then(|running| running.process);
+    let pid = pid.or_else(|| narrowgate_adapters::sqlite::last_process(&config.data));
+    let process =
+        pid.map_or_else(|| "another narrowgate".to_owned(), |pid| format!("process {pid}, a narrowgate,"));
+    let failure = Failure::failed("the data directory is in use")
+        .file(config.data.display())
+        .reason(format_args!("{process} serves it: it answers on the control socket"));
+    let own = env!("CARGO_PKG_VERSION");
+    match running.and_then(|running| running.version.as_deref()) {
+        Some(other) if other != own => failure
+            .part("version", format_args!("that one is {other}, this program is {own}"))
+            .hint("to upgrade, stop it and start this one; or choose another directory with --data"),
+        _ => failure.hint("stop it, or choose another directory with --data"),
     }
 }
 

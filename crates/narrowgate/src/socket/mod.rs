@@ -45,6 +45,12 @@ pub(crate) fn untrusted_peer(stream: &UnixStream, data: &Path) -> io::Result<Opt
     Ok(Some(peer).filter(|peer| !may_serve(*peer, owner)))
 }
 
+/// The process that listens at the other end; `None`: it lives where this one cannot see it.
+pub(crate) fn process_of_peer(stream: &UnixStream) -> Option<u32> {
+    let process = getsockopt(stream, sockopt::PeerCredentials).ok()?.pid();
+    u32::try_from(process).ok().filter(|process| *process > 0)
+}
+
 fn may_serve(peer: u32, owner: u32) -> bool {
     peer == owner || peer == 0
 }
@@ -66,6 +72,7 @@ mod tests {
         let listener = std::os::unix::net::UnixListener::bind(data.path().join(NAME)).unwrap();
         let stream = connect(data.path()).unwrap();
         assert_eq!(untrusted_peer(&stream, data.path()).unwrap(), None);
+        assert_eq!(process_of_peer(&stream), Some(std::process::id()));
         let mut kept = vec![stream];
         let full = loop {
             match connect(data.path()) {

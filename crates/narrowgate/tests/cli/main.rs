@@ -9,6 +9,7 @@ mod commands;
 mod confirm;
 mod content_code;
 mod damage;
+mod doctor;
 mod files;
 mod firmware;
 mod fleet;

@@ -97,8 +97,8 @@ struct Needless {
     derived: bool,
 }
 
-/// What a check finds; once more where a page could not be read: SQLite's check tells a failure of the disk as
-/// it tells damage, and one that has passed leaves nothing to mend.
+/// What a check finds; once more where a page could not be read: SQLite's check tells a failure of the disk
+/// as it tells damage, and one that has passed leaves nothing to mend.
 fn seen_twice(mut check: impl FnMut() -> rusqlite::Result<Vec<String>>) -> rusqlite::Result<Vec<String>> {
     let found = check()?;
     if found.iter().any(|finding| is_about_reading(finding)) { check() } else { Ok(found) }
