@@ -23,7 +23,7 @@ pub enum Standing {
     NotYet,
     /// It is valid for long.
     Good,
-    /// It ends within a week, or within a third of its time.
+    /// It ends within a week, and is in the last third of its time.
     EndsSoon,
     /// It was valid.
     Ended,

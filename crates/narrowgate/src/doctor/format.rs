@@ -4,18 +4,19 @@ use std::path::Path;
 
 use narrowgate_adapters::sqlite::{FormatFound, OpenError, look_at_format};
 
-use super::Finding;
+use super::{Finding, Running};
 
 const CHECK: &str = "storeFormat";
 
-pub(super) fn check(data: &Path, is_served: bool) -> Finding {
-    judge(look_at_format(data), is_served)
+pub(super) fn check(data: &Path, server: Option<&Running>) -> Finding {
+    judge(look_at_format(data), server.is_some_and(Running::is_of_this_version))
 }
 
+/// `is_served`: a server of this version has opened it.
 fn judge(looked: Result<Option<FormatFound>, OpenError>, is_served: bool) -> Finding {
     match looked {
         Ok(None) => Finding::well(CHECK, "there is no store yet"),
-        // What a running server has opened is its own affair; its log may hold a newer header.
+        // Its log may hold a newer header.
         Ok(Some(FormatFound { found, known })) if found == known || is_served => {
             Finding::well(CHECK, format!("{known}, that of this program"))
         }

@@ -84,7 +84,7 @@ pub(crate) fn examine(config: &Config) -> Vec<Finding> {
     found.push(open_files::check(config, server));
     found.extend(disk::check(&config.data));
     found.extend(data::check(config));
-    found.push(format::check(&config.data, server.is_some()));
+    found.push(format::check(&config.data, server));
     found
 }
 

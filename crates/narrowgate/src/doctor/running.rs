@@ -59,6 +59,10 @@ impl Running {
         self.health.as_ref().is_some_and(|health| health.status == "ready")
     }
 
+    pub(super) fn is_of_this_version(&self) -> bool {
+        self.version.as_deref() == Some(OWN_VERSION)
+    }
+
     /// `process 4711`.
     pub(super) fn name(&self) -> String {
         self.process.map_or_else(|| "a process".to_owned(), |process| format!("process {process}"))

@@ -97,6 +97,8 @@ const WITHOUT_ROUTE: &[(&str, &str)] = &[
     ("adopt", "it mends a data directory that no server starts on"),
     ("config", "it reads the settings of this machine"),
     ("completions", "it prints a text"),
+    ("man", "it writes texts"),
+    ("doctor", "it looks at this machine, and asks a running server for `/health/ready` and `/metrics`"),
 ];
 
 /// Routes that no command asks for, with the command that comes to the same, or why there is none.
