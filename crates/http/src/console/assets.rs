@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 const ASSETS: &[(&str, &str, &str)] = &[
     ("console.css", "text/css; charset=utf-8", include_str!("assets/console.css")),
     ("console.js", "text/javascript; charset=utf-8", include_str!("assets/console.js")),
+    ("upload.js", "text/javascript; charset=utf-8", include_str!("assets/upload.js")),
     ("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
 ];
 

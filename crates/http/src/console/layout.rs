@@ -29,6 +29,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 pub(super) enum Here {
     Overview,
     Devices,
+    Firmware,
     /// None of them.
     Elsewhere,
 }
@@ -52,6 +53,13 @@ const PLACES: &[Place] = &[
         path: "/console/devices",
         name: words::DEVICES,
         letter: "d",
+        needs: Needs::Read,
+    },
+    Place {
+        here: Here::Firmware,
+        path: "/console/firmware",
+        name: words::FW,
+        letter: "f",
         needs: Needs::Read,
     },
 ];

@@ -36,6 +36,7 @@ mod ask;
 mod assets;
 mod device;
 mod devices;
+mod firmware;
 mod layout;
 mod locale;
 mod overview;
@@ -99,6 +100,7 @@ pub(crate) fn routes(console: &Arc<Console>) -> Router {
         .merge(overview::routes())
         .merge(devices::routes())
         .merge(device::routes())
+        .merge(firmware::routes())
         .route("/console/keys", get(keys))
         .layer(middleware::from_fn(request_id::note))
         .layer(middleware::from_fn_with_state(Arc::clone(console), visit::let_in));

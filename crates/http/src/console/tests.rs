@@ -3,6 +3,7 @@
 mod catalogue;
 mod device;
 mod devices;
+mod firmware;
 mod frame;
 
 use axum::http::{Method, header};

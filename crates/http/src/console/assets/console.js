@@ -175,3 +175,6 @@ if (main?.dataset.follows !== undefined) {
 
 // How long ago things were goes on: the server writes it anew.
 if (document.querySelector("[data-live] time[data-ago]")) setInterval(() => document.hidden || renew(), 30000);
+
+// A sum of a file can be made on a page with TLS, or of this machine.
+if (document.querySelector("form[data-upload]") && crypto.subtle) import("./upload.js");

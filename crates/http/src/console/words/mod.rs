@@ -7,12 +7,15 @@
 mod common;
 mod device;
 mod devices;
+mod firmware;
 mod login;
 mod overview;
 mod reasons;
 
 pub(super) use self::reasons::of_reason;
-pub(crate) use self::{common::*, device::*, devices::*, login::*, overview::*};
+pub(crate) use self::{
+    common::*, device::*, devices::*, firmware::*, login::*, overview::*,
+};
 
 use super::locale::{Language, filled};
 
@@ -62,8 +65,15 @@ mod tests {
 
     use super::*;
 
-    const FILES: &[&[Word]] =
-        &[common::ALL, device::ALL, devices::ALL, login::ALL, overview::ALL, reasons::ALL];
+    const FILES: &[&[Word]] = &[
+        common::ALL,
+        device::ALL,
+        devices::ALL,
+        firmware::ALL,
+        login::ALL,
+        overview::ALL,
+        reasons::ALL,
+    ];
 
     /// Names and abbreviations that are the same in both.
     const SAME: &[&str] = &["ENGLISH", "CHINESE", "CHIP"];
