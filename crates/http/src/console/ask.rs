@@ -40,7 +40,6 @@ impl<'a> Act<'a> {
     }
 
     /// Done where nobody has changed it since.
-    #[expect(dead_code, reason = "pages of products use it")]
     pub(super) fn if_match(self, tag: &'a str) -> Self {
         Self { if_match: Some(tag).filter(|tag| !tag.is_empty()), ..self }
     }
@@ -59,7 +58,6 @@ impl Visit {
     ///
     /// # Errors
     /// The API's problem.
-    #[expect(dead_code, reason = "pages of products use it")]
     pub(super) async fn read_tagged<T: DeserializeOwned>(&self, path: &str) -> Result<(T, String), Trouble> {
         let (answer, headers) = self.send(Act::new(Method::GET, path), Bytes::new()).await?;
         let tag = headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default();

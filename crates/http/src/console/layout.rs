@@ -30,6 +30,7 @@ pub(super) enum Here {
     Overview,
     Devices,
     Firmware,
+    Users,
     /// None of them.
     Elsewhere,
 }
@@ -61,6 +62,13 @@ const PLACES: &[Place] = &[
         name: words::FW,
         letter: "f",
         needs: Needs::Read,
+    },
+    Place {
+        here: Here::Users,
+        path: "/console/users",
+        name: words::USERS,
+        letter: "u",
+        needs: Needs::AdministerAll,
     },
 ];
 

@@ -44,6 +44,7 @@ mod parts;
 mod preferences;
 #[cfg(test)]
 mod tests;
+mod users;
 mod visit;
 mod vitals;
 pub(crate) mod words;
@@ -101,6 +102,7 @@ pub(crate) fn routes(console: &Arc<Console>) -> Router {
         .merge(devices::routes())
         .merge(device::routes())
         .merge(firmware::routes())
+        .merge(users::routes())
         .route("/console/keys", get(keys))
         .layer(middleware::from_fn(request_id::note))
         .layer(middleware::from_fn_with_state(Arc::clone(console), visit::let_in));

@@ -1,10 +1,12 @@
 //! The pages of the console as a browser opens them.
 
+mod access;
 mod catalogue;
 mod device;
 mod devices;
 mod firmware;
 mod frame;
+mod users;
 
 use axum::http::{Method, header};
 use narrowgate_api::access::Role;

@@ -4,6 +4,7 @@
 //! text that is missing in a language does not compile, one that nobody uses is a warning, and a test looks
 //! for texts that stand elsewhere.
 
+mod access;
 mod common;
 mod device;
 mod devices;
@@ -11,10 +12,11 @@ mod firmware;
 mod login;
 mod overview;
 mod reasons;
+mod users;
 
 pub(super) use self::reasons::of_reason;
 pub(crate) use self::{
-    common::*, device::*, devices::*, firmware::*, login::*, overview::*,
+    access::*, common::*, device::*, devices::*, firmware::*, login::*, overview::*, users::*,
 };
 
 use super::locale::{Language, filled};
@@ -66,6 +68,7 @@ mod tests {
     use super::*;
 
     const FILES: &[&[Word]] = &[
+        access::ALL,
         common::ALL,
         device::ALL,
         devices::ALL,
@@ -73,6 +76,7 @@ mod tests {
         login::ALL,
         overview::ALL,
         reasons::ALL,
+        users::ALL,
     ];
 
     /// Names and abbreviations that are the same in both.
