@@ -140,6 +140,9 @@ pub struct Disk {
     pub logs_bytes: u64,
     /// What devices reported.
     pub messages_bytes: u64,
+    /// Backups that were asked for over HTTP, where they are on the same disk.
+    #[serde(default)]
+    pub backups_bytes: u64,
     /// Everything else.
     pub other_bytes: u64,
     /// What this user may still write.
@@ -152,8 +155,10 @@ mod tests {
 
     #[test]
     fn the_status_comes_back_as_it_was_written_with_a_fleet_and_without() {
-        let disk =
-            r#""disk":{"registryBytes":1,"logsBytes":3,"messagesBytes":2,"otherBytes":0,"freeBytes":null}}"#;
+        let disk = concat!(
+            r#""disk":{"registryBytes":1,"logsBytes":3,"messagesBytes":2,"backupsBytes":4,"otherBytes":0,"#,
+            r#""freeBytes":null}}"#,
+        );
         let full = [
             r#"{"version":"0.1.0","since":7,"devices":{"total":2,"inactive":0,"online":2,"offline":0,"#,
             r#""disabled":0},"products":[{"productKey":"pk","name":null,"damaged":true,"total":2,"#,

@@ -118,6 +118,9 @@ pub enum Code {
     TooLarge,
     /// As many do this already as may at the same time; it may work later.
     Busy,
+    /// There is no room for it, on the disk or among as many as are kept; it may work when somebody has made
+    /// some.
+    NoRoom,
     /// The store cannot work now, or the answer took too long; it may work later.
     Unavailable,
     /// The store is damaged.

@@ -255,8 +255,9 @@ fn judged(visit: &Visit, tone: Tone) -> Markup {
 }
 
 fn server(visit: &Visit, status: &Status, vital: &Vital) -> Markup {
-    let Disk { registry_bytes, logs_bytes, messages_bytes, other_bytes, free_bytes } = status.disk;
-    let used = [registry_bytes, logs_bytes, messages_bytes, other_bytes]
+    let Disk { registry_bytes, logs_bytes, messages_bytes, backups_bytes, other_bytes, free_bytes } =
+        status.disk;
+    let used = [registry_bytes, logs_bytes, messages_bytes, backups_bytes, other_bytes]
         .iter()
         .fold(0_u64, |all, bytes| all.saturating_add(*bytes));
     let used = visit.preferences.bytes(used);

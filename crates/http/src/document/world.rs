@@ -109,7 +109,14 @@ pub(crate) async fn world(rate: Option<Rate>) -> World {
     let operator = operator.with_logins(passwords.clone(), SessionTimes::default());
     let metrics: MetricsSource = Arc::new(|_| Vec::new());
     let about = About { version: "0", dtls: "127.0.0.1:5684".into() };
-    let disk = Disk { registry_bytes: 1, logs_bytes: 5, messages_bytes: 2, other_bytes: 3, free_bytes: None };
+    let disk = Disk {
+        registry_bytes: 1,
+        logs_bytes: 5,
+        messages_bytes: 2,
+        backups_bytes: 6,
+        other_bytes: 3,
+        free_bytes: None,
+    };
     let host = move || Host { version: "0".into(), since: None, refused_by_store: None, disk };
     let api = Api { operator: operator.clone(), host: Arc::new(host), events: None };
     let router = router(about, Health::default(), metrics, api, rate);

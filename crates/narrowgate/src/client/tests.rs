@@ -94,7 +94,14 @@ fn operator(sessions: Arc<dyn LiveSessions>) -> Operator {
 }
 
 fn host() -> Host {
-    let disk = Disk { registry_bytes: 1, logs_bytes: 5, messages_bytes: 2, other_bytes: 3, free_bytes: None };
+    let disk = Disk {
+        registry_bytes: 1,
+        logs_bytes: 5,
+        messages_bytes: 2,
+        backups_bytes: 6,
+        other_bytes: 3,
+        free_bytes: None,
+    };
     Host { version: "0".into(), since: Some(UnixMillis(7)), refused_by_store: None, disk }
 }
 

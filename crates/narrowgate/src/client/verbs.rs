@@ -139,7 +139,14 @@ fn router(store: Arc<MemoryStore>) -> Router {
     let stores = Stores { audit: Arc::new(audit::Unreadable::default()), ..Stores::from(store) };
     let operator = Operator::new(stores, clock, entropy, Arc::new(NobodyConnected));
     let operator = operator.with_scripts(Arc::new(PlainScripts));
-    let disk = Disk { registry_bytes: 1, logs_bytes: 5, messages_bytes: 2, other_bytes: 3, free_bytes: None };
+    let disk = Disk {
+        registry_bytes: 1,
+        logs_bytes: 5,
+        messages_bytes: 2,
+        backups_bytes: 6,
+        other_bytes: 3,
+        free_bytes: None,
+    };
     let host = move || Host { version: "0".into(), since: None, refused_by_store: None, disk };
     narrowgate_http::api_router(Api { operator, host: Arc::new(host), events: None })
 }

@@ -46,15 +46,17 @@ fn readable(status: &Status) -> String {
         add("REFUSING", format!("answered 5.03 in the last minute because the store cannot write: {count}"));
         add("", format!("since {since}; {}", printable(reason)));
     }
-    let Disk { registry_bytes, logs_bytes, messages_bytes, other_bytes, free_bytes } = status.disk;
+    let Disk { registry_bytes, logs_bytes, messages_bytes, backups_bytes, other_bytes, free_bytes } =
+        status.disk;
     let used = [
-        ("registry", registry_bytes),
-        ("logs", logs_bytes),
-        ("messages", messages_bytes),
-        ("other", other_bytes),
+        ("registry", Some(registry_bytes)),
+        ("logs", Some(logs_bytes)),
+        ("messages", Some(messages_bytes)),
+        ("backups", Some(backups_bytes).filter(|bytes| *bytes > 0)),
+        ("other", Some(other_bytes)),
     ];
-    let used: Vec<String> =
-        used.iter().map(|(what, size)| format!("{what} {}", bytes(Some(*size)))).collect();
+    let used = used.into_iter().filter_map(|(what, size)| Some((what, size?)));
+    let used: Vec<String> = used.map(|(what, size)| format!("{what} {}", bytes(Some(size)))).collect();
     add("disk", format!("{}; {} free", used.join(", "), bytes(free_bytes)));
     lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
 }
@@ -158,8 +160,8 @@ mod tests {
                               "disabled": 1},
             "refusalsLastHour": [{"reason": "wrong_key", "count": 7}, {"reason": null, "count": 1}],
             "reportsPerMinute": {"lastMinute": 12, "lastHour": 10.5},
-            "disk": {"registryBytes": 999, "logsBytes": 1000, "messagesBytes": 1_234_567, "otherBytes": 0,
-                     "freeBytes": null},
+            "disk": {"registryBytes": 999, "logsBytes": 1000, "messagesBytes": 1_234_567,
+                     "backupsBytes": 2_000_000, "otherBytes": 0, "freeBytes": null},
         });
         assert_eq!(
             shown(status),
@@ -171,7 +173,8 @@ mod tests {
              \u{20}          2 other products: 1 (1 disabled)\n\
              refused    in the last hour: wrong_key 7, other 1\n\
              reports    12 in the last minute, 10.5 a minute in the last hour\n\
-             disk       registry 999 B, logs 1.0 kB, messages 1.2 MB, other 0 B; unknown free"
+             disk       registry 999 B, logs 1.0 kB, messages 1.2 MB, backups 2.0 MB, other 0 B; \
+             unknown free"
         );
     }
 }

@@ -30,7 +30,8 @@ const FOLLOWERS: Metric = Metric::gauge("narrowgate_followers", "Streams of live
 const STORE_BYTES: Metric = Metric::gauge(
     "narrowgate_store_bytes",
     "Bytes of files in the data directory. registry: products, devices, latest values; logs: logs and \
-     presence; messages: reports by day; other: images of firmware, keys and all else.",
+     presence; messages: reports by day; backups: those that were asked for over HTTP, where they are on the same \
+     disk; other: images of firmware, keys and all else.",
 )
 .by("files");
 
@@ -77,11 +78,12 @@ pub(super) fn source(parts: Parts) -> MetricsSource {
 }
 
 fn stored(disk: Disk) -> Vec<Samples> {
-    let Disk { registry_bytes, logs_bytes, messages_bytes, other_bytes, free_bytes } = disk;
+    let Disk { registry_bytes, logs_bytes, messages_bytes, backups_bytes, other_bytes, free_bytes } = disk;
     let files = [
         ("registry", registry_bytes),
         ("logs", logs_bytes),
         ("messages", messages_bytes),
+        ("backups", backups_bytes),
         ("other", other_bytes),
     ];
     let mut samples = vec![STORE_BYTES.are(files)];

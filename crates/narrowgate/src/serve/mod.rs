@@ -58,6 +58,7 @@ use crate::{
     system::{SystemClock, SystemEntropy},
 };
 
+pub(crate) use backups::BACKUPS;
 pub(crate) use signals::{Hangup, Signals};
 
 /// How long a stop may take: work in progress ends, and the store is closed.

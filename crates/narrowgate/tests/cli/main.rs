@@ -3,6 +3,7 @@
 mod audit;
 mod audit_crash;
 mod backup;
+mod backups_over_http;
 mod canary;
 mod cancel;
 mod commands;

@@ -12,7 +12,13 @@ use serde_json::{Value, json};
 use crate::harness::program;
 
 /// Sends a request as a program of somebody would, and reads the whole answer: its head and its body.
-fn ask(server: &Server, method: &str, path: &str, token: Option<&str>, body: &str) -> (String, String) {
+pub(crate) fn ask(
+    server: &Server,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: &str,
+) -> (String, String) {
     let mut stream = connect(server);
     write!(stream, "{}", request(method, path, token, body)).expect("it is read");
     let mut answer = String::new();
@@ -37,12 +43,12 @@ fn request(method: &str, path: &str, token: Option<&str>, body: &str) -> String 
 }
 
 /// The status and the JSON of an answer.
-fn json_of((head, body): (String, String)) -> (u16, Value) {
+pub(crate) fn json_of((head, body): (String, String)) -> (u16, Value) {
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("it has a status");
     (status, serde_json::from_str(&body).unwrap_or(Value::Null))
 }
 
-fn token(program: &Program, name: &str, more: &[&str]) -> String {
+pub(crate) fn token(program: &Program, name: &str, more: &[&str]) -> String {
     let made = program.json(&[&["token", "create", name], more].concat());
     made["token"].as_str().expect("it is shown once").to_owned()
 }
@@ -312,24 +318,4 @@ fn attack_182_a_token_follows_so_often_and_one_that_leaves_gives_its_place_back(
         assert!(began.elapsed() < Duration::from_secs(10), "its place is not free");
         std::thread::sleep(Duration::from_millis(50));
     }
-}
-
-#[test]
-fn a_backup_is_made_over_http_and_can_be_restored() {
-    let program = program();
-    program.json(&["product", "create", "meters", "--product-key", "pk"]);
-    let server = program.serve();
-    let admin = token(&program, "admin", &["--role", "administrator"]);
-    let (status, made) = json_of(ask(&server, "POST", "/api/v1/backup", Some(&admin), ""));
-    assert_eq!(status, 201, "{made}");
-    let name = made["name"].as_str().expect("it has a name");
-    let backup = program.data().join("backups").join(name);
-    assert!(backup.join("manifest.json").exists() && !backup.join("data.key").exists(), "{made}");
-    assert!(made["bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{made}");
-    let key = program.data().join("data.key").display().to_string();
-    let other = crate::harness::program();
-    other.json(&["restore", &backup.display().to_string(), "--key", &key]);
-    assert_eq!(other.json(&["product", "list"])[0]["productKey"], "pk");
-    let viewer = token(&program, "viewer", &["--role", "viewer"]);
-    assert_eq!(json_of(ask(&server, "POST", "/api/v1/backup", Some(&viewer), "")).0, 403);
 }

@@ -80,6 +80,7 @@ mod tests {
                 registry_bytes: 1,
                 logs_bytes: 5,
                 messages_bytes: 2,
+                backups_bytes: 6,
                 other_bytes: 3,
                 free_bytes: Some(4),
             };
