@@ -29,6 +29,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 pub(super) enum Here {
     Overview,
     Devices,
+    Products,
     Firmware,
     Users,
     /// None of them.
@@ -54,6 +55,13 @@ const PLACES: &[Place] = &[
         path: "/console/devices",
         name: words::DEVICES,
         letter: "d",
+        needs: Needs::Read,
+    },
+    Place {
+        here: Here::Products,
+        path: "/console/products",
+        name: words::PRODUCTS,
+        letter: "p",
         needs: Needs::Read,
     },
     Place {

@@ -42,6 +42,7 @@ mod locale;
 mod overview;
 mod parts;
 mod preferences;
+mod products;
 #[cfg(test)]
 mod tests;
 mod users;
@@ -103,6 +104,7 @@ pub(crate) fn routes(console: &Arc<Console>) -> Router {
         .merge(device::routes())
         .merge(firmware::routes())
         .merge(users::routes())
+        .merge(products::routes())
         .route("/console/keys", get(keys))
         .layer(middleware::from_fn(request_id::note))
         .layer(middleware::from_fn_with_state(Arc::clone(console), visit::let_in));

@@ -108,7 +108,11 @@ fn refusal(visit: &Visit, view: &RefusalView) -> Markup {
 }
 
 fn nothing_yet(visit: &Visit) -> Markup {
-    let step = html! { code { (visit.t(words::EMPTY_FLEET_STEP)) } };
+    let step = html! {
+        @if visit.may(Needs::Administer) {
+            a.button.first href="/console/new-product" { (visit.t(words::PRODUCTS_NONE_STEP)) }
+        } @else { code { (visit.t(words::EMPTY_FLEET_STEP)) } }
+    };
     visit.empty(words::EMPTY_FLEET, words::EMPTY_FLEET_TEXT, &step)
 }
 

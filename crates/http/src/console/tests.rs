@@ -6,6 +6,9 @@ mod device;
 mod devices;
 mod firmware;
 mod frame;
+mod model;
+mod products;
+mod script;
 mod users;
 
 use axum::http::{Method, header};

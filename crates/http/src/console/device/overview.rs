@@ -11,6 +11,7 @@ use narrowgate_platform::model::access::Needs;
 
 use super::{Detail, Keys, Session, Tab, acts, api_path, keys, log, read, waiting};
 use crate::console::{
+    products,
     visit::{Shown, Visit},
     words,
 };
@@ -68,7 +69,11 @@ fn identity(visit: &Visit, detail: &Detail) -> Markup {
         section.panel #identity data-live {
             h2 { (visit.t(words::IDENTITY)) }
             dl.facts {
-                dt { (visit.t(words::PRODUCT_KEY)) } dd { (visit.copyable(&device.product_key)) }
+                dt { (visit.t(words::PRODUCT_KEY)) }
+                dd {
+                    (visit.copyable(&device.product_key)) " "
+                    a href=(products::path_of(&device.product_key)) { (visit.t(words::PRODUCT_OPEN)) }
+                }
                 dt { (visit.t(words::DEVICE_KEY)) } dd { (visit.copyable(&device.device_key)) }
                 dt { (visit.t(words::ASSET)) } dd { (visit.copyable(&device.asset_id)) }
                 dt { (visit.t(words::LAST_SEEN)) } dd { (visit.time_or_never(device.last_seen_time)) }

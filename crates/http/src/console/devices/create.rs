@@ -60,7 +60,7 @@ async fn page(visit: &Visit, fields: &Fields, problem: Option<&Problem>) -> Show
         @if let Some(problem) = problem { (visit.problem(problem)) }
         @if known.is_empty() {
             p.notice.watch { (visit.t(words::CREATE_NO_PRODUCT)) }
-            p { code { (visit.t(words::EMPTY_FLEET_STEP)) } }
+            p { a.button.first href="/console/new-product" { (visit.t(words::PRODUCTS_NONE_STEP)) } }
         } @else {
             form.narrow.panel method="post" action=(PATH) {
                 (visit.token_field())

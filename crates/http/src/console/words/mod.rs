@@ -10,13 +10,17 @@ mod device;
 mod devices;
 mod firmware;
 mod login;
+mod model;
 mod overview;
+mod products;
 mod reasons;
+mod script;
 mod users;
 
 pub(super) use self::reasons::of_reason;
 pub(crate) use self::{
-    access::*, common::*, device::*, devices::*, firmware::*, login::*, overview::*, users::*,
+    access::*, common::*, device::*, devices::*, firmware::*, login::*, model::*, overview::*, products::*,
+    script::*, users::*,
 };
 
 use super::locale::{Language, filled};
@@ -74,8 +78,11 @@ mod tests {
         devices::ALL,
         firmware::ALL,
         login::ALL,
+        model::ALL,
         overview::ALL,
+        products::ALL,
         reasons::ALL,
+        script::ALL,
         users::ALL,
     ];
 
