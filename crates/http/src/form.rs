@@ -64,6 +64,11 @@ impl Form {
         Self::parse(&body).ok_or((StatusCode::BAD_REQUEST, "The form cannot be read."))
     }
 
+    /// These fields, in their order.
+    pub(crate) fn of_fields(fields: Vec<(String, SecretText)>) -> Self {
+        Self(fields)
+    }
+
     /// The fields of the query of an address; none where they cannot be read.
     pub(crate) fn of_query(query: Option<&str>) -> Self {
         query.and_then(|query| Self::parse(query.as_bytes())).unwrap_or_default()

@@ -56,6 +56,9 @@ const SECURITY_HEADERS: [(header::HeaderName, HeaderValue); 5] = [
 /// Texts of metrics that are made for scrapes on TCP: some at once, and then twenty a second.
 const TEXTS: Rate = Rate { every: Duration::from_millis(50), burst: 20 };
 
+/// How long a file may take that a page of the console sends.
+const FILE_TIME_MAX: Duration = Duration::from_secs(300);
+
 /// How long a browser that came by TLS asks a host without it no more, where nothing else is said: a year.
 pub const TLS_ONLY: Duration = Duration::from_secs(31_536_000);
 
@@ -263,7 +266,9 @@ async fn answer_in_time(request: Request, next: Next) -> Response {
     // Of a stranger who sends a body: not before it is there (module `pages`).
     let seat = request.extensions().get::<Seat>().filter(|_| request.method().is_safe());
     let _answering = seat.map(Seat::answer);
-    let answer = timeout(REQUEST_TIME_MAX, next.run(request)).await;
+    let is_file = console::takes_file(request.method(), request.uri().path());
+    let time_max = if is_file { FILE_TIME_MAX } else { REQUEST_TIME_MAX };
+    let answer = timeout(time_max, next.run(request)).await;
     answer.unwrap_or_else(|_| {
         let detail = "the answer took too long";
         Refused::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, detail).into_response()

@@ -2,7 +2,8 @@
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderMap, Method, Request, StatusCode, header},
+    http::{HeaderMap, Method, Request, StatusCode, header, request::Builder},
+    response::Response,
 };
 use narrowgate_api::problem::{Code, Problem};
 use serde::{Serialize, de::DeserializeOwned};
@@ -10,6 +11,7 @@ use tower::ServiceExt as _;
 
 use super::visit::{Trouble, Visit, problem_of};
 use crate::{
+    places::Seat,
     problem::Refused,
     secret::{collect, secret_json},
     shares::{Holder, ShareMax, Shares},
@@ -89,31 +91,63 @@ impl Visit {
                 request = request.header(name, value);
             }
         }
-        let mut request = request.body(Body::from(body)).map_err(|_| internal("it cannot be asked"))?;
+        let response = self.ask(request, Body::from(body), self.seat.clone()).await?;
+        read(act.path, response).await
+    }
+
+    /// What the API answers to a body that goes on, behind the page that it was sent to: the connection of
+    /// the page has no part in it.
+    ///
+    /// # Errors
+    /// The API's problem.
+    pub(super) async fn ask_behind<T: DeserializeOwned>(
+        &self,
+        request: Builder,
+        body: Body,
+    ) -> Result<T, Trouble> {
+        let response = self.ask(request, body, None).await?;
+        read("an import", response).await.map(|(answer, _)| answer)
+    }
+
+    /// A file of the API as it is.
+    ///
+    /// # Errors
+    /// The API's problem.
+    pub(super) async fn file(&self, path: &str) -> Result<Response, Trouble> {
+        self.ask(Request::builder().uri(path), Body::empty(), self.seat.clone()).await
+    }
+
+    async fn ask(&self, request: Builder, body: Body, seat: Option<Seat>) -> Result<Response, Trouble> {
+        let mut request = request.body(body).map_err(|_| internal("it cannot be asked"))?;
         let extensions = request.extensions_mut();
         extensions.insert(self.asker.clone());
         extensions.insert(self.way);
         self.peer.map(|peer| extensions.insert(peer));
         self.id.clone().map(|id| extensions.insert(id));
-        self.seat.clone().map(|seat| extensions.insert(seat));
+        seat.map(|seat| extensions.insert(seat));
         let response = self.console.api.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
-        if !response.status().is_success() {
-            let status = response.status().as_u16();
-            return Err(Trouble::from(problem_of(&response).unwrap_or_else(|| {
-                Problem::new(status, Code::Other, response.status().canonical_reason().unwrap_or_default())
-            })));
+        if response.status().is_success() {
+            return Ok(response);
         }
-        let (parts, body) = response.into_parts();
-        let share = Shares::new(ShareMax::half(2 * ANSWER_BYTES_MAX)).take(&Holder::default(), 0);
-        let share = share.map_err(|_| internal("there is no room"))?;
-        let bytes = collect(body, ANSWER_BYTES_MAX, share, None).await;
-        let bytes = bytes.map_err(|_| internal("the answer of the API is too long for a page"))?;
-        let answer = serde_json::from_slice(if bytes.is_empty() { b"null" } else { &bytes });
-        answer.map(|answer| (answer, parts.headers)).map_err(|error| {
-            tracing::error!(path = act.path, %error, "a page does not know an answer of the API");
-            internal("the answer of the API is not known to this page")
-        })
+        let status = response.status().as_u16();
+        Err(Trouble::from(problem_of(&response).unwrap_or_else(|| {
+            Problem::new(status, Code::Other, response.status().canonical_reason().unwrap_or_default())
+        })))
     }
+}
+
+/// The answer of the API, with its headers.
+async fn read<T: DeserializeOwned>(path: &str, response: Response) -> Result<(T, HeaderMap), Trouble> {
+    let (parts, body) = response.into_parts();
+    let share = Shares::new(ShareMax::half(2 * ANSWER_BYTES_MAX)).take(&Holder::default(), 0);
+    let share = share.map_err(|_| internal("there is no room"))?;
+    let bytes = collect(body, ANSWER_BYTES_MAX, share, None).await;
+    let bytes = bytes.map_err(|_| internal("the answer of the API is too long for a page"))?;
+    let answer = serde_json::from_slice(if bytes.is_empty() { b"null" } else { &bytes });
+    answer.map(|answer| (answer, parts.headers)).map_err(|error| {
+        tracing::error!(path, %error, "a page does not know an answer of the API");
+        internal("the answer of the API is not known to this page")
+    })
 }
 
 fn internal(said: &str) -> Trouble {

@@ -31,6 +31,7 @@ pub(super) enum Here {
     Devices,
     Products,
     Firmware,
+    Import,
     Users,
     /// None of them.
     Elsewhere,
@@ -70,6 +71,13 @@ const PLACES: &[Place] = &[
         name: words::FW,
         letter: "f",
         needs: Needs::Read,
+    },
+    Place {
+        here: Here::Import,
+        path: "/console/import",
+        name: words::IMPORT,
+        letter: "i",
+        needs: Needs::Administer,
     },
     Place {
         here: Here::Users,

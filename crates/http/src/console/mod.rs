@@ -37,6 +37,7 @@ mod assets;
 mod device;
 mod devices;
 mod firmware;
+mod import;
 mod layout;
 mod locale;
 mod overview;
@@ -45,6 +46,7 @@ mod preferences;
 mod products;
 #[cfg(test)]
 mod tests;
+mod upload;
 mod users;
 mod visit;
 mod vitals;
@@ -61,7 +63,14 @@ use axum::{
 };
 use narrowgate_platform::service::Operator;
 
+use self::{
+    import::Runs,
+    upload::UPLOAD_BYTES_MAX,
+    visit::{Shown, Visit},
+    vitals::Vitals,
+};
 pub(crate) use self::{
+    import::takes_file,
     locale::{Language, Preferences},
     visit::{HOME, way_back},
 };
@@ -87,12 +96,17 @@ pub(crate) struct Console {
     vitals: Vitals,
     /// Bytes of forms that are read or worked on.
     forms: Arc<Shares>,
+    /// The same of files, also as long as they are kept.
+    uploads: Arc<Shares>,
+    imports: Runs,
 }
 
 impl Console {
     pub(crate) fn new(gate: Arc<Gate>, operator: Operator, api: Router, metrics: MetricsSource) -> Arc<Self> {
         let forms = Shares::new(ShareMax::quarter(4 * BODY_BYTES_MAX));
-        Arc::new(Self { gate, operator, api, vitals: Vitals::new(metrics), forms })
+        let uploads = Shares::new(ShareMax::quarter(8 * UPLOAD_BYTES_MAX));
+        let (vitals, imports) = (Vitals::new(metrics), Runs::default());
+        Arc::new(Self { gate, operator, api, vitals, forms, uploads, imports })
     }
 }
 
@@ -105,6 +119,7 @@ pub(crate) fn routes(console: &Arc<Console>) -> Router {
         .merge(firmware::routes())
         .merge(users::routes())
         .merge(products::routes())
+        .merge(import::routes())
         .route("/console/keys", get(keys))
         .layer(middleware::from_fn(request_id::note))
         .layer(middleware::from_fn_with_state(Arc::clone(console), visit::let_in));

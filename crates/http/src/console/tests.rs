@@ -6,6 +6,7 @@ mod device;
 mod devices;
 mod firmware;
 mod frame;
+mod import;
 mod model;
 mod products;
 mod script;

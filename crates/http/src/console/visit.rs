@@ -18,7 +18,15 @@ use narrowgate_platform::{
     service::{form_token, is_form_token, path_part},
 };
 
-use super::{Console, layout, locale::Preferences, see_other};
+use super::{
+    Console,
+    import::takes_file,
+    layout,
+    locale::Preferences,
+    see_other,
+    upload::{self, UPLOAD_BYTES_MAX, Upload},
+    words,
+};
 use crate::{
     api::{Asker, forbidden},
     browser::{Origin, origin},
@@ -29,6 +37,7 @@ use crate::{
     places::Seat,
     problem::{ProblemOf, Refused},
     request_id::RequestId,
+    secret::{NotCollected, collect},
     shares::Holder,
     work::BODY_BYTES_MAX,
 };
@@ -199,24 +208,62 @@ async fn take_form(visit: &Visit, session: &str, request: Request) -> Result<Req
     if request.method().is_safe() {
         return Ok(request);
     }
-    let refused = |status, said: &str| Refused::new(status, narrowgate_api::problem::Code::Forbidden, said).0;
     if !matches!(origin(request.headers(), Way::of(request.extensions())), Origin::Own(_)) {
         let said =
             "the form comes from another site; a proxy before this server must hand on the header Host";
         return Err(refused(StatusCode::FORBIDDEN, said));
     }
     let (mut parts, body) = request.into_parts();
-    let share = visit.console.forms.take(&Holder::of(visit.caller()), 0);
-    let share = share.map_err(|full| refused(StatusCode::TOO_MANY_REQUESTS, &full.told("bytes of forms")))?;
     let whole = Request::from_parts(parts.clone(), body);
-    let form = Form::read_long(whole, BODY_BYTES_MAX, share).await;
-    let mut form = form.map_err(|(status, said)| refused(status, said))?;
+    let (mut form, upload) = match upload::boundary(&parts.headers) {
+        Some(boundary) if takes_file(&parts.method, parts.uri.path()) => {
+            read_upload(visit, whole, &boundary).await?
+        }
+        _ => (read_form(visit, whole).await?, None),
+    };
     if !is_form_token(form.take(TOKEN).expose(), session) {
         let said = "the form is not one of this session: open its page again";
         return Err(refused(StatusCode::FORBIDDEN, said));
     }
     parts.extensions.insert(Kept(Arc::new(Mutex::new(Some(form)))));
+    upload.map(|upload| parts.extensions.insert(upload));
     Ok(Request::from_parts(parts, axum::body::Body::empty()))
+}
+
+fn refused(status: StatusCode, said: &str) -> Problem {
+    Refused::new(status, narrowgate_api::problem::Code::Forbidden, said).0
+}
+
+async fn read_form(visit: &Visit, whole: Request) -> Result<Form, Problem> {
+    let share = visit.console.forms.take(&Holder::of(visit.caller()), 0);
+    let share = share.map_err(|full| refused(StatusCode::TOO_MANY_REQUESTS, &full.told("bytes of forms")))?;
+    let form = Form::read_long(whole, BODY_BYTES_MAX, share).await;
+    form.map_err(|(status, said)| refused(status, said))
+}
+
+/// A form with a file, of those who may send one: of others nothing is read.
+async fn read_upload(
+    visit: &Visit,
+    whole: Request,
+    boundary: &str,
+) -> Result<(Form, Option<Upload>), Problem> {
+    visit.require(Needs::Administer).map_err(|Trouble(problem)| *problem)?;
+    let busy = || refused(StatusCode::TOO_MANY_REQUESTS, visit.t(words::IMPORT_BUSY));
+    let share = visit.console.uploads.take(&Holder::of(visit.caller()), 0).map_err(|_| busy())?;
+    let body = collect(whole.into_body(), UPLOAD_BYTES_MAX, share, visit.seat.as_ref()).await;
+    let body = body.map_err(|fault| match fault {
+        NotCollected::TooLong => {
+            let size = visit.preferences.bytes(UPLOAD_BYTES_MAX as u64);
+            let said = visit.say(words::IMPORT_LONG, &[("size", &size)]);
+            refused(StatusCode::PAYLOAD_TOO_LARGE, &said)
+        }
+        NotCollected::NoRoom(_) => busy(),
+        NotCollected::Silent | NotCollected::Broken => {
+            refused(StatusCode::BAD_REQUEST, "the rest of the file did not arrive")
+        }
+    })?;
+    let parsed = upload::parse(&body, boundary);
+    parsed.ok_or_else(|| refused(StatusCode::BAD_REQUEST, "the form cannot be read"))
 }
 
 /// The page to log in, which leads back to a page, and to the first one in the place of a form.

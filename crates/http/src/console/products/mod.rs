@@ -25,6 +25,8 @@ use super::{
     words,
 };
 
+pub(super) use self::show::list_all as list_of;
+
 pub(super) const PATH: &str = "/console/products";
 
 /// Rows of a page.

@@ -197,6 +197,11 @@ const STATES: [(&str, Tone, Word); 4] = [
     ("disabled", Tone::Act, words::STATE_DISABLED),
 ];
 
+/// The list of all devices of a product.
+pub(in crate::console) fn list_all(key: &str) -> String {
+    list_of(key, "")
+}
+
 /// The list of its devices.
 pub(super) fn list_of(key: &str, state: &str) -> String {
     let (product, state) = (key.to_owned(), state.to_owned());
@@ -267,6 +272,7 @@ fn beginnings(visit: &Visit, key: &str) -> Markup {
     html! {
         p.buttons {
             a.button href={ "/console/devices/new?product=" (key) } { (visit.t(words::NEW_DEVICE)) }
+            a.button href={ "/console/import?product=" (key) } { (visit.t(words::PRODUCT_IMPORT)) }
         }
     }
 }

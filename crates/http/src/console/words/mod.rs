@@ -9,6 +9,7 @@ mod common;
 mod device;
 mod devices;
 mod firmware;
+mod import;
 mod login;
 mod model;
 mod overview;
@@ -19,8 +20,8 @@ mod users;
 
 pub(super) use self::reasons::of_reason;
 pub(crate) use self::{
-    access::*, common::*, device::*, devices::*, firmware::*, login::*, model::*, overview::*, products::*,
-    script::*, users::*,
+    access::*, common::*, device::*, devices::*, firmware::*, import::*, login::*, model::*, overview::*,
+    products::*, script::*, users::*,
 };
 
 use super::locale::{Language, filled};
@@ -77,6 +78,7 @@ mod tests {
         device::ALL,
         devices::ALL,
         firmware::ALL,
+        import::ALL,
         login::ALL,
         model::ALL,
         overview::ALL,

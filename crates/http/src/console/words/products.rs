@@ -63,6 +63,7 @@ words! {
     PRODUCT_NO_DEVICES: "No device yet: register one, or import a file.", "还没有设备：可注册一台，或导入文件。";
     PRODUCT_NO_DEVICES_VIEWER: "No device yet.", "还没有设备。";
     PRODUCT_SHOW_DEVICES: "Show them", "查看设备";
+    PRODUCT_IMPORT: "Import devices", "导入设备";
     TAB_MODEL: "Thing model", "物模型";
     TAB_SCRIPT: "Script", "脚本";
     PRODUCT_FACTS: "What it is", "基本信息";
