@@ -56,6 +56,9 @@ struct DemoDevice {
     secret: String,
     psk_hex: String,
     lines: Vec<ClientLine>,
+    /// The page of the console that waits for it; left out where no browser reaches the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<String>,
 }
 
 pub(super) fn run(config: &Config, output: Output) -> Result<(), Failure> {
@@ -184,6 +187,7 @@ fn device(
     let client = ClientOf { product_key, device_key, identity: &identity, psk: &*key };
     DemoDevice {
         lines: client_lines(task, client, &ServerName::of(reachable(server.dtls)), None),
+        page: server.origin.as_deref().map(|origin| page_of(origin, product_key, device_key)),
         product_key: product_key.to_owned(),
         device_key: device_key.to_owned(),
         secure_mode: if task == ClientTask::Report { 2 } else { 3 },
@@ -191,6 +195,12 @@ fn device(
         psk_hex: hex::encode(*key),
         identity,
     }
+}
+
+/// Where the console shows a device.
+fn page_of(origin: &str, product_key: &str, device_key: &str) -> String {
+    let [product, device] = [product_key, device_key].map(path_part);
+    format!("{}/console/devices/{product}/{device}", origin.trim_end_matches('/'))
 }
 
 fn cannot_prepare(problem: &Problem) -> Failure {
@@ -225,6 +235,9 @@ fn print(demo: &Demo, output: Output, screen: &Screen) {
         ));
         for ClientLine { tool, line } in &device.lines {
             say(&format!("\n  # {tool}\n  {}", line.expose()));
+        }
+        if let Some(page) = &device.page {
+            say(&format!("\n  # the page that waits for it\n  {page}"));
         }
     }
     say("\nPaste a line into another terminal (bash). In Debian's libcoap3-bin the client is named \

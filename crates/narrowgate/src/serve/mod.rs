@@ -81,6 +81,8 @@ pub(crate) struct Server {
     pub(crate) coap: Option<SocketAddr>,
     /// Where health and metrics are served; `None` if they are switched off.
     http: Option<SocketAddr>,
+    /// How browsers reach it there: `http://127.0.0.1:8080`, or `http.public_url`.
+    pub(crate) origin: Option<String>,
     control: PathBuf,
     gateway: SharedGateway,
     journal: Arc<dyn Journal>,
@@ -91,6 +93,12 @@ pub(crate) struct Server {
     control_task: JoinHandle<()>,
     http_task: Option<JoinHandle<()>>,
     http_stop: watched::Sender<bool>,
+}
+
+/// How browsers reach what is served at an address.
+fn origin_at(config: &Config, http: Option<SocketAddr>) -> Option<String> {
+    let is_tls = config.http.tls.is_some();
+    http.map(|http| config.http.public_url.clone().unwrap_or_else(|| origin_of(http, is_tls)))
 }
 
 impl Server {
@@ -139,15 +147,13 @@ impl Server {
         let http = door.as_ref().and_then(Door::address);
         let (coap, arrivals) = (gateway.plain_address(), gateway.arrival_clock());
         let gateway: SharedGateway = Arc::new(RwLock::new(Some(gateway)));
+        let origin = origin_at(config, http);
         let operator = Operator::new(stores.clone(), arrivals, entropy, sessions)
             .with_wall_clock(clock.clone())
             .with_scripts(scripts)
             .with_logins(passwords::of_server(), config.http.session_times)
             .with_server_name(config.dtls.server_name(dtls))
-            .with_origin(http.map(|http| {
-                let is_tls = config.http.tls.is_some();
-                config.http.public_url.clone().unwrap_or_else(|| origin_of(http, is_tls))
-            }));
+            .with_origin(origin.clone());
         let operator = configured(config, operator);
         if let Err(problem) = operator.remove_over_sessions().await {
             tracing::warn!(%problem, "the sessions of users that are over stay in the store");
@@ -174,6 +180,7 @@ impl Server {
             dtls,
             coap,
             http,
+            origin,
             control: control_path,
             gateway,
             journal: stores.journal,

@@ -205,6 +205,10 @@ fn the_demonstration_prints_one_document_and_its_lines() {
         let key = device["pskHex"].as_str().unwrap();
         assert!(key.as_bytes().chunks(2).all(|byte| byte != b"00"), "a NUL cannot be typed: {key}");
         assert_eq!(device["lines"].as_array().unwrap().len(), 4);
+        let [product, name] = ["productKey", "deviceKey"].map(|name| device[name].as_str().unwrap());
+        let page = device["page"].as_str().unwrap();
+        assert!(page.starts_with("http://127.0.0.1:"), "{page}");
+        assert!(page.ends_with(&format!("/console/devices/{product}/{name}")), "{page}");
     }
     assert_eq!(program.json(&["device", "list"])["devices"].as_array().unwrap().len(), 2);
     signal(demo.id(), "TERM");
