@@ -132,6 +132,7 @@ async fn what_changes_is_shown_and_saved_over_what_was_seen() {
     let tag = field(&page, "tag");
     let page = opened(&mut ada, &format!("{PAGE}?version=1")).await;
     assert!(page.contains("This is version 1") && page.contains("Save this model"), "{page}");
+    assert!(page.contains("&quot;temp&quot;: 21.5"), "a report that fits this version: {page}");
     assert_eq!(edited(&mut ada, "save", &tag, &text_of(&page), "").await.status, 303);
     assert!(opened(&mut ada, PAGE).await.contains("Version 4"));
     // What devices have sent.

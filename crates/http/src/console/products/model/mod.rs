@@ -110,7 +110,7 @@ async fn show_model(visit: Visit, Path(key): Path<String>, Query(wanted): Query<
         }
         let number = visit.number(u64::from(version.version));
         draft.note = Some(visit.say(words::MODEL_VERSION_LOADED, &[("n", &number)]));
-        draft.is_looked_at = true;
+        draft.look();
     }
     page(&visit, &product, &present, draft).await
 }
