@@ -12,7 +12,9 @@ words! {
     MODEL_EDITOR: "The model, as JSON", "物模型（JSON）";
     MODEL_LOOK: "See what changes", "查看变更";
     MODEL_INFER: "Draft it from what devices have sent", "根据设备上报生成草稿";
-    MODEL_INFERRED: "Made of what {n} device has sent.|Made of what {n} devices have sent.", "根据 {n} 台设备的上报生成。";
+    MODEL_INFERRED:
+        "Made of what {n} device has sent.|Made of what {n} devices have sent.",
+        "根据 {n} 台设备的上报生成。";
     MODEL_LEFT_OUT: "Left out:", "未包含：";
     MODEL_SAVE: "Save this model", "保存此物模型";
     MODEL_CHANGES: "What changes", "变更内容";

@@ -24,7 +24,9 @@ words! {
         "What is published runs from the next message on. Versions before it are kept.",
         "发布后从下一条消息起生效，之前的版本会保留。";
     SCRIPT_TRY: "Try it", "试运行";
-    SCRIPT_TRY_HINT: "A trial changes nothing, and takes the script as it stands in the editor.", "试运行不作任何更改，直接使用编辑器中的脚本。";
+    SCRIPT_TRY_HINT:
+        "A trial changes nothing, and takes the script as it stands in the editor.",
+        "试运行不作任何更改，直接使用编辑器中的脚本。";
     SCRIPT_DIRECTION: "What is tried", "试运行内容";
     SCRIPT_FROM_HEX: "from a device: bytes, hexadecimal", "来自设备：十六进制字节";
     SCRIPT_FROM_TEXT: "from a device: text", "来自设备：文本";
