@@ -74,10 +74,6 @@ pub(crate) use self::{
     locale::{Language, Preferences},
     visit::{HOME, way_back},
 };
-use self::{
-    visit::{Shown, Visit},
-    vitals::Vitals,
-};
 use crate::{
     gate::Gate,
     metrics::MetricsSource,
