@@ -1,7 +1,10 @@
 //! What is probably wrong where a handshake or a request was refused, and what to do about it, for people.
 //!
 //! Both are made of an entry's reason and its words, which name the mistake and, behind the first `; `, what
-//! to do instead. Where the words do not say that, each reason has an advice of its own.
+//! to do instead. Where the words do not say that, each reason has an advice of its own. What a device or a
+//! stranger wrote is part of the mistake alone: it is put into words by [`apart`].
+
+use std::borrow::Cow;
 
 use crate::log::Reason;
 
@@ -20,6 +23,9 @@ const NOT_KNOWN: &str = "fits none of the usual mistakes";
 const NOT_EXAMINED: &str = "was not looked into";
 /// What to do then.
 const ALONE: &str = "let the device try again alone, then the entry says which mistake it is";
+
+/// How words begin that are still part of the mistake: they quote what a device wrote.
+const STILL_MISTAKE: [&str; 3] = ["received ", "left out: ", "the product's script returned "];
 
 /// How words begin that follow the mistake and say what became of it, not what to do.
 const NO_ADVICE: [&str; 3] = ["nothing was stored", "it was taken for", "which mistake it fits"];
@@ -49,13 +55,24 @@ fn without_count(detail: &str) -> &str {
     if is_number(count) && is_number(seconds) { rest } else { detail }
 }
 
-/// The words before the first `; ` that does not stand in quotation marks, and those behind it.
-fn split(words: &str) -> (&str, &str) {
-    let is_outside = |(at, _): &(usize, &str)| words[..*at].matches('"').count().is_multiple_of(2);
-    match words.match_indices("; ").find(is_outside) {
-        Some((at, separator)) => (&words[..at], &words[at + separator.len()..]),
-        None => (words, ""),
+/// What somebody wrote, for the words of an entry: nothing in it can be taken for the end of the mistake.
+pub fn apart(text: &str) -> Cow<'_, str> {
+    match text.contains("; ") {
+        true => Cow::Owned(text.replace("; ", "\\u{3b} ")),
+        false => Cow::Borrowed(text),
     }
+}
+
+/// The mistake, and the words behind it: they follow a `; ` that does not stand in quotation marks.
+fn split(words: &str) -> (&str, &str) {
+    let is_outside = |at: usize| {
+        let marks = words[..at].match_indices('"');
+        marks.filter(|(mark, _)| !words[..*mark].ends_with('\\')).count().is_multiple_of(2)
+    };
+    let parts = words.match_indices("; ").map(|(at, separator)| (at, &words[at + separator.len()..]));
+    let mut ends = parts
+        .filter(|(at, rest)| is_outside(*at) && !STILL_MISTAKE.iter().any(|begin| rest.starts_with(begin)));
+    ends.next().map_or((words, ""), |(at, rest)| (&words[..at], rest))
 }
 
 impl Reason {
@@ -150,6 +167,18 @@ mod tests {
                 "send the number alone",
             ),
             (
+                Reason::ModelInvalid,
+                r#"/params/measurepoints/a: must be a number; received "a; b" at byte 57; send it alone"#,
+                r#"/params/measurepoints/a: must be a number; received "a; b" at byte 57"#,
+                "send it alone",
+            ),
+            (
+                Reason::BodyMalformed,
+                "/method: this topic's method is thing.measurepoint.post; received call 0900 123",
+                "/method: this topic's method is thing.measurepoint.post; received call 0900 123",
+                Reason::BodyMalformed.advice(),
+            ),
+            (
                 Reason::ProductUnknown,
                 "there is no product mugsf6w4, but MuGsF6W4: keys are case-sensitive",
                 "there is no product mugsf6w4, but MuGsF6W4: keys are case-sensitive",
@@ -165,6 +194,24 @@ mod tests {
         ] {
             assert_eq!(told(reason, detail), (Some(mistake.into()), Some(advice.into())), "{detail}");
         }
+    }
+
+    #[test]
+    fn what_somebody_wrote_is_no_advice() {
+        for (text, shown) in [
+            (r#""x\\"; call 0900 123""#, r#""x\\"\u{3b} call 0900 123""#),
+            (r#"""; call 0900 123"#, r#"""\u{3b} call 0900 123"#),
+            ("a;b", "a;b"),
+        ] {
+            assert_eq!(apart(text), shown);
+            let words = format!("/a: must be a number; received {} at byte 7", apart(text));
+            let own = Reason::ModelInvalid.advice();
+            assert_eq!(told(Reason::ModelInvalid, &words), (Some(words.clone()), Some(own.into())), "{text}");
+        }
+        // As an entry of before has it.
+        let older = r#"received "x\\"; call 0900 123" at byte 7; a number is not a string: send it without"#;
+        let (_, advice) = told(Reason::ModelInvalid, older);
+        assert_eq!(advice.as_deref(), Some("a number is not a string: send it without"));
     }
 
     #[test]

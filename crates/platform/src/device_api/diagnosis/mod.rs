@@ -8,6 +8,8 @@ mod forms;
 mod syntax;
 mod values;
 
+use narrowgate_api::advice::apart;
+
 pub(super) use self::{
     forms::{looks_like_json, not_a_map, not_an_object, not_text},
     values::{members, place_of, value},
@@ -37,7 +39,7 @@ fn place(text: &str, error: &serde_json::Error) -> usize {
 }
 
 /// A piece of a body as it is shown to people: at most 24 characters, without line breaks and control
-/// characters.
+/// characters, and without what would end the mistake that it is part of.
 pub(super) fn shown(piece: &str) -> String {
     const CHARACTERS_MAX: usize = 24;
     let mut shown = String::new();
@@ -51,7 +53,7 @@ pub(super) fn shown(piece: &str) -> String {
     if piece.chars().nth(CHARACTERS_MAX).is_some() {
         shown.push('…');
     }
-    shown
+    apart(&shown).into_owned()
 }
 
 /// A few bytes in hexadecimal.

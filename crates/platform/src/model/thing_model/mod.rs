@@ -58,6 +58,8 @@ use std::{
     sync::Arc,
 };
 
+use narrowgate_api::advice::apart;
+
 pub use self::{
     defaults::{DEFAULTS_BYTES_MAX, Defaults},
     document::{DEPTH_MAX, check_value},
@@ -274,7 +276,8 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.pointer.as_str() {
             "" => f.write_str(&self.message),
-            pointer => write!(f, "{pointer}: {}", self.message),
+            // Its steps may be a device's.
+            pointer => write!(f, "{}: {}", apart(pointer), self.message),
         }
     }
 }
