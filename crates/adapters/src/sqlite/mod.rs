@@ -39,6 +39,7 @@ mod buckets;
 mod change;
 mod day;
 mod day_file;
+mod digits;
 mod error;
 mod files;
 mod firmware;

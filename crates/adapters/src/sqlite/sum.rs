@@ -36,12 +36,12 @@ pub(super) fn of_row<'a>(word: &'a str, first: usize, values: impl IntoIterator<
     for (number, value) in values.into_iter().enumerate() {
         if number < first {
             gathered.add(value);
-        } else if value != ValueRef::Null {
+        } else if !matches!(value, ValueRef::Null) {
             gathered.add(ValueRef::Integer(number as i64));
             gathered.add(value);
         }
     }
-    head(gathered.digest())
+    gathered.head()
 }
 
 /// Adds `row_sum` to the SQL of a connection: [`of_row`] of a word, of how many values always count, and of
@@ -57,7 +57,8 @@ pub(super) fn teach(connection: &Connection) -> rusqlite::Result<()> {
 /// What is to be digested. Most of a row are numbers and short texts: digested one by one they cost more than
 /// the digest itself.
 struct Gathered {
-    digest: Sha256,
+    /// Of what is not there any more.
+    digest: Option<Sha256>,
     bytes: [u8; GATHERED_BYTES],
     len: usize,
 }
@@ -67,7 +68,7 @@ const GATHERED_BYTES: usize = 512;
 
 impl Gathered {
     fn new() -> Self {
-        Self { digest: Sha256::new(), bytes: [0; GATHERED_BYTES], len: 0 }
+        Self { digest: None, bytes: [0; GATHERED_BYTES], len: 0 }
     }
 
     /// A letter for the type and, where it may vary, the length: no two rows give the same bytes.
@@ -101,10 +102,11 @@ impl Gathered {
 
     fn put(&mut self, bytes: &[u8]) {
         if self.bytes.len() - self.len < bytes.len() {
-            self.digest.update(&self.bytes[..self.len]);
+            let digest = self.digest.get_or_insert_default();
+            digest.update(&self.bytes[..self.len]);
             self.len = 0;
             if bytes.len() > self.bytes.len() {
-                self.digest.update(bytes);
+                digest.update(bytes);
                 return;
             }
         }
@@ -112,9 +114,12 @@ impl Gathered {
         self.len += bytes.len();
     }
 
-    fn digest(mut self) -> Sha256 {
-        self.digest.update(&self.bytes[..self.len]);
-        self.digest
+    fn head(&mut self) -> i64 {
+        let last = &self.bytes[..self.len];
+        match self.digest.take() {
+            Some(digest) => head(digest.chain_update(last)),
+            None => head_of(Sha256::digest(last).into()),
+        }
     }
 }
 
@@ -131,7 +136,10 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
 
 /// Of what was digested.
 pub(super) fn head(digest: Sha256) -> i64 {
-    let digest: [u8; 32] = digest.finalize().into();
+    head_of(digest.finalize().into())
+}
+
+fn head_of(digest: [u8; 32]) -> i64 {
     let (first, _) = digest.split_first_chunk().expect("a digest of 32 bytes has 8");
     i64::from_le_bytes(*first)
 }

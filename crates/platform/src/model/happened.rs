@@ -1,6 +1,6 @@
 //! What happened, in the order in which a store committed it: what followers of live events are told.
 
-pub use narrowgate_api::happening::Happening;
+pub use narrowgate_api::happening::{Happening, Login};
 
 use crate::ids::{DeviceId, Position};
 

@@ -11,22 +11,25 @@
 //!   then the table `gone` names the device. It is a row as others are, so it goes with half a batch; and one
 //!   that a crash has left is found at the next open.
 //!
-//! A transaction begins with the first row: a batch that writes none does not touch the file.
+//! A transaction begins with the first row: a batch that writes none does not touch the file. Rows wait for
+//! others (module [`waiting`]), at most until the commit.
 
 mod added;
 mod trim;
+mod waiting;
 
 use std::ops::Range;
 
 use narrowgate_platform::{
     ids::{DeviceId, Position, UnixMillis},
-    model::{device::DeviceState, happened::StreamPlace, log::LogEntry},
+    model::{device::DeviceState, log::LogEntry},
 };
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use self::{
     added::{Added, List},
     trim::{Limits, Trims},
+    waiting::Waiting,
 };
 use super::{
     belonging::Origin,
@@ -40,7 +43,7 @@ use super::{
         log::{FOOTER, FooterRow, GONE, GoneRow, LogRow, PresenceRow},
         sql,
     },
-    stream,
+    stream::{self, Tells, Told},
     watch::{Loss, Watched},
 };
 
@@ -57,11 +60,13 @@ pub(super) struct LogFile {
     settled: i64,
     /// Rows of the open transaction.
     added: Added,
+    /// Those that are not written yet.
+    waiting: Waiting,
     trims: Trims,
     /// Of what happened, so much is kept.
     happenings_bytes: i64,
-    /// The newest row of it, where that is known: nobody else writes any, and none is deleted but older ones.
-    newest_told: Option<stream::Last>,
+    /// What is there of it, where that is known: nobody else writes any.
+    told: Option<Told>,
     /// Devices may be gone whose rows are still there.
     has_gone: bool,
     watched: Watched,
@@ -96,16 +101,16 @@ impl LogFile {
         let watched = Watched::new(file.clone())
             .map_err(|source| OpenError::io(&file, "cannot be looked at", source))?;
         let (trims, happenings_bytes) = (Trims::new(Limits::of(options)), options.happenings_kept());
-        let (settled, added) = (footer.serial, Added::default());
-        let newest_told = None;
+        let (settled, added, waiting) = (footer.serial, Added::default(), Waiting::default());
         Ok(Self {
             connection,
             footer,
             settled,
             added,
+            waiting,
             trims,
             happenings_bytes,
-            newest_told,
+            told: None,
             has_gone,
             watched,
         })
@@ -125,41 +130,37 @@ impl LogFile {
     ) -> rusqlite::Result<()> {
         self.begin()?;
         let device = device.map_or(NOBODY, |device| device.0);
-        let next = self.next_number("SELECT n FROM log WHERE device = ?1 ORDER BY n DESC LIMIT 1", device)?;
-        let (epoch, sequence) = (Some(place.epoch), Some(place.sequence));
-        for (entry, n) in entries.into_iter().zip(next..) {
+        let (n, epoch, sequence) = (0, Some(place.epoch), Some(place.sequence));
+        for entry in entries {
             let LogEntry { time, device: _, identity, event, reason, code, peer, detail } = entry;
             let row =
                 LogRow { device, n, time, event, identity, reason, code, peer, detail, epoch, sequence };
-            row.insert(&self.connection)?;
-            let first = self.added.add(List::Log, device, n);
-            self.trims.after_entry(&self.connection, device, n, first)?;
+            self.add_entry(row)?;
         }
         Ok(())
     }
 
     /// Adds what followers of live events are told of a device, and the unit that it is of.
-    pub(super) fn tell(
-        &mut self,
-        place: StreamPlace,
-        whose: (Option<DeviceId>, &str),
-        told: (UnixMillis, String),
-    ) -> rusqlite::Result<()> {
+    pub(super) fn tell(&mut self, tells: Tells<'_>) -> rusqlite::Result<()> {
         self.begin()?;
-        let mut newest = match self.newest_told {
-            Some(newest) => newest,
-            None => stream::last(&self.connection)?,
+        let mut told = match self.told.take() {
+            Some(told) => told,
+            None => Told::load(&self.connection)?,
         };
-        let (file, bytes_max) = (&self.connection, self.happenings_bytes);
-        let n = stream::add(file, &mut newest, place, whose, told, bytes_max)?;
-        self.newest_told = Some(newest);
-        self.added.add(List::Happened, NOBODY, n);
+        let (row, is_time) = told.next(tells);
+        self.add_happened(row)?;
+        if is_time {
+            self.write_waiting()?;
+            told.settle(&self.connection, self.happenings_bytes)?;
+        }
+        self.told = Some(told);
         Ok(())
     }
 
     /// Nothing is told of a device any more, which is purged with the batch under way.
     pub(super) fn forget_happened_of(&mut self, device: DeviceId) -> rusqlite::Result<()> {
         self.begin()?;
+        self.write_waiting()?;
         stream::forget_device(&self.connection, device)
     }
 
@@ -173,6 +174,7 @@ impl LogFile {
             return Ok(());
         }
         self.begin()?;
+        self.told = None;
         stream::forget_before(&self.connection, before)?;
         self.commit(-registry_batch)?;
         self.settle();
@@ -188,17 +190,14 @@ impl LogFile {
         cause: &str,
     ) -> rusqlite::Result<()> {
         self.begin()?;
-        let last = "SELECT n FROM presence WHERE device = ?1 ORDER BY n DESC LIMIT 1";
-        let n = self.next_number(last, device.0)?;
-        PresenceRow { device, n, at, state, cause: cause.to_owned() }.insert(&self.connection)?;
-        let first = self.added.add(List::Presence, device.0, n);
-        self.trims.after_presence(&self.connection, device.0, n, first)
+        self.add_change(PresenceRow { device, n: 0, at, state, cause: cause.to_owned() })
     }
 
     /// A device is deleted with the batch under way: its rows go by [`Self::forget_gone`] after the commit of
     /// the registry. How many they are.
     pub(super) fn note_gone(&mut self, device: DeviceId) -> rusqlite::Result<usize> {
         self.begin()?;
+        self.write_waiting()?;
         GoneRow { device }.insert(&self.connection)?;
         self.added.add(List::Gone, device.0, 0);
         self.has_gone = true;
@@ -281,20 +280,13 @@ impl LogFile {
         Ok(())
     }
 
-    /// The number after the last one of a device's list. A statement of its own: `INSERT … RETURNING` with a
-    /// sub-select makes a temporary table each time, which costs more than both statements.
-    fn next_number(&self, last: &str, device: i64) -> rusqlite::Result<i64> {
-        let last: Option<i64> =
-            self.connection.prepare_cached(last)?.query_row([device], |row| row.get(0)).optional()?;
-        Ok(last.unwrap_or(0) + 1)
-    }
-
     /// Commits, where something was written. `batch`: the batch's number where it touches the registry too,
     /// else the negative number of the registry's last one; see [`before`].
     pub(super) fn commit(&mut self, batch: i64) -> rusqlite::Result<()> {
         if !self.is_touched() {
             return Ok(());
         }
+        self.write_waiting()?;
         let footer = Footer { batch, serial: self.footer.serial + 1, added: std::mem::take(&mut self.added) };
         footer.write(&self.connection)?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
@@ -313,7 +305,8 @@ impl LogFile {
     /// Takes back what the open transaction has written, if there is one.
     pub(super) fn rollback(&mut self) -> rusqlite::Result<()> {
         self.added.clear();
-        self.newest_told = None;
+        self.waiting.clear();
+        self.told = None;
         self.trims.rollback();
         if self.is_touched() { self.connection.execute_batch("ROLLBACK") } else { Ok(()) }
     }
@@ -349,7 +342,7 @@ impl LogFile {
 
     /// Commits a new footer, and removes the last batch's rows before, if they are to go.
     fn undo(&mut self, takes_rows: bool) -> rusqlite::Result<()> {
-        self.newest_told = None;
+        self.told = None;
         let mut footer = Footer { serial: self.footer.serial + 1, ..self.footer.clone() };
         let transaction = self.connection.unchecked_transaction()?;
         if takes_rows {
@@ -444,7 +437,7 @@ impl Footer {
     }
 
     fn row(&self) -> FooterRow {
-        FooterRow { one: 1, batch: self.batch, serial: self.serial, added: self.added.to_string() }
+        FooterRow { one: 1, batch: self.batch, serial: self.serial, added: self.added.text() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a batch that is not complete leaves in the file, and what it does not take away.
 
-use narrowgate_platform::model::log::LogEvent;
+use narrowgate_platform::model::{happened::StreamPlace, log::LogEvent};
 use tempfile::TempDir;
 
 use super::*;
@@ -81,6 +81,7 @@ fn a_half_batch_trims_nothing_that_was_complete() {
     commit(&mut file, 1, 1, 15..30);
     assert_eq!(times(&file, 1).len(), 30, "trimmed when 32 are there");
     add(&mut file, 1, 30..100);
+    file.write_waiting().unwrap();
     assert!(times(&file, 1).len() < 30 + 20 + 16, "what is too many of its own goes at once");
     file.commit(2).unwrap();
     drop(file);
@@ -180,4 +181,48 @@ fn what_is_deleted_by_age_leaves_the_rest() {
     let serial = file.footer.serial;
     assert_eq!(file.forget_before(1..3, UnixMillis(4), 3).unwrap(), 0);
     assert_eq!(file.footer.serial, serial, "nothing is written for nothing");
+}
+
+/// Rows of a table, each as text.
+fn rows(file: &LogFile, table: &str) -> Vec<String> {
+    let mut select = file.connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
+    let width = select.column_count();
+    let text = |row: &rusqlite::Row<'_>| -> rusqlite::Result<String> {
+        (0..width).map(|column| Ok(format!("{:?} ", row.get_ref(column)?))).collect()
+    };
+    select.query_map([], text).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn rows_that_wait_for_others_are_as_if_each_was_written_alone() {
+    let written = [true, false].map(|one_by_one| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = reopened(&folder);
+        file.write_one_by_one(one_by_one);
+        let mut place = 0_u64;
+        for (batch, devices) in (1..).zip([1_i64, 15, 16, 17, 33, 400]) {
+            for n in 0..devices {
+                let device = DeviceId(1 + n * 7 % 50);
+                place += 1;
+                let position = Position { epoch: 1, sequence: place };
+                let what = (UnixMillis(n), format!(r#"{{"n":"{}"}}"#, "x".repeat(300)));
+                let ou = ["", "a", "b"][usize::try_from(n % 3).unwrap()];
+                let place = StreamPlace::first(position);
+                add(&mut file, device.0, n..n + 2);
+                file.tell(Tells { place, device: Some(device), ou, told: what }).unwrap();
+                file.note(None, [LogEntry::new(device, UnixMillis(n), LogEvent::Refused)], position).unwrap();
+            }
+            file.commit(batch).unwrap();
+            file.settle();
+        }
+        drop(file);
+        let mut file = reopened(&folder);
+        let tables = ["log", "presence", "happened", "happened_kept", "footer"];
+        let written = tables.map(|table| rows(&file, table));
+        assert!(file.undo_half_batch(5).unwrap());
+        (written, tables.map(|table| rows(&file, table)))
+    });
+    assert!(written[0].0.iter().all(|rows| !rows.is_empty()));
+    assert!(written[0] == written[1]);
+    assert!(written[0].0[2].len() > written[0].1[2].len() + 300, "the last batch was half");
 }

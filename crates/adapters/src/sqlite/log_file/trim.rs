@@ -125,30 +125,30 @@ impl Trims {
         Self { limits, due: BTreeSet::new(), next: BTreeSet::new() }
     }
 
-    /// Entry `n` of a log was added, in a transaction whose first one is `first`.
+    /// Entry `n` of a log was added, in a transaction whose first one `first` tells.
     pub(super) fn after_entry(
         &mut self,
         file: &Connection,
         device: i64,
         n: i64,
-        first: i64,
+        first: impl Fn() -> i64,
     ) -> rusqlite::Result<()> {
         for class in LogClass::ALL {
             let max = self.limits.of_log(device, class);
-            self.after(file, Trim::Log { device, class }, max, (n, first))?;
+            self.after(file, Trim::Log { device, class }, max, (n, &first))?;
         }
         Ok(())
     }
 
-    /// Change `n` of presence was added, in a transaction whose first one is `first`.
+    /// Change `n` of presence was added, in a transaction whose first one `first` tells.
     pub(super) fn after_presence(
         &mut self,
         file: &Connection,
         device: i64,
         n: i64,
-        first: i64,
+        first: impl Fn() -> i64,
     ) -> rusqlite::Result<()> {
-        self.after(file, Trim::Presence { device }, self.limits.presence, (n, first))
+        self.after(file, Trim::Presence { device }, self.limits.presence, (n, &first))
     }
 
     fn after(
@@ -156,12 +156,13 @@ impl Trims {
         file: &Connection,
         trim: Trim,
         max: i64,
-        (n, first): (i64, i64),
+        (n, first): (i64, &impl Fn() -> i64),
     ) -> rusqlite::Result<()> {
         if !is_time_to_trim(n, max) {
             return Ok(());
         }
         self.next.insert(trim);
+        let first = first();
         // Only then does a transaction have too many of its own.
         if n - first >= max { trim.run(file, &self.limits, first) } else { Ok(()) }
     }

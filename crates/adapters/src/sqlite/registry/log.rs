@@ -57,6 +57,16 @@ impl Registry {
         self.log.note_presence(device, at, state, cause)
     }
 
+    /// Whether rows of the file of logs are written one by one; else they wait for others.
+    pub(in crate::sqlite) fn write_log_one_by_one(&mut self, one_by_one: bool) {
+        self.log.write_one_by_one(one_by_one);
+    }
+
+    /// Writes those that wait.
+    pub(in crate::sqlite) fn write_waiting_log(&mut self) -> rusqlite::Result<()> {
+        self.log.write_waiting()
+    }
+
     /// What was written to the file of logs alone is committed.
     pub(in crate::sqlite) fn settle_log(&mut self) {
         self.log.settle();

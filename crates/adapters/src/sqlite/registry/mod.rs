@@ -113,6 +113,8 @@ pub(super) struct Registry {
     open_commands_max: usize,
     /// The latest values that are copied into a new table.
     aside: Option<Aside>,
+    /// Whether some device may have an upgrade, once it was asked for.
+    may_have_upgrades: Option<bool>,
     /// How many devices units have that have a quota of them; of those that were counted.
     devices_of_units: HashMap<String, u64>,
 }
@@ -181,6 +183,7 @@ impl Registry {
             watched,
             open_commands_max: options.open_commands_max,
             aside,
+            may_have_upgrades: None,
             devices_of_units: HashMap::new(),
         })
     }

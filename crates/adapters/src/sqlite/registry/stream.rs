@@ -11,7 +11,7 @@ use narrowgate_platform::{
 use rusqlite::{Connection, OptionalExtension, types::Value};
 
 use super::{
-    super::stream,
+    super::stream::{self, Tells},
     Registry,
     meta::{get, set},
     unless_damaged,
@@ -66,16 +66,15 @@ impl Registry {
     ) -> rusqlite::Result<()> {
         let Some(told) = stream::told(happenings)? else { return Ok(()) };
         let place = self.next_told(happenings.len());
-        self.log.tell(place, (device, ou), told)
+        self.log.tell(Tells { place, device, ou, told })
     }
 
     /// Tells of a device in the registry, whose transaction is open.
     pub(super) fn tell(&self, device: DeviceId, happening: &Happening) -> rusqlite::Result<()> {
         let Some(told) = stream::told(std::slice::from_ref(happening))? else { return Ok(()) };
         let (place, ou) = (self.next_told(1), self.unit_told(device)?);
-        let (file, mut newest) = (&self.connection, stream::last(&self.connection)?);
-        let whose = (Some(device), &*ou);
-        stream::add(file, &mut newest, place, whose, told, self.happenings_bytes).map(drop)
+        let tells = Tells { place, device: Some(device), ou: &ou, told };
+        stream::add(&self.connection, tells, self.happenings_bytes)
     }
 
     /// The unit that what is told of a device counts for: its own; of one that is gone nobody's.

@@ -18,6 +18,7 @@ pub(super) mod messages;
 mod messages_2;
 pub(super) mod registry;
 pub(super) mod users;
+mod write;
 
 use std::sync::LazyLock;
 
@@ -35,10 +36,12 @@ use narrowgate_platform::{
     },
 };
 use rusqlite::{
-    Connection, Row, params_from_iter,
-    types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, Type, Value, ValueRef},
+    Connection, Row,
+    types::{FromSql, FromSqlError, FromSqlResult, Type, Value, ValueRef},
 };
 
+pub(super) use self::write::insert_all;
+use self::write::{AT_ONCE, execute};
 use super::{names::Named, sum};
 
 /// A table whose rows have a sum in their last column, `sum`.
@@ -69,6 +72,7 @@ struct Texts {
     list: String,
     is_intact: String,
     insert: String,
+    insert_many: String,
     insert_numbered: String,
     put_sum: String,
 }
@@ -154,6 +158,7 @@ impl Table {
         };
         let count = columns.len();
         let places = (1..=count).map(|n| format!("?{n}, ")).collect::<String>();
+        let row = format!("({}?)", "?, ".repeat(count));
         Texts {
             list: each(&|column| format!("{alias}.{column}, ")) + &format!("{alias}.sum"),
             is_intact: format!(
@@ -164,6 +169,13 @@ impl Table {
                 "INSERT INTO {name} ({}sum) VALUES ({places}?{})",
                 each(&|column| format!("{column}, ")),
                 count + 1
+            ),
+            // `FAIL`: a row that cannot be added fails the whole transaction, so nothing is kept by which the
+            // statement alone could be taken back.
+            insert_many: format!(
+                "INSERT OR FAIL INTO {name} ({}sum) VALUES {}",
+                each(&|column| format!("{column}, ")),
+                [row.as_str(); AT_ONCE].join(", ")
             ),
             insert_numbered: format!(
                 "INSERT INTO {name} ({}sum) VALUES ({}0)",
@@ -236,14 +248,6 @@ pub(super) trait Stored: Sized {
 /// An `INSERT` into the table with a clause at its end: what to do on a conflict.
 pub(super) fn insert_or(table: &Table, rest: &str) -> String {
     format!("{} {rest}", table.texts.insert)
-}
-
-fn execute<'a>(
-    connection: &Connection,
-    sql: &str,
-    values: impl Iterator<Item = ValueRef<'a>>,
-) -> rusqlite::Result<usize> {
-    connection.prepare_cached(sql)?.execute(params_from_iter(values.map(ToSqlOutput::Borrowed)))
 }
 
 /// What a column can hold.

@@ -6,6 +6,7 @@
 //!
 //! All of this is written down each time that [`COUNT_EVERY`] bytes have come, with the batch that is under
 //! way. What has come since is counted when it is needed: so many bytes at most, of rows that say their size.
+//! The one who writes most of the rows has what it has counted in memory ([`Told`](super::Told)).
 
 use std::collections::BTreeMap;
 
@@ -58,11 +59,9 @@ impl Whose {
         ou.map_or(Self::Anybody, Self::Unit)
     }
 
-    fn word(&self) -> String {
-        match self {
-            Self::Anybody => "anybody".to_owned(),
-            Self::Unit(ou) => format!("of {ou}"),
-        }
+    /// The word for a unit's, or for anybody's.
+    fn word(ou: Option<&str>) -> String {
+        ou.map_or_else(|| "anybody".to_owned(), |ou| format!("of {ou}"))
     }
 
     fn of_word(word: &str) -> Self {
@@ -84,7 +83,8 @@ struct Account {
 pub(super) struct Accounts {
     /// The newest row that is counted.
     counted: i64,
-    of: BTreeMap<Whose, Account>,
+    anybody: Option<Account>,
+    units: BTreeMap<String, Account>,
 }
 
 /// A row that is to go.
@@ -107,11 +107,11 @@ impl Old {
 
 impl Accounts {
     /// As they stand, with all that has come.
-    fn load(file: &Connection) -> rusqlite::Result<Self> {
+    pub(super) fn load(file: &Connection) -> rusqlite::Result<Self> {
         let mut accounts = Self::default();
         for row in rows(file)?.into_iter().flatten() {
             let account = Account { bytes: row.bytes, gone: gone_of(&row), is_changed: false };
-            accounts.of.insert(Whose::of_word(&row.whose), account);
+            *accounts.change(&Whose::of_word(&row.whose)) = account;
             accounts.counted = accounts.counted.max(row.n);
         }
         let behind = sql!("SELECT {OLD} FROM happened h WHERE h.n > ?1 ORDER BY h.n");
@@ -125,19 +125,38 @@ impl Accounts {
         Ok(accounts)
     }
 
+    /// Row `n` comes, of a unit and so many bytes.
+    pub(super) fn add(&mut self, n: i64, ou: &str, bytes: i64) {
+        let account = match self.units.get_mut(ou) {
+            Some(account) => account,
+            None => self.units.entry(ou.to_owned()).or_default(),
+        };
+        account.bytes += bytes;
+        account.is_changed = true;
+        self.counted = n;
+    }
+
     fn change(&mut self, whose: &Whose) -> &mut Account {
-        let account = self.of.entry(whose.clone()).or_default();
+        let account = match whose {
+            Whose::Anybody => self.anybody.get_or_insert_default(),
+            Whose::Unit(ou) => self.units.entry(ou.clone()).or_default(),
+        };
         account.is_changed = true;
         account
     }
 
+    fn iter(&self) -> impl Iterator<Item = (Option<&String>, &Account)> {
+        let anybody = self.anybody.iter().map(|account| (None, account));
+        anybody.chain(self.units.iter().map(|(ou, account)| (Some(ou), account)))
+    }
+
     fn total(&self) -> i64 {
-        self.of.values().map(|account| account.bytes).sum()
+        self.iter().map(|(_, account)| account.bytes).sum()
     }
 
     fn largest(&self) -> Option<Whose> {
-        let most = self.of.iter().filter(|(_, account)| account.bytes > 0);
-        most.max_by_key(|(_, account)| account.bytes).map(|(whose, _)| whose.clone())
+        let most = self.iter().filter(|(_, account)| account.bytes > 0);
+        most.max_by_key(|(_, account)| account.bytes).map(|(ou, _)| Whose::of(ou.cloned()))
     }
 
     /// Deletes a row; whoever has not seen it misses it.
@@ -194,12 +213,14 @@ impl Accounts {
                            epoch = excluded.epoch, sequence = excluded.sequence, part = excluded.part, \
                            sum = excluded.sum";
         let put = sql!("{}", insert_or(&HAPPENED_KEPT, PUT));
-        for (whose, account) in self.of.iter_mut().filter(|(_, account)| account.is_changed) {
+        let anybody = self.anybody.iter_mut().map(|account| (None, account));
+        let units = self.units.iter_mut().map(|(ou, account)| (Some(ou.as_str()), account));
+        for (ou, account) in anybody.chain(units).filter(|(_, account)| account.is_changed) {
+            let whose = Whose::word(ou);
             let place = account.gone.unwrap_or(StreamPlace::START);
             let Position { epoch, sequence } = place.position;
             let (n, bytes) = (self.counted, account.bytes);
-            KeptRow { whose: whose.word(), n, bytes, epoch, sequence, part: place.part }
-                .insert_or(file, put)?;
+            KeptRow { whose, n, bytes, epoch, sequence, part: place.part }.insert_or(file, put)?;
             account.is_changed = false;
         }
         Ok(())
@@ -207,8 +228,13 @@ impl Accounts {
 }
 
 /// Counts what has come, and takes what is too much away.
-pub(super) fn settle(file: &Connection, newest: i64, bytes_max: i64) -> rusqlite::Result<()> {
-    let (mut accounts, mut taken) = (Accounts::load(file)?, 0);
+pub(super) fn settle(
+    file: &Connection,
+    accounts: &mut Accounts,
+    newest: i64,
+    bytes_max: i64,
+) -> rusqlite::Result<()> {
+    let mut taken = 0;
     while taken < TAKE_AT_ONCE {
         let excess = accounts.total() - bytes_max;
         let Some(largest) = accounts.largest().filter(|_| excess > 0) else { break };
@@ -234,7 +260,8 @@ pub(in crate::sqlite) fn undo(file: &Connection, first: i64) -> rusqlite::Result
     if accounts.counted >= first {
         accounts.counted = first - 1;
         // None may say that it was counted up to a later one.
-        accounts.of.values_mut().for_each(|account| account.is_changed = true);
+        let all = accounts.anybody.iter_mut().chain(accounts.units.values_mut());
+        all.for_each(|account| account.is_changed = true);
     }
     accounts.save(file)
 }
@@ -301,7 +328,7 @@ pub(in crate::sqlite) fn upgrade(file: &Connection) -> rusqlite::Result<()> {
         file.query_row("SELECT bytes FROM happened WHERE n = ?1", [first_n], |row| row.get(0))?;
     let gone = (first_n > 1).then_some(first);
     let account = Account { bytes: bytes - begin + ROW_BYTES, gone, is_changed: true };
-    Accounts { counted: n, of: BTreeMap::from([(Whose::Anybody, account)]) }.save(file)
+    Accounts { counted: n, anybody: Some(account), units: BTreeMap::new() }.save(file)
 }
 
 #[cfg(test)]

@@ -15,19 +15,21 @@
 
 mod kept;
 mod read;
+mod text;
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use narrowgate_platform::{
     ids::{DeviceId, Position, UnixMillis},
-    model::happened::{Happening, StreamPlace},
+    model::happened::StreamPlace,
 };
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use self::kept::COUNT_EVERY;
+use self::kept::{Accounts, COUNT_EVERY};
 pub(super) use self::{
     kept::{INDEX, forget_before, has_before, undo, upgrade},
     read::{end_of, read},
+    text::told,
 };
 use super::{
     log_file::NOBODY,
@@ -54,27 +56,6 @@ pub(super) fn make_tables(file: &Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// What one write has caused, as a row has it: where it is one, itself, else a list. With the time of the
-/// first. `None`: it has caused nothing.
-pub(super) fn told(happenings: &[Happening]) -> rusqlite::Result<Option<(UnixMillis, String)>> {
-    let text = match happenings {
-        [] => return Ok(None),
-        [one] => serde_json::to_string(one),
-        several => serde_json::to_string(several),
-    };
-    let text = text.map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-    Ok(happenings.first().map(|first| (first.time(), text)))
-}
-
-/// The reverse of [`told`]; `None`: it is damaged. Nothing is told by the empty text of a purged device.
-fn read_told(what: &str) -> Option<Vec<Happening>> {
-    match what.as_bytes().first() {
-        None => Some(Vec::new()),
-        Some(b'[') => serde_json::from_str(what).ok(),
-        Some(_) => serde_json::from_str(what).ok().map(|one| vec![one]),
-    }
-}
-
 /// The newest row of a file: its number, and the bytes of all rows up to it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Last {
@@ -89,29 +70,67 @@ pub(super) fn last(file: &Connection) -> rusqlite::Result<Last> {
     Ok(file.prepare_cached(newest)?.query_row([], read).optional()?.unwrap_or_default())
 }
 
-/// Adds what one write has caused to a device, and the unit that this is of, or to nobody, behind the newest
-/// row: one row. Returns its number in this file, which is the newest one now. `place` is that of the last
-/// one; the others have the parts before. About `bytes_max` stay.
-pub(super) fn add(
-    file: &Connection,
-    newest: &mut Last,
-    place: StreamPlace,
-    (device, ou): (Option<DeviceId>, &str),
-    (time, what): (UnixMillis, String),
-    bytes_max: i64,
-) -> rusqlite::Result<i64> {
-    let StreamPlace { position: Position { epoch, sequence }, part } = place;
-    let Last { n: last, bytes: before } = *newest;
-    let size = ROW_BYTES + i64::try_from(what.len()).unwrap_or(i64::MAX >> 1);
-    let bytes = before.saturating_add(size);
-    let (ou, size) = (Some(ou.to_owned()), Some(size));
-    let (n, device) = (last + 1, device.map_or(NOBODY, |device| device.0));
-    HappenedRow { n, epoch, sequence, part, device, time, bytes, what, ou, size }.insert(file)?;
-    *newest = Last { n, bytes };
-    if before / COUNT_EVERY < bytes / COUNT_EVERY {
-        kept::settle(file, n, bytes_max)?;
+/// What one write has caused to a device, and the unit that this is of, or to nobody. `place` is that of the
+/// last one; the others have the parts before.
+#[derive(Debug)]
+pub(super) struct Tells<'a> {
+    pub(super) place: StreamPlace,
+    pub(super) device: Option<DeviceId>,
+    pub(super) ou: &'a str,
+    /// Made by [`told`].
+    pub(super) told: (UnixMillis, String),
+}
+
+impl Last {
+    /// The row behind this one, which is the newest one then; and whether it is time to count.
+    fn next(&mut self, tells: Tells<'_>) -> (HappenedRow, bool) {
+        let Tells { place, device, ou, told: (time, what) } = tells;
+        let StreamPlace { position: Position { epoch, sequence }, part } = place;
+        let size = ROW_BYTES + i64::try_from(what.len()).unwrap_or(i64::MAX >> 1);
+        let (n, bytes) = (self.n + 1, self.bytes.saturating_add(size));
+        let is_time = self.bytes / COUNT_EVERY < bytes / COUNT_EVERY;
+        *self = Self { n, bytes };
+        let device = device.map_or(NOBODY, |device| device.0);
+        let (ou, size) = (Some(ou.to_owned()), Some(size));
+        (HappenedRow { n, epoch, sequence, part, device, time, bytes, what, ou, size }, is_time)
     }
-    Ok(n)
+}
+
+/// Adds one row to a file, behind the newest one. About `bytes_max` stay.
+pub(super) fn add(file: &Connection, tells: Tells<'_>, bytes_max: i64) -> rusqlite::Result<()> {
+    let mut newest = last(file)?;
+    let (row, is_time) = newest.next(tells);
+    row.insert(file)?;
+    if is_time {
+        kept::settle(file, &mut Accounts::load(file)?, newest.n, bytes_max)?;
+    }
+    Ok(())
+}
+
+/// What is known of a file by the one who writes it: its newest row, and how much of each unit is there.
+#[derive(Debug)]
+pub(super) struct Told {
+    newest: Last,
+    accounts: Accounts,
+}
+
+impl Told {
+    pub(super) fn load(file: &Connection) -> rusqlite::Result<Self> {
+        Ok(Self { newest: last(file)?, accounts: Accounts::load(file)? })
+    }
+
+    /// The next row, which is to be added; and whether [`Self::settle`] must follow then.
+    pub(super) fn next(&mut self, tells: Tells<'_>) -> (HappenedRow, bool) {
+        let (ou, before) = (tells.ou, self.newest.bytes);
+        let (row, is_time) = self.newest.next(tells);
+        self.accounts.add(row.n, ou, row.bytes - before);
+        (row, is_time)
+    }
+
+    /// Writes down what is counted, and takes what is more than about `bytes_max` away.
+    pub(super) fn settle(&mut self, file: &Connection, bytes_max: i64) -> rusqlite::Result<()> {
+        kept::settle(file, &mut self.accounts, self.newest.n, bytes_max)
+    }
 }
 
 /// Blanks all of a device, which is purged. The rows stay, and count as they did.

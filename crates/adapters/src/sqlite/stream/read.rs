@@ -32,7 +32,7 @@ use super::{
     },
     Extent,
     kept::{Whose, gone},
-    read_told,
+    text::read_told,
 };
 
 /// Most of a page, whatever is asked for.

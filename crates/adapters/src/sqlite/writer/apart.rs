@@ -1,7 +1,9 @@
 //! A group that fails because of a damaged row is written again without it, so that everybody else is stored.
 //!
 //! SQLite writes nothing more in a transaction that has met a damaged page, so each damaged write costs a
-//! pass over its group, and the group one commit. Without damage none of this is done.
+//! pass over its group, and the group one commit. Rows of several writes go to the file of logs together, so
+//! the first pass after a failure leaves nobody out: it writes one by one, and thereby learns who is to blame.
+//! Without damage none of this is done.
 
 use narrowgate_platform::ports::{Issued, StoreError, Write, Written};
 
@@ -22,6 +24,8 @@ pub(super) struct LeftOut {
     places: Vec<usize>,
     /// From here on all are.
     from: Option<usize>,
+    /// Each write puts its rows into the files before the next one begins.
+    pub(super) one_by_one: bool,
 }
 
 impl LeftOut {
@@ -41,6 +45,11 @@ impl Writer {
             self.broken = committed.is_err();
             let Err(error) = committed else { return Ok(()) };
             match self.at.take() {
+                Some(_) if is_fault_of_write(&error) && !left_out.one_by_one => {
+                    left_out.one_by_one = true;
+                    abandon(group, &left_out, &store_error(&error));
+                    self.start_again()?;
+                }
                 Some(place) if is_fault_of_write(&error) && left_out.from.is_none() => {
                     let error = store_error(&error);
                     tracing::error!(%error, place, "a write meets a damaged row and is left out");

@@ -150,6 +150,7 @@ impl Writer {
         }
         #[cfg(feature = "test-hooks")]
         crate::failpoint::pass("batch-after-begin");
+        self.registry.write_log_one_by_one(left_out.one_by_one);
         apply_all(&mut self.registry, &mut self.files, group, left_out, &mut self.at)?;
         let number = if plan.registry { Some(self.registry.number()?) } else { None };
         if let Some(at) = plan.confirmed {
@@ -297,6 +298,7 @@ fn apply_all(
             Job::Begin(_) | Job::Hold(..) | Job::Purge(_) | Job::Close(_) => {}
         }
     }
+    registry.write_waiting_log()?;
     *at = None;
     Ok(())
 }

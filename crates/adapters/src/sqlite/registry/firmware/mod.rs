@@ -150,6 +150,18 @@ impl Registry {
         rows.filter_map(Result::transpose).collect()
     }
 
+    /// Whether some device may have one. Where none has, a first login asks for none: nobody else adds any.
+    fn may_have_upgrades(&mut self) -> bool {
+        if let Some(may_have) = self.may_have_upgrades {
+            return may_have;
+        }
+        let some = "SELECT EXISTS (SELECT 1 FROM upgrades)";
+        // Where that cannot be read, each device is looked at.
+        let may_have = self.connection.query_row(some, [], |row| row.get(0)).unwrap_or(true);
+        self.may_have_upgrades = Some(may_have);
+        may_have
+    }
+
     fn put_upgrade(&self, row: &UpgradeRow, upgrade: &Upgrade) -> rusqlite::Result<()> {
         PUT_UPGRADE.run(&self.connection, &row_of(upgrade, row.n, row.image)).map(drop)
     }
@@ -240,6 +252,9 @@ impl Registry {
         device: DeviceId,
         at: UnixMillis,
     ) -> rusqlite::Result<()> {
+        if !self.may_have_upgrades() {
+            return Ok(());
+        }
         let waits = |row: &UpgradeRow| row.state == UpgradeState::Waiting && row.due > Some(at);
         for row in self.upgrades_of(device)?.into_iter().filter(waits) {
             PUT_UPGRADE.run(&self.connection, &UpgradeRow { due: Some(at), ..row })?;

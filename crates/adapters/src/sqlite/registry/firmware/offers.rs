@@ -107,6 +107,7 @@ impl Registry {
             None => {
                 let upgrade = if has_it { Upgrade::had } else { Upgrade::new }(device, image.id, at);
                 let mut row = row_of(&upgrade, 0, image.n);
+                self.may_have_upgrades = Some(true);
                 row.n = row.insert_numbered(&self.connection)?;
                 row.put_sum(&self.connection)?;
             }

@@ -3,7 +3,7 @@ use narrowgate_platform::ids::DeviceId;
 use super::*;
 use crate::sqlite::{
     schema::happened::HAPPENED,
-    stream::{add, read::first},
+    stream::{Tells, Told, add, read::first},
 };
 
 fn file() -> Connection {
@@ -18,11 +18,12 @@ fn place(n: i64) -> StreamPlace {
 
 /// The next one, of this unit and about this long.
 fn add_one(file: &Connection, ou: &str, bytes: usize, bytes_max: i64) {
-    let mut newest = last(file).unwrap();
-    let n = newest.n + 1;
+    add(file, one(last(file).unwrap().n + 1, ou, bytes), bytes_max).unwrap();
+}
+
+fn one(n: i64, ou: &str, bytes: usize) -> Tells<'_> {
     let happening = format!(r#"{{"event":"offline","time":{n},"detail":"{}"}}"#, "x".repeat(bytes));
-    let (told, whose) = ((UnixMillis(n), happening), (Some(DeviceId(1)), ou));
-    add(file, &mut newest, place(n), whose, told, bytes_max).unwrap();
+    Tells { place: place(n), device: Some(DeviceId(1)), ou, told: (UnixMillis(n), happening) }
 }
 
 fn there(file: &Connection) -> BTreeMap<Whose, i64> {
@@ -33,8 +34,12 @@ fn there(file: &Connection) -> BTreeMap<Whose, i64> {
 }
 
 fn counted(file: &Connection) -> BTreeMap<Whose, i64> {
-    let accounts = Accounts::load(file).unwrap().of.into_iter();
-    accounts.map(|(whose, account)| (whose, account.bytes)).filter(|(_, bytes)| *bytes != 0).collect()
+    of(&Accounts::load(file).unwrap())
+}
+
+fn of(accounts: &Accounts) -> BTreeMap<Whose, i64> {
+    let bytes = accounts.iter().map(|(ou, account)| (Whose::of(ou.cloned()), account.bytes));
+    bytes.filter(|(_, bytes)| *bytes != 0).collect()
 }
 
 fn unit(ou: &str) -> Whose {
@@ -60,6 +65,25 @@ fn what_is_counted_is_there_whatever_is_added_taken_back_and_forgotten() {
     }
     let all: i64 = there(&file).values().sum();
     assert!((bytes_max - 1024..bytes_max + COUNT_EVERY).contains(&all), "{all}");
+}
+
+#[test]
+fn what_is_counted_in_memory_is_what_is_counted_in_the_file() {
+    let (file, bytes_max) = (file(), 100 << 10);
+    let mut told = Told::load(&file).unwrap();
+    for n in 0_usize..1_500 {
+        let next = told.newest.n + 1;
+        let (row, is_time) = told.next(one(next, ["a", "b", "", "a"][n % 4], n % 700));
+        assert_eq!(row.n, next);
+        row.insert(&file).unwrap();
+        if is_time {
+            told.settle(&file, bytes_max).unwrap();
+        }
+        assert_eq!(of(&told.accounts), counted(&file), "{n}");
+        assert_eq!(counted(&file), there(&file), "{n}");
+        assert_eq!(told.newest.bytes, last(&file).unwrap().bytes);
+    }
+    assert!(gone(&file).unwrap().iter().any(|(whose, _)| *whose == unit("a")));
 }
 
 #[test]
