@@ -50,7 +50,7 @@ use narrowgate_dtls::HelloId;
 
 pub(super) use self::line::{Held, Stage};
 use self::{
-    find::{Comes, Found},
+    find::{Comes, Found, busy_from},
     line::{Line, Passing, Place, Seat, patience, with_margin},
     share::{Share, class_of},
 };
@@ -139,7 +139,8 @@ pub(super) struct Admission {
     /// When a passing place was last taken from one that had not gone on, and how long that one had it.
     passed: Option<(Instant, Duration)>,
     by_address: BTreeMap<IpAddr, Line>,
-    /// Addresses by the number of their handshakes; the last one is the busiest.
+    /// Addresses by the number of their handshakes, of those that have or had so many that it matters; the
+    /// last one is the busiest.
     by_rank: BTreeSet<(usize, IpAddr)>,
     begun: u64,
     hellos: Hellos,
@@ -173,8 +174,9 @@ impl Admission {
         limits: &AdmissionLimits,
     ) -> Answered {
         let address = group(path.peer.ip());
+        let own = self.by_address.get(&address);
         // Noted from the first that may be dropped.
-        let known_for = if self.is_crowded(address, limits) {
+        let known_for = if self.is_crowded(own, limits) {
             self.hellos.note(now, path, hello, cookie_age)
         } else {
             Duration::ZERO
@@ -184,12 +186,13 @@ impl Admission {
             return Answered { permit: Permit::No, round_trip };
         }
         let comes = Comes { address, round_trip, class: class_of(round_trip) };
-        Answered { permit: self.permit_found(now, self.find(now, comes, limits), comes, limits), round_trip }
+        let found = self.find(now, own, comes, limits);
+        Answered { permit: self.permit_found(now, found, comes, limits), round_trip }
     }
 
     /// Whether half of the places are taken, of any limit.
-    fn is_crowded(&self, address: IpAddr, limits: &AdmissionLimits) -> bool {
-        let own = self.by_address.get(&address).map_or(0, Line::len);
+    fn is_crowded(&self, own: Option<&Line>, limits: &AdmissionLimits) -> bool {
+        let own = own.map_or(0, Line::len);
         2 * own >= limits.handshakes_per_address_max
             || 2 * self.all.len() >= limits.handshakes_max
             || self.lookups >= limits.lookups_max
@@ -295,9 +298,11 @@ impl Admission {
         };
         let address = group(address);
         let own = self.by_address.entry(address).or_default();
-        self.by_rank.remove(&(own.len(), address));
+        let is_ranked = self.by_rank.remove(&(own.len(), address));
         own.add(&held);
-        self.by_rank.insert((own.len(), address));
+        if is_ranked || own.len() >= busy_from(limits) {
+            self.by_rank.insert((own.len(), address));
+        }
         self.all.add(&held);
         if stay == Stay::Passing {
             self.passing.add(&held);
@@ -380,7 +385,7 @@ impl Admission {
     pub(super) fn end(&mut self, address: IpAddr, held: &Held) {
         let address = group(address);
         let Some(own) = self.by_address.get_mut(&address) else { return };
-        self.by_rank.remove(&(own.len(), address));
+        let is_ranked = self.by_rank.remove(&(own.len(), address));
         own.remove(held);
         self.all.remove(held);
         if held.stay == Stay::Passing {
@@ -388,7 +393,7 @@ impl Admission {
         }
         if own.len() == 0 {
             self.by_address.remove(&address);
-        } else {
+        } else if is_ranked {
             self.by_rank.insert((own.len(), address));
         }
         if self.by_address.is_empty() {

@@ -14,6 +14,11 @@ use super::{
 /// An address that has one in so many of all places, or more, may be too busy for others.
 const BUSY_PART: usize = 16;
 
+/// From so many on.
+pub(super) fn busy_from(limits: &AdmissionLimits) -> usize {
+    limits.handshakes_max / BUSY_PART
+}
+
 /// A hello that comes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Comes {
@@ -33,10 +38,17 @@ pub(super) struct Found {
 }
 
 impl Admission {
-    pub(super) fn find(&self, now: Instant, comes: Comes, limits: &AdmissionLimits) -> Found {
+    /// `own`: what is under way of its address.
+    pub(super) fn find(
+        &self,
+        now: Instant,
+        own: Option<&Line>,
+        comes: Comes,
+        limits: &AdmissionLimits,
+    ) -> Found {
         let Comes { address, class, .. } = comes;
         let AdmissionLimits { handshakes_per_address_max: max, slow_round_trip: slow, .. } = *limits;
-        if let Some(own) = self.by_address.get(&address) {
+        if let Some(own) = own {
             let still = |stay| own.still(now, stay);
             let overdue = || own.overdue(now, max, slow);
             let share = own.share(now, class, max, slow);
@@ -106,8 +118,8 @@ impl Admission {
 
     /// The busiest address, if this one has less than half of what that one has, and that is much.
     fn much_busier_than(&self, address: IpAddr, limits: &AdmissionLimits) -> Option<IpAddr> {
-        let &(count, busiest) = self.by_rank.last()?;
+        let &(count, busiest) = self.by_rank.last().filter(|(count, _)| *count >= busy_from(limits))?;
         let own = self.by_address.get(&address).map_or(0, Line::len);
-        (2 * (own + 1) <= count && count >= limits.handshakes_max / BUSY_PART).then_some(busiest)
+        (2 * (own + 1) <= count).then_some(busiest)
     }
 }
