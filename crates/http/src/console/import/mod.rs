@@ -102,8 +102,14 @@ async fn page(visit: &Visit, fields: &Fields, problem: Option<&Problem>) -> Show
 const EXAMPLE: &str =
     "deviceKey,deviceSecret,name\nmeter-1,,Cellar\nmeter-2,Z5YtZaQpK5IWocakV7zQ,Roof\nmeter-3,,\n";
 
-const MODES: [(ImportMode, &str, words::Word); 2] =
-    [(ImportMode::Valid, "valid", words::IMPORT_VALID), (ImportMode::All, "all", words::IMPORT_ALL)];
+const MODES: [(ImportMode, &str); 2] = [(ImportMode::Valid, "valid"), (ImportMode::All, "all")];
+
+fn mode_word(mode: ImportMode) -> words::Word {
+    match mode {
+        ImportMode::Valid => words::IMPORT_VALID,
+        ImportMode::All => words::IMPORT_ALL,
+    }
+}
 
 fn form(visit: &Visit, fields: &Fields, known: &[(&str, &str)]) -> Markup {
     html! {
@@ -130,8 +136,8 @@ fn form(visit: &Visit, fields: &Fields, known: &[(&str, &str)]) -> Markup {
             label {
                 (visit.t(words::IMPORT_MODE))
                 select name="mode" {
-                    @for (_, value, word) in MODES {
-                        option value=(value) selected[value == fields.mode] { (visit.t(word)) }
+                    @for (mode, value) in MODES {
+                        option value=(value) selected[value == fields.mode] { (visit.t(mode_word(mode))) }
                     }
                 }
             }
@@ -153,7 +159,7 @@ async fn take(visit: Visit, Uploaded(upload): Uploaded, mut form: Sent) -> Shown
     };
     // Whether there is such a product, before a page says that it is imported.
     let _: serde_json::Value = visit.read(&products::api_path(&fields.product)).await?;
-    let mode = MODES.into_iter().find(|(_, name, _)| *name == fields.mode).map(|(mode, ..)| mode);
+    let mode = MODES.into_iter().find(|(_, name)| *name == fields.mode).map(|(mode, _)| mode);
     let wanted = Wanted {
         product: fields.product.clone(),
         file_name: name.chars().filter(|letter| !letter.is_control()).take(NAME_LETTERS_MAX).collect(),

@@ -9,7 +9,7 @@ use narrowgate_api::{
 use narrowgate_platform::model::access::Needs;
 
 use super::{
-    PATH, gone, path_of,
+    PATH, gone, mode_word, path_of,
     runs::{Run, State},
 };
 use crate::console::{
@@ -118,6 +118,7 @@ fn numbers(visit: &Visit, run: &Run, answer: &ImportAnswer) -> Markup {
             dt { (visit.t(created)) } dd { (visit.number(answer.created)) }
             dt { (visit.t(words::IMPORT_SKIPPED)) } dd { (visit.number(answer.skipped)) }
             dt { (visit.t(words::IMPORT_FAILED)) } dd { (visit.number(faulty(answer))) }
+            dt { (visit.t(words::IMPORT_MODE)) } dd { (visit.t(mode_word(run.wanted.mode))) }
             @if let Some(weak) = &answer.weak_secrets {
                 @let line = visit.number(weak.weakest_line);
                 dt { (visit.t(words::IMPORT_WEAK)) }

@@ -9,6 +9,7 @@ use super::{
     changes::{Change, changes},
     draft::TYPES,
     example,
+    tree::Node,
 };
 use crate::console::{
     parts::Tone,
@@ -183,10 +184,10 @@ impl ModelPage<'_> {
                                 td data-label=(labels[2]) {
                                     div.difference {
                                         @if let Some(before) = &change.before {
-                                            del { "− " code { (short(before)) } }
+                                            del { "− " code { (on_a_line(before)) } }
                                         }
                                         @if let Some(after) = &change.after {
-                                            ins { "+ " code { (short(after)) } }
+                                            ins { "+ " code { (on_a_line(after)) } }
                                         }
                                     }
                                 }
@@ -323,6 +324,11 @@ fn cells(element: &Value, (kind, labels): (&str, [&str; 5])) -> Markup {
         td data-label=(labels[3]) { (short(&data_type)) }
         td data-label=(labels[4]) { (short(text("unit"))) }
     }
+}
+
+/// A value with blanks at which its line may end.
+fn on_a_line(json: &str) -> String {
+    short(&Node::parse(json).map_or_else(|| json.to_owned(), |node| node.on_a_line()))
 }
 
 fn short(text: &str) -> String {

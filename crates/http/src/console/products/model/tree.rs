@@ -87,6 +87,13 @@ impl Node {
         text
     }
 
+    /// As text on one line, which may be broken at its blanks.
+    pub(super) fn on_a_line(&self) -> String {
+        let mut text = String::new();
+        self.write(&mut text, BROKEN_DEPTH + 1);
+        text
+    }
+
     fn write(&self, text: &mut String, depth: usize) {
         let line = |text: &mut String, depth: usize| match depth <= BROKEN_DEPTH {
             true => {
@@ -263,6 +270,7 @@ mod tests {
         );
         assert_eq!(node.laid_out(), laid_out);
         assert_eq!(Node::parse(laid_out).expect("it is JSON").laid_out(), laid_out);
+        assert!(!node.on_a_line().contains('\n') && node.on_a_line().contains("[1, 2]"), "{node:?}");
         let element = || Node::parse("{\"identifier\":\"n\"}").expect("it is JSON");
         assert!(node.take("measurepoints", 0) && !node.take("measurepoints", 9) && !node.take("none", 0));
         assert!(node.push("events", element()) && node.push("e", element()) && !node.push("o", element()));
