@@ -2,14 +2,14 @@
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderMap, Method, Request, StatusCode, header, request::Builder},
+    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request::Builder},
     response::Response,
 };
 use narrowgate_api::problem::{Code, Problem};
 use serde::{Serialize, de::DeserializeOwned};
 use tower::ServiceExt as _;
 
-use super::visit::{Trouble, Visit, problem_of};
+use super::visit::{Shown, Trouble, Visit, problem_of};
 use crate::{
     places::Seat,
     problem::Refused,
@@ -115,6 +115,22 @@ impl Visit {
     /// The API's problem.
     pub(super) async fn file(&self, path: &str) -> Result<Response, Trouble> {
         self.ask(Request::builder().uri(path), Body::empty(), self.seat.clone()).await
+    }
+
+    /// What the API answers to a GET, as a file that is handed on as it comes.
+    ///
+    /// # Errors
+    /// The API's problem.
+    pub(super) async fn pass_on(&self, path: &str, accept: &'static str, file: &str) -> Shown {
+        let request = Request::builder().uri(path).header(header::ACCEPT, accept);
+        let mut response = self.ask(request, Body::empty(), self.seat.clone()).await?;
+        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || ".-_".contains(letter);
+        let file: String = file.chars().map(|letter| if is_plain(letter) { letter } else { '_' }).collect();
+        let name = HeaderValue::from_str(&format!("attachment; filename=\"{file}\""));
+        // Never: all of its letters are plain.
+        let name = name.map_err(|_| internal("the file has no name"))?;
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
+        Ok(response)
     }
 
     async fn ask(&self, request: Builder, body: Body, seat: Option<Seat>) -> Result<Response, Trouble> {

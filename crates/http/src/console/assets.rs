@@ -14,9 +14,14 @@ use sha2::{Digest as _, Sha256};
 
 /// Name, media type, text.
 const ASSETS: &[(&str, &str, &str)] = &[
-    ("console.css", "text/css; charset=utf-8", include_str!("assets/console.css")),
+    (
+        "console.css",
+        "text/css; charset=utf-8",
+        concat!(include_str!("assets/console.css"), include_str!("assets/charts.css")),
+    ),
     ("console.js", "text/javascript; charset=utf-8", include_str!("assets/console.js")),
     ("upload.js", "text/javascript; charset=utf-8", include_str!("assets/upload.js")),
+    ("charts.js", "text/javascript; charset=utf-8", include_str!("assets/charts.js")),
     ("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
 ];
 

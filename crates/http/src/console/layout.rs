@@ -30,6 +30,7 @@ pub(super) enum Here {
     Overview,
     Devices,
     Products,
+    Refusals,
     Firmware,
     Import,
     Users,
@@ -63,6 +64,13 @@ const PLACES: &[Place] = &[
         path: "/console/products",
         name: words::PRODUCTS,
         letter: "p",
+        needs: Needs::Read,
+    },
+    Place {
+        here: Here::Refusals,
+        path: "/console/refusals",
+        name: words::REFUSALS,
+        letter: "r",
         needs: Needs::Read,
     },
     Place {

@@ -4,7 +4,10 @@ use axum::http::{HeaderMap, header};
 use jiff::{Timestamp, tz::TimeZone};
 use narrowgate_api::names::UnixMillis;
 
-use super::words::{self, Word};
+use super::{
+    charts::Zone,
+    words::{self, Word},
+};
 use crate::{browser::cookies, forwarded::Way};
 
 /// The cookie with a chosen language.
@@ -82,6 +85,11 @@ impl Preferences {
         let local = first(LOCAL).filter(|name| !is_utc && name.len() <= 64);
         let zone = local.and_then(|name| TimeZone::get(&name.replace("%2F", "/")).ok());
         Self { language, is_utc, zone: zone.unwrap_or(TimeZone::UTC) }
+    }
+
+    /// The zone in which the ticks of charts are round.
+    pub(super) fn chart_zone(&self) -> Zone {
+        Zone::new(self.zone.clone())
     }
 
     /// A text of the catalogue.

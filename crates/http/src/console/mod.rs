@@ -34,6 +34,7 @@
 
 mod ask;
 mod assets;
+mod charts;
 mod device;
 mod devices;
 mod firmware;
@@ -44,6 +45,8 @@ mod overview;
 mod parts;
 mod preferences;
 mod products;
+mod rates;
+mod refusals;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -116,6 +119,7 @@ pub(crate) fn routes(console: &Arc<Console>) -> Router {
         .merge(users::routes())
         .merge(products::routes())
         .merge(import::routes())
+        .merge(refusals::routes())
         .route("/console/keys", get(keys))
         .layer(middleware::from_fn(request_id::note))
         .layer(middleware::from_fn_with_state(Arc::clone(console), visit::let_in));

@@ -43,6 +43,9 @@ async fn show(visit: Visit) -> Shown {
     }
     let status: Status = visit.read("/api/v1/system").await?;
     let (vital, sheet) = (visit.console.vitals.read(Instant::now()), sheet.refreshed_every(15));
+    // A store that cannot be read is what the page says then.
+    let reports = visit.day_of_reports().await.unwrap_or_else(|_| html! {});
+    let refused = visit.day_of_refusals().await.unwrap_or_else(|_| html! {});
     let content = match &status.fleet {
         Some(fleet) if fleet.devices.total == 0 && fleet.refusals_last_hour.is_empty() => html! {
             h1 { (visit.t(words::OVERVIEW)) }
@@ -52,8 +55,9 @@ async fn show(visit: Visit) -> Shown {
         fleet => html! {
             (verdict(&visit, &status, &vital))
             @if let Some(fleet) = fleet {
-                (figures(&visit, fleet))
+                (figures(&visit, fleet, &reports))
                 (refusals(&visit, &fleet.refusals_last_hour))
+                section.panel { h2 { (visit.t(words::DAY_OF_REFUSALS)) } (refused) }
             }
             (server(&visit, &status, &vital))
             @if let Some(fleet) = fleet { (products(&visit, fleet)) }
@@ -143,7 +147,7 @@ fn verdict(visit: &Visit, status: &Status, vital: &Vital) -> Markup {
     }
 }
 
-fn figures(visit: &Visit, fleet: &FleetView) -> Markup {
+fn figures(visit: &Visit, fleet: &FleetView, reports: &Markup) -> Markup {
     let CountsView { total, inactive, online, offline, disabled, .. } = fleet.devices;
     let rate = fleet.reports_per_minute;
     // Tenths, without a float on the page.
@@ -174,8 +178,7 @@ fn figures(visit: &Visit, fleet: &FleetView) -> Markup {
                 h2 { (visit.t(words::REPORTS_PER_MINUTE)) }
                 p.figure { (visit.number(rate.last_minute)) }
                 p { (visit.say(words::REPORTS_HOUR, &[("n", &average)])) }
-                // The sparkline of a day goes here.
-                div.spark {}
+                div.spark { (reports) }
             }
         }
     }

@@ -10,6 +10,7 @@ mod import;
 mod model;
 mod products;
 mod script;
+mod traffic;
 mod users;
 
 use axum::http::{Method, header};

@@ -274,6 +274,28 @@ impl World {
         self.store.append(batch).await.expect("memory takes it");
     }
 
+    /// Reports of device `dk-1`, each so many milliseconds old.
+    pub(crate) async fn report_often(&self, reports: impl Iterator<Item = (i64, String)>) {
+        let now = self.clock.now();
+        let name = DeviceName { product_key: "pk-1".to_owned(), device_key: "dk-1".to_owned() };
+        let device = self.store.device(&name).await.expect("it reads").expect("it is there").id;
+        let message = |(age_ms, points_json): (i64, String)| {
+            Write::Message(Message {
+                device,
+                kind: MessageKind::Points,
+                time: UnixMillis(now.0 - age_ms),
+                arrival: now,
+                login: None,
+                secret_version: 1,
+                session: 0,
+                retention: RetentionClass::STANDARD,
+                points_json: points_json.into(),
+            })
+        };
+        let writes = reports.map(message).collect();
+        self.store.append(Batch::new(0, writes)).await.expect("memory takes it");
+    }
+
     /// A token that is valid for a day.
     pub(crate) async fn token(&self, name: &str, role: Role, ou: Option<&str>) -> String {
         let expires_at = Some(UnixMillis(self.clock.now().0 + 86_400_000));

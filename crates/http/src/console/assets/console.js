@@ -111,6 +111,9 @@ document.querySelector("[data-keys]")?.addEventListener("click", (event) => {
   dialog?.showModal();
 });
 
+// Charts have a module of their own.
+if (document.querySelector("[data-charts]")) import("./charts.js");
+
 // What changes by itself.
 let asking = false;
 let wanted = false;

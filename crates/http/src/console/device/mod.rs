@@ -2,6 +2,7 @@
 
 mod acts;
 mod commands;
+mod data;
 mod keys;
 mod log;
 mod overview;
@@ -30,6 +31,7 @@ pub(super) fn routes() -> Router {
         .merge(overview::routes())
         .merge(acts::routes())
         .merge(commands::routes())
+        .merge(data::routes())
         .merge(keys::routes())
         .merge(log::routes())
 }
@@ -38,6 +40,7 @@ pub(super) fn routes() -> Router {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tab {
     Overview,
+    Data,
     Commands,
     Log,
     Session,
@@ -46,6 +49,7 @@ pub(super) enum Tab {
 /// The tabs in their order, each with the end of its path.
 const TABS: &[(Tab, &str, Word)] = &[
     (Tab::Overview, "", words::TAB_OVERVIEW),
+    (Tab::Data, "/data", words::DATA),
     (Tab::Commands, "/commands", words::TAB_COMMANDS),
     (Tab::Log, "/log", words::TAB_LOG),
     (Tab::Session, "/session", words::TAB_SESSION),

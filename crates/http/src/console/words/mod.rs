@@ -16,12 +16,13 @@ mod overview;
 mod products;
 mod reasons;
 mod script;
+mod traffic;
 mod users;
 
 pub(super) use self::reasons::of_reason;
 pub(crate) use self::{
     access::*, common::*, device::*, devices::*, firmware::*, import::*, login::*, model::*, overview::*,
-    products::*, script::*, users::*,
+    products::*, script::*, traffic::*, users::*,
 };
 
 use super::locale::{Language, filled};
@@ -85,6 +86,7 @@ mod tests {
         products::ALL,
         reasons::ALL,
         script::ALL,
+        traffic::ALL,
         users::ALL,
     ];
 

@@ -1,0 +1,97 @@
+//! Reports and refusals over time, the page of refusals, and the data of a device.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_says_what_was_offered_what_is_expected_and_what_to_do() {
+    let world = world(None).await;
+    world.furnish().await;
+    let mut ann = visitor(&world, "ann2", Role::Viewer, None).await;
+    let page = opened(&mut ann, "/console/refusals").await;
+    for said in ["Refusals by reason over 24 hours", "chart-bars", "wrong key", "192.0.2.1", "pk-1/dk-1"] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
+    assert!(!page.contains("The probable mistake"), "nothing is open");
+    let open = page.split_once("open=").and_then(|(_, rest)| rest.split_once('#')).expect("a row opens").0;
+    let page = opened(&mut ann, &format!("/console/refusals?reason=wrong_key&open={open}")).await;
+    for said in [
+        "The probable mistake",
+        "the product&#39;s secret was used",
+        "pk-1,dk-1,2,300",
+        "/console/devices/pk-1/dk-1",
+        "copy the key from the page of the device",
+    ] {
+        let plain = said.replace("&#39;", "'");
+        assert!(page.contains(said) || page.contains(&plain), "{said}: {page}");
+    }
+    let page = opened(&mut ann, "/console/refusals?reason=too_large").await;
+    assert!(page.contains("None of these refusals has this filter."), "{page}");
+    // Of another unit there is nothing, and no figure either.
+    let mut north = visitor(&world, "nora", Role::Viewer, Some("north")).await;
+    let page = opened(&mut north, "/console/refusals").await;
+    assert!(page.contains("Nothing was refused") && !page.contains("dk-1"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_data_of_a_device_is_drawn_and_stands_below_and_can_be_taken() {
+    let world = world(None).await;
+    world.furnish().await;
+    let mut ann = visitor(&world, "ann2", Role::Viewer, None).await;
+    let path = "/console/devices/pk-1/dk-1/data";
+    let page = opened(&mut ann, path).await;
+    for said in ["data-charts", "chart-line", ">temp<", "21.5", "aria-current=\"page\"", "24 hours"] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
+    // Its address has the time: what is linked is what the other one sees.
+    let page = opened(&mut ann, &format!("{path}?from=1699999000000&to=1699999500000")).await;
+    assert!(page.contains("Nothing was reported in this time."), "{page}");
+    for broken in ["?from=x&to=y", "?last=9y", "?from=5&to=1", "?from=-9e9&to=99999999999999999"] {
+        opened(&mut ann, &format!("{path}{broken}")).await;
+    }
+    let range = "from=1699990000000&to=1700001000000";
+    let csv = ann.get(&format!("{path}/export?format=csv&{range}")).await;
+    let kind = csv.headers[header::CONTENT_TYPE].to_str().expect("it is ASCII").to_owned();
+    assert!(kind.starts_with("text/csv"), "{kind}");
+    let name = csv.headers[header::CONTENT_DISPOSITION].to_str().expect("it is ASCII").to_owned();
+    assert_eq!(name, "attachment; filename=\"pk-1-dk-1.csv\"");
+    assert_eq!(csv.body, "time,point,value,quality\r\n1700000000000,temp,21.5,\r\n");
+    let lines = ann.get(&format!("{path}/export?format=ndjson&{range}")).await;
+    assert_eq!(lines.body, "{\"point\":\"temp\",\"value\":21.5,\"time\":1700000000000}\n");
+    let mut north = visitor(&world, "nora", Role::Viewer, Some("north")).await;
+    assert_eq!(north.get(path).await.status, 404);
+    assert_eq!(north.get(&format!("{path}/export?{range}")).await.status, 404);
+}
+
+/// Six points with as many values as are drawn, and names and values that take much room.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_much_data_is_as_short_as_any() {
+    let world = world(None).await;
+    world.furnish().await;
+    let points = |n: i64| {
+        let value = |digits: i64| format!("{}.{digits}{}", n * 7919 % 100_000 - 50_000, n % 997);
+        format!(
+            r#"{{"a":{},"b":{},"c":{},"d":{},"e":{},"f\"<&'":"{}"}}"#,
+            value(1),
+            value(22),
+            value(333),
+            value(4444),
+            value(55555),
+            "<&\"'".repeat(20 + (n % 8).unsigned_abs() as usize),
+        )
+        .replace("<&\"'", "<&\\\"'")
+    };
+    world.report_often((0..900).map(|n| (n * 90_000, points(n)))).await;
+    let mut ann = visitor(&world, "ann2", Role::Viewer, None).await;
+    let page = opened(&mut ann, "/console/devices/pk-1/dk-1/data").await;
+    assert_eq!(page.matches("<svg").count(), 6, "{page}");
+    assert!(page.len() < 100_000, "{} bytes", page.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_overview_has_the_reports_of_a_day() {
+    let world = world(None).await;
+    world.furnish().await;
+    let mut ann = visitor(&world, "ann2", Role::Viewer, None).await;
+    let page = opened(&mut ann, "/console").await;
+    assert!(page.contains("chart-spark") && page.contains("Reports per minute over 24 hours"), "{page}");
+}
