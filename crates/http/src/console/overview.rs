@@ -39,7 +39,8 @@ async fn show(visit: Visit) -> Shown {
     let sheet = Sheet::new(Here::Overview, visit.t(words::OVERVIEW));
     if !visit.may(Needs::ReadAll) {
         let refused: Page<RefusalView> = visit.read(&format!("/api/v1/refusals?limit={REASONS_MAX}")).await?;
-        return Ok(visit.page(sheet.refreshed_every(15), &of_unit(&visit, &refused.items)));
+        let reports = visit.day_of_reports().await?;
+        return Ok(visit.page(sheet.refreshed_every(15), &of_unit(&visit, &refused.items, &reports)));
     }
     let status: Status = visit.read("/api/v1/system").await?;
     let (vital, sheet) = (visit.console.vitals.read(Instant::now()), sheet.refreshed_every(15));
@@ -67,9 +68,9 @@ async fn show(visit: Visit) -> Shown {
     Ok(visit.page_with_heading(sheet, &content))
 }
 
-/// Of a user of one unit: the server's numbers are of all, so it has the ways to the unit's devices, and what
-/// was refused of them last.
-fn of_unit(visit: &Visit, refused: &[RefusalView]) -> Markup {
+/// Of a user of one unit: the server's numbers are of all, so it has the ways to the unit's devices, their
+/// reports, and what was refused of them last.
+fn of_unit(visit: &Visit, refused: &[RefusalView], reports: &Markup) -> Markup {
     let states = [
         ("online", words::ONLINE_NOW),
         ("offline", words::SILENT),
@@ -85,6 +86,10 @@ fn of_unit(visit: &Visit, refused: &[RefusalView]) -> Markup {
                     a.button href={ "/console/devices?state=" (state) } { (visit.t(word)) }
                 }
             }
+        }
+        section.panel #reports data-live {
+            h2 { (visit.t(words::REPORTS_PER_MINUTE)) }
+            div.spark { (reports) }
         }
         section.panel #refused data-live {
             h2 { (visit.t(words::REFUSED_LAST)) }

@@ -143,6 +143,9 @@ async function renew() {
 function replace(page) {
   for (const part of document.querySelectorAll("[data-live][id]")) {
     const other = page.getElementById(part.id);
+    // What somebody has opened stays open.
+    const before = [...(part.querySelectorAll("details") ?? [])];
+    other?.querySelectorAll("details").forEach((now, n) => { now.open = before[n]?.open ?? now.open; });
     // Somebody who types there, or has marked something, is not disturbed.
     if (!other || part.contains(document.activeElement) || other.isEqualNode(part)) continue;
     part.replaceWith(document.adoptNode(other));

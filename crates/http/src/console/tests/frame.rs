@@ -116,7 +116,11 @@ async fn the_overview_answers_whether_all_is_well() {
     let mut north = visitor(&world, "nora", Role::Administrator, Some("north")).await;
     let page = opened(&mut north, "/console").await;
     assert!(page.contains("No device of your unit was refused lately"), "{page}");
-    assert!(page.contains("Show the devices of your unit") && !page.contains("Reports per minute"), "{page}");
+    assert!(
+        page.contains("Show the devices of your unit") && !page.contains("Refused in the last hour"),
+        "{page}"
+    );
+    assert!(page.contains("No report came in the last 24 hours."), "others have sent some: {page}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
