@@ -364,6 +364,15 @@ fn without_secret(name: &str) -> &str {
     kind.filter(|_| name.len() >= SECRET_BYTES_MIN).unwrap_or(name)
 }
 
+/// The words of what a route does in the log, of those that leave an entry.
+#[cfg(test)]
+pub(crate) fn actions_of(row: &super::asked::Row) -> Vec<String> {
+    let rule = Rule::new(row.method.clone(), &row.path, row.act, row.needs);
+    let read = rule.is_audited().then(|| rule.action("read"));
+    let export = row.sketch.streams.then(|| rule.action("export"));
+    read.into_iter().chain(export).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -56,6 +56,7 @@ pub use self::{
 };
 #[cfg(test)]
 pub(crate) use self::{
+    audited::actions_of,
     described::{Answer, Shape},
     idempotency::request_key,
 };

@@ -34,6 +34,7 @@ pub(super) enum Here {
     Firmware,
     Import,
     Users,
+    Audit,
     /// None of them.
     Elsewhere,
 }
@@ -93,6 +94,13 @@ const PLACES: &[Place] = &[
         name: words::USERS,
         letter: "u",
         needs: Needs::AdministerAll,
+    },
+    Place {
+        here: Here::Audit,
+        path: "/console/audit",
+        name: words::AUDIT,
+        letter: "a",
+        needs: Needs::Administer,
     },
 ];
 

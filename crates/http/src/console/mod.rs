@@ -34,6 +34,7 @@
 
 mod ask;
 mod assets;
+mod audit;
 mod charts;
 mod device;
 mod devices;
@@ -120,6 +121,7 @@ pub(crate) fn routes(console: &Arc<Console>) -> Router {
         .merge(products::routes())
         .merge(import::routes())
         .merge(refusals::routes())
+        .merge(audit::routes())
         .route("/console/keys", get(keys))
         .layer(middleware::from_fn(request_id::note))
         .layer(middleware::from_fn_with_state(Arc::clone(console), visit::let_in));

@@ -1,6 +1,7 @@
 //! The pages of the console as a browser opens them.
 
 mod access;
+mod audit;
 mod catalogue;
 mod device;
 mod devices;

@@ -5,6 +5,7 @@
 //! for texts that stand elsewhere.
 
 mod access;
+mod audit;
 mod common;
 mod device;
 mod devices;
@@ -19,11 +20,11 @@ mod script;
 mod traffic;
 mod users;
 
-pub(super) use self::reasons::of_reason;
 pub(crate) use self::{
-    access::*, common::*, device::*, devices::*, firmware::*, import::*, login::*, model::*, overview::*,
-    products::*, script::*, traffic::*, users::*,
+    access::*, audit::*, common::*, device::*, devices::*, firmware::*, import::*, login::*, model::*,
+    overview::*, products::*, script::*, traffic::*, users::*,
 };
+pub(super) use self::{audit::of_action, reasons::of_reason};
 
 use super::locale::{Language, filled};
 
@@ -75,6 +76,7 @@ mod tests {
 
     const FILES: &[&[Word]] = &[
         access::ALL,
+        audit::ALL,
         common::ALL,
         device::ALL,
         devices::ALL,
@@ -91,7 +93,7 @@ mod tests {
     ];
 
     /// Names and abbreviations that are the same in both.
-    const SAME: &[&str] = &["ENGLISH", "CHINESE", "CHIP"];
+    const SAME: &[&str] = &["ENGLISH", "CHINESE", "CHIP", "AUDIT_VERIFY"];
 
     /// The names in braces.
     fn holes(text: &str) -> BTreeSet<&str> {
