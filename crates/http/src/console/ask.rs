@@ -141,6 +141,7 @@ impl Visit {
         self.peer.map(|peer| extensions.insert(peer));
         self.id.clone().map(|id| extensions.insert(id));
         seat.map(|seat| extensions.insert(seat));
+        self.maker.clone().map(|maker| extensions.insert(maker));
         let response = self.console.api.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         if response.status().is_success() {
             return Ok(response);
@@ -166,7 +167,8 @@ async fn read<T: DeserializeOwned>(path: &str, response: Response) -> Result<(T,
     })
 }
 
-fn internal(said: &str) -> Trouble {
+/// A fault of ours.
+pub(super) fn internal(said: &str) -> Trouble {
     Refused::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, said).0.into()
 }
 

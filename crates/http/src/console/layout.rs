@@ -35,6 +35,7 @@ pub(super) enum Here {
     Import,
     Users,
     Audit,
+    System,
     /// None of them.
     Elsewhere,
 }
@@ -101,6 +102,13 @@ const PLACES: &[Place] = &[
         name: words::AUDIT,
         letter: "a",
         needs: Needs::Administer,
+    },
+    Place {
+        here: Here::System,
+        path: "/console/system",
+        name: words::SYSTEM,
+        letter: "s",
+        needs: Needs::ReadAll,
     },
 ];
 

@@ -48,6 +48,7 @@ mod preferences;
 mod products;
 mod rates;
 mod refusals;
+mod system;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -122,6 +123,7 @@ pub(crate) fn routes(console: &Arc<Console>) -> Router {
         .merge(import::routes())
         .merge(refusals::routes())
         .merge(audit::routes())
+        .merge(system::routes())
         .route("/console/keys", get(keys))
         .layer(middleware::from_fn(request_id::note))
         .layer(middleware::from_fn_with_state(Arc::clone(console), visit::let_in));

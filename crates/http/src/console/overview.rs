@@ -17,7 +17,7 @@ use super::{
     parts::Tone,
     visit::{HOME, Shown, Visit},
     vitals::Vital,
-    words::{self, of_reason},
+    words::{self, Word, of_reason},
 };
 
 /// Reasons that are shown with their advice.
@@ -54,7 +54,7 @@ async fn show(visit: Visit) -> Shown {
             (server(&visit, &status, &vital))
         },
         fleet => html! {
-            (verdict(&visit, &status, &vital))
+            (verdict(&visit, words::OVERVIEW, &findings(&status, &vital)))
             @if let Some(fleet) = fleet {
                 (figures(&visit, fleet, &reports))
                 (refusals(&visit, &fleet.refusals_last_hour))
@@ -127,8 +127,7 @@ fn nothing_yet(visit: &Visit) -> Markup {
 
 /// What needs somebody, of the server and of the fleet.
 fn findings(status: &Status, vital: &Vital) -> Vec<Tone> {
-    let mut found =
-        vec![disk_tone(&status.disk), store_tone(status), commit_tone(vital), waiting_tone(vital)];
+    let mut found = tones_of_server(status, vital);
     if status.fleet.as_ref().is_some_and(|fleet| !fleet.refusals_last_hour.is_empty()) {
         found.push(Tone::Watch);
     }
@@ -136,8 +135,13 @@ fn findings(status: &Status, vital: &Vital) -> Vec<Tone> {
     found
 }
 
-fn verdict(visit: &Visit, status: &Status, vital: &Vital) -> Markup {
-    let found = findings(status, vital);
+/// The same of the server alone, also where all is well.
+pub(super) fn tones_of_server(status: &Status, vital: &Vital) -> Vec<Tone> {
+    vec![disk_tone(&status.disk), store_tone(status), commit_tone(vital), waiting_tone(vital)]
+}
+
+/// The heading, and what all of these come to.
+pub(super) fn verdict(visit: &Visit, title: Word, found: &[Tone]) -> Markup {
     let count = |tone| found.iter().filter(|other| **other == tone).count() as u64;
     let (tone, said) = match (count(Tone::Act), count(Tone::Watch)) {
         (0, 0) => (Tone::Good, visit.t(words::OVERVIEW_WELL).to_owned()),
@@ -146,7 +150,7 @@ fn verdict(visit: &Visit, status: &Status, vital: &Vital) -> Markup {
     };
     html! {
         div.verdict {
-            h1 { (visit.t(words::OVERVIEW)) }
+            h1 { (visit.t(title)) }
             p { (visit.word(tone, &said)) }
         }
     }
@@ -266,7 +270,7 @@ fn judged(visit: &Visit, tone: Tone) -> Markup {
     visit.word(tone, visit.t(word))
 }
 
-fn server(visit: &Visit, status: &Status, vital: &Vital) -> Markup {
+pub(super) fn server(visit: &Visit, status: &Status, vital: &Vital) -> Markup {
     let Disk { registry_bytes, logs_bytes, messages_bytes, backups_bytes, other_bytes, free_bytes } =
         status.disk;
     let used = [registry_bytes, logs_bytes, messages_bytes, backups_bytes, other_bytes]

@@ -11,6 +11,7 @@ mod import;
 mod model;
 mod products;
 mod script;
+mod system;
 mod traffic;
 mod users;
 

@@ -28,7 +28,7 @@ use super::{
     words,
 };
 use crate::{
-    api::{Asker, forbidden},
+    api::{Asker, Maker, forbidden},
     browser::{Origin, origin},
     form::Form,
     forwarded::Way,
@@ -68,6 +68,8 @@ pub(super) struct Inner {
     pub(super) way: Way,
     pub(super) id: Option<RequestId>,
     pub(super) seat: Option<Seat>,
+    /// Who makes backups, for the API.
+    pub(super) maker: Option<Maker>,
 }
 
 impl Deref for Visit {
@@ -184,6 +186,7 @@ pub(super) async fn let_in(State(console): State<Arc<Console>>, request: Request
         token: form_token(&session).expose().to_owned(),
         uri: parts.uri.clone(),
         id: parts.extensions.get().cloned(),
+        maker: parts.extensions.get().cloned(),
         console,
         asker: asker.clone(),
         preferences,

@@ -58,6 +58,11 @@ impl Vitals {
         Vital { commit_s: bound_of_99(&bounds, &lately), waiting }
     }
 
+    /// All that the process counts, but nothing that names a product.
+    pub(super) fn samples(&self) -> Vec<Samples> {
+        (self.source)(Detail::Totals)
+    }
+
     /// Keeps a reading; the oldest one that is young enough, or one of the beginning.
     fn since(&self, counts: &[u64], now: Instant) -> Vec<u64> {
         let mut readings = lock(&self.readings);

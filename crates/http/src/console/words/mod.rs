@@ -17,12 +17,13 @@ mod overview;
 mod products;
 mod reasons;
 mod script;
+mod system;
 mod traffic;
 mod users;
 
 pub(crate) use self::{
     access::*, audit::*, common::*, device::*, devices::*, firmware::*, import::*, login::*, model::*,
-    overview::*, products::*, script::*, traffic::*, users::*,
+    overview::*, products::*, script::*, system::*, traffic::*, users::*,
 };
 pub(super) use self::{audit::of_action, reasons::of_reason};
 
@@ -88,6 +89,7 @@ mod tests {
         products::ALL,
         reasons::ALL,
         script::ALL,
+        system::ALL,
         traffic::ALL,
         users::ALL,
     ];
