@@ -177,7 +177,9 @@ fn chips(visit: &Visit, wanted: &Wanted) -> Markup {
         @if wanted.has_filter() {
             div.chips {
                 @for (word, value, without) in wanted.held() {
-                    @let said = visit.say(words::CHIP, &[("name", visit.t(word)), ("value", value)]);
+                    @let is_action = word == words::AUDIT_WHAT;
+                    @let value = if is_action { said(visit, value) } else { value.to_owned() };
+                    @let said = visit.say(words::CHIP, &[("name", visit.t(word)), ("value", &value)]);
                     (visit.chip(&said, &without.path()))
                 }
             }

@@ -123,9 +123,10 @@ fn refusals(visit: &Visit, rates: &RatesView) -> Markup {
         zone: &zone,
     };
     let svg = bars(&frame, &rows);
+    let has_gaps = series(rates, |_| 1).contains(&None);
     html! {
         (PreEscaped(svg))
-        p.soft { (said) }
+        p.soft { (said) @if has_gaps { " " (visit.t(words::DAY_OF_REFUSALS_GAPS)) } }
         (by_hour(visit, rates, words::REFUSALS, |item| item.refusals.iter().map(|it| it.count).sum()))
     }
 }

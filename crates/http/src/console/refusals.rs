@@ -101,7 +101,7 @@ fn content(visit: &Visit, wanted: &Wanted, page: &Page<RefusalView>, over_time: 
                 section.panel { h2 { (visit.t(words::DAY_OF_REFUSALS)) } (over_time) }
             }
             (groups(visit, wanted, &rows))
-            (chips(visit, wanted))
+            (chips(visit, wanted, &rows))
             (table(visit, wanted, &rows))
             @let older = page.next_cursor.as_ref().map(|next| {
                 Wanted { cursor: Some(next.clone()), open: None, ..wanted.clone() }.path()
@@ -204,17 +204,39 @@ fn group(visit: &Visit, title: Word, rows: impl Iterator<Item = (String, Wanted,
     }
 }
 
-fn chips(visit: &Visit, wanted: &Wanted) -> Markup {
+/// A reason that no row has is called as the address calls it.
+fn chips(visit: &Visit, wanted: &Wanted, rows: &[Row<'_>]) -> Markup {
+    let said = |filter: &Option<String>, empty: Word| {
+        let filter = filter.as_deref()?;
+        Some(if filter.is_empty() { visit.t(empty).to_owned() } else { shortened(filter) })
+    };
+    let row = rows.iter().find(|row| Some(&row.reason) == wanted.reason.as_ref());
+    let reason = row.map(|row| visit.t(of_reason(row.refusal.entry.reason).0).to_owned());
     let without = [
-        (&wanted.reason, Wanted { reason: None, open: None, ..wanted.clone() }),
-        (&wanted.product, Wanted { product: None, open: None, ..wanted.clone() }),
-        (&wanted.source, Wanted { source: None, open: None, ..wanted.clone() }),
+        (
+            words::REASON,
+            reason.or_else(|| said(&wanted.reason, words::REASON)),
+            Wanted { reason: None, open: None, ..wanted.clone() },
+        ),
+        (
+            words::PRODUCT,
+            said(&wanted.product, words::STRANGERS),
+            Wanted { product: None, open: None, ..wanted.clone() },
+        ),
+        (
+            words::SOURCE,
+            said(&wanted.source, words::NO_SOURCE),
+            Wanted { source: None, open: None, ..wanted.clone() },
+        ),
     ];
     html! {
         @if wanted.has_filter() {
             p.chips {
-                @for (filter, without) in &without {
-                    @if let Some(filter) = filter { (visit.chip(&shortened(filter), &without.path())) }
+                @for (word, filter, without) in &without {
+                    @if let Some(filter) = filter {
+                        @let said = visit.say(words::CHIP, &[("name", visit.t(*word)), ("value", filter)]);
+                        (visit.chip(&said, &without.path()))
+                    }
                 }
             }
         }

@@ -326,7 +326,7 @@ fn drawn(visit: &Visit, sight: &Sight, charts: &[(&str, Chart)], next: Option<&s
     let first =
         sight.wanted.points.as_ref().map(|_| Wanted { points: None, cursor: None, ..sight.wanted.clone() });
     html! {
-        p.hint { (visit.t(words::DATA_DRAG)) }
+        p.hint.drag { (visit.t(words::DATA_DRAG)) }
         div.charts data-charts data-range {
             @for (point, chart) in charts {
                 figure {

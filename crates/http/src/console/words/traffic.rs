@@ -8,6 +8,8 @@ words! {
     DAY_OF_REPORTS_NONE: "No report came in the last 24 hours.", "最近 24 小时没有上报。";
     DAY_OF_REFUSALS: "Refusals by reason over 24 hours", "24 小时内按原因统计的拒绝次数";
     DAY_OF_REFUSALS_SAID: "{n} in all, each bar a quarter of an hour.", "共 {n} 次，每个柱表示一刻钟。";
+    DAY_OF_REFUSALS_GAPS: "Where the line is dotted no server ran, or what it counted is lost.",
+        "虚线处表示当时服务器未运行，或统计已丢失。";
     DAY_OF_REFUSALS_NONE: "Nothing was refused in the last 24 hours.", "最近 24 小时没有拒绝任何连接。";
     OTHER_REASONS: "other reasons", "其他原因";
     AS_A_TABLE: "As a table", "以表格显示";
@@ -19,7 +21,7 @@ words! {
     REFUSALS_LEAD: "Who was not let in, or not served, and why. Open a row for what was offered and what \
          to do.",
         "谁未能接入或未被服务，以及原因。展开一行可查看其提供的内容与处理建议。";
-    REFUSALS_LOOKED_AT: "The newest {n} refusal is grouped here.|The newest {n} refusals are grouped here.",
+    REFUSALS_LOOKED_AT: "{n} refusal is grouped here.|The newest {n} refusals are grouped here.",
         "此处统计最近 {n} 条拒绝记录。";
     REFUSALS_EMPTY: "Nothing was refused", "没有拒绝记录";
     REFUSALS_EMPTY_TEXT: "A device that cannot get in stands here within a second, with the reason and \
@@ -67,7 +69,7 @@ words! {
     DATA_EMPTY_TEXT: "Every point that the device reports gets a chart here, with its values below.",
         "设备上报的每个测点都会在这里显示图表，下方是数值。";
     DATA_NONE_HERE: "Nothing was reported in this time.", "该时间段内没有上报。";
-    DATA_LINE_SAID: "{n} values from {min} to {max}.|{n} values from {min} to {max}.",
+    DATA_LINE_SAID: "{n} value from {min} to {max}.|{n} values from {min} to {max}.",
         "共 {n} 个值，范围 {min} 至 {max}。";
     DATA_COUNT_SAID: "{n} value.|{n} values.", "共 {n} 个值。";
     DATA_NEWEST_ALONE: "Only the newest {n} are drawn: choose a shorter time.|Only the newest {n} are \
