@@ -2,7 +2,8 @@
 //
 //   data-follows   of main: a query of /api/v1/events; where one comes, the page is asked for again,
 //   data-refresh   the same every so many seconds,
-//   data-live      and each element with this and an id is replaced where it has changed.
+//   data-live      and each element with this and an id is replaced where it has changed; where there are
+//                  others than before, the whole page is.
 //   data-fresh     is a link that says how many events have come, for lists that must not jump.
 //   data-copy      is copied. data-key is a letter after g.
 
@@ -114,73 +115,159 @@ document.querySelector("[data-keys]")?.addEventListener("click", (event) => {
 // Charts have a module of their own.
 if (document.querySelector("[data-charts]")) import("./charts.js");
 
-// What changes by itself.
+// What changes by itself. Nothing is asked for while nobody looks, and no connection is kept: a browser has
+// six of them for all its tabs.
 let asking = false;
 let wanted = false;
 async function renew() {
-  if (asking) {
+  // The answer to a form is not asked for again.
+  if (main?.dataset.answer !== undefined) return;
+  if (asking || document.hidden) {
     wanted = true;
     return;
   }
   asking = true;
+  wanted = false;
   try {
-    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
-    if (answer.redirected) location.reload();
-    if (answer.ok) replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    // By the header the server knows that nobody has asked for it: the session is not used by it.
+    const headers = { accept: "text/html", "x-narrowgate-renewed": "1" };
+    const answer = await fetch(location.href, { headers });
+    // Nobody is logged in any more, or there is no such page any more.
+    if (answer.redirected || [401, 403, 404].includes(answer.status)) anew();
+    else if (answer.ok) replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
   } catch {
     // The server is gone for a moment: the next event asks again.
   }
   // No more than one a second.
   setTimeout(() => {
     asking = false;
-    if (wanted) {
-      wanted = false;
-      renew();
-    }
+    if (wanted) renew();
   }, 1000);
 }
 
+// The whole page, but for somebody who types in it or has chosen something in it: that would be lost.
+function anew() {
+  const field = document.activeElement?.closest?.("input, textarea, select");
+  const isChanged = (other) =>
+    other.type === "checkbox" || other.type === "radio"
+      ? other.checked !== other.defaultChecked
+      : other.value !== (other.defaultValue ?? other.value);
+  if (field && main.contains(field)) return;
+  if ([...main.querySelectorAll("input, textarea")].some(isChanged)) return;
+  location.reload();
+}
+
+// The live parts of a page.
+const partsOf = (page) => [...(page?.querySelectorAll("[data-live][id]") ?? [])].map((part) => part.id).join();
+
 function replace(page) {
-  for (const part of document.querySelectorAll("[data-live][id]")) {
-    const other = page.getElementById(part.id);
-    // What somebody has opened stays open.
-    const before = [...(part.querySelectorAll("details") ?? [])];
-    other?.querySelectorAll("details").forEach((now, n) => { now.open = before[n]?.open ?? now.open; });
-    // Somebody who types there, or has marked something, is not disturbed.
-    if (!other || part.contains(document.activeElement) || other.isEqualNode(part)) continue;
-    part.replaceWith(document.adoptNode(other));
-  }
   const other = page.getElementById("content");
-  if (main?.dataset.refresh && !other?.dataset.refresh) stop();
+  if (partsOf(main) !== partsOf(other) || (other.dataset.refresh && !main.dataset.refresh)) {
+    // It became another page, such as one that does not wait any more.
+    anew();
+    return;
+  }
+  for (const part of main.querySelectorAll("[data-live][id]")) {
+    const fresh = page.getElementById(part.id);
+    // What somebody has opened stays open.
+    const before = [...part.querySelectorAll("details")];
+    fresh.querySelectorAll("details").forEach((now, n) => { now.open = before[n]?.open ?? now.open; });
+    // Somebody who types there, or has marked something, is not disturbed.
+    if (part.contains(document.activeElement) || fresh.isEqualNode(part)) continue;
+    part.replaceWith(document.adoptNode(fresh));
+  }
+  if (!other.dataset.refresh) {
+    clearInterval(timer);
+    delete main.dataset.refresh;
+  }
   document.dispatchEvent(new Event("narrowgate:renewed"));
 }
 
 let timer;
-function stop() {
-  clearInterval(timer);
-  delete main.dataset.refresh;
-}
 if (main?.dataset.refresh) timer = setInterval(renew, 1000 * Number(main.dataset.refresh));
 
-if (main?.dataset.follows !== undefined) {
-  const stream = new EventSource(`/api/v1/events?${main.dataset.follows}`);
-  const fresh = document.querySelector("[data-fresh]");
-  let count = 0;
-  const come = () => {
-    if (document.querySelector("[data-live]")) renew();
-    if (!fresh) return;
-    count += 1;
-    fresh.textContent = fresh.dataset.fresh.replace("{n}", count);
-    fresh.hidden = false;
-  };
-  const kinds = "report presence refusal command event";
-  for (const kind of kinds.split(" ")) stream.addEventListener(kind, come);
-  stream.addEventListener("ended", () => stream.close());
-  addEventListener("pagehide", () => stream.close());
+// Events. A stream that the server ends, or does not give now, is asked for again, at growing intervals.
+let stream;
+let again;
+let wait = 2000;
+let came = 0;
+const fresh = document.querySelector("[data-fresh]");
+
+function tell(more) {
+  if (document.querySelector("[data-live]")) renew();
+  if (!fresh) return;
+  came += more;
+  fresh.textContent = fresh.dataset.fresh.replace("{n}", came);
+  fresh.hidden = false;
 }
 
+// Rows that have come to a list while nothing was followed.
+async function missed() {
+  if (!fresh || location.search.includes("cursor=")) return;
+  const texts = (page) => [...page.querySelectorAll("[data-row]")].map((row) => row.textContent);
+  try {
+    const answer = await fetch(location.href, { headers: { "x-narrowgate-renewed": "1" } });
+    if (!answer.ok || answer.redirected) return;
+    const now = texts(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    const known = now.indexOf(texts(document)[0]);
+    const more = known < 0 ? now.length : known;
+    if (more > came) tell(more - came);
+  } catch {
+    // As above.
+  }
+}
+
+function leave() {
+  clearTimeout(again);
+  stream?.close();
+  stream = undefined;
+}
+
+function later() {
+  leave();
+  again = setTimeout(follow, wait);
+  wait = Math.min(2 * wait, 30000);
+}
+
+let first = true;
+function follow() {
+  if (stream || document.hidden || main?.dataset.follows === undefined) return;
+  stream = new EventSource(`/api/v1/events?${main.dataset.follows}`);
+  for (const kind of "report presence refusal command event".split(" ")) {
+    stream.addEventListener(kind, () => {
+      wait = 2000;
+      tell(1);
+    });
+  }
+  // What was lost is seen by looking.
+  const look = () => {
+    renew();
+    missed();
+  };
+  stream.addEventListener("gap", look);
+  stream.addEventListener("open", () => {
+    if (!first) look();
+    first = false;
+  });
+  stream.addEventListener("ended", later);
+  stream.addEventListener("error", () => stream?.readyState === EventSource.CLOSED && later());
+}
+follow();
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    leave();
+    return;
+  }
+  wait = 2000;
+  if (main?.dataset.follows !== undefined || wanted) renew();
+  follow();
+});
+addEventListener("pagehide", leave);
+addEventListener("pageshow", (event) => event.persisted && follow());
+
 // How long ago things were goes on: the server writes it anew.
-if (document.querySelector("[data-live] time[data-ago]")) setInterval(() => document.hidden || renew(), 30000);
+if (document.querySelector("[data-live] time[data-ago]")) setInterval(renew, 30000);
 
 // A sum of a file can be made on a page with TLS, or of this machine.
 if (document.querySelector("form[data-upload]") && crypto.subtle) import("./upload.js");
