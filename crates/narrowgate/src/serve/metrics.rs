@@ -30,8 +30,8 @@ const FOLLOWERS: Metric = Metric::gauge("narrowgate_followers", "Streams of live
 const STORE_BYTES: Metric = Metric::gauge(
     "narrowgate_store_bytes",
     "Bytes of files in the data directory. registry: products, devices, latest values; logs: logs and \
-     presence; messages: reports by day; backups: those that were asked for over HTTP, where they are on the same \
-     disk; other: images of firmware, keys and all else.",
+     presence; messages: reports by day; backups: those that were asked for over HTTP, where they are on the \
+     same disk; other: images of firmware, keys and all else.",
 )
 .by("files");
 

@@ -2,7 +2,7 @@
 //!
 //! SQLite writes nothing more in a transaction that has met a damaged page, so each damaged write costs a
 //! pass over its group, and the group one commit. Rows of several writes go to the file of logs together, so
-//! the first pass after a failure leaves nobody out: it writes one by one, and thereby learns who is to blame.
+//! the first pass after a failure leaves nobody out: it writes one by one, and so learns who is to blame.
 //! Without damage none of this is done.
 
 use narrowgate_platform::ports::{Issued, StoreError, Write, Written};
