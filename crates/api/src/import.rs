@@ -82,6 +82,21 @@ impl ImportMode {
     }
 }
 
+/// What a file of devices is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ImportFormat {
+    /// CSV with a header: `deviceKey,deviceSecret,name`.
+    Csv,
+    /// JSON lines with the same names.
+    Ndjson,
+    /// A list of pre-shared keys as Californium's programs read it: `identity=key` on each line, or a store
+    /// of devices with `.psk=` lines.
+    Psk,
+    /// CSV with a header for people, as EnOS exports it.
+    Enos,
+}
+
 /// What became of a file of devices.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

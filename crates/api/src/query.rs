@@ -3,7 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use crate::{device::ShownState, import::ImportMode, names::UnixMillis, time};
+use crate::{
+    device::ShownState,
+    import::{ImportFormat, ImportMode},
+    names::UnixMillis,
+    time,
+};
 
 /// Entries of a page where nothing is said.
 pub const LIMIT_DEFAULT: u32 = 100;
@@ -245,6 +250,10 @@ pub struct ImportQuery {
     /// Which rows.
     #[serde(default, skip_serializing_if = "ImportMode::is_default")]
     pub mode: ImportMode,
+    /// What the file is, where its media type may be of several: `enos` beside `text/csv`, and `psk`, which
+    /// `text/plain` needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<ImportFormat>,
 }
 
 /// What to listen to.

@@ -33,6 +33,8 @@ use tower::ServiceExt as _;
 
 use crate::{About, Api, BODY_BYTES_MAX, Health, MetricsSource, control_router, device_file::csv};
 
+mod formats;
+
 struct World {
     router: Router,
     operator: Operator,

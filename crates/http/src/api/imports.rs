@@ -1,5 +1,6 @@
 //! `POST /api/v1/products/{product}/devices:import`: many devices at once, from a file of CSV or JSON lines
-//! that is read as it comes, or from rows of JSON; and the secrets that were generated for them.
+//! that is read as it comes, from a list of keys, which is held whole, or from rows of JSON; and the secrets
+//! that were generated for them.
 //!
 //! * A file is read piece by piece in a thread of its own, and each piece is durable before the next one is
 //!   read: the peer waits meanwhile. Only where all rows are wanted or none are they held, and tried first.
@@ -11,7 +12,8 @@
 //!   but no turn.
 //! * Where all rows are wanted or none, no other import of that kind works on the product meanwhile.
 //!
-//! Limits: [`incoming::FILE_BYTES_MAX`], [`IMPORT_TIME_MAX`], [`IMPORTS`] at a time, and those of [`run`].
+//! Limits: [`incoming::FILE_BYTES_MAX`], [`incoming::LIST_BYTES_MAX`], [`IMPORT_TIME_MAX`], [`IMPORTS`] at a
+//! time, and those of [`run`].
 
 mod alone;
 mod fetch;
@@ -26,7 +28,7 @@ use std::{
 use axum::{
     Json,
     body::Body,
-    extract::{FromRequest, Request},
+    extract::{FromRequest, FromRequestParts as _, Request},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
 };
 use narrowgate_api::{
@@ -43,7 +45,7 @@ use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
 
 use self::{
     alone::Alone,
-    incoming::{FILE_BYTES_MAX, Incoming, Unfed, feed, too_long},
+    incoming::{FILE_BYTES_MAX, Incoming, LIST_BYTES_MAX, Unfed, feed, too_long},
     run::{Run, copy},
 };
 use super::{
@@ -66,15 +68,19 @@ const IMPORT_TIME_MAX: Duration = Duration::from_secs(900);
 /// Parts of a body that wait to be read.
 const PARTS: usize = 4;
 
-/// Media types of files.
-const FILES: [(&str, Format); 2] = [("text/csv", Format::Csv), ("application/x-ndjson", Format::Ndjson)];
+/// Media types of files, and what a file of each can be.
+const FILES: [(&str, &[Format]); 3] = [
+    ("text/csv", &[Format::Csv, Format::Enos]),
+    ("application/x-ndjson", &[Format::Ndjson]),
+    ("text/plain", &[Format::Psk]),
+];
 
 const TITLE: &str = "cannot import the devices";
 
 /// Files at a time. Those that come slowly are here for long, so there is room for those of many units.
 static IMPORTS: LazyLock<Arc<Shares>> =
     LazyLock::new(|| Shares::new(ShareMax { all: 32, token: 2, unit: 2 }));
-/// Of these, files of which all rows are wanted or none: they are held in memory.
+/// Of these, files that are held in memory: those of which all rows are wanted or none, and lists of keys.
 static HELD: LazyLock<Arc<Shares>> = LazyLock::new(|| Shares::new(ShareMax { all: 8, token: 2, unit: 2 }));
 /// Pieces that are worked on: four at a time, two of a unit.
 static TURNS: LazyLock<Arc<Turns>> = LazyLock::new(|| Turns::new(4, 2));
@@ -96,14 +102,33 @@ pub(super) fn under_way() -> u64 {
 pub(crate) fn reads_its_body(request: &Request) -> bool {
     request.method() == Method::POST
         && request.uri().path().ends_with("/devices:import")
-        && file_format(request.headers()).is_some()
+        && media_type(request.headers()).is_some()
         && !is_keyed(request)
 }
 
-/// What a body is that says it is a file.
-fn file_format(headers: &HeaderMap) -> Option<Format> {
+/// What a body says it is, where it is a file.
+fn media_type(headers: &HeaderMap) -> Option<&'static str> {
     let essence = essence(headers)?;
-    FILES.into_iter().find(|(media_type, _)| *media_type == essence).map(|(_, format)| format)
+    FILES.into_iter().map(|(media_type, _)| media_type).find(|media_type| *media_type == essence)
+}
+
+/// What a file of this media type is, as its sender says. Plain text could be anything, so it is told.
+fn file_format(media_type: &str, told: Option<Format>) -> Result<Format, Refused> {
+    let of_type = FILES.into_iter().find(|(known, _)| *known == media_type).map_or(&[][..], |(_, all)| all);
+    let wrong = match (told, of_type) {
+        (Some(told), _) if of_type.contains(&told) => return Ok(told),
+        (None, [first, ..]) if *first != Format::Psk => return Ok(*first),
+        (None, _) => "a file of text/plain is a list of keys, and says so: format=psk".to_owned(),
+        (Some(told), _) => {
+            let (wanted, _) = FILES.into_iter().find(|(_, all)| all.contains(&told)).unwrap_or(FILES[0]);
+            format!("a file of this format comes as {wanted}, and this one is {media_type}")
+        }
+    };
+    Err(unsupported(wrong))
+}
+
+fn unsupported(detail: impl Into<String>) -> Refused {
+    Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::MediaTypeWrong, detail)
 }
 
 /// Why a file is none that can be read, by what its headers say.
@@ -131,17 +156,21 @@ impl<S: Send + Sync> FromRequest<S> for Import {
     type Rejection = Refused;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
-        if let Some(format) = file_format(request.headers()) {
+        let (mut parts, body) = request.into_parts();
+        let Query(ImportQuery { format, .. }) = Query::from_request_parts(&mut parts, state).await?;
+        let request = Request::from_parts(parts, body);
+        if let Some(media_type) = media_type(request.headers()) {
             let length = request.headers().get(header::CONTENT_LENGTH);
             let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
             return match unreadable(request.headers()) {
-                None => Ok(Self::File(request.into_body(), format, length)),
-                Some(detail) => {
-                    Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::MediaTypeWrong, detail))
-                }
+                None => Ok(Self::File(request.into_body(), file_format(media_type, format)?, length)),
+                Some(detail) => Err(unsupported(detail)),
             };
         }
         let JsonBody(ImportRows { rows }) = JsonBody::from_request(request, state).await?;
+        if format.is_some() {
+            return Err(unsupported("format= says what a file is, and the body is JSON"));
+        }
         Ok(Self::Rows(rows))
     }
 }
@@ -198,6 +227,13 @@ async fn import_as_asked(
     query: ImportQuery,
     import: Import,
 ) -> Result<Imported, Refused> {
+    // Where its length is known: before the first row, and not after those that fit.
+    if let Import::File(_, format, Some(length)) = &import
+        && let max = bytes_max(*format)
+        && *length > max as u64
+    {
+        return Err(Refused(too_long(&format!("has {length} bytes; it may have {max}"))));
+    }
     let mut alone = None;
     if query.mode == ImportMode::All && !query.dry_run {
         // Without rows: whether the caller sees such a product.
@@ -211,18 +247,18 @@ async fn import_as_asked(
             drop(alone);
             Either::One(Secretive(report?))
         }
-        Import::File(body, format, length) => {
+        Import::File(body, format, _) => {
             let stopping = api.events.map(|source| source.stopping);
-            // Where its length is known: before the first row, and not after those that fit.
-            if let Some(length) = length.filter(|length| *length > FILE_BYTES_MAX as u64) {
-                let problem = too_long(&format!("has {length} bytes; it may have {FILE_BYTES_MAX}"));
-                return Err(Refused(problem));
-            }
             let lot = peer.holder.lot().unwrap_or(Lot::Owner);
             let run = Run { operator: api.operator, standing, product_key, query, lot, stopping };
             Either::Other(Json(import_file((run, alone), &peer.holder, body, format).await?))
         }
     })
+}
+
+/// Bytes of a file.
+fn bytes_max(format: Format) -> usize {
+    if format == Format::Psk { LIST_BYTES_MAX } else { FILE_BYTES_MAX }
 }
 
 fn busy(detail: String) -> Refused {
@@ -234,7 +270,7 @@ fn busy(detail: String) -> Refused {
 async fn import_rows(
     operator: &Operator,
     product_key: &str,
-    ImportQuery { dry_run, mode }: ImportQuery,
+    ImportQuery { dry_run, mode, .. }: ImportQuery,
     rows: Vec<ImportRow>,
 ) -> Result<ImportReport, Refused> {
     if mode == ImportMode::Valid {
@@ -265,14 +301,15 @@ async fn import_file(
     format: Format,
 ) -> Result<ImportAnswer, Refused> {
     let share = IMPORTS.take(holder, 1).map_err(|full| busy(full.told("imports of files")))?;
-    let held = (run.query.mode == ImportMode::All).then(|| HELD.take(holder, 1)).transpose();
-    let held = held.map_err(|full| busy(full.told("imports of files with mode=all")))?;
+    let is_held = run.query.mode == ImportMode::All || format == Format::Psk;
+    let held = is_held.then(|| HELD.take(holder, 1)).transpose();
+    let held = held.map_err(|full| busy(full.told("imports with mode=all or of lists of keys")))?;
     let (parts, taken) = mpsc::channel(PARTS);
     let running = spawn_blocking(move || {
         let _held = (share, held, alone);
         run.run(Incoming::new(taken), format)
     });
-    let fed = timeout(IMPORT_TIME_MAX, feed(body, parts)).await;
+    let fed = timeout(IMPORT_TIME_MAX, feed(body, bytes_max(format), parts)).await;
     let fed = fed.unwrap_or(Err(Unfed::Late));
     match running.await {
         Ok(Ok(answer)) => Ok(answer),

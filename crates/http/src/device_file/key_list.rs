@@ -17,9 +17,12 @@
 //! fields, and certificates in PEM, are passed over. A device that is banned, and what is no device (`.type`,
 //! `.prov`), is a fault. In a list a key in base64 has [`BASE64_BYTES_MIN`] bytes, which no group has.
 //!
-//! Limits: [`LIST_BYTES_MAX`] bytes in memory.
+//! Limits: [`LIST_BYTES_MAX`] bytes in memory, and one device.
 
-use std::{collections::VecDeque, io};
+use std::{
+    collections::VecDeque,
+    io::{self, Cursor},
+};
 
 use narrowgate_api::import::ImportFault;
 use zeroize::Zeroizing;
@@ -51,38 +54,67 @@ const TOO_SHORT: &str = "it has fewer than 8 bytes in base64, so it may be no ke
 /// A row and its line, or a fault.
 pub(super) type Read = Result<(u64, RawRow), ImportFault>;
 
-/// Reads a whole list.
-///
-/// # Errors
-/// It cannot be read, or is too long.
-pub(super) fn read_all<R: io::Read>(lines: &mut Lines<R>) -> Result<VecDeque<Read>, Unusable> {
-    let (mut all, mut bytes) = (Vec::new(), 0);
-    while let Some(line) = lines.next().map_err(unreadable)? {
-        bytes += line.bytes.len();
-        if bytes > LIST_BYTES_MAX {
-            let reason = format!("it has more than {LIST_BYTES_MAX} bytes, and a list of keys is read whole");
-            return Err(Unusable::new(reason).hint("split the file"));
+/// A list that was read whole, and how far its rows were given. Only its text is held, whatever stands in it.
+pub(super) struct KeyList {
+    lines: Lines<Cursor<Zeroizing<Vec<u8>>>>,
+    /// Where it is a store of devices.
+    store: Option<Store>,
+    has_ended: bool,
+}
+
+impl KeyList {
+    /// Reads a whole list.
+    ///
+    /// # Errors
+    /// It cannot be read, or is too long.
+    pub(super) fn read<R: io::Read>(lines: &mut Lines<R>) -> Result<Self, Unusable> {
+        let (mut text, mut is_store) = (Zeroizing::new(Vec::new()), false);
+        while let Some(line) = lines.next().map_err(unreadable)? {
+            is_store |= text_of(&line).is_ok_and(is_of_store);
+            line.emit(&mut text);
+            if text.len() > LIST_BYTES_MAX {
+                let reason =
+                    format!("it has more than {LIST_BYTES_MAX} bytes, and a list of keys is read whole");
+                return Err(Unusable::new(reason).hint("split the file"));
+            }
         }
-        all.push(line);
+        let (lines, store) = (Lines::of_text(Cursor::new(text)), is_store.then(Store::default));
+        Ok(Self { lines, store, has_ended: false })
     }
-    let is_store = all.iter().any(|line| text_of(line).is_ok_and(is_of_store));
-    let mut read = VecDeque::new();
-    if is_store {
-        let mut store = Store { read, device: None, certificate: None };
-        all.iter().for_each(|line| store.take(line));
-        store.end_certificate();
-        store.end_device();
-        return Ok(store.read);
-    }
-    for line in &all {
-        match text_of(line) {
-            Ok("") => {}
-            Ok(text) if text.starts_with('#') => {}
-            Ok(text) => read.push_back(listed(line.number, text)),
-            Err(message) => read.push_back(Err(fault(line.number, None, message))),
+
+    /// The next row or fault; `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Read>, Unusable> {
+        loop {
+            if let Some(read) = self.store.as_mut().and_then(|store| store.read.pop_front()) {
+                return Ok(Some(read));
+            }
+            if self.has_ended {
+                return Ok(None);
+            }
+            let line = self.lines.next().map_err(unreadable)?;
+            self.has_ended = line.is_none();
+            match (line, &mut self.store) {
+                (Some(line), None) => {
+                    if let Some(read) = of_list(&line) {
+                        return Ok(Some(read));
+                    }
+                }
+                (Some(line), Some(store)) => store.take(&line),
+                (None, Some(store)) => store.end(),
+                (None, None) => {}
+            }
         }
     }
-    Ok(read)
+}
+
+/// A line of a list; `None` where it says nothing.
+fn of_list(line: &Line) -> Option<Read> {
+    match text_of(line) {
+        Ok("") => None,
+        Ok(text) if text.starts_with('#') => None,
+        Ok(text) => Some(listed(line.number, text)),
+        Err(message) => Some(Err(fault(line.number, None, message))),
+    }
 }
 
 fn text_of(line: &Line) -> Result<&str, &'static str> {
@@ -144,7 +176,9 @@ struct Device {
 }
 
 /// Reads a store of devices.
+#[derive(Default)]
 struct Store {
+    /// What was read and not yet given.
     read: VecDeque<Read>,
     device: Option<Device>,
     /// The line on which a certificate begins that has not ended.
@@ -174,6 +208,11 @@ impl Store {
                 self.field(number, &field.to_ascii_lowercase(), right);
             }
         }
+    }
+
+    fn end(&mut self) {
+        self.end_certificate();
+        self.end_device();
     }
 
     fn is_of_certificate(&mut self, number: u64, text: &str) -> bool {

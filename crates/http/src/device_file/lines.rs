@@ -58,6 +58,12 @@ impl<R: Read> Lines<R> {
         Ok(Self { input, utf16, number: 0, ahead: VecDeque::new() })
     }
 
+    /// The lines of a text, whose encoding is known.
+    pub(super) fn of_text(text: R) -> Self {
+        let input = BufReader::new(Cursor::new(Vec::new()).chain(text));
+        Self { input, utf16: None, number: 0, ahead: VecDeque::new() }
+    }
+
     /// The next line; `None` at the end.
     pub(super) fn next(&mut self) -> io::Result<Option<Line>> {
         if let Some(line) = self.ahead.pop_front() {
@@ -155,6 +161,16 @@ impl Line {
     /// Whether there is nothing in it.
     pub(super) fn is_blank(&self) -> bool {
         self.bytes.iter().all(u8::is_ascii_whitespace)
+    }
+
+    /// Adds it to a text, of which it is read as the same line.
+    pub(super) fn emit(&self, text: &mut Vec<u8>) {
+        let begin = text.len();
+        text.extend_from_slice(&self.bytes);
+        if self.is_cut {
+            text.resize(begin + LINE_BYTES_MAX + 1, NO_TEXT);
+        }
+        text.push(b'\n');
     }
 
     fn push(&mut self, bytes: &[u8]) {

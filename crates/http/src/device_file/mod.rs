@@ -25,6 +25,7 @@ use std::{
     io::Read,
 };
 
+pub use narrowgate_api::import::ImportFormat as Format;
 use narrowgate_api::{
     import::{ImportFault, ImportRow},
     secret::SecretText,
@@ -37,6 +38,7 @@ use self::{
     csv_row::{Refused, read_csv},
     damage::{Kind, damage},
     json_row::read_json,
+    key_list::KeyList,
     lines::{LINE_BYTES_MAX, Line, Lines},
 };
 
@@ -59,19 +61,6 @@ pub enum Entry {
     Row(ImportRow),
     /// What cannot be read as one.
     Fault(ImportFault),
-}
-
-/// What a file is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// CSV with a header: `deviceKey,deviceSecret,name`.
-    Csv,
-    /// JSON lines with the same names.
-    Ndjson,
-    /// A list of pre-shared keys: `identity=key` on each line, or a store of devices with `.psk=` lines.
-    KeyList,
-    /// CSV with a header for people, as EnOS exports it.
-    Sheet,
 }
 
 /// Why a file cannot be imported at all, or no further.
@@ -106,7 +95,7 @@ impl Display for Unusable {
 enum Reading {
     Json,
     Csv(Columns),
-    KeyList(VecDeque<key_list::Read>),
+    KeyList(Box<KeyList>),
 }
 
 /// Reads the rows of a file.
@@ -147,8 +136,8 @@ impl<R: Read> Rows<R> {
     pub fn open_as(input: R, product_key: &str, format: Option<Format>) -> Result<Self, Unusable> {
         let mut lines = Lines::open(input).map_err(unreadable)?;
         let reading = match format {
-            Some(Format::KeyList) => Reading::KeyList(key_list::read_all(&mut lines)?),
-            Some(Format::Ndjson | Format::Csv | Format::Sheet) | None => Self::begin(&mut lines, format)?,
+            Some(Format::Psk) => Reading::KeyList(Box::new(KeyList::read(&mut lines)?)),
+            Some(Format::Ndjson | Format::Csv | Format::Enos) | None => Self::begin(&mut lines, format)?,
         };
         let product_key = product_key.to_owned();
         let (seen, similar, queued) = (Seen::default(), Similar::default(), VecDeque::new());
@@ -176,7 +165,7 @@ impl<R: Read> Rows<R> {
                 lines.unread(vec![line]);
                 Reading::Json
             }
-            Some(line) => Reading::Csv(header(&line, format == Some(Format::Sheet))?),
+            Some(line) => Reading::Csv(header(&line, format == Some(Format::Enos))?),
             None => Reading::Csv(Columns::parse(1, "")?),
         })
     }
@@ -203,7 +192,7 @@ impl<R: Read> Rows<R> {
         }
         loop {
             let read = if let Reading::KeyList(keys) = &mut self.reading {
-                let Some(read) = keys.pop_front() else { return Ok(None) };
+                let Some(read) = keys.next()? else { return Ok(None) };
                 read
             } else {
                 let Some(line) = self.lines.next().map_err(unreadable)? else { return Ok(None) };

@@ -90,7 +90,7 @@ pub(crate) const TOLD: &[Told] = &[
         .with("{}"),
     told("POST /products/{product}/devices:import", "importDevices",
         "Registers many devices: rows, which are answered with the secrets that were generated, or a file of \
-         CSV or JSON lines, which is read as it comes and answered with where they can be fetched.")
+         CSV, JSON lines or keys, which is read as it comes and answered with where they can be fetched.")
         .with(r#"{"rows":[]}"#),
     told("GET /imports/{import}/secrets", "fetchImportSecrets",
         "Secrets that were generated for an import: once, and within an hour."),

@@ -200,8 +200,8 @@ impl From<ImportFormat> for Format {
         match format {
             ImportFormat::Csv => Self::Csv,
             ImportFormat::Ndjson => Self::Ndjson,
-            ImportFormat::Psk => Self::KeyList,
-            ImportFormat::Enos => Self::Sheet,
+            ImportFormat::Psk => Self::Psk,
+            ImportFormat::Enos => Self::Enos,
         }
     }
 }

@@ -22,6 +22,9 @@ use crate::{connection::SILENCE_MAX, secret::time_of};
 /// Bytes of a file: 100,000 rows with the longest keys, secrets and names.
 pub(super) const FILE_BYTES_MAX: usize = 96 << 20;
 
+/// Bytes of a list of keys, which is held whole.
+pub(super) const LIST_BYTES_MAX: usize = 16 << 20;
+
 /// Why a file cannot be read that did not come whole.
 pub(super) const CUT_OFF: &str = "the rest of the file did not arrive";
 
@@ -31,8 +34,8 @@ pub(super) enum Unfed {
     CutOff,
     /// It takes too long.
     Late,
-    /// It has too many bytes.
-    TooLong,
+    /// It has more than so many bytes.
+    TooLong(usize),
 }
 
 impl Unfed {
@@ -41,7 +44,7 @@ impl Unfed {
         let (status, code) = match self {
             Self::CutOff => (StatusCode::BAD_REQUEST, Code::Malformed),
             Self::Late => (StatusCode::REQUEST_TIMEOUT, Code::Malformed),
-            Self::TooLong => return too_long(&format!("is longer than {FILE_BYTES_MAX} bytes")),
+            Self::TooLong(max) => return too_long(&format!("is longer than {max} bytes")),
         };
         Problem { detail: Some(CUT_OFF.to_owned()), ..Problem::new(status.as_u16(), code, TITLE) }
     }
@@ -67,8 +70,8 @@ pub(super) enum Piece {
     End,
 }
 
-/// Sends a body on until it ends, or nobody takes it any more.
-pub(super) async fn feed(body: Body, parts: mpsc::Sender<Piece>) -> Result<(), Unfed> {
+/// Sends a body of at most so many bytes on until it ends, or nobody takes it any more.
+pub(super) async fn feed(body: Body, bytes_max: usize, parts: mpsc::Sender<Piece>) -> Result<(), Unfed> {
     let (mut body, mut bytes) = (body.into_data_stream(), 0);
     // What the store takes does not count: only for how long nothing came.
     let mut waited = Duration::ZERO;
@@ -88,8 +91,8 @@ pub(super) async fn feed(body: Body, parts: mpsc::Sender<Piece>) -> Result<(), U
             }
         };
         bytes += part.len();
-        if bytes > FILE_BYTES_MAX {
-            return Err(Unfed::TooLong);
+        if bytes > bytes_max {
+            return Err(Unfed::TooLong(bytes_max));
         }
         if parts.send(Piece::Bytes(part)).await.is_err() {
             return Ok(());
@@ -164,7 +167,7 @@ mod tests {
                 (sent < 8).then(|| (io::Result::Ok(vec![7_u8; bytes]), sent + 1))
             });
             let (send, _taken) = mpsc::channel(16);
-            let fed = feed(Body::from_stream(parts), send).await;
+            let fed = feed(Body::from_stream(parts), FILE_BYTES_MAX, send).await;
             assert_eq!(fed.is_ok(), is_taken, "{bytes}");
             assert!(is_taken || matches!(fed, Err(Unfed::Late)));
         }
@@ -179,7 +182,7 @@ mod tests {
                 tokio::time::sleep(SILENCE_MAX).await;
             }
         };
-        let (fed, ()) = tokio::join!(feed(Body::from_stream(parts), send), takes);
+        let (fed, ()) = tokio::join!(feed(Body::from_stream(parts), FILE_BYTES_MAX, send), takes);
         assert!(fed.is_ok());
     }
 }

@@ -7,7 +7,7 @@ use super::{
 
 /// Rows as `line key secret name`, and faults as `line column: message`.
 fn read(text: &str) -> Vec<String> {
-    let mut rows = Rows::open_as(text.as_bytes(), "pk", Some(Format::KeyList)).unwrap();
+    let mut rows = Rows::open_as(text.as_bytes(), "pk", Some(Format::Psk)).unwrap();
     let mut found = Vec::new();
     while let Some(entry) = rows.next().unwrap() {
         found.push(match entry {
