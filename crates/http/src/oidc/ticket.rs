@@ -150,6 +150,13 @@ impl Tickets {
 mod tests {
     use super::*;
 
+    /// A ticket that no other number has.
+    fn numbered(tickets: &Tickets, number: usize, now: Instant) -> Ticket {
+        let mut random = [0; 32];
+        random[..8].copy_from_slice(&number.to_be_bytes());
+        tickets.issue(random, now).0
+    }
+
     #[test]
     fn a_ticket_is_of_this_process_for_ten_minutes_and_is_used_once() {
         let now = Instant::now();
@@ -176,11 +183,7 @@ mod tests {
     fn a_login_is_good_for_a_few_codes_and_those_that_came_back_are_remembered_within_a_limit() {
         let now = Instant::now();
         let tickets = Tickets::new([1; 32], now);
-        let ticket = |number: usize| {
-            let mut random = [0; 32];
-            random[..8].copy_from_slice(&number.to_be_bytes());
-            tickets.issue(random, now).0
-        };
+        let ticket = |number| numbered(&tickets, number, now);
         let first = ticket(0);
         for _ in 0..3 {
             assert_eq!(tickets.try_code(&first, now), Ok(()));
@@ -222,11 +225,7 @@ mod tests {
     fn those_that_were_used_are_remembered_within_a_limit_until_they_are_over() {
         let now = Instant::now();
         let tickets = Tickets::new([1; 32], now);
-        let ticket = |number: usize| {
-            let mut random = [0; 32];
-            random[..8].copy_from_slice(&number.to_be_bytes());
-            tickets.issue(random, now).0
-        };
+        let ticket = |number| numbered(&tickets, number, now);
         for number in 0..USED_MAX {
             assert_eq!(tickets.take(&ticket(number), now), Ok(()));
         }

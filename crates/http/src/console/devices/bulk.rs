@@ -46,12 +46,10 @@ const ACTIONS: [(BulkAction, Word, Needs); 4] = [
 
 /// What stands in the address of the page that asks, beside the filter.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct Plan {
     action: String,
-    #[serde(rename = "tagKey")]
     tag_key: String,
-    #[serde(rename = "tagValue")]
     tag_value: String,
     /// The job that counts the devices of the filter.
     job: String,
@@ -59,11 +57,20 @@ struct Plan {
     chosen: String,
 }
 
+/// Names of its fields in forms and addresses, in the order of [`Plan::values`].
+const FIELDS: [&str; 5] = ["action", "tagKey", "tagValue", "job", "chosen"];
+
 impl Plan {
     fn take(form: &mut Form) -> Self {
-        let [action, tag_key, tag_value, job, chosen] =
-            ["action", "tagKey", "tagValue", "job", "chosen"].map(|name| form.text(name));
+        let [action, tag_key, tag_value, job, chosen] = FIELDS.map(|name| form.text(name));
         Self { action, tag_key, tag_value, job, chosen }
+    }
+
+    /// Its fields with their values.
+    fn values(&self) -> [(&'static str, &str); 5] {
+        let Self { action, tag_key, tag_value, job, chosen } = self;
+        let mut values = [action, tag_key, tag_value, job, chosen].into_iter();
+        FIELDS.map(|name| (name, values.next().map_or("", |value| &**value)))
     }
 
     fn action(&self) -> BulkAction {
@@ -100,28 +107,14 @@ impl Plan {
     }
 
     fn fields(&self) -> Markup {
-        let values = [
-            ("action", &self.action),
-            ("tagKey", &self.tag_key),
-            ("tagValue", &self.tag_value),
-            ("job", &self.job),
-            ("chosen", &self.chosen),
-        ];
-        html! { @for (name, value) in values { input type="hidden" name=(name) value=(value); } }
+        html! { @for (name, value) in self.values() { input type="hidden" name=(name) value=(value); } }
     }
 
     /// The address of the page that asks.
     fn path(&self, filter: &Filter) -> String {
         let mut path = with_query(PATH, &filter.first());
         let mut joint = if path.contains('?') { '&' } else { '?' };
-        let values = [
-            ("action", &self.action),
-            ("tagKey", &self.tag_key),
-            ("tagValue", &self.tag_value),
-            ("job", &self.job),
-            ("chosen", &self.chosen),
-        ];
-        for (name, value) in values.iter().filter(|(_, value)| !value.is_empty()) {
+        for (name, value) in self.values().iter().filter(|(_, value)| !value.is_empty()) {
             path += &format!("{joint}{name}={}", path_part(value));
             joint = '&';
         }
