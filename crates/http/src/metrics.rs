@@ -3,6 +3,17 @@
 
 use std::{fmt, fmt::Write as _, sync::Arc, time::Duration};
 
+use tokio::task::{JoinError, spawn_blocking};
+
+/// What a source says now. It is read on a thread that may wait: sources look at files and take locks.
+///
+/// # Errors
+/// Reading it has failed, which is a fault of ours.
+pub(crate) async fn read(source: &MetricsSource, detail: Detail) -> Result<Vec<Samples>, JoinError> {
+    let source = Arc::clone(source);
+    spawn_blocking(move || source(detail)).await
+}
+
 /// What a metric counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricKind {

@@ -26,7 +26,7 @@ use crate::{
     gate::{Gate, Peer},
     health::{Findings, Health, Phase},
     limiter::Limiter,
-    metrics::{Detail, MetricsSource, prometheus_text},
+    metrics::{self, Detail, MetricsSource, prometheus_text},
     openapi,
     page::{self, About},
     pages::{self, Logins},
@@ -188,20 +188,26 @@ impl Default for Texts {
 }
 
 impl Texts {
-    async fn of(&self, detail: Detail, source: &MetricsSource) -> Arc<str> {
+    async fn of(&self, detail: Detail, source: &MetricsSource) -> Result<Arc<str>, Refused> {
         let (with_products, asked) = (detail == Detail::Products, Instant::now());
         let mut last = self.last[usize::from(with_products)].lock().await;
         if let Some((_, text)) = last.as_ref().filter(|(begun, _)| *begun >= asked) {
-            return Arc::clone(text);
+            return Ok(Arc::clone(text));
         }
         while let Err(wait) = self.rate.permit(with_products, Instant::now()) {
             sleep(wait).await;
         }
         let begun = Instant::now();
-        let text: Arc<str> = prometheus_text(&source(detail)).into();
+        let text: Arc<str> = text_of(source, detail).await?.into();
         *last = Some((begun, Arc::clone(&text)));
-        text
+        Ok(text)
     }
+}
+
+async fn text_of(source: &MetricsSource, detail: Detail) -> Result<String, Refused> {
+    let samples = metrics::read(source, detail).await;
+    let failed = |error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, format!("{error}"));
+    samples.map(|samples| prometheus_text(&samples)).map_err(failed)
 }
 
 fn open_routes(about: About, health: Health, metrics: Scrape) -> Router {
@@ -233,11 +239,14 @@ async fn ready(State(health): State<Health>) -> Response {
 }
 
 /// Everybody may scrape; a token for all organisation units also shows products.
-async fn metrics_text(State(scrape): State<Scrape>, request: Request) -> Response {
+async fn metrics_text(State(scrape): State<Scrape>, request: Request) -> Result<Response, Response> {
     let Scrape { source, gate, texts } = scrape;
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     let detail = match gate {
-        None => return (kind, prometheus_text(&source(Detail::Products))).into_response(),
+        None => {
+            let text = text_of(&source, Detail::Products).await;
+            return text.map(|text| (kind, text).into_response()).map_err(Refused::into_response);
+        }
         Some(_) if !request.headers().contains_key(header::AUTHORIZATION) => Detail::Totals,
         Some(gate) => {
             let peer = request.extensions().get::<Peer>().copied();
@@ -245,11 +254,12 @@ async fn metrics_text(State(scrape): State<Scrape>, request: Request) -> Respons
             match gate.admit(request.method(), request.headers(), (peer, way)).await {
                 Ok((asker, _)) if asker.caller.unit().is_none() => Detail::Products,
                 Ok(_) => Detail::Totals,
-                Err(refused) => return refused,
+                Err(refused) => return Err(refused),
             }
         }
     };
-    (kind, texts.of(detail, &source).await.to_string()).into_response()
+    let text = texts.of(detail, &source).await;
+    text.map(|text| (kind, text.to_string()).into_response()).map_err(Refused::into_response)
 }
 
 pub(crate) async fn not_found(uri: Uri) -> Refused {
@@ -305,9 +315,12 @@ async fn harden(State(tls_only): State<Option<Duration>>, request: Request, next
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+    use std::{
+        sync::{
+            Arc, Mutex,
+            atomic::{AtomicU64, Ordering},
+        },
+        thread,
     };
 
     use axum::body::{Body, to_bytes};
@@ -331,7 +344,11 @@ mod tests {
     }
 
     async fn ask(health: &Health, method: &str, path: &str) -> (StatusCode, String, String) {
-        let metrics: MetricsSource = Arc::new(|_| vec![Metric::gauge("sessions", "Sessions now.").is(2)]);
+        let own = thread::current().id();
+        let metrics: MetricsSource = Arc::new(move |_| {
+            assert_ne!(thread::current().id(), own, "a source may wait");
+            vec![Metric::gauge("sessions", "Sessions now.").is(2)]
+        });
         let about = About { version: "0", dtls: "127.0.0.1:5684".into() };
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         let router = router(about, health.clone(), metrics, api(), None);

@@ -68,3 +68,6 @@ pub(crate) fn samples() -> [Samples; 5] {
         REPLAYED.is(REPLAYS.load(Ordering::Relaxed)),
     ]
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,7 +66,8 @@ const TITLE: &str = "cannot change the devices";
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Jobs at a time. They may take long, so there is room for those of many units.
-static JOBS: LazyLock<Arc<Shares>> = LazyLock::new(|| Shares::new(ShareMax { all: 32, token: 2, unit: 2 }));
+pub(super) static JOBS: LazyLock<Arc<Shares>> =
+    LazyLock::new(|| Shares::new(ShareMax { all: 32, token: 2, unit: 2 }));
 /// Steps that are worked on: four at a time, two of a unit.
 static STEPS: LazyLock<Arc<Turns>> = LazyLock::new(|| Turns::new(4, 2));
 

@@ -43,7 +43,7 @@ async fn show(visit: Visit) -> Shown {
         return Ok(visit.page(sheet.refreshed_every(15), &of_unit(&visit, &refused.items, &reports)));
     }
     let status: Status = visit.read("/api/v1/system").await?;
-    let (vital, sheet) = (visit.console.vitals.read(Instant::now()), sheet.refreshed_every(15));
+    let (vital, sheet) = (visit.console.vitals.read(Instant::now()).await, sheet.refreshed_every(15));
     // A store that cannot be read is what the page says then.
     let reports = visit.day_of_reports().await.unwrap_or_else(|_| html! {});
     let refused = visit.day_of_refusals().await.unwrap_or_else(|_| html! {});

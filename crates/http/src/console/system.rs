@@ -111,7 +111,7 @@ enum Asked<'a> {
 async fn page(visit: &Visit, asked: Asked<'_>) -> Shown {
     let status: Status = visit.read("/api/v1/system").await?;
     let vitals = &visit.console.vitals;
-    let (vital, samples) = (vitals.read(Instant::now()), vitals.samples());
+    let (vital, samples) = (vitals.read(Instant::now()).await, vitals.samples().await);
     let seen = seen(&samples);
     let mut tones = overview::tones_of_server(&status, &vital);
     tones.extend(seen.iter().map(|seen| seen.sign.tone));

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     limiter::lock,
-    metrics::{Detail, MetricsSource, Samples, Value},
+    metrics::{self, Detail, MetricsSource, Samples, Value},
 };
 
 const COMMITS: &str = "narrowgate_store_commit_seconds";
@@ -43,8 +43,9 @@ impl Vitals {
     }
 
     /// What is measured now: commits since the oldest reading of the window, or since the start.
-    pub(super) fn read(&self, now: Instant) -> Vital {
-        let samples = (self.source)(Detail::Totals);
+    pub(super) async fn read(&self, now: Instant) -> Vital {
+        // A fault of ours leaves the page without them.
+        let samples = metrics::read(&self.source, Detail::Totals).await.unwrap_or_default();
         let of = |name| samples.iter().find(|samples: &&Samples| samples.metric.name == name);
         let waiting = of(WAITING).and_then(|samples| whole(samples.values.first()?.value));
         let Some(commits) = of(COMMITS) else { return Vital { commit_s: None, waiting } };
@@ -59,8 +60,8 @@ impl Vitals {
     }
 
     /// All that the process counts, but nothing that names a product.
-    pub(super) fn samples(&self) -> Vec<Samples> {
-        (self.source)(Detail::Totals)
+    pub(super) async fn samples(&self) -> Vec<Samples> {
+        metrics::read(&self.source, Detail::Totals).await.unwrap_or_default()
     }
 
     /// Keeps a reading; the oldest one that is young enough, or one of the beginning.
@@ -99,8 +100,8 @@ mod tests {
     use super::*;
     use crate::metrics::{Metric, Times};
 
-    #[test]
-    fn commits_are_judged_by_those_of_the_last_minutes() {
+    #[tokio::test]
+    async fn commits_are_judged_by_those_of_the_last_minutes() {
         let times = Arc::new(Mutex::new(Times::default()));
         let shared = Arc::clone(&times);
         let vitals = Vitals::new(Arc::new(move |_| {
@@ -108,14 +109,14 @@ mod tests {
             vec![commits, Metric::gauge(WAITING, "W.").is(7)]
         }));
         let start = Instant::now();
-        assert_eq!(vitals.read(start), Vital { commit_s: None, waiting: Some(7) });
+        assert_eq!(vitals.read(start).await, Vital { commit_s: None, waiting: Some(7) });
         (0..200).for_each(|_| lock(&times).add(Duration::from_millis(700)));
-        let slow = vitals.read(start + APART).commit_s;
+        let slow = vitals.read(start + APART).await.commit_s;
         assert_eq!(slow.as_deref(), Some("1"));
         (0..200).for_each(|_| lock(&times).add(Duration::from_millis(4)));
-        let later = vitals.read(start + WINDOW + Duration::from_secs(1)).commit_s;
+        let later = vitals.read(start + WINDOW + Duration::from_secs(1)).await.commit_s;
         assert_eq!(later.as_deref(), Some("0.005"), "the slow ones were before");
         let none = Vitals::new(Arc::new(|_| Vec::new()));
-        assert_eq!(none.read(start), Vital::default());
+        assert_eq!(none.read(start).await, Vital::default());
     }
 }

@@ -42,9 +42,15 @@ fn try_listen(program: &Program) -> Option<Listening> {
 #[test]
 fn as_many_listeners_as_there_may_be_keep_no_command_out() {
     let program = program_with_device();
-    let _server = program.serve();
+    let server = program.serve();
+    let followers = |count| {
+        let text = crate::server::get(&server.address("http"), "/metrics");
+        text.contains(&format!("\nnarrowgate_followers {count}\n"))
+    };
+    assert!(followers(0));
     let mut listeners: Vec<_> =
         (0..LISTENERS).map(|_| try_listen(&program).expect("there is room")).collect();
+    assert!(followers(LISTENERS));
     let began = Instant::now();
     program.json(&["device", "disable", "dk-1"]);
     assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
