@@ -186,9 +186,8 @@ mod tests {
             ),
             (
                 Reason::WrongKey,
-                "the device was reset while its report was under way, and has another secret now; nothing \
-                 was stored",
-                "the device was reset while its report was under way, and has another secret now",
+                "the device's secret was replaced while its report was under way; nothing was stored",
+                "the device's secret was replaced while its report was under way",
                 Reason::WrongKey.advice(),
             ),
         ] {

@@ -152,7 +152,7 @@ pub struct Outcomes<'a> {
 /// A change by an operator that affects sessions, or of which listeners hear.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LiveChange {
-    /// A device was disabled, reset or deleted: its sessions end.
+    /// A device was disabled, reset, given another secret or deleted: its sessions end.
     CloseDevice {
         /// Whose sessions.
         device: DeviceId,

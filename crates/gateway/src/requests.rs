@@ -277,8 +277,7 @@ fn not_stored(outcomes: &[Written]) -> Refusal {
                       nothing was stored";
         Refusal::unnamed(detail)
     } else if outcomes.contains(&Written::SecretSuperseded) {
-        let detail = "the device was reset while its report was under way, and has another secret now; \
-                      nothing was stored";
+        let detail = "the device's secret was replaced while its report was under way; nothing was stored";
         Refusal::new(Reason::WrongKey, detail)
     } else {
         let detail = "the device was switched off or deleted, or its organisation unit suspended, while its \

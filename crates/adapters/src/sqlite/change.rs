@@ -56,6 +56,9 @@ fn make(registry: &mut Registry, change: &ports::Change) -> Change<Changed> {
             registry.set_enabled(id, enabled, at)?.map(switched)
         }
         &Change::ResetDevice { device: id, ref secret, at } => registry.reset(id, secret, at)?.map(switched),
+        &Change::RotateDeviceSecret { device: id, ref secret, at } => {
+            registry.rotate_device_secret(id, secret, at)?.map(device)
+        }
         &Change::DeleteDevice { device, at } => registry.delete(device, at)?.map(|_| Changed::Done),
         // The writer makes it in steps, of which this is the last: nothing is left of what it sent.
         &Change::PurgeDevice { device, at } => {

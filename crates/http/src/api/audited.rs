@@ -391,6 +391,7 @@ mod tests {
             (Method::POST, "/products/{product}/devices:import", None, "devices.import"),
             (Method::GET, "/products/{product}/devices/{device}/secret", None, "devices.secret.read"),
             (Method::GET, "/devices/{device}/secret", None, "devices.secret.read"),
+            (Method::POST, "/devices/{device}/secret:rotate", None, "devices.secret.rotate"),
             (Method::POST, "/devices/{device}", Some("reset"), "devices.reset"),
             (Method::PUT, "/devices/{device}/tags", None, "devices.tags.replace"),
             (Method::POST, "/devices/{device}/commands/{id}", Some("cancel"), "devices.commands.cancel"),

@@ -43,7 +43,8 @@ pub(super) fn routes() -> Routes {
             .patch(device, Needs::Operate, rename)
             .delete(device, Needs::Administer, delete)
             .acts(device, ACTS, act)
-            .get(&format!("{device}/secret"), Needs::Administer, show_secret);
+            .get(&format!("{device}/secret"), Needs::Administer, show_secret)
+            .post(&format!("{device}/secret:rotate"), Needs::Administer, rotate_secret);
     }
     routes
 }
@@ -112,6 +113,13 @@ async fn delete(
 
 async fn show_secret(Asked(api): Asked, Named(name): Named) -> Result<Secretive<DeviceSecretShown>, Refused> {
     Ok(Secretive(api.operator.show_device_secret(&name).await?))
+}
+
+async fn rotate_secret(
+    Asked(api): Asked,
+    Named(name): Named,
+) -> Result<Secretive<DeviceSecretShown>, Refused> {
+    Ok(Secretive(api.operator.rotate_device_secret(&name).await?))
 }
 
 /// `POST …/{device}:act`. Keys may contain colons; the act follows the last one.

@@ -139,6 +139,8 @@ pub(crate) const TOLD: &[Told] = &[
     told("GET {device}/secret", "showDeviceSecret",
         "The secret of a device, its key, and commands for clients that report as it; its log says that it \
          was shown."),
+    told("POST {device}/secret:rotate", "rotateDeviceSecret",
+        "Replaces a device's secret at once, ends its session, and shows the new one."),
 
     told("GET {device}/commands", "listCommands", "Commands of a device, newest first."),
     told("POST {device}/commands", "sendCommand",

@@ -71,6 +71,13 @@ pub(crate) enum DeviceCommand {
     /// Give a device a new secret and make it inactive until it activates again; asks first
     #[command(after_help = "Example:\n  narrowgate device reset MuGsF6W4/15bBZlRknc --yes")]
     Reset(ResetArgs),
+    /// Replace a device's secret at once and show the new one; asks first
+    #[command(
+        after_help = "The secret of before lets nobody in any more, and the session that proved it ends.\n\
+                            All else of the device stays: what it sent, its commands, whether it is active.\n\n\
+                            Example:\n  narrowgate device rotate-secret MuGsF6W4/15bBZlRknc --yes"
+    )]
+    RotateSecret(ResetArgs),
     /// Remove a device with its secret, log, attributes, tags and commands; asks first
     #[command(after_help = "What it sent can no longer be read, and stays in the message files until\n\
                             store.retention deletes them. With --purge it is written over there: the device\n\

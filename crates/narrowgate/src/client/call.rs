@@ -327,6 +327,10 @@ impl Call<DeviceSecretShown> {
     pub(crate) fn show_device_secret(name: &NamedDevice) -> Self {
         Self::get(device(name) + "/secret")
     }
+
+    pub(crate) fn rotate_device_secret(name: &NamedDevice) -> Self {
+        Self::change(Method::POST, device(name) + "/secret:rotate")
+    }
 }
 
 impl Call<PropertiesView> {

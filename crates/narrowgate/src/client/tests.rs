@@ -274,12 +274,14 @@ async fn what_ends_sessions_is_told_to_the_server() {
     served.ask(Call::disable_device(&named("dk"))).await.unwrap();
     served.ask(Call::enable_device(&named("dk"))).await.unwrap();
     served.ask(Call::reset_device(&named("dk"))).await.unwrap();
+    served.ask(Call::rotate_device_secret(&named("dk"))).await.unwrap();
     served.ask(Call::delete_device(&named("dk"))).await.unwrap();
     served.ask(Call::delete_device(&named("dk"))).await.unwrap_err();
     let patch = ProductPatch { enabled: Some(false), ..ProductPatch::default() };
     served.ask(Call::update_product("pk", &patch)).await.unwrap();
     let product = || Ended::Product("pk".into());
-    let devices = ["disabled by an operator", "reset by an operator", "deleted by an operator"];
+    let replaced = "its secret was replaced by an operator";
+    let devices = ["disabled by an operator", "reset by an operator", replaced, "deleted by an operator"];
     let mut expected = vec![product()];
     expected.extend(devices.map(Ended::Device));
     expected.push(product());

@@ -77,6 +77,7 @@ pub(super) fn run(command: DeviceCommand, config: &Config, output: Output) -> Re
         DeviceCommand::Export(arguments) => export::run(&arguments, config),
         DeviceCommand::Delete(arguments) => delete(&arguments, config, output),
         DeviceCommand::Reset(arguments) => reset(&arguments, config, output),
+        DeviceCommand::RotateSecret(arguments) => rotate_secret(&arguments, config, output),
         DeviceCommand::Log(arguments) => log(arguments, config, output),
         DeviceCommand::Why(arguments) => why(arguments, config, output),
         DeviceCommand::Events(arguments) => events(arguments, config, output),
@@ -160,7 +161,10 @@ fn why(arguments: WhyArgs, config: &Config, output: Output) -> Result<(), Failur
 
 /// People also get commands for clients, as they are, to paste them.
 fn secret_of(device: &NamedDevice, config: &Config, output: Output) -> Result<(), Failure> {
-    let mut shown = Access::open(config)?.call_once(Call::show_device_secret(device))?;
+    print_secret(Access::open(config)?.call_once(Call::show_device_secret(device))?, output)
+}
+
+fn print_secret(mut shown: DeviceSecretShown, output: Output) -> Result<(), Failure> {
     let lines = std::mem::take(&mut shown.client_lines);
     output::print(output, &shown, Layout::Record)?;
     if output == Output::Json {
@@ -274,6 +278,18 @@ fn reset(arguments: &ResetArgs, config: &Config, output: Output) -> Result<(), F
     let reset = Access::open(config)?.call_once(Call::reset_device(&device))?;
     let hint = unseen("reset", &reset.device.product_key, &reset.device.device_key);
     output::print(output, &reset, Layout::Record).map_err(|failure| failure.hint(hint))
+}
+
+fn rotate_secret(arguments: &ResetArgs, config: &Config, output: Output) -> Result<(), Failure> {
+    let device = NamedDevice::from(&arguments.device);
+    confirmed(arguments.yes, "nothing was replaced", || {
+        let name = full_name(&device, config)?;
+        Ok(format!("replace the secret of {name}? It can no longer connect with its present one."))
+    })?;
+    let rotated = Access::open(config)?.call_once(Call::rotate_device_secret(&device))?;
+    print_secret(rotated, output).map_err(|failure| {
+        failure.hint("the secret was replaced: narrowgate device secret shows the new one")
+    })
 }
 
 /// Both keys of the device. The store is closed again before the question is asked.

@@ -145,7 +145,7 @@ fn logins(server: &Server, key: &str) -> usize {
 #[test]
 fn attack_203_an_operator_who_races_a_login_closes_both_sessions_and_nothing_more_is_stored() {
     let server = Server::start();
-    for end in ["reset", "disable", "delete"] {
+    for end in ["reset", "rotate-secret", "disable", "delete"] {
         let mut seen = Vec::new();
         for first in [First::Login, First::Operator] {
             for protection in Protection::ALL {

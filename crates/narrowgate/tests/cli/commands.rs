@@ -185,6 +185,21 @@ fn a_device_is_switched_reset_and_deleted() {
 }
 
 #[test]
+fn a_device_s_secret_is_replaced_at_once_and_the_device_stays() {
+    let program = program_with_device();
+    let before = program.json(&["device", "secret", "dk-1"]);
+    let without = program.run(&["device", "rotate-secret", "pk", "dk-1"]);
+    without.failed(64, &["nothing was replaced", "give --yes"]);
+    let rotated = program.run(&["device", "rotate-secret", "pk/dk-1", "--yes", "-o", "json"]);
+    assert_eq!(fields(&rotated.stdout)[..3], ["deviceSecret", "pskHex", "identity"]);
+    assert_ne!(rotated.json()["deviceSecret"], before["deviceSecret"]);
+    assert_eq!(program.json(&["device", "secret", "dk-1"])["pskHex"], rotated.json()["pskHex"]);
+    let log = program.text(&["device", "log", "dk-1"]);
+    assert!(log.contains("secret_rotated"), "{log}");
+    program.run(&["device", "rotate-secret", "none", "--yes"]).failed(1, &["there is no device none"]);
+}
+
+#[test]
 fn pages_follow_each_other() {
     let program = program_with_device();
     for number in 2..=5 {

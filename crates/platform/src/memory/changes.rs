@@ -23,7 +23,7 @@ use crate::{
     rules::{
         commands::may_be_remembered,
         latest::LatestPoints,
-        life::{Life, SWITCHED_OFF},
+        life::{Life, SECRET_REPLACED, SWITCHED_OFF},
         quotas::permit_one_more,
     },
     secret::Secret,
@@ -65,6 +65,9 @@ impl Model {
                 self.set_device_enabled(id, enabled, at).map(switched)
             }
             Change::ResetDevice { device: id, secret, at } => self.reset_device(id, secret, at).map(switched),
+            Change::RotateDeviceSecret { device: id, secret, at } => {
+                self.rotate_device_secret(id, secret, at).map(device)
+            }
             Change::DeleteDevice { device, at } => self.delete_device(device, at).map(|()| Changed::Done),
             Change::PurgeDevice { device, at } => self.purge_device(device, at).map(Changed::Purged),
             Change::EditProperties { device, at, edit, only_from } => {
@@ -261,6 +264,22 @@ impl Model {
         self.former.note(device, replaced);
         let device = self.device_by_id(device).ok_or_else(|| missing(device))?;
         Ok(Switched { device, stopped })
+    }
+
+    fn rotate_device_secret(
+        &mut self,
+        device: DeviceId,
+        secret: Secret,
+        at: UnixMillis,
+    ) -> Result<Device, StoreError> {
+        // In one step: what its session says of its end is refused from here on.
+        self.presence(device, None, DeviceState::Offline, at, SECRET_REPLACED.to_owned());
+        let row = self.row_mut(device).ok_or_else(|| missing(device))?;
+        row.life.secret_version += 1;
+        let replaced = mem::replace(&mut row.secret, secret);
+        row.note(LogEntry::new(device, at, LogEvent::SecretRotated));
+        self.former.note(device, replaced);
+        self.device_by_id(device).ok_or_else(|| missing(device))
     }
 
     pub(super) fn delete_device(&mut self, device: DeviceId, at: UnixMillis) -> Result<(), StoreError> {

@@ -1,4 +1,6 @@
 //! The port of operators: products and devices, and every change of them.
+//!
+//! Longer than 500 lines: a row for each change, and its method.
 
 use super::{
     AccessChange, AccessFound, AccessQuery, Advanced, Changed, DeviceQuery, DeviceSearch, DevicesFound,
@@ -201,6 +203,16 @@ pub enum Change {
         /// When.
         at: UnixMillis,
     },
+    /// Replaces the secret of a device, with a log entry, and leaves all else as it is: nothing of a session
+    /// that proved the one before is stored any more. The device goes offline in the same step.
+    RotateDeviceSecret {
+        /// Which.
+        device: DeviceId,
+        /// Its secret from now on.
+        secret: Secret,
+        /// When.
+        at: UnixMillis,
+    },
     /// Removes a device, its secret, log, presence history and commands. Retention removes its stored
     /// messages. A damaged row can be removed too; when a device of its key, as it was read, is registered
     /// again, its log says so.
@@ -365,6 +377,16 @@ pub trait RegistryChanges: Registry {
         at: UnixMillis,
     ) -> PortFuture<'static, Result<Switched, StoreError>> {
         make(self, Change::ResetDevice { device, secret, at }, Changed::switched)
+    }
+
+    /// See [`Change::RotateDeviceSecret`].
+    fn rotate_device_secret(
+        &self,
+        device: DeviceId,
+        secret: Secret,
+        at: UnixMillis,
+    ) -> PortFuture<'static, Result<Device, StoreError>> {
+        make(self, Change::RotateDeviceSecret { device, secret, at }, Changed::device)
     }
 
     /// See [`Change::DeleteDevice`].

@@ -14,8 +14,8 @@ use crate::{
 /// to know what a change means for a connected device. No call waits, but [`Self::commands_known`],
 /// [`Self::observes_commands`] and [`Self::session`].
 pub trait LiveSessions: Send + Sync + 'static {
-    /// Ends every session of a device that was disabled, reset or deleted; it is then offline, with this
-    /// cause.
+    /// Ends every session of a device that was disabled, reset, given another secret or deleted; it is then
+    /// offline, with this cause.
     fn close_device(&self, device: DeviceId, cause: &'static str);
     /// The product's model or switches changed: they are read again, and where it is switched off or gone,
     /// the sessions of its devices end.

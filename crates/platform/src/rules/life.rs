@@ -13,6 +13,9 @@ use crate::{
 /// Why a device that was switched off is offline.
 pub const SWITCHED_OFF: &str = "disabled by an operator";
 
+/// Why a device is offline whose secret was replaced.
+pub const SECRET_REPLACED: &str = "its secret was replaced by an operator";
+
 /// What changes in a device's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Life {

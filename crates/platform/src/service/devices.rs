@@ -99,18 +99,23 @@ impl Registrar {
     /// `Missing` where the device is gone meanwhile.
     pub(super) async fn device_secret(&self, device: &Device) -> Result<DeviceSecretShown, ServiceError> {
         let credentials = self.shown_credentials(device, None).await?;
-        let (secret, identity) = (&credentials.device_secret, identity(device, SecureMode::DeviceSecret));
+        Ok(self.secret_shown(device, &credentials.device_secret).await)
+    }
+
+    /// A secret with what a client needs to use it.
+    async fn secret_shown(&self, device: &Device, secret: &Secret) -> DeviceSecretShown {
+        let identity = identity(device, SecureMode::DeviceSecret);
         // Without the model the lines report a point that it may not have.
         let product = self.registry.product(&device.product_key).await.ok().flatten();
         let model = product.and_then(|product| ThingModel::parse(product.model_json.as_deref()?).ok());
         let (Device { product_key, device_key, .. }, key) = (device, psk(secret));
         let client = ClientOf { product_key, device_key, identity: &identity, psk: &*key };
-        Ok(DeviceSecretShown {
+        DeviceSecretShown {
             client_lines: client_lines(ClientTask::Report, client, &self.server, model.as_ref()),
             psk_hex: psk_hex(secret),
             device_secret: view::shown(secret),
             identity,
-        })
+        }
     }
 
     /// Shows what a device needs to fetch its own secret. That is the product's secret, so it is logged as
@@ -168,6 +173,20 @@ impl Registrar {
         let Switched { device, stopped } = reset.map_err(|error| with_name(error, device))?;
         let shown = view::shown(&device_secret);
         Ok((DeviceReset { device: view::device(&device), device_secret: shown }, stopped))
+    }
+
+    /// Replaces a device's secret at once, and shows the new one.
+    ///
+    /// # Errors
+    /// `Missing` where the device is gone meanwhile.
+    pub(super) async fn rotate_device_secret(
+        &self,
+        device: &Device,
+    ) -> Result<DeviceSecretShown, ServiceError> {
+        let secret = names::new_device_secret(&*self.entropy);
+        let rotated = self.registry.rotate_device_secret(device.id, secret.clone(), self.clock.now()).await;
+        let device = rotated.map_err(|error| with_name(error, device))?;
+        Ok(self.secret_shown(&device, &secret).await)
     }
 
     /// Gives a device another name for people; an empty one removes it.

@@ -117,6 +117,7 @@ impl UnitRegistry {
             Change::RenameDevice { .. }
             | Change::SetDeviceEnabled { .. }
             | Change::ResetDevice { .. }
+            | Change::RotateDeviceSecret { .. }
             | Change::DeleteDevice { .. }
             | Change::PurgeDevice { .. }
             | Change::EditProperties { .. }

@@ -1,4 +1,4 @@
-//! Devices: registered, renamed, switched on and off, reset. Their removal is in a module of its own.
+//! Devices: registered, renamed, switched on and off, reset, given another secret. Their removal is in a module of its own.
 
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
@@ -7,7 +7,7 @@ use narrowgate_platform::{
         log::{LogEntry, LogEvent},
     },
     ports::{StoreError, Switched},
-    rules::life::SWITCHED_OFF,
+    rules::life::{SECRET_REPLACED, SWITCHED_OFF},
     secret::Secret,
 };
 use rusqlite::{OptionalExtension, params};
@@ -142,6 +142,23 @@ impl Registry {
         let stopped = self.stop_upgrades(device, at)?;
         self.note(LogEntry::new(device, at, LogEvent::Reset))?;
         Ok(self.shown(device)?.map(|device| Switched { device, stopped }))
+    }
+
+    pub(in crate::sqlite) fn rotate_device_secret(
+        &mut self,
+        device: DeviceId,
+        secret: &Secret,
+        at: UnixMillis,
+    ) -> Change<Device> {
+        if self.device_and_product(device)?.is_none() {
+            return Ok(Err(missing(device)));
+        }
+        // In one transaction: what its session says of its end is refused from here on.
+        self.presence(device, None, DeviceState::Offline, at, SECRET_REPLACED)?;
+        let Some((row, _)) = self.device_and_product(device)? else { return Ok(Err(missing(device))) };
+        self.replace_secret(row, secret)?;
+        self.note(LogEntry::new(device, at, LogEvent::SecretRotated))?;
+        self.shown(device)
     }
 
     fn shown(&self, device: DeviceId) -> Change<Device> {

@@ -44,6 +44,7 @@ const ROUTES: &[(&str, &[&str])] = &[
     ("device disable", &["disableDevice"]),
     ("device enable", &["enableDevice"]),
     ("device reset", &["resetDevice"]),
+    ("device rotate-secret", &["rotateDeviceSecret"]),
     ("device delete", &["deleteDevice"]),
     ("device secret", &["showDeviceSecret"]),
     ("device attributes", &["showAttributes", "patchAttributes"]),

@@ -17,6 +17,7 @@ use crate::{
     ids::DeviceName,
     model::{device::Device, property::PropertyKind},
     ports::UpgradeMoved,
+    rules::life::SECRET_REPLACED,
     service::{
         error::ServiceError,
         find::id_of,
@@ -208,6 +209,19 @@ impl Operator {
             self.to_its_end(reset).await
         };
         self.with_device("cannot reset the device", name, act).await
+    }
+
+    /// Replaces a device's secret at once, and ends the sessions that proved the one before. All else of the
+    /// device stays as it is.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn rotate_device_secret(&self, name: &NamedDevice) -> Result<DeviceSecretShown, Problem> {
+        let act = async |device: Device| {
+            let close = WhenOver::new(|| self.sessions.close_device(device.id, SECRET_REPLACED));
+            close.decide(self.registrar.rotate_device_secret(&device).await)
+        };
+        self.with_device("cannot replace the device's secret", name, act).await
     }
 
     /// Removes a device, even a damaged one, and ends its session; returns it as it was.

@@ -99,6 +99,20 @@ pub fn nothing_of_a_session_is_stored_after_a_reset(store: &dyn Store) {
     assert_eq!(moves(store, id, 9).len(), 3, "login, reset, login");
 }
 
+/// The same where its secret alone is replaced: what the session says of its end changes nothing.
+pub fn nothing_of_a_session_is_stored_after_its_secret_was_replaced(store: &dyn Store) {
+    let id = one_device(store, "dk-1");
+    append(store, [numbered(login(id, at(1)), 5)]);
+    block_on(store.rotate_device_secret(id, Secret::new("another".into()), at(2))).expect("it writes");
+    let stands = device(store, id);
+    assert_eq!(append(store, of_session(5, id, at(3)))[0], Written::SecretSuperseded);
+    assert_eq!((device(store, id).state, history(store, id, ALL).len()), (stands.state, 0));
+    append(store, [numbered(login_with(id, at(4), 2), 6)]);
+    let refused = [Written::SecretSuperseded, Written::LoginSuperseded, Written::LoginSuperseded];
+    assert_eq!(append(store, of_session(5, id, at(5))), refused);
+    assert_eq!(moves(store, id, 9).len(), 3, "login, replaced, login");
+}
+
 /// Neither the device's first login nor a later one: its reports are stored when it could be written.
 pub fn what_follows_a_login_that_is_not_there_is_not_stored(store: &dyn Store) {
     let id = one_device(store, "dk-1");

@@ -101,6 +101,7 @@ macro_rules! store_conformance {
                 lists_filter_by_product_key_state_and_switch
                 a_switched_off_device_is_marked_and_logged
                 a_reset_device_is_as_new_with_another_secret
+                a_device_whose_secret_is_replaced_is_the_same_device
                 a_deleted_device_leaves_nothing_and_its_id_is_not_used_again
                 a_renamed_device_keeps_all_but_its_name
                 a_deleted_product_leaves_no_device_and_its_key_is_free
@@ -177,6 +178,7 @@ macro_rules! store_conformance {
                 an_older_login_is_refused_and_changes_nothing
                 only_the_session_of_the_newest_login_writes
                 nothing_of_a_session_is_stored_after_a_reset
+                nothing_of_a_session_is_stored_after_its_secret_was_replaced
                 what_follows_a_login_that_is_not_there_is_not_stored
                 what_names_no_login_is_about_whichever_the_device_has
                 places_rise_with_every_write

@@ -233,6 +233,32 @@ pub fn a_reset_device_is_as_new_with_another_secret(store: &dyn Store) {
     assert_eq!(write(store, login_with(id, at(5), 2)), Written::Activated);
 }
 
+/// The secret is another one, and the device is offline; all else stays.
+pub fn a_device_whose_secret_is_replaced_is_the_same_device(store: &dyn Store) {
+    let id = one_device(store, "dk-1");
+    append(store, vec![login(id, at(1)), report(id, at(2), r#"{"temp":1}"#)]);
+    let before = device(store, id);
+    let rotated = block_on(store.rotate_device_secret(id, Secret::new("second".to_owned()), at(3))).unwrap();
+    let expected = Device { state: DeviceState::Offline, last_offline_time: Some(at(3)), ..before };
+    assert_eq!((&rotated, &device(store, id)), (&expected, &expected));
+    let found = credentials(store, "pk", "dk-1");
+    assert_eq!((found.device_secret.expose(), found.secret_version, found.activated), ("second", 2, true));
+    assert_eq!(events(store, id)[..2], [LogEvent::SecretRotated, LogEvent::Offline]);
+    assert_eq!(moves(store, id, 1)[0].cause, "its secret was replaced by an operator");
+    assert_eq!(block_on(store.former_secrets(id)).unwrap()[0].expose(), "secret of dk-1");
+    assert_eq!(block_on(store.points_latest(id)).unwrap().items.len(), 1);
+    assert_eq!(write(store, login_with(id, at(4), 1)), Written::SecretSuperseded);
+    assert_eq!(write(store, login_with(id, at(5), 2)), Written::Done, "it was active before");
+    // One that has never logged in stays so.
+    let new = add_device(store, "pk", "dk-2").id;
+    let rotated = block_on(store.rotate_device_secret(new, Secret::new("second".to_owned()), at(6))).unwrap();
+    assert_eq!((rotated.state, rotated.active_time), (DeviceState::Inactive, None));
+    assert!(moves(store, new, 1).is_empty());
+    let nobody = DeviceId(12_345);
+    let missing = block_on(store.rotate_device_secret(nobody, Secret::new("x".to_owned()), at(7)));
+    assert!(matches!(missing, Err(StoreError::Missing { what: "device", .. })));
+}
+
 /// Nothing of a deleted device is found, and what was under way for it is refused.
 pub fn a_deleted_device_leaves_nothing_and_its_id_is_not_used_again(store: &dyn Store) {
     let id = one_device(store, "dk-1");

@@ -390,6 +390,7 @@ impl Run {
             Kind::Enable => Change::SetDeviceEnabled { device, enabled: true, at },
             Kind::Disable => Change::SetDeviceEnabled { device, enabled: false, at },
             Kind::Reset => Change::ResetDevice { device, secret: self.secret(number), at },
+            Kind::RotateSecret => Change::RotateDeviceSecret { device, secret: self.secret(number), at },
             Kind::EditProperties => self.edit(device),
             Kind::Delete => Change::DeleteDevice { device, at },
             Kind::Purge => Change::PurgeDevice { device, at },
