@@ -212,6 +212,7 @@ fn new_device(n: usize) -> NewDevice {
         device_secret: Secret::new(format!("secret-{n:012}")),
         asset_id: format!("{n:08}"),
         name: format!("cellar {n}"),
+        properties: Vec::new(),
     }
 }
 

@@ -125,6 +125,7 @@ fn register(store: &SqliteStore, devices: usize) -> Result<Vec<DeviceId>, Box<dy
             device_secret: Secret::new(format!("secret{n:014}")),
             asset_id: format!("{n:08}"),
             name: String::new(),
+            properties: Vec::new(),
         });
         for made in block_on(store.create_devices(wanted.collect(), UnixMillis(START)))? {
             ids.push(made?.id);

@@ -132,6 +132,7 @@ fn fill(data: &Path) {
             device_secret: Secret::new(format!("secret of {key}")),
             asset_id: format!("{:0>8}", key.replace('-', "")),
             name: format!("the {key}"),
+            properties: Vec::new(),
         };
         block_on(store.create_devices(vec![new], at(0))).unwrap().remove(0).unwrap().id
     };

@@ -2,8 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use crate::{device::DeviceCreated, object, secret::SecretText};
+use crate::{device::DeviceCreated, object, properties::PropertiesView, secret::SecretText};
 
 /// Rows of a file of devices.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -15,7 +16,7 @@ pub struct ImportRows {
 }
 
 /// A row of a file of devices.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportRow {
     /// Its line in the file, from 1; for messages.
@@ -31,6 +32,20 @@ pub struct ImportRow {
     /// What people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The tags that it begins with. A device that exists keeps its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<PropertiesView>,
+    /// The attributes that it begins with. A device that exists keeps its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<PropertiesView>,
+}
+
+impl ImportRow {
+    /// Its tags and attributes, by name.
+    pub fn properties(&self) -> impl Iterator<Item = (&String, &RawValue)> {
+        let all = [&self.tags, &self.attributes].into_iter().flatten();
+        all.flat_map(|all| &all.0).map(|(name, value)| (name, &**value))
+    }
 }
 
 /// What became of an import.
@@ -129,7 +144,8 @@ fn is_zero(count: &u64) -> bool {
 pub struct ImportFault {
     /// The row's line in the file, from 1; the header is a line.
     pub line: u64,
-    /// The column at fault: `deviceKey`, `deviceSecret` or `name`; null for the whole row.
+    /// The column at fault: `deviceKey`, `deviceSecret`, `name`, `tags`, `attributes`, `tag:KEY` or
+    /// `attribute:ID`, as in a header of CSV; null for the whole row.
     pub column: Option<String>,
     /// What is wrong with it.
     pub message: String,

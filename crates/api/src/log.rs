@@ -33,7 +33,7 @@ pub enum LogEvent {
     Renamed,
     /// Made inactive again, with its secret.
     Reset,
-    /// A secret was replaced by an operator: the device's own, or a product's, whose key is the identity then.
+    /// An operator replaced a secret: the device's own, or a product's, whose key is the identity then.
     SecretRotated,
     /// Deleted.
     Deleted,

@@ -34,6 +34,7 @@ use tower::ServiceExt as _;
 use crate::{About, Api, BODY_BYTES_MAX, Health, MetricsSource, control_router, device_file::csv};
 
 mod formats;
+mod properties;
 
 struct World {
     router: Router,

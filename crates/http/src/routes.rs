@@ -239,14 +239,10 @@ async fn ready(State(health): State<Health>) -> Response {
 }
 
 /// Everybody may scrape; a token for all organisation units also shows products.
-async fn metrics_text(State(scrape): State<Scrape>, request: Request) -> Result<Response, Response> {
+async fn metrics_text(State(scrape): State<Scrape>, request: Request) -> Response {
     let Scrape { source, gate, texts } = scrape;
-    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     let detail = match gate {
-        None => {
-            let text = text_of(&source, Detail::Products).await;
-            return text.map(|text| (kind, text).into_response()).map_err(Refused::into_response);
-        }
+        None => return shown(text_of(&source, Detail::Products).await),
         Some(_) if !request.headers().contains_key(header::AUTHORIZATION) => Detail::Totals,
         Some(gate) => {
             let peer = request.extensions().get::<Peer>().copied();
@@ -254,12 +250,16 @@ async fn metrics_text(State(scrape): State<Scrape>, request: Request) -> Result<
             match gate.admit(request.method(), request.headers(), (peer, way)).await {
                 Ok((asker, _)) if asker.caller.unit().is_none() => Detail::Products,
                 Ok(_) => Detail::Totals,
-                Err(refused) => return Err(refused),
+                Err(refused) => return refused,
             }
         }
     };
-    let text = texts.of(detail, &source).await;
-    text.map(|text| (kind, text.to_string()).into_response()).map_err(Refused::into_response)
+    shown(texts.of(detail, &source).await.map(|text| text.to_string()))
+}
+
+fn shown(text: Result<String, Refused>) -> Response {
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    text.map_or_else(Refused::into_response, |text| (kind, text).into_response())
 }
 
 pub(crate) async fn not_found(uri: Uri) -> Refused {
@@ -417,7 +417,7 @@ mod tests {
         let texts = Arc::new(Texts::default());
         // As many as are made at once, one more, and one for all that come meanwhile.
         for number in 1..=21 {
-            let text = texts.of(Detail::Totals, &source).await;
+            let text = texts.of(Detail::Totals, &source).await.expect("it reads");
             assert!(text.contains(&format!("made {number}\n")), "{text}");
         }
         let scrapes: Vec<_> = (0..1000)
@@ -427,12 +427,12 @@ mod tests {
             })
             .collect();
         for scrape in scrapes {
-            let text = scrape.await.expect("it is answered");
+            let text = scrape.await.expect("it is answered").expect("it reads");
             assert!(!text.contains("made 21\n"), "older than the question: {text}");
         }
         let made = made.load(Ordering::Relaxed);
         assert!(made < 100, "{made}");
-        let text = texts.of(Detail::Products, &source).await;
+        let text = texts.of(Detail::Products, &source).await.expect("it reads");
         assert!(text.contains(&format!("made {}\n", made + 1)), "{text}");
     }
 

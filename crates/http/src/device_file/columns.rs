@@ -1,31 +1,50 @@
 //! The header of a CSV file: which field of a line is which.
+//!
+//! Limit: [`PROPERTIES_MAX`] columns of tags and attributes.
 
-use narrowgate_api::device::DeviceRow;
+use std::collections::BTreeMap;
+
+use narrowgate_api::{device::DeviceRow, properties::PropertiesView};
+use narrowgate_platform::{
+    model::{json_piece::Piece, property::PropertyKind},
+    rules::properties::{check_attribute, check_tag_key},
+};
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
-    Unusable,
+    PROPERTIES_MAX, Unusable,
     csv::{self, Broken, Field},
 };
 use crate::table::Row as _;
 
-/// Names of columns. The last two occur in a file of generated secrets.
+/// Names of columns. Asset ids and keys of products occur in a file of generated secrets.
 pub(super) const DEVICE_KEY: &str = "deviceKey";
 pub(super) const DEVICE_SECRET: &str = "deviceSecret";
 pub(super) const NAME: &str = "name";
 pub(super) const ASSET_ID: &str = "assetId";
 pub(super) const PRODUCT_KEY: &str = "productKey";
+/// Names of fields of JSON lines alone.
+pub(super) const TAGS: &str = "tags";
+pub(super) const ATTRIBUTES: &str = "attributes";
 
 const KNOWN: [&str; 5] = [DEVICE_KEY, DEVICE_SECRET, NAME, ASSET_ID, PRODUCT_KEY];
 
-/// Stands for a column of a sheet that is not imported.
+/// Stands for a column of a sheet that is not imported, and for one of a tag or an attribute.
 const OTHER: &str = "";
 
-const HINT: &str = "the first line names the fields: deviceKey,deviceSecret,name (the last two are optional)";
+/// Begins the name of a column of a tag, and of an attribute.
+const KINDS: [(&str, PropertyKind); 2] =
+    [("tag:", PropertyKind::Tag), ("attribute:", PropertyKind::Attribute)];
+
+const HINT: &str = "the first line names the fields: deviceKey,deviceSecret,name (the last two are \
+                    optional); tag:KEY or attribute:ID is a tag or an attribute";
 
 /// The columns in their order; `None` for one without a name, which must be empty in every row.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Columns {
     names: Vec<Option<&'static str>>,
+    /// Columns of tags and attributes, each with its name.
+    properties: Vec<(usize, String)>,
     /// Whether it is the header of a list of devices as this program exports it.
     pub(super) is_export: bool,
 }
@@ -52,12 +71,27 @@ impl Columns {
             // What it says besides is not imported.
             let known =
                 |text: &&'static str| Some(KNOWN.into_iter().find(|known| known == text).unwrap_or(OTHER));
-            return Ok(Self { names: DeviceRow::COLUMNS.iter().map(known).collect(), is_export: true });
+            let names = DeviceRow::COLUMNS.iter().map(known).collect();
+            return Ok(Self { names, properties: Vec::new(), is_export: true });
         }
-        let mut columns = Vec::new();
+        let (mut columns, mut properties) = (Vec::new(), Vec::<(usize, String)>::new());
         for (column, Field { text, .. }) in fields.iter().enumerate() {
             if text.is_empty() {
                 columns.push(None);
+                continue;
+            }
+            if let Some((kind, name)) = property(text) {
+                let refused = |message: &str| Unusable::new(format!("{}: {text}: {message}", at(column)));
+                check_property(kind, name).map_err(|message| refused(&message))?;
+                if properties.iter().any(|(_, known)| known == text) {
+                    return Err(Unusable::new(format!("{}: {text} is named twice", at(column))));
+                }
+                if properties.len() == PROPERTIES_MAX {
+                    let message = format!("at most {PROPERTIES_MAX} columns of tags and attributes are read");
+                    return Err(refused(&message));
+                }
+                properties.push((column, text.clone()));
+                columns.push(Some(OTHER));
                 continue;
             }
             let Some(known) = KNOWN.into_iter().find(|known| known == text) else {
@@ -71,7 +105,7 @@ impl Columns {
         if !columns.contains(&Some(DEVICE_KEY)) {
             return Err(Unusable::new(format!("line {line} does not name deviceKey")).hint(HINT));
         }
-        Ok(Self { names: columns, is_export: false })
+        Ok(Self { names: columns, properties, is_export: false })
     }
 
     /// Reads the header of a sheet that EnOS exports: `Device Key` is `deviceKey`, `Device Name` is `name`,
@@ -97,7 +131,7 @@ impl Columns {
             let hint = "the first line names the fields: productKey,deviceKey,deviceSecret,name";
             return Err(Unusable::new(format!("line {line} does not name deviceKey")).hint(hint));
         }
-        Ok(Self { names: columns, is_export: false })
+        Ok(Self { names: columns, properties: Vec::new(), is_export: false })
     }
 
     /// How many there are.
@@ -121,8 +155,30 @@ impl Columns {
     }
 
     /// The name of one that is imported.
-    pub(super) fn name(&self, column: usize) -> Option<&'static str> {
-        self.names.get(column).copied().flatten().filter(|name| *name != OTHER)
+    pub(super) fn name(&self, column: usize) -> Option<&str> {
+        let property = self.properties.iter().find(|(at, _)| *at == column).map(|(_, name)| &**name);
+        property.or_else(|| self.names.get(column).copied().flatten().filter(|name| *name != OTHER))
+    }
+
+    /// Takes the tags, or the attributes, out of a row; `None` where its fields of them are empty. The field
+    /// of an attribute is JSON, and text where it is none.
+    pub(super) fn take_properties(
+        &self,
+        wanted: PropertyKind,
+        fields: &mut [Field],
+    ) -> Option<PropertiesView> {
+        let mut all = BTreeMap::new();
+        for (column, title) in &self.properties {
+            let Some((kind, name)) = property(title).filter(|(kind, _)| *kind == wanted) else { continue };
+            let text = fields.get_mut(*column).map(std::mem::take).unwrap_or_default().text;
+            let json = (kind == PropertyKind::Attribute).then(|| RawValue::from_string(text.clone()).ok());
+            // Text can always be written.
+            let value = json.flatten().or_else(|| to_raw_value(&text).ok());
+            if let Some(value) = value.filter(|_| !text.is_empty()) {
+                all.insert(name.to_owned(), value);
+            }
+        }
+        (!all.is_empty()).then_some(PropertiesView(all))
     }
 
     /// Whether there is one of this name.
@@ -135,6 +191,20 @@ impl Columns {
         let column = self.names.iter().position(|column| *column == Some(name))?;
         fields.get_mut(column).map(std::mem::take)
     }
+}
+
+/// The tag or attribute that a column names.
+fn property(text: &str) -> Option<(PropertyKind, &str)> {
+    KINDS.into_iter().find_map(|(prefix, kind)| Some((kind, text.strip_prefix(prefix)?)))
+}
+
+fn check_property(kind: PropertyKind, name: &str) -> Result<(), String> {
+    let checked = match kind {
+        PropertyKind::Tag => check_tag_key(name, ""),
+        // Whether it is one of the thing model's, each row is told.
+        PropertyKind::Attribute => check_attribute(None, name, Piece::of("0"), &mut String::new()),
+    };
+    checked.map_err(|fault| fault.message)
 }
 
 /// Another separator of fields that occurs in this text.
@@ -176,7 +246,8 @@ mod tests {
     fn columns_stand_in_any_order_and_some_have_no_name() {
         let columns = Columns::parse(1, " name,deviceSecret ,\"deviceKey\",,").unwrap();
         let expected = [Some(NAME), Some(DEVICE_SECRET), Some(DEVICE_KEY), None, None];
-        assert_eq!(columns, Columns { names: expected.to_vec(), is_export: false });
+        let properties = Vec::new();
+        assert_eq!(columns, Columns { names: expected.to_vec(), properties, is_export: false });
         assert_eq!(columns.count_min(), 3);
         assert_eq!((columns.count(), columns.named(), columns.contains(ASSET_ID)), (5, 3, false));
         assert!(Columns::parse(1, "assetId,productKey,deviceKey,deviceSecret").is_ok());
@@ -201,6 +272,14 @@ mod tests {
     }
 
     #[test]
+    fn as_many_columns_of_properties_are_read_as_a_row_may_have() {
+        let header = |count| (0..count).fold("deviceKey".to_owned(), |text, n| format!("{text},tag:t{n}"));
+        assert!(Columns::parse(1, &header(PROPERTIES_MAX)).is_ok());
+        let refused = Columns::parse(1, &header(PROPERTIES_MAX + 1)).unwrap_err().to_string();
+        assert!(refused.contains("tag:t64: at most 64 columns of tags and attributes are read"), "{refused}");
+    }
+
+    #[test]
     fn a_header_that_is_not_one_is_refused() {
         for (text, reason) in [
             ("d1,s1", "line 3, column 1: unknown field \"d1\""),
@@ -222,6 +301,11 @@ mod tests {
             ("\"deviceKey\"x", "column 1: something follows the closing quote"),
             ("", "does not name deviceKey"),
             (",,", "does not name deviceKey"),
+            ("deviceKey,tag:", "column 2: tag:: a key is 1 to 100 characters"),
+            ("deviceKey,tag:a b", "column 2: tag:a b: a key is 1 to 100 characters"),
+            ("deviceKey,attribute:ä", "column 2: attribute:ä: an identifier is 1 to 128"),
+            ("deviceKey,tag:a,name,tag:a", "column 4: tag:a is named twice"),
+            ("deviceKey,Tag:a", "unknown field \"Tag:a\""),
         ] {
             let failure = Columns::parse(3, text).unwrap_err().to_string();
             assert!(failure.contains(reason), "{text}: {failure}");

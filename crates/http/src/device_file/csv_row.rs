@@ -1,6 +1,7 @@
 //! Reads a line of CSV as a row, by the columns of the header.
 
 use narrowgate_api::import::ImportFault;
+use narrowgate_platform::model::property::PropertyKind;
 
 use super::{
     RawRow,
@@ -15,7 +16,7 @@ use crate::table::unescaped;
 pub(super) enum Refused {
     Fault(ImportFault),
     /// It ends inside quotes.
-    Unclosed(Option<&'static str>),
+    Unclosed(Option<String>),
 }
 
 /// Reads a line; `None` where all of its fields are empty.
@@ -35,7 +36,9 @@ pub(super) fn read_csv(columns: &Columns, line: &Line) -> Result<Option<RawRow>,
     }
     let mut fields = match csv::split(text) {
         Ok(fields) => fields,
-        Err(Broken::Unclosed { field }) => return Err(Refused::Unclosed(columns.name(field))),
+        Err(Broken::Unclosed { field }) => {
+            return Err(Refused::Unclosed(columns.name(field).map(str::to_owned)));
+        }
         Err(Broken::AfterQuote { field }) => {
             return of(columns.name(field), "something follows the closing quote".into());
         }
@@ -55,6 +58,8 @@ pub(super) fn read_csv(columns: &Columns, line: &Line) -> Result<Option<RawRow>,
             format!("it contains {separator}; fields are separated by commas, and the header names one");
         return of(Some(columns::DEVICE_KEY), message);
     }
+    let tags = columns.take_properties(PropertyKind::Tag, &mut fields);
+    let attributes = columns.take_properties(PropertyKind::Attribute, &mut fields);
     let mut optional = |name: &str| columns.take(name, &mut fields).filter(|field| !field.text.is_empty());
     let device_secret = optional(columns::DEVICE_SECRET);
     if device_secret.as_ref().is_some_and(|field| field.is_trimmed) {
@@ -73,6 +78,8 @@ pub(super) fn read_csv(columns: &Columns, line: &Line) -> Result<Option<RawRow>,
         product_key: text(columns::PRODUCT_KEY),
         device_key: own(device_key.text),
         device_secret: device_secret.map(|field| field.text),
+        tags,
+        attributes,
     }))
 }
 

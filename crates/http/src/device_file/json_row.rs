@@ -8,6 +8,7 @@ use serde::{
 };
 
 use narrowgate_api::import::ImportFault;
+use serde_json::value::RawValue;
 
 use super::{RawRow, columns, fault, lines::Line};
 
@@ -27,6 +28,8 @@ struct Object {
     device_secret: Option<Value>,
     name: Option<Value>,
     product_key: Option<Value>,
+    tags: Option<Box<RawValue>>,
+    attributes: Option<Box<RawValue>>,
     /// Ignored: every device gets a new one.
     #[serde(rename = "assetId")]
     _asset_id: Option<IgnoredAny>,
@@ -61,11 +64,24 @@ pub(super) fn read_json(line: &Line) -> Result<RawRow, ImportFault> {
         }
     };
     let optional = |column: &str, value: Option<Value>| value.map(|value| text(column, value)).transpose();
+    let properties = |column: &str, value: Option<Box<RawValue>>| {
+        let Some(value) = value else { return Ok(None) };
+        let of = |message: &str| fault(line.number, Some(column), message);
+        if !value.get().starts_with('{') {
+            return Err(of("it is not an object of names and values"));
+        }
+        // The only fault that can be left: a name that stands twice, which is no secret.
+        serde_json::from_str(value.get())
+            .map(Some)
+            .map_err(|error| of(error.to_string().split(" at line ").next().unwrap_or_default()))
+    };
     Ok(RawRow {
         device_key: text(columns::DEVICE_KEY, object.device_key)?,
         device_secret: optional(columns::DEVICE_SECRET, object.device_secret)?,
         name: optional(columns::NAME, object.name)?,
         product_key: optional(columns::PRODUCT_KEY, object.product_key)?,
+        tags: properties(columns::TAGS, object.tags)?,
+        attributes: properties(columns::ATTRIBUTES, object.attributes)?,
     })
 }
 

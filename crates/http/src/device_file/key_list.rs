@@ -291,7 +291,7 @@ fn credentials(number: u64, name: &str, value: &str) -> Read {
     let (identity, key) = identity(number, value, ',', "no comma and no key follow the identity")?;
     let device_secret = Some(secret(number, key, 1)?);
     let (device_key, name) = (identity.to_owned(), Some(name.to_owned()));
-    Ok((number, RawRow { device_key, device_secret, name, product_key: None }))
+    Ok((number, RawRow { device_key, device_secret, name, ..RawRow::default() }))
 }
 
 /// The secret that a key is; in base64 of so many bytes at least. No message quotes it.

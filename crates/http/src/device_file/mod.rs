@@ -7,8 +7,9 @@
 //! forgotten, and only its own line is at fault. A list of keys alone is read whole, and has lines that are
 //! neither.
 //!
-//! Limits: [`ROWS_MAX`] rows, [`FIELD_BYTES_MAX`] bytes in a key or a secret, `QUOTED_LINES_MAX` lines read
-//! ahead. Of each row only its line and two hashes of its key are kept, to find duplicates.
+//! Limits: [`ROWS_MAX`] rows, [`FIELD_BYTES_MAX`] bytes in a key or a secret, [`PROPERTIES_MAX`] tags and as
+//! many attributes in a row, `QUOTED_LINES_MAX` lines read ahead. Of each row only its line and two hashes of
+//! its key are kept, to find duplicates.
 
 mod columns;
 pub mod csv;
@@ -28,6 +29,7 @@ use std::{
 pub use narrowgate_api::import::ImportFormat as Format;
 use narrowgate_api::{
     import::{ImportFault, ImportRow},
+    properties::PropertiesView,
     secret::SecretText,
 };
 use narrowgate_platform::rules::names::DISPLAY_NAME_CHARACTERS_MAX;
@@ -47,6 +49,9 @@ pub const ROWS_MAX: usize = 1_000_000;
 
 /// Bytes of a key or a secret.
 pub const FIELD_BYTES_MAX: usize = 256;
+
+/// Tags, and attributes, of a row: what a device can have beyond is set by other requests.
+pub const PROPERTIES_MAX: usize = 64;
 
 /// How many rows with similar keys are named.
 const SIMILAR_SHOWN_MAX: usize = 3;
@@ -118,6 +123,8 @@ struct RawRow {
     device_secret: Option<String>,
     name: Option<String>,
     product_key: Option<String>,
+    tags: Option<PropertiesView>,
+    attributes: Option<PropertiesView>,
 }
 
 impl<R: Read> Rows<R> {
@@ -225,7 +232,7 @@ impl<R: Read> Rows<R> {
             // Lists of keys are read by themselves.
             Reading::Json | Reading::KeyList(_) => Ok(read_json(line).map(Some)),
             Reading::Csv(columns) => match read_csv(columns, line) {
-                Err(Refused::Unclosed(column)) => self.unclosed(line, column).map(Err),
+                Err(Refused::Unclosed(column)) => self.unclosed(line, column.as_deref()).map(Err),
                 Err(Refused::Fault(fault)) => Ok(Err(fault)),
                 Ok(row) => Ok(Ok(row)),
             },
@@ -269,7 +276,7 @@ impl<R: Read> Rows<R> {
 
     /// Checks everything that does not need the registry.
     fn check(&mut self, line: u64, row: RawRow) -> Result<ImportRow, ImportFault> {
-        let RawRow { device_key, device_secret, name, product_key } = row;
+        let RawRow { device_key, device_secret, name, product_key, tags, attributes } = row;
         let of = |column, message: &str| Err(fault(line, Some(column), message));
         for (column, text) in
             [(columns::DEVICE_KEY, Some(&device_key)), (columns::DEVICE_SECRET, device_secret.as_ref())]
@@ -284,6 +291,11 @@ impl<R: Read> Rows<R> {
             let message =
                 format!("it has {characters} characters; at most {DISPLAY_NAME_CHARACTERS_MAX} are allowed");
             return of(columns::NAME, &message);
+        }
+        for (column, all) in [(columns::TAGS, &tags), (columns::ATTRIBUTES, &attributes)] {
+            if all.as_ref().is_some_and(|all| all.0.len() > PROPERTIES_MAX) {
+                return of(column, &format!("there are more than {PROPERTIES_MAX}"));
+            }
         }
         if device_key.is_empty() {
             return of(columns::DEVICE_KEY, "it is empty");
@@ -314,6 +326,8 @@ impl<R: Read> Rows<R> {
             device_secret: device_secret.map(SecretText::new),
             is_generated: false,
             name,
+            tags,
+            attributes,
         })
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 const PSK: &str = "?format=psk";
 
 /// Line and column of each fault.
-fn places(answer: &Value) -> Vec<(u64, Option<&str>)> {
+pub(super) fn places(answer: &Value) -> Vec<(u64, Option<&str>)> {
     let faults = answer["failed"].as_array().expect("they are a list").iter();
     faults.map(|fault| (fault["line"].as_u64().unwrap(), fault["column"].as_str())).collect()
 }

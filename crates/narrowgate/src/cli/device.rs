@@ -22,6 +22,7 @@ pub(crate) enum DeviceCommand {
     /// Register many devices from a file
     #[command(
         after_help = "CSV has a header: deviceKey,deviceSecret,name (any order, the last two optional).\n\
+                            Columns tag:KEY and attribute:ID give devices their first tags and attributes.\n\
                             Spaces around a field are ignored; those inside its quotes are kept.\n\
                             What --secrets-out writes can be imported. If an import was interrupted, run\n\
                             the same command again: it continues this file.\n\
@@ -74,7 +75,7 @@ pub(crate) enum DeviceCommand {
     /// Replace a device's secret at once and show the new one; asks first
     #[command(
         after_help = "The secret of before lets nobody in any more, and the session that proved it ends.\n\
-                            All else of the device stays: what it sent, its commands, whether it is active.\n\n\
+                            All else stays: what the device sent, its commands, whether it is active.\n\n\
                             Example:\n  narrowgate device rotate-secret MuGsF6W4/15bBZlRknc --yes"
     )]
     RotateSecret(ResetArgs),

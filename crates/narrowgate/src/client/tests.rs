@@ -588,6 +588,7 @@ fn the_longest_import_request_fits_the_line() {
         device_secret: Some(SecretText::new("\u{1}".repeat(128))),
         is_generated: true,
         name: Some("\u{1}".repeat(256)),
+        ..ImportRow::default()
     };
     let rows = (0..IMPORT_ROWS_MAX).map(|_| row()).collect();
     let call = Call::import_devices(&"p".repeat(128), rows, false);

@@ -1,7 +1,7 @@
 //! `device …`, except `import`.
 
 use narrowgate_api::{
-    device::{ClientLine, DevicePatch, NamedDevice, NewDeviceRequest},
+    device::{ClientLine, DevicePatch, DeviceSecretShown, NamedDevice, NewDeviceRequest},
     names::UnixMillis,
     query::{DeviceEventsQuery, DeviceList, LatestQuery, Paging, PointValuesQuery, ValuesQuery},
 };

@@ -206,6 +206,10 @@ impl Model {
         row.note(LogEntry::new(id, at, LogEvent::Created));
         let device = self.shown(&row);
         self.devices.push(Some(row));
+        for edit in &new.properties {
+            // Checked before: they fit a device that has none.
+            let _fits = self.edit_properties(id, at, edit, None)?;
+        }
         Ok(device)
     }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::property::PropertyEdit;
 use crate::{
     ids::{DeviceId, UnixMillis},
     secret::Secret,
@@ -65,4 +66,7 @@ pub struct NewDevice {
     pub asset_id: String,
     /// What people call it; may be empty.
     pub name: String,
+    /// The tags and attributes that it begins with, already checked: a change of each kind at most, of a
+    /// device that has none.
+    pub properties: Vec<PropertyEdit>,
 }

@@ -73,6 +73,14 @@ impl PropertyKind {
         }
     }
 
+    /// The word for one of them.
+    pub fn singular(self) -> &'static str {
+        match self {
+            Self::Attribute => "attribute",
+            Self::Tag => "tag",
+        }
+    }
+
     /// Words about a change that would be too much.
     pub fn too_much(self, bytes: usize) -> String {
         format!("the device's {} would take {bytes} bytes as JSON; {BYTES_MAX} are kept", self.plural())

@@ -168,7 +168,7 @@ pub enum Change {
         /// When.
         at: UnixMillis,
     },
-    /// Adds devices. One that exists already does not stop the others.
+    /// Adds devices, with their first tags and attributes. One that exists already does not stop the others.
     CreateDevices {
         /// Which.
         devices: Vec<NewDevice>,

@@ -68,8 +68,8 @@ pub fn mistake(identity: &Identity, credentials: &Credentials, given: &str) -> O
 /// Words for a sign that fits a secret which the device had before; `None`: it does not.
 pub fn former(identity: &Identity, secret: &Secret, given: &str) -> Option<&'static str> {
     is_right_in_any_case(identity, secret, given).then_some(
-        "the sign fits a secret that the device had before; an operator or dynamic activation replaced it: give \
-         the device its present one (narrowgate device secret)",
+        "the sign fits a secret that the device had before; an operator or dynamic activation replaced it: \
+         give the device its present one (narrowgate device secret)",
     )
 }
 

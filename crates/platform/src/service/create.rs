@@ -79,8 +79,7 @@ mod tests {
             line: 2,
             device_key: device_key.into(),
             device_secret: Some(SecretText::new(format!("secret of {device_key}"))),
-            is_generated: false,
-            name: None,
+            ..ImportRow::default()
         };
         let mut assets = Vec::new();
         for key in ["a", "b", "c"] {
@@ -125,6 +124,7 @@ mod tests {
             device_secret: Secret::new("s".into()),
             asset_id: "AAAAAAAA".into(),
             name: String::new(),
+            properties: Vec::new(),
         };
         let results = block_on(registrar.create_all(vec![new("a"), new("b")])).expect("the store works");
         assert!(results[0].is_ok());

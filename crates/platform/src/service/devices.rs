@@ -65,6 +65,7 @@ impl Registrar {
             device_secret: device_secret.clone(),
             asset_id: names::new_asset_id(&*self.entropy),
             name,
+            properties: Vec::new(),
         };
         let created = self.create_all(vec![new]).await?.into_iter().next();
         let device = created.ok_or(ServiceError::Missing { what: "device", key: device_key })??;

@@ -7,12 +7,14 @@ use narrowgate_api::{
     import::{ImportFault, ImportReport, ImportRow},
 };
 
-use super::{error::ServiceError, registrar::Registrar, view};
+use super::{error::ServiceError, properties::first_edit, registrar::Registrar, view};
 use crate::{
     ids::{DeviceId, DeviceName},
     model::{
         credential::{CredentialLookup, Credentials},
         device::NewDevice,
+        property::{PropertyEdit, PropertyKind},
+        thing_model::ThingModel,
     },
     ports::{DeviceQuery, RegistryChanges as _, StoreError},
     rules::names::{self, NameError},
@@ -41,12 +43,18 @@ impl Registrar {
         let ou = self.existing_product(product_key).await?.ou;
         // Of what a dry run looks for.
         let dry_run = dry_run.then_some(&*ou);
+        let has_attributes = rows.iter().any(|row| row.attributes.is_some());
+        let model = match has_attributes {
+            true => self.model_of(product_key, PropertyKind::Attribute).await?,
+            false => None,
+        };
         let mut report = ImportReport::default();
         let mut lines = HashMap::new();
         let mut chunk = Vec::new();
         for row in rows {
-            match check(&row, &mut lines) {
-                Ok(()) => chunk.push(row),
+            let checked = check(&row, &mut lines).and_then(|()| first_properties(&row, model.as_ref()));
+            match checked {
+                Ok(properties) => chunk.push((row, properties)),
                 Err(fault) => report.failed.push(fault),
             }
             if chunk.len() == IMPORT_CHUNK {
@@ -61,12 +69,12 @@ impl Registrar {
     async fn import_chunk(
         &self,
         product_key: &str,
-        rows: Vec<ImportRow>,
+        rows: Vec<(ImportRow, Vec<PropertyEdit>)>,
         dry_run: Option<&str>,
         report: &mut ImportReport,
     ) -> Result<(), ServiceError> {
         if let Some(ou) = dry_run {
-            for row in rows {
+            for (row, _) in rows {
                 self.try_row((product_key, ou), &row, report).await?;
             }
             return Ok(());
@@ -74,17 +82,18 @@ impl Registrar {
         if rows.is_empty() {
             return Ok(());
         }
-        let new = |row: &ImportRow| NewDevice {
+        let new = |(row, properties): &(ImportRow, Vec<PropertyEdit>)| NewDevice {
             product_key: product_key.to_owned(),
             device_key: row.device_key.clone(),
             device_secret: brought(row).unwrap_or_else(|| names::new_device_secret(&*self.entropy)),
             asset_id: names::new_asset_id(&*self.entropy),
             name: row.name.clone().unwrap_or_default(),
+            properties: properties.clone(),
         };
         let devices: Vec<NewDevice> = rows.iter().map(new).collect();
         let secrets: Vec<Secret> = devices.iter().map(|device| device.device_secret.clone()).collect();
         let results = self.create_all(devices).await?;
-        for ((row, secret), result) in rows.iter().zip(secrets).zip(results) {
+        for (((row, _), secret), result) in rows.iter().zip(secrets).zip(results) {
             match result {
                 Ok(device) => {
                     count_created(row, report);
@@ -230,6 +239,18 @@ fn check(row: &ImportRow, lines: &mut HashMap<String, u64>) -> Result<(), Import
     }
 }
 
+/// What the device of a row begins with.
+fn first_properties(row: &ImportRow, model: Option<&ThingModel>) -> Result<Vec<PropertyEdit>, ImportFault> {
+    let all = [(PropertyKind::Tag, &row.tags), (PropertyKind::Attribute, &row.attributes)];
+    let mut edits = Vec::new();
+    for (kind, all) in all {
+        let Some(all) = all.as_ref().filter(|all| !all.0.is_empty()) else { continue };
+        let of = |(column, message): (String, String)| fault(row, Some(&column), message);
+        edits.push(first_edit(kind, all, model).map_err(of)?);
+    }
+    Ok(edits)
+}
+
 fn fault(row: &ImportRow, column: Option<&str>, message: impl Into<String>) -> ImportFault {
     ImportFault { line: row.line, column: column.map(str::to_owned), message: message.into() }
 }
@@ -269,7 +290,7 @@ mod tests {
 
     fn row(line: u64, device_key: &str, device_secret: Option<&str>) -> ImportRow {
         let device_secret = device_secret.map(|secret| SecretText::new(secret.to_owned()));
-        ImportRow { line, device_key: device_key.to_owned(), device_secret, is_generated: false, name: None }
+        ImportRow { line, device_key: device_key.to_owned(), device_secret, ..ImportRow::default() }
     }
 
     fn import(registrar: &Registrar, rows: Vec<ImportRow>, dry_run: bool) -> ImportReport {

@@ -285,9 +285,7 @@ mod tests {
         let row = |(line, key): (u64, &&str)| ImportRow {
             line,
             device_key: (*key).to_owned(),
-            device_secret: None,
-            is_generated: false,
-            name: None,
+            ..ImportRow::default()
         };
         (2..).zip(keys).map(row).collect()
     }

@@ -128,7 +128,7 @@ impl Registrar {
         self.model_of(&device.product_key, kind).await
     }
 
-    async fn model_of(
+    pub(super) async fn model_of(
         &self,
         product_key: &str,
         kind: PropertyKind,
@@ -169,6 +169,33 @@ impl Registrar {
 pub(super) fn check_patch(kind: PropertyKind, patch: PropertiesPatch) -> Result<(), ServiceError> {
     let checked = edit(kind, patch, Others::Stay, None).map(drop);
     checked.map_err(|fault| ServiceError::Property { what: kind.plural(), fault })
+}
+
+/// The change by which a device that has none of a kind gets these. A fault is told with the column of a
+/// file of devices that it is of, as [`narrowgate_api::import::ImportFault`] names it.
+pub(super) fn first_edit(
+    kind: PropertyKind,
+    all: &PropertiesView,
+    model: Option<&ThingModel>,
+) -> Result<PropertyEdit, (String, String)> {
+    let mut first = PropertyEdit { kind, replaces: false, set: Vec::new(), unset: Vec::new() };
+    for (name, value) in &all.0 {
+        let patch = PropertiesPatch([(name.clone(), Some(value.clone()))].into());
+        let edit = edit(kind, patch, Others::Stay, model).map_err(|Fault { pointer, message }| {
+            let mut own = String::new();
+            push_step(&mut own, name);
+            let message = match pointer.strip_prefix(&own) {
+                Some("") | None => message,
+                Some(inside) => format!("{inside}: {message}"),
+            };
+            (format!("{}:{name}", kind.singular()), message)
+        })?;
+        first.set.extend(edit.set);
+    }
+    match Properties::default().after(&first) {
+        Ok(_) => Ok(first),
+        Err(bytes) => Err((kind.plural().to_owned(), kind.too_much(bytes))),
+    }
 }
 
 /// The change that a patch asks for.

@@ -165,6 +165,7 @@ impl Fleet {
                 device_secret: Secret::new(device_secret(number)),
                 asset_id: format!("{number:08}"),
                 name: String::new(),
+                properties: Vec::new(),
             };
             let created = block_on(durable.create_devices(vec![device], at)).expect("the store is open");
             let created = created.into_iter().next().and_then(Result::ok).expect("its key is free");

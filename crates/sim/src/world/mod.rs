@@ -203,6 +203,7 @@ impl World {
             device_secret: Secret::new(secret),
             asset_id: format!("{:08}", self.random.below(100_000_000)),
             name: String::new(),
+            properties: Vec::new(),
         };
         let created = block_on(self.durable().create_devices(vec![device], self.wall().wall));
         created.expect("the store is open").remove(0).expect("nobody has its key");

@@ -1,4 +1,5 @@
-//! Devices: registered, renamed, switched on and off, reset, given another secret. Their removal is in a module of its own.
+//! Devices: registered, renamed, switched on and off, reset, given another secret. Their removal is in a
+//! module of its own.
 
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
@@ -67,6 +68,10 @@ impl Registry {
         let ou = &row.ou;
         let detail = self.take_trace_of_damage(ou, &new.device_key)?;
         self.note(LogEntry { detail, ..LogEntry::new(row.id, at, LogEvent::Created) })?;
+        for edit in &new.properties {
+            // Checked before: they fit a device that has none, and it was made in this transaction.
+            let _fits = self.edit_properties(row.id, at, edit, None)?;
+        }
         Ok(Ok(rows::device(row, new.product_key.clone())))
     }
 

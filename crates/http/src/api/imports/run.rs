@@ -29,6 +29,8 @@ const PIECE: usize = 500;
 const FAULTS_MAX: usize = 10_000;
 /// Rows of a file of which all are wanted or none: they are held in memory.
 const ALL_ROWS_MAX: usize = 100_000;
+/// Tags and attributes of such a file. Each takes about 100 bytes beside its own.
+const ALL_PROPERTIES_MAX: usize = 500_000;
 
 const AGAIN: &str = "send the same file again: devices that exist are skipped";
 const AGAIN_WITH_TOKEN: &str =
@@ -107,15 +109,7 @@ impl Run {
     /// its device meanwhile, those that were made are taken back.
     fn import_all(&self, rows: &mut Rows<impl Read>, tally: &mut Tally) -> Result<(), Cause> {
         let mut tried = Tally::default();
-        let (all, goes_on) = take(rows, &mut tried, ALL_ROWS_MAX + 1);
-        goes_on.map_err(Cause::File)?;
-        if all.len() > ALL_ROWS_MAX {
-            return Err(Cause::File(Unusable {
-                headline: TITLE,
-                reason: format!("it has more than {ALL_ROWS_MAX} rows, and all are wanted or none"),
-                hint: Some("split the file, or import it with mode=valid".to_owned()),
-            }));
-        }
+        let all = take_all(rows, &mut tried).map_err(Cause::File)?;
         for piece in all.chunks(PIECE) {
             tried.add(self.send(piece.iter().map(copy).collect(), true)?);
         }
@@ -196,6 +190,30 @@ fn take(
         }
     }
     (piece, Ok(true))
+}
+
+/// All rows, which are held in memory; faults are counted.
+fn take_all(rows: &mut Rows<impl Read>, tally: &mut Tally) -> Result<Vec<ImportRow>, Unusable> {
+    let too_many = |what: String| Unusable {
+        headline: TITLE,
+        reason: format!("it has more than {what}, and all rows are wanted or none"),
+        hint: Some("split the file, or import it with mode=valid".to_owned()),
+    };
+    let (mut all, mut properties) = (Vec::new(), 0);
+    loop {
+        let (piece, goes_on) = take(rows, tally, PIECE);
+        properties += piece.iter().map(|row| row.properties().count()).sum::<usize>();
+        all.extend(piece);
+        if all.len() > ALL_ROWS_MAX {
+            return Err(too_many(format!("{ALL_ROWS_MAX} rows")));
+        }
+        if properties > ALL_PROPERTIES_MAX {
+            return Err(too_many(format!("{ALL_PROPERTIES_MAX} tags and attributes")));
+        }
+        if !goes_on? {
+            return Ok(all);
+        }
+    }
 }
 
 impl Tally {
@@ -288,5 +306,7 @@ pub(super) fn copy(row: &ImportRow) -> ImportRow {
         device_secret: secret,
         is_generated: row.is_generated,
         name: row.name.clone(),
+        tags: row.tags.clone(),
+        attributes: row.attributes.clone(),
     }
 }

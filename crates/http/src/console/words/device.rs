@@ -89,7 +89,7 @@ words! {
     EVENT_ENABLED: "switched on", "已启用";
     EVENT_RENAMED: "renamed", "已重命名";
     EVENT_RESET: "reset", "已重置";
-    EVENT_SECRET_ROTATED: "secret of the product replaced", "产品密钥已更换";
+    EVENT_SECRET_ROTATED: "secret replaced", "密钥已更换";
     EVENT_DELETED: "deleted", "已删除";
     EVENT_ATTRIBUTES: "attributes changed", "属性已更改";
     EVENT_TAGS: "tags changed", "标签已更改";

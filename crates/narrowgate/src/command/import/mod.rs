@@ -36,6 +36,9 @@ use crate::{
 /// Files with at least this many rows show their progress.
 const PROGRESS_FROM: u64 = 5000;
 
+/// Of tags and attributes in one request, but for its last row: beside 500 rows there is room for them.
+const PROPERTY_BYTES_MAX: usize = 512 * 1024;
+
 /// Where the rows come from.
 enum Source {
     /// A file that can be read twice.
@@ -295,10 +298,13 @@ fn so_far(failure: Failure, done: u64, last_line: u64) -> Failure {
 
 /// The next rows to send; faults go into the summary.
 fn piece<R: Read>(rows: &mut Rows<R>, summary: &mut Summary) -> Result<Vec<ImportRow>, Failure> {
-    let mut piece = Vec::new();
-    while piece.len() < IMPORT_ROWS_MAX {
+    let (mut piece, mut bytes) = (Vec::new(), 0);
+    while piece.len() < IMPORT_ROWS_MAX && bytes < PROPERTY_BYTES_MAX {
         match rows.next()? {
-            Some(Entry::Row(row)) => piece.push(row),
+            Some(Entry::Row(row)) => {
+                bytes += row.properties().map(|(name, value)| name.len() + value.get().len()).sum::<usize>();
+                piece.push(row);
+            }
             Some(Entry::Fault(fault)) => summary.failed.push(fault),
             None => break,
         }

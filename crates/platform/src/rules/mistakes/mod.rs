@@ -80,8 +80,8 @@ pub fn candidates(credentials: &Credentials, identity: &Identity) -> Vec<Mistake
 pub fn former(secret: &Secret) -> Mistake {
     Mistake::new(
         &psk(secret)[..],
-        "the key fits a secret that the device had before; an operator or dynamic activation replaced it: give \
-         the device its present one (narrowgate device secret)",
+        "the key fits a secret that the device had before; an operator or dynamic activation replaced it: \
+         give the device its present one (narrowgate device secret)",
     )
 }
 

@@ -67,6 +67,7 @@ pub fn new_device(product_key: &str, device_key: &str) -> NewDevice {
         device_secret: Secret::new(format!("secret of {device_key}")),
         asset_id: format!("{:08x}", ASSETS.fetch_add(1, Ordering::Relaxed)),
         name: String::new(),
+        properties: Vec::new(),
     }
 }
 

@@ -218,6 +218,7 @@ macro_rules! store_conformance {
                 pages_of_events_lose_and_repeat_nothing
             }
             properties {
+                a_device_begins_with_its_first_tags_and_attributes
                 attributes_and_tags_are_set_and_deleted_by_name
                 more_than_is_kept_of_a_device_is_refused
                 a_change_of_a_superseded_session_is_not_stored

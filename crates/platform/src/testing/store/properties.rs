@@ -1,9 +1,12 @@
 //! Checks of attributes and tags.
 
-use super::fixtures::{add_device, add_product, append, at, events, log, login, name, one_device, write};
+use super::fixtures::{
+    add_device, add_product, append, at, events, log, login, name, new_device, one_device, write,
+};
 use crate::{
     ids::{DeviceId, LoginNumber},
     model::{
+        device::NewDevice,
         json_text::JsonText,
         log::{LogEntry, LogEvent},
         property::{BYTES_MAX, Properties, PropertyEdit, PropertyKind, PropertyWrite},
@@ -40,6 +43,22 @@ fn of_session(
 
 fn json(store: &dyn Store, device: DeviceId, kind: PropertyKind) -> String {
     block_on(store.properties(device, kind)).expect("the store reads").to_json()
+}
+
+/// They are there from its first moment on, and its log says so.
+pub fn a_device_begins_with_its_first_tags_and_attributes(store: &dyn Store) {
+    add_product(store, "pk");
+    let (tags, attributes) = (edit(Tag, &[("site", r#""n""#)], &[]), edit(Attribute, &[("a", "1.50")], &[]));
+    let new = |key| NewDevice { properties: vec![tags.clone(), attributes.clone()], ..new_device("pk", key) };
+    let made = block_on(store.create_devices(vec![new("dk-1"), new("dk-1")], at(1))).expect("it writes");
+    assert!(matches!(made[1], Err(StoreError::Exists { what: "device", .. })));
+    let id = made[0].as_ref().expect("it is new").id;
+    assert_eq!(
+        (json(store, id, Tag), json(store, id, Attribute)),
+        (r#"{"site":"n"}"#.into(), r#"{"a":1.50}"#.into())
+    );
+    let logged = [LogEvent::AttributesChanged, LogEvent::TagsChanged, LogEvent::Created];
+    assert_eq!(events(store, id), logged);
 }
 
 /// Each kind of each device stands for itself, and values come back to the last digit.

@@ -5,7 +5,7 @@ use super::*;
 const PRODUCT: &str = "pk";
 
 fn row(key: &str) -> ImportRow {
-    ImportRow { line: 2, device_key: key.into(), device_secret: None, is_generated: false, name: None }
+    ImportRow { line: 2, device_key: key.into(), ..ImportRow::default() }
 }
 
 fn rows<const N: usize>(keys: [&str; N]) -> Vec<ImportRow> {

@@ -23,7 +23,7 @@ use crate::{
         log::{LogEntry, LogEvent, Reason},
         message::{Message, MessageKind, event_json},
         product::{ContentCode, DataFormat, DynamicActivation, Product, Profile},
-        property::PropertyWrite,
+        property::{PropertyEdit, PropertyWrite},
     },
     ports::{Batch, Change, Committed, Store, StoreError, Write},
     rules::{commands::OPEN_MAX_DEFAULT, psk::mark},
@@ -304,6 +304,12 @@ impl Run {
         }
     }
 
+    /// Every third device begins with a tag and an attribute.
+    fn first_properties(&self) -> Vec<PropertyEdit> {
+        let forms: &[u8] = if self.turn.is_multiple_of(3) { &[4, 5] } else { &[] };
+        forms.iter().map(|form| properties(*form, self.turn)).collect()
+    }
+
     fn event_write(&self, device: u8, logins_ago: u8, time: UnixMillis, form: u8) -> Write {
         Write::Message(Message {
             device: self.id(device),
@@ -363,6 +369,7 @@ impl Run {
                     device_secret: self.secret(device),
                     asset_id: format!("asset-{asset}"),
                     name: String::new(),
+                    properties: self.first_properties(),
                 };
                 Change::CreateDevices { devices: vec![new], at }
             }
