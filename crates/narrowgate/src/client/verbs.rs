@@ -1,4 +1,6 @@
 //! A table test of all verbs: the command line's call, its route, and the method of the operator's service.
+//!
+//! Longer than 500 lines: a line for each verb.
 
 mod audit;
 mod commands;

@@ -207,7 +207,7 @@ async fn import(visit: &Visit, run: &Arc<Run>, file: Bytes) -> Result<ImportAnsw
     let path = format!("/api/v1/products/{}/devices:import", path_part(product));
     let request = Request::builder()
         .method(Method::POST)
-        .uri(with_query(&path, &ImportQuery { dry_run: *dry_run, mode: *mode }))
+        .uri(with_query(&path, &ImportQuery { dry_run: *dry_run, mode: *mode, format: None }))
         .header(header::CONTENT_TYPE, if is_json { "application/x-ndjson" } else { "text/csv" });
     visit.ask_behind(request, Body::from_stream(pieces)).await
 }
