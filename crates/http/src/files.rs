@@ -418,7 +418,8 @@ async fn what_is_no_file_of_devices_is_refused_as_a_whole() {
         ("text/csv", "name\nn\n", 422, "does not name deviceKey"),
         ("text/csv", "", 422, "does not name deviceKey"),
         ("application/x-ndjson", "[]", 422, "JSON array"),
-        ("text/plain", "deviceKey\nd\n", 415, "must be JSON"),
+        ("text/plain", "deviceKey\nd\n", 415, "format=psk"),
+        ("text/html", "deviceKey\nd\n", 415, "must be JSON"),
     ] {
         let (answered, problem) = world.import("", media_type, file).await;
         assert_eq!(answered.as_u16(), status, "{problem}");

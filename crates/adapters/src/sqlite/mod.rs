@@ -620,9 +620,9 @@ impl ports::Registry for SqliteStore {
     fn change(&self, change: ports::Change) -> PortFuture<'static, Result<Changed, StoreError>> {
         // News first: what is written down before the change is made is then found twice, and never missed.
         let news = match &change {
-            ports::Change::SetDeviceEnabled { device, .. } | ports::Change::RenameDevice { device, .. } => {
-                self.shared.pending.seen(*device)
-            }
+            ports::Change::SetDeviceEnabled { device, .. }
+            | ports::Change::RenameDevice { device, .. }
+            | ports::Change::RotateDeviceSecret { device, .. } => self.shared.pending.seen(*device),
             _ => None,
         };
         let (reply, answer) = reply();

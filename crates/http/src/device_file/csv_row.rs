@@ -19,6 +19,12 @@ pub(super) enum Refused {
     Unclosed(Option<String>),
 }
 
+impl Refused {
+    fn of_unclosed(columns: &Columns, field: usize) -> Self {
+        Self::Unclosed(columns.name(field).map(str::to_owned))
+    }
+}
+
 /// Reads a line; `None` where all of its fields are empty.
 pub(super) fn read_csv(columns: &Columns, line: &Line) -> Result<Option<RawRow>, Refused> {
     let of = |column: Option<&str>, message: String| Err(Refused::Fault(fault(line.number, column, message)));
@@ -36,9 +42,7 @@ pub(super) fn read_csv(columns: &Columns, line: &Line) -> Result<Option<RawRow>,
     }
     let mut fields = match csv::split(text) {
         Ok(fields) => fields,
-        Err(Broken::Unclosed { field }) => {
-            return Err(Refused::Unclosed(columns.name(field).map(str::to_owned)));
-        }
+        Err(Broken::Unclosed { field }) => return Err(Refused::of_unclosed(columns, field)),
         Err(Broken::AfterQuote { field }) => {
             return of(columns.name(field), "something follows the closing quote".into());
         }

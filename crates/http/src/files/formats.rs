@@ -11,8 +11,9 @@ pub(super) fn places(answer: &Value) -> Vec<(u64, Option<&str>)> {
 }
 
 async fn secret_of(world: &World, key: &str) -> String {
-    let shown = world.operator.show_device_secret(&NamedDevice::by_name(key)).await.expect("it exists");
-    shown.device_secret.expose().to_owned()
+    let (_, text) = world.get(&format!("/api/v1/devices/{key}/secret"), "application/json").await;
+    let shown: Value = serde_json::from_str(&text).expect("it is JSON");
+    shown["deviceSecret"].as_str().expect("it is text").to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
