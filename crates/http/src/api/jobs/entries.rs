@@ -12,6 +12,10 @@ use std::{
 use narrowgate_api::{audit::AuditOutcome, job::JobState, problem::Problem};
 use narrowgate_platform::service::{Deed, Job, Noted, Operator};
 
+/// What the entry of the whole says of a list: how many devices it names. It is no affair of a unit how many
+/// there are in others.
+pub(super) const DEVICES: &str = "devices";
+
 /// What was done, was so already, and was not done.
 pub(super) type Counts = [u64; 3];
 
@@ -19,7 +23,7 @@ pub(super) type Counts = [u64; 3];
 pub(super) struct Entries {
     operator: Operator,
     deed: Deed,
-    /// What all of them say.
+    /// What all of them say, those of units without [`DEVICES`].
     detail: BTreeMap<String, String>,
     whole: Noted,
     units: Mutex<BTreeMap<String, (Noted, Counts)>>,
@@ -71,11 +75,13 @@ impl Entries {
 
     /// Appends them, that of the whole job last.
     pub(super) async fn end(self, state: JobState, outcome: &Result<(), Problem>, job: &Job) {
-        let Self { operator, deed: _, detail, whole, units } = self;
+        let Self { operator, deed: _, mut detail, whole, units } = self;
         let units = units.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let matched = BTreeMap::from([("matched".to_owned(), job.matched().to_string())]);
+        let named = detail.remove_entry(DEVICES);
+        let mut of_whole = BTreeMap::from([("matched".to_owned(), job.matched().to_string())]);
+        of_whole.extend(named);
         let of_units = units.into_values().map(|(noted, counts)| (noted, counts, BTreeMap::new()));
-        for (noted, counts, more) in of_units.chain([(whole, job.counts(), matched)]) {
+        for (noted, counts, more) in of_units.chain([(whole, job.counts(), of_whole)]) {
             let mut said = said(noted.ended(outcome), state, counts);
             said.entry.detail.extend(detail.clone());
             said.entry.detail.extend(more);

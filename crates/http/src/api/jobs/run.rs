@@ -15,7 +15,7 @@ use tokio::{runtime::Handle, sync::watch, time::sleep};
 
 use super::{
     STEPS, TITLE,
-    entries::{Entries, Which},
+    entries::{DEVICES, Entries, Which},
 };
 use crate::{
     api::{asked::Standing, audited::Place, counted::count_job},
@@ -52,7 +52,7 @@ impl Of {
     pub(super) fn told(&self, place: Place) -> Place {
         match self {
             Self::Filter(members) => place.with("filter", members.list()),
-            Self::Devices(names) => place.with("devices", &names.len()),
+            Self::Devices(names) => place.with(DEVICES, &names.len()),
         }
     }
 }

@@ -157,11 +157,19 @@ async fn attack_177_a_unit_sees_in_the_audit_log_what_a_job_of_others_did_in_it(
     assert_eq!(counts(&job), (1, 0, 1, 0));
     all.insert(0, entry(Some(&ou), "0"));
     assert_eq!(seen(&world, &owner).await, all);
-    let listed = r#"{"action":"disable","devices":[{"productKey":"pk-n","deviceKey":"n-1"}]}"#;
+    let listed = r#"{"action":"disable","devices":[{"productKey":"pk-n","deviceKey":"n-1"},
+        {"productKey":"pk-1","deviceKey":"f-000"},{"productKey":"pk-1","deviceKey":"f-001"}]}"#;
     world.bulk(&owner, listed).await;
-    all.splice(0..0, [entry(None, "0"), entry(Some(&ou), "0")]);
+    all.splice(0..0, [entry(None, "0"), entry(Some(&ou), "0"), entry(Some(DEFAULT_OU), "0")]);
     assert_eq!(seen(&world, &owner).await, all);
     assert_eq!(seen(&world, &north).await.len(), 3);
+    // How many a list names in all units is told to those who see all of them.
+    for (token, named) in [(&owner, Value::from("3")), (&north, Value::Null)] {
+        let (_, page) = world.asks(token, Method::GET, "/audit?action=jobs.disable", "").await;
+        let entries = page["items"].as_array().expect("a list");
+        let mut told = entries.iter().map(|entry| &entry["detail"]["devices"]);
+        assert_eq!(told.find(|devices| !devices.is_null()).unwrap_or(&Value::Null), &named);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
