@@ -9,7 +9,10 @@ use narrowgate_api::problem::{Code, Problem};
 use serde::{Serialize, de::DeserializeOwned};
 use tower::ServiceExt as _;
 
-use super::visit::{Shown, Trouble, Visit, problem_of};
+use super::{
+    secrets::Secrets,
+    visit::{Shown, Trouble, Visit, problem_of},
+};
 use crate::{
     places::Seat,
     problem::Refused,
@@ -92,7 +95,7 @@ impl Visit {
             }
         }
         let response = self.ask(request, Body::from(body), self.seat.clone()).await?;
-        read(act.path, response).await
+        read(act.path, response, Some(&self.secrets)).await
     }
 
     /// What the API answers to a body that goes on, behind the page that it was sent to: the connection of
@@ -106,7 +109,7 @@ impl Visit {
         body: Body,
     ) -> Result<T, Trouble> {
         let response = self.ask(request, body, None).await?;
-        read("an import", response).await.map(|(answer, _)| answer)
+        read("an import", response, None).await.map(|(answer, _)| answer)
     }
 
     /// A file of the API as it is.
@@ -153,14 +156,21 @@ impl Visit {
     }
 }
 
-/// The answer of the API, with its headers.
-async fn read<T: DeserializeOwned>(path: &str, response: Response) -> Result<(T, HeaderMap), Trouble> {
+/// The answer of the API, with its headers. What is secret in it is taken by the page of this visit.
+async fn read<T: DeserializeOwned>(
+    path: &str,
+    response: Response,
+    secrets: Option<&Secrets>,
+) -> Result<(T, HeaderMap), Trouble> {
     let (parts, body) = response.into_parts();
     let share = Shares::new(ShareMax::half(2 * ANSWER_BYTES_MAX)).take(&Holder::default(), 0);
     let share = share.map_err(|_| internal("there is no room"))?;
     let bytes = collect(body, ANSWER_BYTES_MAX, share, None).await;
     let bytes = bytes.map_err(|_| internal("the answer of the API is too long for a page"))?;
-    let answer = serde_json::from_slice(if bytes.is_empty() { b"null" } else { &bytes });
+    // The reader of JSON would leave copies of some.
+    let marked = secrets.and_then(|secrets| secrets.take_out(&bytes));
+    let json = marked.as_deref().unwrap_or(&bytes);
+    let answer = serde_json::from_slice(if json.is_empty() { b"null" } else { json });
     answer.map(|answer| (answer, parts.headers)).map_err(|error| {
         tracing::error!(path, %error, "a page does not know an answer of the API");
         internal("the answer of the API is not known to this page")

@@ -1,12 +1,13 @@
 //! What every page has: its head, navigation, search, who is logged in, language, zone, and the keys.
 
 use axum::{
+    body::{Body, Bytes},
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use maud::{DOCTYPE, Markup, html};
 use narrowgate_api::{access::Role, problem::Problem};
-use narrowgate_platform::{model::access::Needs, secret::Secret};
+use narrowgate_platform::model::access::Needs;
 
 use super::{
     assets::asset,
@@ -15,8 +16,6 @@ use super::{
     visit::{HOME, Trouble, Visit, problem_of},
     words::{self, Word},
 };
-use crate::secret::bytes_of;
-
 /// A page loads our style, our module and our icon, asks this server alone, and is framed by nobody. Neither
 /// a script nor a style stands in it.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -164,7 +163,12 @@ impl Visit {
             main #content tabindex="-1" data-follows=[follows] data-refresh=[refresh_s] { (content) }
             (self.keys_dialog())
         };
-        respond(status, &document(&self.preferences, (&title, refresh_s), &body))
+        let document = document(&self.preferences, (&title, refresh_s), &body);
+        let body = match self.secrets.put_in(&document.0) {
+            Some(page) => Bytes::from_owner(page),
+            None => Bytes::from(document.0),
+        };
+        respond(status, body)
     }
 
     fn bar(&self) -> Markup {
@@ -326,7 +330,8 @@ pub(super) fn for_strangers(preferences: &Preferences, refused: Response) -> Res
             }
         }
     };
-    let mut response = respond(refused.status(), &document(preferences, (title, None), &body));
+    let document = document(preferences, (title, None), &body);
+    let mut response = respond(refused.status(), Bytes::from(document.0));
     if let Some(after) = refused.headers().get(header::RETRY_AFTER) {
         response.headers_mut().insert(header::RETRY_AFTER, after.clone());
     }
@@ -364,9 +369,8 @@ fn document(preferences: &Preferences, (title, refresh_s): (&str, Option<u32>), 
     }
 }
 
-/// The answer, whose memory is wiped: a page may show a secret.
-fn respond(status: StatusCode, document: &Markup) -> Response {
-    let body = bytes_of(Secret::new(document.0.clone()));
+/// A page. Where it shows a secret, its memory is wiped; the secret is in no other (module `secrets`).
+fn respond(status: StatusCode, body: Bytes) -> Response {
     let headers: [(HeaderName, HeaderValue); 4] = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -374,5 +378,5 @@ fn respond(status: StatusCode, document: &Markup) -> Response {
         (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
         (header::VARY, HeaderValue::from_static("cookie, accept-language")),
     ];
-    (status, headers, body).into_response()
+    (status, headers, Body::from(body)).into_response()
 }

@@ -30,7 +30,8 @@
 //! ```
 //!
 //! Forms begin with `visit.token_field()`, times are `visit.time(…)`, identifiers `visit.copyable(…)`,
-//! problems of a form `visit.problem(…)`; `parts` has the rest. A test of each page stands in `tests`.
+//! problems of a form `visit.problem(…)`; `parts` has the rest. Secrets of the API's answers are texts like
+//! others to a page: module `secrets` keeps them out of its memory. A test of each page stands in `tests`.
 
 mod ask;
 mod assets;
@@ -48,6 +49,7 @@ mod preferences;
 mod products;
 mod rates;
 mod refusals;
+mod secrets;
 mod system;
 #[cfg(test)]
 mod tests;

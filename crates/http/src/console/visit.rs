@@ -23,6 +23,7 @@ use super::{
     import::takes_file,
     layout,
     locale::Preferences,
+    secrets::Secrets,
     see_other,
     upload::{self, UPLOAD_BYTES_MAX, Upload},
     words,
@@ -70,6 +71,8 @@ pub(super) struct Inner {
     pub(super) seat: Option<Seat>,
     /// Who makes backups, for the API.
     pub(super) maker: Option<Maker>,
+    /// What its page shows.
+    pub(super) secrets: Secrets,
 }
 
 impl Deref for Visit {
@@ -193,6 +196,7 @@ pub(super) async fn let_in(State(console): State<Arc<Console>>, request: Request
         peer,
         way,
         seat,
+        secrets: Secrets::default(),
     }));
     parts.extensions.insert(asker);
     parts.extensions.insert(visit.clone());

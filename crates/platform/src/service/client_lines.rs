@@ -1,6 +1,9 @@
 //! Complete commands to paste into a terminal (bash), for a device that somebody tries: with its identity,
 //! and with its key in the form that each client takes.
 //!
+//! Each line is written into one piece of memory, which is wiped: a piece that grows would leave the
+//! beginnings of the key behind.
+//!
 //! Keys of products and devices are any printable characters but commas, so what is told to a shell is
 //! quoted, and a path is percent-encoded where it is an address.
 
@@ -56,43 +59,84 @@ pub fn client_lines(
 ) -> Vec<ClientLine> {
     let report = report(model);
     let address = quoted(&format!("coaps://{server}{}", address_path(task, device)));
-    let (identity, key) = (quoted(device.identity), hex::encode(device.psk));
+    let (identity, key) = (quoted(device.identity), Hex(device.psk));
     let request = match task {
         ClientTask::Report => format!("-m post -t {} -e {}", format::JSON, quoted(&report)),
         ClientTask::FetchSecret => "-m get".to_owned(),
     };
-    let coap_client = |key: &str| format!("coap-client-openssl {request} -u {identity} -k {key} {address}");
-    let of_bytes = ("libcoap 4.3.1, as in Debian 12", coap_client(&as_bytes(device.psk)));
+    let coap_client = |key: fmt::Arguments<'_>| {
+        written(format_args!("coap-client-openssl {request} -u {identity} -k {key} {address}"))
+    };
+    let octets = Octets(device.psk);
     // It takes a key as text, up to the first zero byte.
-    let of_bytes = (!device.psk.contains(&0)).then_some(of_bytes);
-    let by_aiocoap = ("aiocoap", aiocoap(task, (device.identity, &key), &report, &address));
-    let by_aiocoap = (device.identity.len() <= TINYDTLS_IDENTITY_MAX).then_some(by_aiocoap);
+    let of_bytes = (!device.psk.contains(&0))
+        .then(|| ("libcoap 4.3.1, as in Debian 12", coap_client(format_args!("{octets}"))));
+    let by_aiocoap = (device.identity.len() <= TINYDTLS_IDENTITY_MAX)
+        .then(|| ("aiocoap", aiocoap(task, (device.identity, &key), &report, &address)));
     let others = [
-        ("libcoap 4.3.5 and newer", coap_client(&format!("0x{key}"))),
+        ("libcoap 4.3.5 and newer", coap_client(format_args!("0x{key}"))),
         (
             "OpenSSL 3 (prints the answer as raw CoAP)",
             openssl(&message(task, device, &report), server, &identity, &key),
         ),
     ];
-    let line =
-        |(tool, line): (&str, String)| ClientLine { tool: tool.to_owned(), line: SecretText::new(line) };
+    let line = |(tool, line): (&str, SecretText)| ClientLine { tool: tool.to_owned(), line };
     of_bytes.into_iter().chain(others).chain(by_aiocoap).map(line).collect()
 }
 
-fn openssl(message: &[u8], server: &ServerName, identity: &str, key: &str) -> String {
-    format!(
+/// A text in one piece of memory. It is written twice, first to be measured.
+fn written(text: fmt::Arguments<'_>) -> SecretText {
+    struct Length(usize);
+    impl fmt::Write for Length {
+        fn write_str(&mut self, piece: &str) -> fmt::Result {
+            self.0 += piece.len();
+            Ok(())
+        }
+    }
+    let mut length = Length(0);
+    // Writing to a number and to a String cannot fail.
+    let _ = length.write_fmt(text);
+    let mut line = String::with_capacity(length.0);
+    let _ = line.write_fmt(text);
+    SecretText::new(line)
+}
+
+/// A key as hexadecimal text.
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A key as a word of bash.
+struct Octets<'a>(&'a [u8]);
+
+impl fmt::Display for Octets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("$'")?;
+        self.0.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))?;
+        f.write_str("'")
+    }
+}
+
+fn openssl(message: &[u8], server: &ServerName, identity: &str, key: &Hex<'_>) -> SecretText {
+    written(format_args!(
         "(printf '{}'; sleep 2) | openssl s_client -dtls1_2 -connect {} -psk_identity {identity} -psk {key} \
          -cipher PSK-AES128-CCM8:@SECLEVEL=0 -quiet -no_ign_eof 2>/dev/null | strings",
         for_printf(message),
         quoted_if_needed(&server.with_port())
-    )
+    ))
 }
 
 /// The key goes through a file, which nobody else may read.
-fn aiocoap(task: ClientTask, (identity, key): (&str, &str), report: &str, address: &str) -> String {
-    let credentials = serde_json::json!({
-        "coaps://*": {"dtls": {"psk": {"hex": key}, "client-identity": {"ascii": identity}}},
-    });
+fn aiocoap(task: ClientTask, (identity, key): (&str, &Hex<'_>), report: &str, address: &str) -> SecretText {
+    // The key goes between them: its digits are nothing to JSON and to a shell.
+    let identity = serde_json::Value::from(identity);
+    let before =
+        format!(r#"{{"coaps://*":{{"dtls":{{"client-identity":{{"ascii":{identity}}},"psk":{{"hex":""#);
+    let (before, after) = (inside_quotes(&before), r#""}}}}"#);
     let request = match task {
         // What is an argument would be read as notation and written anew.
         ClientTask::Report => format!(
@@ -101,11 +145,10 @@ fn aiocoap(task: ClientTask, (identity, key): (&str, &str), report: &str, addres
         ),
         ClientTask::FetchSecret => "aiocoap-client -m GET".to_owned(),
     };
-    let credentials = quoted(&credentials.to_string());
-    format!(
-        "(umask 077; printf %s {credentials} > client.json) && \
+    written(format_args!(
+        "(umask 077; printf %s '{before}{key}{after}' > client.json) && \
          {request} --credentials client.json {address}"
-    )
+    ))
 }
 
 /// A report of one value: of the first point of the model that is a plain number.
@@ -165,23 +208,18 @@ fn message(task: ClientTask, device: ClientOf<'_>, report: &str) -> Vec<u8> {
 
 /// A text as one word of a shell.
 fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
+    format!("'{}'", inside_quotes(text))
+}
+
+/// A text between single quotes.
+fn inside_quotes(text: &str) -> String {
+    text.replace('\'', r"'\''")
 }
 
 /// The same, and plain where it is nothing to a shell.
 fn quoted_if_needed(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:-_".contains(&byte);
     if text.bytes().all(is_plain) { text.to_owned() } else { quoted(text) }
-}
-
-/// Bytes as a word of bash.
-fn as_bytes(bytes: &[u8]) -> String {
-    let mut text = String::from("$'");
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "\\x{byte:02x}");
-    }
-    text + "'"
 }
 
 /// Bytes as a printf format in single quotes, with octal escapes, which every shell knows.
@@ -233,6 +271,28 @@ mod tests {
             assert!(line.contains("127.0.0.1:5700"), "{line}");
         }
         assert_eq!(lines.len(), 4);
+    }
+
+    #[test]
+    fn each_line_is_one_piece_of_memory() {
+        let server = ServerName::new("127.0.0.1", 5700);
+        for line in client_lines(ClientTask::Report, DEVICE, &server, None) {
+            let text = line.line.into_text();
+            assert_eq!(text.capacity(), text.len(), "{}", line.tool);
+        }
+    }
+
+    #[test]
+    fn the_credentials_of_aiocoap_are_json() {
+        let line = lines(ClientOf { identity: "p,a'\"b,2,60", ..DEVICE }, None)
+            .remove("aiocoap")
+            .expect("it is short");
+        let (_, rest) = line.split_once("printf %s '").expect("they are printed");
+        let (json, _) = rest.split_once("' > client.json").expect("into a file");
+        let json: serde_json::Value = serde_json::from_str(&json.replace(r"'\''", "'")).expect("it is JSON");
+        let dtls =
+            serde_json::json!({"psk": {"hex": "2e27ff"}, "client-identity": {"ascii": "p,a'\"b,2,60"}});
+        assert_eq!(json, serde_json::json!({"coaps://*": {"dtls": dtls}}));
     }
 
     #[test]

@@ -67,6 +67,27 @@ async fn acts_are_asked_for_by_name_and_written_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn attack_180_a_page_shows_the_secret_and_key_of_the_api() {
+    let world = world(None).await;
+    let mut ada = visitor(&world, "ada", Role::Administrator, None).await;
+    let shown = ada.get("/api/v1/products/pk-1/devices/dk-1/secret").await.body;
+    let shown: serde_json::Value = serde_json::from_str(&shown).expect("it is JSON");
+    let page = sent(&mut ada, &format!("{DEVICE}/key"), "").await.body;
+    let escaped = |text: &serde_json::Value| {
+        let text = text.as_str().expect("it is a text");
+        text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    };
+    let lines = shown["clientLines"].as_array().expect("there are some");
+    for text in
+        [&shown["deviceSecret"], &shown["pskHex"]].into_iter().chain(lines.iter().map(|it| &it["line"]))
+    {
+        assert_eq!(page.matches(&format!(">{}<", escaped(text))).count(), 1, "{text}: {page}");
+        assert_eq!(page.matches(&format!("data-copy=\"{}\"", escaped(text))).count(), 1, "{text}: {page}");
+    }
+    assert!(!page.contains("shown-"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_role_may_not_is_refused_behind_the_pages_too() {
     let world = world(None).await;
     let mut vera = visitor(&world, "vera", Role::Viewer, None).await;
