@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narrowgate_platform::model::retention::RetentionClass;
+use narrowgate_platform::{ids::UnixMillis, model::retention::RetentionClass};
 
 use super::{day::Day, files::Layout, volume::Volume};
 
@@ -92,6 +92,11 @@ impl Retention {
     /// The last day on which the clock is known to have been.
     pub(super) fn known(&self) -> Option<Day> {
         self.known
+    }
+
+    /// What the clock shows, where it may be right: else the last day on which it is known to have been.
+    pub(super) fn believable(&self, time: UnixMillis) -> UnixMillis {
+        self.known.filter(|known| is_far(*known, Day::of(time))).map_or(time, Day::begins)
     }
 
     /// The last day on which the clock is known to have been, unless it is written down already.

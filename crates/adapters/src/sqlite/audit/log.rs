@@ -3,10 +3,11 @@
 use std::{
     collections::BTreeMap,
     sync::mpsc::{Receiver, RecvTimeoutError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use narrowgate_platform::{
+    ids::UnixMillis,
     model::audit::{AuditEntry, AuditOutcome},
     ports::{AUDIT_CUT, AUDIT_FOREIGN, AUDIT_USER, NoteId, StoreError},
     rules::audit::ChainEnd,
@@ -42,6 +43,8 @@ pub(super) enum Job {
 /// What the thread owns.
 pub(super) struct Log {
     options: AuditOptions,
+    /// What the clock showed when this process began, and when that was.
+    began: (UnixMillis, Instant),
     /// `None` until it could be opened, and after an error.
     opened: Option<Opened>,
     /// Notes of an earlier process have become entries.
@@ -63,8 +66,10 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn new(options: AuditOptions) -> Self {
         let owed = Vec::new();
+        let began = ((options.clock)(), Instant::now());
         Self {
             options,
+            began,
             opened: None,
             is_swept: false,
             noted: None,
@@ -169,6 +174,14 @@ impl Log {
         committed.map(|(_, _, notes)| notes)
     }
 
+    /// The time by which entries are old. A clock that leaps ahead and comes back must not make them so: it
+    /// goes on no faster than this process.
+    fn sure_time(&self) -> UnixMillis {
+        let (began, since) = self.began;
+        let later = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
+        (self.options.clock)().min(UnixMillis(began.0.saturating_add(later)))
+    }
+
     fn count_left_out(&mut self, left_out: u64) {
         if left_out > 0 && self.left_out == 0 {
             let kept = self.options.entries_max;
@@ -180,13 +193,14 @@ impl Log {
     /// Where the chain ends then, what has no entry, and the notes that were made.
     fn try_commit(&mut self, group: &[Job]) -> rusqlite::Result<(ChainEnd, u64, Vec<NoteId>)> {
         self.ready()?;
+        let now = self.sure_time();
         let Self { opened: Some(opened), options, noted, owed, left_out, .. } = self else {
             // It was opened just now.
             return Err(rusqlite::Error::InvalidQuery);
         };
         let transaction = opened.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let end = end_of(&transaction, options, noted.as_slice())?;
-        let keeping = Keeping { kept_max: options.entries_max, now: (options.clock)() };
+        let keeping = Keeping { kept_max: options.entries_max, now };
         let mut appending = Appending { transaction: &transaction, keeping, end, left_out: *left_out };
         for (note, entry) in &*owed {
             appending.append(*note, entry)?;

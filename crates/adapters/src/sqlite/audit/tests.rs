@@ -1,4 +1,8 @@
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    sync::atomic::{AtomicI64, Ordering},
+};
 
 use narrowgate_platform::{
     audit_conformance,
@@ -312,6 +316,20 @@ fn what_was_refused_pushes_no_change_out_that_is_younger_than_ninety_days() {
     assert_eq!(verify(&kept).map(|end| end.count), Ok(25));
     let kept = kept.reopened(10, |_| {});
     assert_eq!(kept_outcomes(&kept).len(), 20, "no note is left");
+}
+
+#[test]
+fn attack_206_a_leap_of_the_clock_makes_no_entry_old() {
+    static NOW: AtomicI64 = AtomicI64::new(100 * DAY_MS);
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = || UnixMillis(NOW.load(Ordering::Relaxed));
+    let log = AuditFile::new(AuditOptions { clock, ..options(&folder, 10) }).expect("it starts");
+    let kept = Kept { log, folder };
+    let add = |outcome: AuditOutcome| block_on(kept.end(None, aged(1, outcome))).expect("it is answered");
+    (0..10).for_each(|_| add(AuditOutcome::Done));
+    NOW.store(500 * DAY_MS, Ordering::Relaxed);
+    (0..5).for_each(|_| add(AuditOutcome::Refused));
+    assert_eq!(kept_outcomes(&kept), [(AuditOutcome::Done, None); 10]);
 }
 
 #[test]

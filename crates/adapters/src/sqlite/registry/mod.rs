@@ -30,10 +30,11 @@ use std::{
     collections::{HashMap, HashSet},
     num::NonZeroU64,
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use narrowgate_platform::{
-    ids::{DeviceId, LoginNumber, Position},
+    ids::{DeviceId, LoginNumber, Position, UnixMillis},
     ports::StoreError,
     rules::{former::FormerSecrets, life::Standing},
 };
@@ -109,6 +110,8 @@ pub(super) struct Registry {
     /// … or of all of a product.
     touched_all: bool,
     watched: Watched,
+    /// A time of the clock by which requests with idempotency keys are counted, and when it was that.
+    request_time: Option<(UnixMillis, Instant)>,
     /// Most commands of a device that have not ended.
     open_commands_max: usize,
     /// The latest values that are copied into a new table.
@@ -181,6 +184,7 @@ impl Registry {
             touched: Vec::new(),
             touched_all: false,
             watched,
+            request_time: None,
             open_commands_max: options.open_commands_max,
             aside,
             may_have_upgrades: None,

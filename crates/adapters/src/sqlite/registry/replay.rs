@@ -1,5 +1,7 @@
 //! Requests with idempotency keys, and their answers.
 
+use std::time::Instant;
+
 use narrowgate_platform::{
     firmware::Sha256Sum,
     hex,
@@ -26,6 +28,7 @@ impl Registry {
     pub(super) fn change_request(&mut self, change: &ReplayChange) -> Change<()> {
         match change {
             ReplayChange::Begin { key, request, at } => {
+                self.request_time = Some((*at, Instant::now()));
                 let old = at.0.saturating_sub(REQUEST_LIFE_MS);
                 self.connection.prepare_cached("DELETE FROM requests WHERE at <= ?1")?.execute([old])?;
                 let known = "SELECT EXISTS (SELECT 1 FROM requests WHERE owner = ?1 AND key = ?2)";
@@ -63,6 +66,18 @@ impl Registry {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// What time it is for requests: the newest one's, or that of the start, and as much later as this
+    /// process has run since.
+    pub(in crate::sqlite) fn request_time(
+        &mut self,
+        now: Instant,
+        at_start: impl FnOnce() -> UnixMillis,
+    ) -> UnixMillis {
+        let (time, since) = *self.request_time.get_or_insert_with(|| (at_start(), now));
+        let later = i64::try_from(now.saturating_duration_since(since).as_millis()).unwrap_or(i64::MAX);
+        UnixMillis(time.0.saturating_add(later))
     }
 
     /// Deletes requests that were sent up to a time. Where there is none, nothing is written.

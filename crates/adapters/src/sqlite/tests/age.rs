@@ -132,6 +132,49 @@ fn commands_go_some_days_after_their_end_and_open_ones_stay() {
 }
 
 #[test]
+fn attack_206_a_leap_of_the_clock_forgets_no_answer() {
+    static NOW: AtomicI64 = AtomicI64::new(0);
+    let set = |seconds: i64| NOW.store(at(seconds).0, Ordering::Relaxed);
+    let folder = tempfile::tempdir().unwrap();
+    let clock = || UnixMillis(NOW.load(Ordering::Relaxed));
+    let options = SqliteOptions { clock, ..SqliteOptions::new(folder.path()) };
+    set(0);
+    let key = replay::key("user ann", 1);
+    let store = SqliteStore::open(options.clone()).unwrap();
+    let begin = ReplayChange::Begin { key: key.clone(), request: Sha256Sum([7; 32]), at: at(0) };
+    block_on(store.change_replay(begin)).unwrap();
+    block_on(store.close()).unwrap();
+    drop(store);
+    let is_there = || {
+        let store = SqliteStore::open(options.clone()).unwrap();
+        block_on(store.asked_before(key.clone())).unwrap().is_some()
+    };
+    // It leaps while the process runs, a little or by a year.
+    let (_, mut writer) = opening::open(&options).unwrap();
+    let began = Instant::now();
+    writer.continue_retention(began);
+    writer.continue_sweep(began);
+    for (second, leap) in [(1, DAY + DAY / 2), (2, 365 * DAY), (3, 0)] {
+        set(leap + i64::try_from(second).unwrap());
+        writer.continue_retention(began + Duration::from_secs(second));
+        writer.continue_sweep(began + Duration::from_secs(second));
+    }
+    drop(writer);
+    assert!(is_there());
+    // It is a year ahead when the process begins. A day of the process is a day.
+    set(365 * DAY);
+    for (seconds, expected) in [(86_399, true), (86_400, false)] {
+        let (_, mut writer) = opening::open(&options).unwrap();
+        let began = Instant::now();
+        writer.continue_retention(began);
+        writer.continue_sweep(began);
+        writer.continue_sweep(began + Duration::from_secs(seconds));
+        drop(writer);
+        assert_eq!(is_there(), expected, "after {seconds} s");
+    }
+}
+
+#[test]
 fn answers_go_after_a_day_also_where_nobody_asks_any_more() {
     static NOW: AtomicI64 = AtomicI64::new(0);
     let set = |seconds: i64| NOW.store(at(seconds).0, Ordering::Relaxed);

@@ -29,7 +29,7 @@ pub(super) struct Sweep {
 impl Writer {
     /// Looks at some devices, where it is time.
     pub(in crate::sqlite) fn continue_sweep(&mut self, now: Instant) {
-        self.forget_requests();
+        self.forget_requests(now);
         let [log, commands] = self.oldest_kept();
         if self.broken || (log.is_none() && commands.is_none()) {
             return;
@@ -61,9 +61,11 @@ impl Writer {
         self.sweep.next = self.registry.last_device().ok().filter(|last| *last >= end).map(|_| end);
     }
 
-    /// Deletes requests with idempotency keys whose time is over, also where nobody sends any more.
-    fn forget_requests(&mut self) {
-        let before = UnixMillis((self.shared.options.clock)().0.saturating_sub(REQUEST_LIFE_MS));
+    /// Deletes requests with idempotency keys whose time is over, also where nobody sends any more. The wall
+    /// clock counts at the start alone: one that leaps and comes back must not forget what was carried out.
+    fn forget_requests(&mut self, now: Instant) {
+        let at_start = || self.retention.believable((self.shared.options.clock)());
+        let before = UnixMillis(self.registry.request_time(now, at_start).0.saturating_sub(REQUEST_LIFE_MS));
         if self.broken {
             return;
         }
