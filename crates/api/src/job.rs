@@ -32,6 +32,10 @@ pub struct BulkRequest {
     /// Change nothing, and report the same.
     #[serde(default)]
     pub dry_run: bool,
+    /// At most so many devices: where there are more, nothing is changed, and the job has failed. Such as
+    /// those that a dry run has counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matched_max: Option<u64>,
 }
 
 /// What can be done to many devices. Names are stable.

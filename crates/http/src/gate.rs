@@ -70,6 +70,9 @@ const HELD_BACK: Metric = Metric::counter(
     "Requests for the API that came too often, of a token, of a user or of a source of wrong ones.",
 );
 
+/// What pages send that ask for themselves again, as nobody has asked for it: the session is not used by it.
+const RENEWED: &str = "x-narrowgate-renewed";
+
 /// The address that a request came from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
@@ -132,7 +135,7 @@ impl Gate {
             .into_iter()
             .filter_map(|session| Some((Credential::Session(session_hash(session)?), Some(session))));
         for (credential, session) in token.into_iter().chain(sessions) {
-            let Some(caller) = self.look_up(credential, now).await? else { continue };
+            let Some(caller) = self.look_up(credential, is_by_itself(headers), now).await? else { continue };
             if let Some(session) = session {
                 browser::check_site(headers).map_err(forbidden)?;
                 if !method.is_safe() {
@@ -163,7 +166,7 @@ impl Gate {
         for session in sessions {
             let Some(hash) = session_hash(session) else { continue };
             let credential = Credential::Session(hash);
-            if let Some(caller) = self.look_up(credential, now).await? {
+            if let Some(caller) = self.look_up(credential, is_by_itself(headers), now).await? {
                 return Ok(Some((Asker { caller, credential: Some(credential) }, session)));
             }
         }
@@ -173,8 +176,13 @@ impl Gate {
         }
     }
 
-    /// Whose it is; `None`: nobody's.
-    async fn look_up(&self, credential: Credential, now: Instant) -> Result<Option<Caller>, Response> {
+    /// Whose it is; `None`: nobody's. A session is used by it, unless the page asks by itself.
+    async fn look_up(
+        &self,
+        credential: Credential,
+        is_by_itself: bool,
+        now: Instant,
+    ) -> Result<Option<Caller>, Response> {
         let hash = credential.hash();
         let known = lock(&self.known).get(&hash.0).copied();
         // Before the look-up, which has the same threads as those of devices.
@@ -186,6 +194,7 @@ impl Gate {
             let _strange = if known.is_some() { None } else { self.strange.acquire().await.ok() };
             match credential {
                 Credential::Token(hash) => self.operator.holder(hash).await,
+                Credential::Session(hash) if is_by_itself => self.operator.session_holder(hash).await,
                 Credential::Session(hash) => self.operator.use_session(hash).await,
             }
         };
@@ -288,6 +297,12 @@ impl Gate {
         }
         response
     }
+}
+
+/// Whether a page of a browser asks by itself, again or for events, which it does as long as it is open.
+fn is_by_itself(headers: &HeaderMap) -> bool {
+    headers.contains_key(RENEWED)
+        || headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes() == b"text/event-stream")
 }
 
 /// A change that may be caused by a page of somebody else.

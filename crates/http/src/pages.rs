@@ -8,6 +8,7 @@
 //!   time (module `throttle`). Links that are not valid are limited as well, and nothing else is: what is
 //!   looked up has 256 random bits, and few are looked up at a time.
 
+mod faults;
 mod html;
 mod language;
 mod people;
@@ -36,6 +37,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use self::provider::Logins;
 use self::{
+    faults::{form_fault, password_fault},
     html::{NEXT, account_page, alert, log_in_link, login_page, page, password_page},
     language::{say, t},
 };
@@ -236,7 +238,7 @@ async fn change_password(State(pages): State<Arc<Pages>>, request: Request) -> R
             retry_after(again_with(StatusCode::TOO_MANY_REQUESTS, &said), seconds)
         }
         Err(problem) if problem.status == StatusCode::UNPROCESSABLE_ENTITY => {
-            again_with(StatusCode::UNPROCESSABLE_ENTITY, &format!("The {problem}."))
+            again_with(StatusCode::UNPROCESSABLE_ENTITY, &password_fault(&problem))
         }
         Err(problem) => failed(&problem),
     }
@@ -274,8 +276,7 @@ async fn set_password(
             go_on(&logged_in, came_by, HOME)
         }
         Err(problem) if problem.status == StatusCode::UNPROCESSABLE_ENTITY => {
-            let said = format!("The {problem}.");
-            password_page(StatusCode::UNPROCESSABLE_ENTITY, Some(&said), &user)
+            password_page(StatusCode::UNPROCESSABLE_ENTITY, Some(&password_fault(&problem)), &user)
         }
         // Somebody was faster.
         Err(problem) if problem.status == StatusCode::NOT_FOUND => no_link(),
@@ -410,15 +411,13 @@ async fn posted(request: Request) -> Result<(Form, CameBy, Option<Answering>), R
         // No browser that would send a cookie from another site's page: those of these days say it.
         Origin::Unsaid => CameBy::Plain,
         Origin::Foreign => {
-            let said = "The form comes from another site. A proxy before this server must hand on the header \
-                        Host.";
-            return Err(refused(StatusCode::FORBIDDEN, said));
+            return Err(refused(StatusCode::FORBIDDEN, t(words::FORM_ELSEWHERE)));
         }
     };
     // What came by TLS did, whatever the browser says.
     let came_by = if way.is_tls() { CameBy::Tls } else { came_by };
     let seat = request.extensions().get::<Seat>().cloned();
-    let form = Form::read(request).await.map_err(|(status, said)| refused(status, said))?;
+    let form = Form::read(request).await.map_err(|(status, _)| refused(status, form_fault(status)))?;
     Ok((form, came_by, seat.map(|seat| seat.answer())))
 }
 

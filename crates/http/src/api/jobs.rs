@@ -6,6 +6,7 @@
 //!   turn at the store, and each step for one among those of other jobs: both go from unit to unit.
 //! * Before each step it is looked up whether its token still holds, and whether somebody has cancelled it.
 //! * The answer waits a moment ([`ANSWERED_WITHIN`]): what is little is done by then.
+//! * Where there are more devices than `matchedMax` says, it ends before it has changed one.
 //! * A filter is worked off from the newest device that there was when it was asked for to the oldest: those
 //!   that are registered meanwhile are not met. Each is looked at again before it is changed.
 //! * The audit log has the request, and entries of the job when it ends; where the server ends before, they
@@ -108,7 +109,7 @@ async fn bulk(
     Origin(asked): Origin,
     Body(request): Body<BulkRequest>,
 ) -> Result<Begun, Refused> {
-    let BulkRequest { action, filter, devices, tags, dry_run } = request;
+    let BulkRequest { action, filter, devices, tags, dry_run, matched_max } = request;
     // Whoever operates devices changes them; to delete them takes more.
     if action == BulkAction::Delete && !Needs::Administer.permits(api.operator.caller()) {
         return Err(forbidden(Needs::Administer, api.operator.caller()));
@@ -148,7 +149,7 @@ async fn bulk(
     let stopping = api.events.map(|source| source.stopping);
     let operator = api.operator.clone();
     let peer = peer.without_seat();
-    let run = Run { operator, standing, peer, act, of, dry_run, entries, stopping };
+    let run = Run { operator, standing, peer, act, of, dry_run, matched_max, entries, stopping };
     let running = spawn_blocking(move || {
         run.run(job);
         drop(share);

@@ -120,11 +120,13 @@ pub(super) struct Sheet {
     /// Seconds after which it is loaded anew, also without script.
     refresh_s: Option<u32>,
     status: StatusCode,
+    /// Where somebody is led who has changed the language of a page that is the answer to a form.
+    back: Option<String>,
 }
 
 impl Sheet {
     pub(super) fn new(here: Here, title: impl Into<String>) -> Self {
-        Self { here, title: title.into(), follows: None, refresh_s: None, status: StatusCode::OK }
+        Self { here, title: title.into(), follows: None, refresh_s: None, status: StatusCode::OK, back: None }
     }
 
     /// Its parts with `data-live` and an id are replaced where one of these events comes; see `console.js`.
@@ -135,6 +137,11 @@ impl Sheet {
     /// The same after so many seconds, again and again.
     pub(super) fn refreshed_every(self, seconds: u32) -> Self {
         Self { refresh_s: Some(seconds), ..self }
+    }
+
+    /// The page that it belongs to, where it is the answer to a form; else the first one of its place.
+    pub(super) fn back_to(self, path: impl Into<String>) -> Self {
+        Self { back: Some(path.into()), ..self }
     }
 
     /// With another status than 200, such as that of a problem.
@@ -155,12 +162,17 @@ impl Visit {
 
     /// The page, whose content has a heading of its own.
     pub(super) fn page_with_heading(&self, sheet: Sheet, content: &Markup) -> Response {
-        let Sheet { here, title, follows, refresh_s, status } = sheet;
+        let Sheet { here, title, follows, refresh_s, status, back } = sheet;
+        // An answer to a form cannot be asked for again.
+        let (follows, refresh_s) = if self.is_answer { (None, None) } else { (follows, refresh_s) };
+        let back = if self.is_answer { back } else { Some(self.uri.to_string()) };
+        let place = PLACES.iter().find(|place| place.here == here).map_or(HOME, |place| place.path);
         let body = html! {
             a.skip href="#content" { (self.t(words::SKIP)) }
-            (self.bar())
+            (self.bar(back.as_deref().unwrap_or(place)))
             (self.navigation(here))
-            main #content tabindex="-1" data-follows=[follows] data-refresh=[refresh_s] { (content) }
+            main #content tabindex="-1" data-follows=[follows] data-refresh=[refresh_s]
+                data-answer[self.is_answer] { (content) }
             (self.keys_dialog())
         };
         let document = document(&self.preferences, (&title, refresh_s), &body);
@@ -171,7 +183,7 @@ impl Visit {
         respond(status, body)
     }
 
-    fn bar(&self) -> Markup {
+    fn bar(&self, back: &str) -> Markup {
         html! {
             header.bar {
                 a.brand href=(HOME) { "narrowgate" }
@@ -185,7 +197,7 @@ impl Visit {
                     a href="/login" title=(self.t(words::ACCOUNT)) {
                         b { (self.caller().name()) } " " span.role { (self.role()) }
                     }
-                    (self.choices())
+                    (self.choices(back))
                     form.inline method="post" action="/logout" {
                         (self.token_field())
                         button.quiet { (self.t(words::LOG_OUT)) }
@@ -208,15 +220,15 @@ impl Visit {
         format!("{role} · {unit}")
     }
 
-    /// Language and zone, as buttons.
-    fn choices(&self) -> Markup {
+    /// Language and zone, as buttons, and where they lead to.
+    fn choices(&self, back: &str) -> Markup {
         let zone = match self.preferences.is_utc {
             true => ("local", words::ZONE_LOCAL),
             false => (UTC, words::ZONE_UTC),
         };
         html! {
             form.inline method="post" action=(preferences::PATH) {
-                input type="hidden" name="back" value=(self.uri.to_string());
+                input type="hidden" name="back" value=(back);
                 (language_buttons(&self.preferences))
                 button.quiet name="zone" value=(zone.0) title=(self.t(words::ZONE)) { (self.t(zone.1)) }
             }
@@ -235,6 +247,11 @@ impl Visit {
                     aria-label=(self.t(words::KEYS)) { kbd { "?" } }
             }
         }
+    }
+
+    /// Whether there is such a page: no link leads nowhere.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.places().any(|place| place.path == path)
     }
 
     fn places(&self) -> impl Iterator<Item = &'static Place> {

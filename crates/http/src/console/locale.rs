@@ -8,7 +8,7 @@ use super::{
     charts::Zone,
     words::{self, Word},
 };
-use crate::{browser::cookies, forwarded::Way};
+use crate::{browser::cookies, form::Form, forwarded::Way};
 
 /// The cookie with a chosen language.
 pub(super) const LANGUAGE: &str = "narrowgate_language";
@@ -83,7 +83,9 @@ impl Preferences {
         let language = chosen.or_else(|| Language::accepted(headers)).unwrap_or(Language::English);
         let is_utc = first(ZONE) == Some(UTC);
         let local = first(LOCAL).filter(|name| !is_utc && name.len() <= 64);
-        let zone = local.and_then(|name| TimeZone::get(&name.replace("%2F", "/")).ok());
+        // As `encodeURIComponent` writes it.
+        let decoded = |name: &str| Form::of_query(Some(&format!("z={name}"))).take("z").into_text();
+        let zone = local.and_then(|name| TimeZone::get(&decoded(name)).ok());
         Self { language, is_utc, zone: zone.unwrap_or(TimeZone::UTC) }
     }
 
@@ -234,6 +236,8 @@ mod tests {
         assert_eq!(of(&[]).exact(time), "14 Nov 2023, 22:13:20 UTC");
         let local = of(&[(header::COOKIE, "narrowgate_local=Europe%2FBerlin")]);
         assert_eq!(local.exact(time), "14 Nov 2023, 23:13:20 CET");
+        let east = of(&[(header::COOKIE, "narrowgate_local=Etc%2FGMT%2B5")]);
+        assert_eq!(east.exact(time), "14 Nov 2023, 17:13:20 -05");
         let both = "narrowgate_local=Asia/Shanghai; narrowgate_zone=utc; narrowgate_language=zh";
         assert_eq!(of(&[(header::COOKIE, both)]).exact(time), "2023年11月14日 22:13:20 UTC");
         assert_eq!(of(&[(header::COOKIE, "narrowgate_local=../x")]).exact(time), "14 Nov 2023, 22:13:20 UTC");

@@ -49,6 +49,7 @@ mod preferences;
 mod products;
 mod rates;
 mod refusals;
+mod seal;
 mod secrets;
 mod system;
 #[cfg(test)]
@@ -96,7 +97,7 @@ pub(crate) struct Console {
     operator: Operator,
     /// The API, for those whom the gate has let in.
     api: Router,
-    vitals: Vitals,
+    vitals: Arc<Vitals>,
     /// Bytes of forms that are read or worked on.
     forms: Arc<Shares>,
     /// The same of files, also as long as they are kept.
@@ -108,7 +109,7 @@ impl Console {
     pub(crate) fn new(gate: Arc<Gate>, operator: Operator, api: Router, metrics: MetricsSource) -> Arc<Self> {
         let forms = Shares::new(ShareMax::quarter(4 * BODY_BYTES_MAX));
         let uploads = Shares::new(ShareMax::quarter(8 * UPLOAD_BYTES_MAX));
-        let (vitals, imports) = (Vitals::new(metrics), Runs::default());
+        let (vitals, imports) = (Vitals::new(metrics).watched(), Runs::default());
         Arc::new(Self { gate, operator, api, vitals, forms, uploads, imports })
     }
 }

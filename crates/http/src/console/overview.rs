@@ -1,7 +1,5 @@
 //! The overview: is my fleet all right?
 
-use std::time::Instant;
-
 use axum::{Router, routing::get};
 use maud::{Markup, html};
 use narrowgate_api::{
@@ -9,7 +7,8 @@ use narrowgate_api::{
     history::RefusalView,
     page::Page,
 };
-use narrowgate_platform::model::access::Needs;
+use narrowgate_platform::{model::access::Needs, service::path_part};
+use tokio::time::Instant;
 
 use super::{
     devices,
@@ -19,6 +18,9 @@ use super::{
     vitals::Vital,
     words::{self, Word, of_reason},
 };
+
+/// Where all that was refused is.
+pub(super) const REFUSALS: &str = "/console/refusals";
 
 /// Reasons that are shown with their advice.
 const REASONS_MAX: usize = 5;
@@ -213,7 +215,9 @@ fn refusals(visit: &Visit, refused: &[RefusalCount]) -> Markup {
                                 @let (said, advice) = of_reason(*reason);
                                 tr data-row {
                                     th scope="row" data-label=(visit.t(words::REASON)) {
-                                        a href="/console/refusals" { (visit.word(Tone::Act, visit.t(said))) }
+                                        @let word = visit.word(Tone::Act, visit.t(said));
+                                        @if visit.has(REFUSALS) { a href=(REFUSALS) { (word) } }
+                                        @else { (word) }
                                     }
                                     td.number data-label=(visit.t(words::HOW_OFTEN)) {
                                         (visit.number(*count))
@@ -224,7 +228,7 @@ fn refusals(visit: &Visit, refused: &[RefusalCount]) -> Markup {
                         }
                     }
                 }
-                p { a href="/console/refusals" { (visit.t(words::REFUSED_ALL)) } }
+                @if visit.has(REFUSALS) { p { a href=(REFUSALS) { (visit.t(words::REFUSED_ALL)) } } }
             }
         }
     }
@@ -353,7 +357,7 @@ fn products(visit: &Visit, fleet: &FleetView) -> Markup {
                     }
                     tbody {
                         @for row in &fleet.products {
-                            @let path = format!("/console/devices?product={}", row.product_key);
+                            @let path = format!("/console/devices?product={}", path_part(&row.product_key));
                             tr data-row {
                                 th scope="row" data-label=(product) {
                                     a href=(path) { (row.name.as_deref().unwrap_or(&row.product_key)) }

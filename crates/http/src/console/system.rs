@@ -1,6 +1,6 @@
 //! The system: is the server itself all right, what takes its room, and a backup of it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::{Router, http::Method, routing::get};
 use maud::{Markup, html};
@@ -10,7 +10,7 @@ use narrowgate_api::{
     problem::Problem,
 };
 use narrowgate_platform::model::access::Needs;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     ask::{Act, internal, with_query},

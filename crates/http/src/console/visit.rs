@@ -65,6 +65,8 @@ pub(super) struct Inner {
     pub(super) preferences: Preferences,
     pub(super) now: UnixMillis,
     pub(super) uri: Uri,
+    /// Whether the page is the answer to a form: its address is none that can be opened.
+    pub(super) is_answer: bool,
     pub(super) peer: Option<Peer>,
     pub(super) way: Way,
     pub(super) id: Option<RequestId>,
@@ -188,6 +190,7 @@ pub(super) async fn let_in(State(console): State<Arc<Console>>, request: Request
         now: console.operator.now(),
         token: form_token(&session).expose().to_owned(),
         uri: parts.uri.clone(),
+        is_answer: !parts.method.is_safe(),
         id: parts.extensions.get().cloned(),
         maker: parts.extensions.get().cloned(),
         console,

@@ -3,8 +3,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::Mutex,
-    time::{Duration, Instant},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep},
 };
 
 use crate::{
@@ -19,6 +24,9 @@ const WAITING: &str = "narrowgate_store_writes_waiting";
 const WINDOW: Duration = Duration::from_secs(300);
 /// How far readings are apart that are kept.
 const APART: Duration = Duration::from_secs(15);
+
+/// How often a reading is taken by itself, so that there is one of lately where nobody has looked.
+const TAKEN_EVERY: Duration = Duration::from_secs(60);
 
 /// See the module.
 pub(super) struct Vitals {
@@ -42,7 +50,24 @@ impl Vitals {
         Self { source, readings: Mutex::default() }
     }
 
-    /// What is measured now: commits since the oldest reading of the window, or since the start.
+    /// Takes readings by itself as long as somebody holds them; outside of a runtime it does not.
+    pub(super) fn watched(self) -> Arc<Self> {
+        let vitals = Arc::new(self);
+        let watched = Arc::downgrade(&vitals);
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                loop {
+                    sleep(TAKEN_EVERY).await;
+                    let Some(vitals) = watched.upgrade() else { return };
+                    vitals.read(Instant::now()).await;
+                }
+            });
+        }
+        vitals
+    }
+
+    /// What is measured now: commits since the oldest reading of the window, where there is none since the
+    /// newest one before it, and of the first minutes since the start.
     pub(super) async fn read(&self, now: Instant) -> Vital {
         // A fault of ours leaves the page without them.
         let samples = metrics::read(&self.source, Detail::Totals).await.unwrap_or_default();
@@ -67,7 +92,8 @@ impl Vitals {
     /// Keeps a reading; the oldest one that is young enough, or one of the beginning.
     fn since(&self, counts: &[u64], now: Instant) -> Vec<u64> {
         let mut readings = lock(&self.readings);
-        while readings.front().is_some_and(|(read, _)| now.duration_since(*read) > WINDOW) {
+        let is_old = |(read, _): &(Instant, Vec<u64>)| now.duration_since(*read) > WINDOW;
+        while readings.len() > 1 && readings.front().is_some_and(is_old) {
             readings.pop_front();
         }
         let before = readings.front().map_or_else(|| vec![0; counts.len()], |(_, counts)| counts.clone());
@@ -95,8 +121,6 @@ fn bound_of_99(bounds: &[&str], counts: &[u64]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::metrics::{Metric, Times};
 
@@ -118,5 +142,19 @@ mod tests {
         assert_eq!(later.as_deref(), Some("0.005"), "the slow ones were before");
         let none = Vitals::new(Arc::new(|_| Vec::new()));
         assert_eq!(none.read(start).await, Vital::default());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_slow_lately_is_seen_at_the_first_look() {
+        let times = Arc::new(Mutex::new(Times::default()));
+        let shared = Arc::clone(&times);
+        let source: MetricsSource =
+            Arc::new(move |_| vec![Metric::histogram(COMMITS, "C.").took(&lock(&shared))]);
+        let vitals = Vitals::new(source).watched();
+        (0..100_000).for_each(|_| lock(&times).add(Duration::from_millis(4)));
+        sleep(12 * WINDOW).await;
+        (0..200).for_each(|_| lock(&times).add(Duration::from_millis(700)));
+        sleep(TAKEN_EVERY).await;
+        assert_eq!(vitals.read(Instant::now()).await.commit_s.as_deref(), Some("1"));
     }
 }

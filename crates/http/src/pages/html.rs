@@ -56,18 +56,22 @@ pub(super) fn login_page(
              <p><button>{log_in}</button></p>\n</form>\n"
         );
     }
-    body += &other_languages();
+    body += &other_languages(next);
     page(status, t(words::LOGIN_TITLE), &body)
 }
 
-/// A button for each language that it is not.
-fn other_languages() -> String {
+/// A button for each language that it is not. The page that is wanted stays so.
+fn other_languages(next: &str) -> String {
+    let back = match next {
+        "" => "/login".to_owned(),
+        next => format!("/login?{NEXT}={}", path_part(next)),
+    };
     let others = Language::ALL.into_iter().filter(|(other, ..)| *other != language());
     let button = |(other, tag, name): (Language, &str, words::Word)| {
         let (lang, name) = (other.tag(), t(name));
         format!(
             "<form method=\"post\" action=\"/console/preferences\">\n\
-             <input type=\"hidden\" name=\"back\" value=\"/login\">\n\
+             <input type=\"hidden\" name=\"back\" value=\"{back}\">\n\
              <p><button class=\"second\" name=\"language\" value=\"{tag}\" \
              lang=\"{lang}\">{name}</button></p>\n\
              </form>\n"

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::*;
 use crate::{
     browser::check_site,
+    console::{Language, words::Word},
     oidc::{self, Fault, NotUsed, Provider, TICKET_LASTS, Ticket},
     places::network,
     throttle,
@@ -24,6 +25,9 @@ const PENDING: &str = "narrowgate_oidc";
 
 /// The cookie with the page that such a login leads to.
 const PENDING_NEXT: &str = "narrowgate_next";
+
+/// Its longest value: browsers drop cookies beyond 4 KB, and such a login leads to the first page.
+const NEXT_BYTES_MAX: usize = 3800;
 
 /// The cookie of a browser that has logged in so.
 pub(super) const MARKED: &str = "narrowgate_oidc_browser";
@@ -105,52 +109,25 @@ impl Failed {
     fn detail(&self) -> String {
         match self {
             Self::Fault(fault) => fault.to_string(),
-            other => other.advice().to_owned(),
+            other => other.advice().of(Language::English).to_owned(),
         }
     }
 
     /// What the user reads: what the provider has said is for the operator.
-    fn advice(&self) -> &'static str {
+    fn advice(&self) -> Word {
         match self {
-            Self::Fault(Fault::Unreachable(_)) => {
-                "The identity provider does not answer as it should. Try again later; the log of this server \
-                 says more."
-            }
-            Self::Fault(Fault::Refused(_)) => {
-                "The identity provider has refused the login. Ask who runs it whether you may use this \
-                 server; the log of this server says more."
-            }
-            Self::Fault(Fault::Token(_)) => {
-                "What the identity provider has sent is not good for this login. Log in again; if it stays \
-                 so, the log of this server says why."
-            }
-            Self::Fault(Fault::Claims(_)) => {
-                "The identity provider does not say who you are in the way that this server is set up for. \
-                 The log of this server says what is missing."
-            }
-            Self::NotLetIn(NotLetIn::Name) => {
-                "Your name at the identity provider cannot be one of a user here."
-            }
-            Self::NotLetIn(NotLetIn::Unknown) => {
-                "There is no user of your name here. An administrator makes one: narrowgate user create NAME."
-            }
-            Self::NotLetIn(NotLetIn::Disabled) => {
-                "You may not log in: an administrator has switched this user off."
-            }
-            Self::NotLetIn(NotLetIn::MadeHere) => {
-                "A user of your name was made here and logs in with a password. An administrator can delete \
-                 it, or you can be given another name at the identity provider."
-            }
-            Self::NotLetIn(NotLetIn::NoRole) => {
-                "None of your groups at the identity provider may use this server (oidc.roles)."
-            }
-            Self::NotLetIn(NotLetIn::NoUnit) => {
-                "The organisation unit of your group is none of this server (oidc.roles)."
-            }
-            Self::NotUsed(NotUsed::Again) => "This login was used already. Log in again.",
-            Self::Fault(Fault::Busy) | Self::NotUsed(NotUsed::TooMany) => {
-                "Too many users log in at the moment. Try again later."
-            }
+            Self::Fault(Fault::Unreachable(_)) => words::OIDC_UNREACHABLE,
+            Self::Fault(Fault::Refused(_)) => words::OIDC_REFUSED,
+            Self::Fault(Fault::Token(_)) => words::OIDC_TOKEN,
+            Self::Fault(Fault::Claims(_)) => words::OIDC_CLAIMS,
+            Self::NotLetIn(NotLetIn::Name) => words::OIDC_NAME,
+            Self::NotLetIn(NotLetIn::Unknown) => words::OIDC_UNKNOWN,
+            Self::NotLetIn(NotLetIn::Disabled) => words::OIDC_DISABLED,
+            Self::NotLetIn(NotLetIn::MadeHere) => words::OIDC_MADE_HERE,
+            Self::NotLetIn(NotLetIn::NoRole) => words::OIDC_NO_ROLE,
+            Self::NotLetIn(NotLetIn::NoUnit) => words::OIDC_NO_UNIT,
+            Self::NotUsed(NotUsed::Again) => words::OIDC_USED,
+            Self::Fault(Fault::Busy) | Self::NotUsed(NotUsed::TooMany) => words::OIDC_TOO_MANY,
         }
     }
 }
@@ -168,9 +145,12 @@ async fn begin(State(pages): State<Arc<Pages>>, uri: Uri, guest: Guest) -> Respo
             let seconds = i64::try_from(TICKET_LASTS.as_secs()).unwrap_or(i64::MAX);
             append_cookie(&mut response, set_cookie(PENDING, &cookie, seconds, provider.came_by()));
             let next = Form::of_query(uri.query()).text(NEXT);
-            if let Some(next) = way_back(&next) {
-                let next = set_cookie(PENDING_NEXT, &path_part(next), seconds, provider.came_by());
-                append_cookie(&mut response, next);
+            let next = way_back(&next).map(path_part).filter(|next| next.len() <= NEXT_BYTES_MAX);
+            if let Some(next) = next {
+                append_cookie(&mut response, set_cookie(PENDING_NEXT, &next, seconds, provider.came_by()));
+            } else if !guest.cookies(PENDING_NEXT).is_empty() {
+                // That of a login that has begun before.
+                append_cookie(&mut response, set_cookie(PENDING_NEXT, "", 0, provider.came_by()));
             }
             response
         }
@@ -248,8 +228,7 @@ impl Pages {
         }
         let back = throttle::Back { peer: guest.peer, browser: guest.marked(provider) };
         if let Err(wait) = self.throttle.permit_vouched(back, Instant::now()) {
-            let said = "Too many logins by the identity provider have failed at this address.";
-            let page = refused(StatusCode::TOO_MANY_REQUESTS, said);
+            let page = refused(StatusCode::TOO_MANY_REQUESTS, t(words::OIDC_TOO_OFTEN));
             return Err(retry_after(page, wait.as_secs().max(1)));
         }
         let vouched = match provider.finish(ticket, (code, guest.network())).await {
@@ -304,8 +283,8 @@ impl Guest {
 
 /// The page of a login that has failed.
 fn refused_login(failed: &Failed) -> Response {
-    let said = alert(Some(failed.advice()));
-    let page = page(failed.status(), "Not logged in", &(said + &log_in_link()));
+    let said = alert(Some(t(failed.advice())));
+    let page = page(failed.status(), t(words::OIDC_NOT), &(said + &log_in_link()));
     if failed.status() == StatusCode::SERVICE_UNAVAILABLE { retry_after(page, BUSY_S) } else { page }
 }
 
@@ -327,11 +306,10 @@ fn said(error: &str) -> String {
 }
 
 fn not_begun() -> Response {
-    let said = "This login was not begun in this browser, was finished already, or has taken longer than ten \
-                minutes.";
-    page(StatusCode::BAD_REQUEST, "Not logged in", &format!("{}{}", alert(Some(said)), log_in_link()))
+    let said = alert(Some(t(words::OIDC_NOT_BEGUN)));
+    page(StatusCode::BAD_REQUEST, t(words::OIDC_NOT), &(said + &log_in_link()))
 }
 
 fn no_provider() -> Response {
-    refused(StatusCode::NOT_FOUND, "There is no login by an identity provider here (oidc.issuer).")
+    refused(StatusCode::NOT_FOUND, t(words::OIDC_NONE))
 }

@@ -42,6 +42,9 @@ pub enum NameError {
         /// How many it may have.
         characters_max: usize,
     },
+    /// It is `.` or `..`.
+    #[error("is . or .., which is no part of a path: browsers and other clients take it for another one")]
+    Dots,
     /// One of its characters is not allowed.
     #[error("has {} at character {position}; {allowed}", describe(*character))]
     Character {
@@ -77,6 +80,15 @@ pub fn is_key_byte(byte: u8) -> bool {
 pub fn check_key(key: &str) -> Result<(), NameError> {
     const ALLOWED: &str = "keys are made of printable ASCII without spaces and commas";
     check(key, IMPORTED_CHARACTERS_MAX, ALLOWED, |character| u8::try_from(character).is_ok_and(is_key_byte))
+}
+
+/// Checks a product key or a device key that is to be registered. What is called `.` or `..` could not be
+/// asked for by a path: clients resolve it before they ask (RFC 3986, section 5.2.4).
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn check_new_key(key: &str) -> Result<(), NameError> {
+    if matches!(key, "." | "..") { Err(NameError::Dots) } else { check_key(key) }
 }
 
 /// Checks a secret that somebody chose. The error never contains more of it than one character that cannot be
@@ -384,8 +396,12 @@ mod tests {
     #[test]
     fn imported_names_of_any_length_up_to_the_limit_are_accepted() {
         for key in ["a", "15bBZlRknc", "867725030096431", "a/b", "=cmd()", "<b>'\"", &"k".repeat(128)] {
-            assert_eq!(check_key(key), Ok(()), "{key}");
+            assert_eq!((check_key(key), check_new_key(key)), (Ok(()), Ok(())), "{key}");
         }
+        for key in [".", ".."] {
+            assert_eq!((check_key(key), check_new_key(key)), (Ok(()), Err(NameError::Dots)), "{key}");
+        }
+        assert_eq!(check_new_key("..."), Ok(()));
         for secret in ["x", "with space, and comma", &"s".repeat(128)] {
             assert_eq!(check_secret(secret), Ok(()), "{secret}");
         }

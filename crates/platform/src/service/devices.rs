@@ -48,7 +48,7 @@ impl Registrar {
         self.existing_product(product_key).await?;
         let device_key = match request.device_key {
             Some(device_key) => {
-                check("deviceKey", names::check_key(&device_key))?;
+                check("deviceKey", names::check_new_key(&device_key))?;
                 device_key
             }
             None => names::new_device_key(&*self.entropy),

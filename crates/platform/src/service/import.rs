@@ -225,7 +225,7 @@ fn check(row: &ImportRow, lines: &mut HashMap<String, u64>) -> Result<(), Import
     let field = |column, result: Result<(), NameError>| {
         result.map_err(|error| fault(row, Some(column), error.to_string()))
     };
-    field("deviceKey", names::check_key(&row.device_key))?;
+    field("deviceKey", names::check_new_key(&row.device_key))?;
     if let Some(secret) = &row.device_secret {
         field("deviceSecret", names::check_secret(secret.expose()))?;
     }

@@ -59,7 +59,7 @@ pub use self::{
     registrar::LIMIT_MAX,
     removal::DELETE_CHUNK,
     search::Members,
-    secret_text::{form_token, is_form_token, session_hash, token_hash},
+    secret_text::{form_seal, form_token, is_form_seal, is_form_token, session_hash, token_hash},
     users::{FirstUser, LINK_PATH, LoggedIn},
     vouched::{NotLetIn, Placed, Vouched},
 };

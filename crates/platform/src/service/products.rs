@@ -39,7 +39,7 @@ impl Registrar {
         check_name(&new.name)?;
         let product_key = match new.product_key {
             Some(product_key) => {
-                check("productKey", names::check_key(&product_key))?;
+                check("productKey", names::check_new_key(&product_key))?;
                 product_key
             }
             None => names::new_product_key(&*self.entropy),

@@ -84,6 +84,24 @@ pub fn is_form_token(token: &str, session: &str) -> bool {
     form_token(session).expose().as_bytes().ct_eq(token.as_bytes()).into()
 }
 
+/// A seal of texts that a page of ours sends through the browser, in this order. It is made with the token of
+/// the session's forms: who does not know that makes none.
+pub fn form_seal<'a>(form_token: &str, texts: impl IntoIterator<Item = &'a str>) -> String {
+    // Of any length: a token has 256 bits.
+    let mac = Hmac::<Sha256>::new_from_slice(form_token.as_bytes()).expect("HMAC takes keys of any length");
+    let mac = mac.chain_update("narrowgate form seal\0");
+    // With its length, so that what ends one text begins no other one.
+    let mac = texts
+        .into_iter()
+        .fold(mac, |mac, text| mac.chain_update((text.len() as u64).to_be_bytes()).chain_update(text));
+    hex::write(&mac.finalize().into_bytes())
+}
+
+/// Whether a seal is of these texts, and of the session with this token.
+pub fn is_form_seal<'a>(seal: &str, form_token: &str, texts: impl IntoIterator<Item = &'a str>) -> bool {
+    form_seal(form_token, texts).as_bytes().ct_eq(seal.as_bytes()).into()
+}
+
 /// A name for a browser in which a user has logged in. Only who knows the user's hash makes one, and with
 /// another password it is worth nothing.
 pub(super) fn name_browser(entropy: &dyn Entropy, name: &str, password: &PasswordHash) -> SecretText {
@@ -152,6 +170,18 @@ mod tests {
         assert!(is_form_token(token.expose(), "ngs_1"));
         assert!(!is_form_token(token.expose(), "ngs_2") && !is_form_token("", "ngs_1"));
         assert!(!token.expose().contains("ngs_1"));
+    }
+
+    #[test]
+    fn a_seal_is_of_one_session_and_of_all_texts_in_their_order() {
+        let texts = ["a", "bc", "d", ""];
+        let seal = form_seal("t", texts);
+        assert!(is_form_seal(&seal, "t", texts));
+        for other in [["a", "b", "cd", ""], ["a", "bc", "d", "e"], ["d", "", "a", "bc"]] {
+            assert!(!is_form_seal(&seal, "t", other), "{other:?}");
+        }
+        assert!(!is_form_seal(&seal, "t", ["a", "bc", "d"]) && !is_form_seal(&seal, "s", texts));
+        assert!(!is_form_seal("", "t", texts) && !is_form_seal(&seal[..32], "t", texts));
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub(super) struct Run {
     pub(super) act: BulkAct,
     pub(super) of: Of,
     pub(super) dry_run: bool,
+    /// More than so many devices are not meant.
+    pub(super) matched_max: Option<u64>,
     /// `None`: it changes nothing.
     pub(super) entries: Option<Entries>,
     /// Turns true when the server stops.
@@ -149,24 +151,42 @@ impl Run {
     fn work(&self, job: &Job) -> Result<(), Cause> {
         match &self.of {
             Of::Devices(names) => {
-                job.note_matched(names.len() as u64);
+                self.note_matched(job, names.len())?;
                 job.begin();
                 let mut met: Vec<_> = (1..).zip(names).map(|(row, name)| Met::of_list(row, name)).collect();
                 self.find_units(&mut met);
                 met.chunks(IMPORT_CHUNK).try_for_each(|met| self.step(job, met))
             }
             Of::Filter(members) => {
-                self.pages(job, members, |page| {
-                    job.note_matched(page.len() as u64);
-                    Ok(())
-                })?;
+                self.pages(job, members, |page| self.note_matched(job, page.len()))?;
                 job.begin();
+                let mut left = self.matched_max.unwrap_or(u64::MAX);
                 self.pages(job, members, |page| {
+                    // Others may have changed into the filter since.
+                    left = left.checked_sub(page.len() as u64).ok_or_else(|| self.are_more())?;
                     let met: Vec<_> = page.iter().map(Met::of_member).collect();
                     met.chunks(IMPORT_CHUNK).try_for_each(|met| self.step(job, met))
                 })
             }
         }
+    }
+
+    /// Counts devices, no more of them than were meant.
+    fn note_matched(&self, job: &Job, count: usize) -> Result<(), Cause> {
+        job.note_matched(count as u64);
+        match self.matched_max {
+            Some(max) if job.matched() > max => Err(self.are_more()),
+            _ => Ok(()),
+        }
+    }
+
+    fn are_more(&self) -> Cause {
+        let max = self.matched_max.unwrap_or_default();
+        ended(
+            409,
+            Code::Conflict,
+            &format!("there are more than {max} devices (matchedMax): count them again"),
+        )
     }
 
     /// All devices of a filter, page by page.

@@ -124,6 +124,33 @@ async fn the_entry_of_a_job_denies_nothing_that_it_did() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_finds_more_than_was_counted_changes_nothing() {
+    let world = fleet(60).await;
+    let token = world.token("ci", Role::Administrator, None).await;
+    let device = |key: &str| format!(r#"{{"productKey":"pk-1","deviceKey":"{key}"}}"#);
+    let listed = ["f-000", "f-001"].map(device).join(",");
+    for (which, max, state, done) in [
+        (r#""filter":{"q":"f-"}"#.to_owned(), 59, "failed", 0),
+        (format!(r#""devices":[{listed}]"#), 1, "failed", 0),
+        (format!(r#""devices":[{listed}]"#), 2, "done", 2),
+        (r#""filter":{"q":"f-"}"#.to_owned(), 60, "done", 58),
+        (r#""filter":{"q":"f-"}"#.to_owned(), 0, "failed", 0),
+    ] {
+        for dry_run in [true, false] {
+            let body = format!(r#"{{"action":"disable",{which},"dryRun":{dry_run},"matchedMax":{max}}}"#);
+            let (status, job) = world.bulk(&token, &body).await;
+            assert_eq!((status, &job["state"], &job["done"]), (200, &state.into(), &done.into()), "{job}");
+        }
+    }
+    let (_, job) = world.bulk(&token, r#"{"action":"enable","filter":{"q":"f-"},"matchedMax":7}"#).await;
+    assert_eq!(job["detail"], "there are more than 7 devices (matchedMax): count them again");
+    let audit = AuditQuery { action: Some("jobs.enable".into()), ..AuditQuery::default() };
+    let entries = world.operator.list_audit(&audit).await.expect("it reads").items;
+    assert_eq!(entries.iter().map(|entry| entry.outcome).collect::<Vec<_>>(), [AuditOutcome::Failed]);
+    assert_eq!(world.disabled().await, 60);
+}
+
 /// What is seen of jobs that switch devices off: whose, what became of it, how many.
 async fn seen(world: &World, token: &str) -> Vec<[Value; 3]> {
     let (_, page) = world.asks(token, Method::GET, "/audit?action=jobs.disable", "").await;
@@ -214,6 +241,7 @@ async fn what_is_registered_while_a_job_works_is_not_met() {
         act,
         of: Of::Filter(Box::new(members)),
         dry_run: false,
+        matched_max: None,
         entries: None,
         stopping: None,
     };
@@ -328,6 +356,7 @@ async fn a_job_ends_where_its_token_is_revoked_or_somebody_cancels_it() {
             act,
             of: Of::Filter(Box::new(world.operator.members(&DeviceList::default()).await.expect("it reads"))),
             dry_run: false,
+            matched_max: None,
             entries: None,
             stopping: None,
         };

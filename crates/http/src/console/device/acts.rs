@@ -160,7 +160,8 @@ async fn reset(visit: Visit, Path(keys): Path<Keys>, mut form: Sent) -> Shown {
         @if let Ok(shown) = &shown { (keys::lines_of(&visit, shown)) }
         p { a.button href=(devices::path_of(&keys.0, &keys.1)) { (visit.t(words::WAIT_FOR_IT)) } }
     };
-    Ok(visit.page(Sheet::new(crate::console::layout::Here::Devices, title), &content))
+    let sheet = Sheet::new(crate::console::layout::Here::Devices, title);
+    Ok(visit.page(sheet.back_to(devices::path_of(&keys.0, &keys.1)), &content))
 }
 
 async fn delete(visit: Visit, Path(keys): Path<Keys>, mut form: Sent) -> Shown {

@@ -1,5 +1,7 @@
 //! Commands to a device: to be sent, and their states with the time that is expected.
 
+use std::borrow::Cow;
+
 use axum::{
     Router,
     extract::{Path, Query},
@@ -196,7 +198,7 @@ fn list(visit: &Visit, detail: &Detail, commands: &[CommandView]) -> Markup {
                             th scope="row" data-label=(labels[1]) { (state(visit, command.state)) }
                             td data-label=(labels[2]) { (asks(visit, command)) }
                             td data-label=(labels[3]) { (steps(visit, command)) }
-                            td data-label=(labels[4]) { (answer(command)) }
+                            td data-label=(labels[4]) { (answer(visit, detail, command)) }
                             td {
                                 @if may_cancel && !command.state.has_ended() {
                                     (visit.button(&cancel_path(detail, command), words::COMMAND_CANCEL))
@@ -219,7 +221,7 @@ fn asks(visit: &Visit, command: &CommandView) -> Markup {
         (visit.t(kind(command.kind)))
         @if let Some(service) = &command.service { " " b { (service) } }
         br;
-        code { (command.hex.as_deref().unwrap_or(command.params.get())) }
+        code { (short(command.hex.as_deref().unwrap_or(command.params.get()))) }
     }
 }
 
@@ -239,11 +241,33 @@ fn steps(visit: &Visit, command: &CommandView) -> Markup {
     }
 }
 
-fn answer(command: &CommandView) -> Markup {
+fn answer(visit: &Visit, detail: &Detail, command: &CommandView) -> Markup {
+    let texts = [
+        Some(command.hex.as_deref().unwrap_or(command.params.get())),
+        command.message.as_deref(),
+        command.data.as_ref().map(|data| data.get()),
+    ];
+    let is_cut = texts.iter().flatten().any(|text| short(text) != **text);
     html! {
         @if let Some(code) = command.code { (code) " " }
-        @if let Some(message) = &command.message { span lang="en" { (message) } " " }
-        @if let Some(data) = &command.data { code { (data.get()) } }
+        @if let Some(message) = &command.message { span lang="en" { (short(message)) } " " }
+        @if let Some(data) = &command.data { code { (short(data.get())) } }
+        @if is_cut { p { a href=(whole(detail, command)) { (visit.t(words::COMMAND_WHOLE)) } } }
+    }
+}
+
+/// Where the API has all of it.
+fn whole(detail: &Detail, command: &CommandView) -> String {
+    let keys = (detail.device.product_key.clone(), detail.device.device_key.clone());
+    format!("{}/commands/{}", api_path(&keys), path_part(&command.id))
+}
+
+/// A text as it stands in the list: fifty commands are on a page.
+fn short(text: &str) -> Cow<'_, str> {
+    const LETTERS_MAX: usize = 200;
+    match text.char_indices().nth(LETTERS_MAX) {
+        Some((at, _)) => format!("{}…", &text[..at]).into(),
+        None => text.into(),
     }
 }
 

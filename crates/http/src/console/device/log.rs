@@ -19,9 +19,10 @@ use crate::console::{
 
 /// Entries of a page.
 const ENTRIES: usize = 50;
-/// Entries that are asked for at a time, and how often, to find those of a kind.
-const LOOKED_AT: u32 = 200;
-const LOOKS: usize = 5;
+/// How often so many are asked for to find those of a kind, and with how many a page is long enough: it ends
+/// where one of the API does, so it has up to so many and [`ENTRIES`].
+const LOOKS: usize = 20;
+const ENOUGH: usize = 25;
 
 pub(super) fn routes() -> Router {
     Router::new().route("/console/devices/{product}/{device}/log", get(show))
@@ -104,10 +105,9 @@ async fn entries(
     wanted: &Wanted,
 ) -> Result<(Vec<LogView>, Option<String>), Trouble> {
     let (mut found, mut next) = (Vec::new(), Some(wanted.cursor.clone()));
-    let limit = if wanted.kind.is_empty() { ENTRIES.to_string() } else { LOOKED_AT.to_string() };
     for _ in 0..LOOKS {
         let Some(cursor) = next.take() else { break };
-        let mut query = vec![("limit", limit.clone())];
+        let mut query = vec![("limit", ENTRIES.to_string())];
         if !cursor.is_empty() {
             query.push(("cursor", cursor));
         }
@@ -116,8 +116,7 @@ async fn entries(
         let is_wanted = |entry: &LogView| wanted.kind.is_empty() || told(entry.event).0 == wanted.kind;
         found.extend(page.items.into_iter().filter(is_wanted));
         next = page.next_cursor;
-        // A page of a kind may be longer, so that it ends where one of the API does.
-        if found.len() >= ENTRIES {
+        if found.len() >= ENOUGH {
             break;
         }
     }

@@ -114,7 +114,7 @@ impl Detail {
     pub(super) fn sheet(&self) -> Sheet {
         let DeviceView { device_key, name, .. } = &self.device;
         let title = if name.is_empty() { device_key.clone() } else { format!("{name} · {device_key}") };
-        Sheet::new(Here::Devices, title)
+        Sheet::new(Here::Devices, title).back_to(self.path())
     }
 
     /// The events of this device, for `Sheet::follows`.

@@ -10,6 +10,7 @@ use narrowgate_api::{
 
 use super::{Detail, overview::values};
 use crate::console::{
+    overview::REFUSALS,
     parts::Tone,
     visit::Visit,
     words::{self, of_reason},
@@ -45,7 +46,9 @@ pub(super) fn panel(visit: &Visit, detail: &Detail, points: &[PointView], log: &
                     (visit.say(words::WAITING, &[("device", &detail.device.device_key)]))
                 }
                 p { (visit.t(words::WAITING_TEXT)) }
-                p.hint { a href="/console/refusals" { (visit.t(words::WAITING_STRANGERS)) } }
+                @if visit.has(REFUSALS) {
+                    p.hint { a href=(REFUSALS) { (visit.t(words::WAITING_STRANGERS)) } }
+                }
             }
         }
     }

@@ -24,7 +24,7 @@ use crate::console::{
 const PATH: &str = "/console/devices/new";
 
 /// Products that are offered in a list.
-const PRODUCTS_MAX: u32 = 200;
+const PRODUCTS_MAX: usize = 200;
 
 pub(super) fn routes() -> Router {
     Router::new().route(PATH, get(ask).post(create))
@@ -45,10 +45,10 @@ async fn ask(visit: Visit, Query(fields): Query<Fields>) -> Shown {
 }
 
 async fn page(visit: &Visit, fields: &Fields, problem: Option<&Problem>) -> Shown {
-    let products: Page<ProductRow> = visit.read(&format!("/api/v1/products?limit={PRODUCTS_MAX}")).await?;
+    let products: Page<ProductRow> = visit.read("/api/v1/products").await?;
     let sheet = Sheet::new(Here::Devices, visit.t(words::CREATE_TITLE));
     let sheet = sheet.with_status(problem.map_or(200, |problem| problem.status));
-    let known: Vec<_> = products
+    let mut known: Vec<_> = products
         .items
         .iter()
         .filter_map(|row| match row {
@@ -56,6 +56,9 @@ async fn page(visit: &Visit, fields: &Fields, problem: Option<&Problem>) -> Show
             ProductRow::Damaged(_) => None,
         })
         .collect();
+    // The API gives all of them.
+    let are_all = known.len() <= PRODUCTS_MAX;
+    known.truncate(PRODUCTS_MAX);
     let content = html! {
         @if let Some(problem) = problem { (visit.problem(problem)) }
         @if known.is_empty() {
@@ -67,7 +70,7 @@ async fn page(visit: &Visit, fields: &Fields, problem: Option<&Problem>) -> Show
                 (visit.once_field())
                 label {
                     (visit.t(words::CREATE_PRODUCT))
-                    @if products.next_cursor.is_none() {
+                    @if are_all {
                         select name="product" required {
                             @for (key, name) in &known {
                                 option value=(key) selected[**key == fields.product] { (name) " · " (key) }

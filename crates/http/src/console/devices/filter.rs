@@ -72,18 +72,22 @@ impl Filter {
         Self { q, product, state, tag, firmware, silent, ..Self::default() }
     }
 
-    /// As hidden fields of a form.
-    pub(super) fn fields(&self) -> Markup {
-        let values = [
+    /// What says which devices, each with its name.
+    pub(super) fn values(&self) -> [(&'static str, &str); 6] {
+        [
             ("q", &self.q),
             ("product", &self.product),
             ("state", &self.state),
             ("tag", &self.tag),
             ("firmware", &self.firmware),
             ("silent", &self.silent),
-        ];
+        ]
+    }
+
+    /// The same as hidden fields of a form.
+    pub(super) fn fields(&self) -> Markup {
         html! {
-            @for (name, value) in values.iter().filter(|(_, value)| !value.is_empty()) {
+            @for (name, value) in self.values().iter().filter(|(_, value)| !value.is_empty()) {
                 input type="hidden" name=(name) value=(value);
             }
         }
@@ -113,9 +117,27 @@ impl Filter {
         Self { sort: String::new(), ..self.first() } == Self::default()
     }
 
+    /// What of it is not understood, as its name and what is said: it would hold for nothing, and all devices
+    /// would be there.
+    pub(super) fn unknown(&self, visit: &Visit) -> Option<String> {
+        let is_state = self.state.is_empty() || self.shown_state().is_some();
+        let is_silent = self.silent.is_empty() || self.silent_hours().is_some();
+        let is_sort = SORTS.iter().any(|(name, ..)| *name == self.sort);
+        let known = [
+            (is_state, words::FILTER_STATE, &self.state),
+            (is_silent, words::FILTER_SILENT, &self.silent),
+            (is_sort, words::FILTER_SORT, &self.sort),
+        ];
+        let (_, word, value) = known.into_iter().find(|(is_known, ..)| !is_known)?;
+        Some(visit.say(words::FILTER_UNKNOWN, &[("name", visit.t(word)), ("value", value)]))
+    }
+
+    fn silent_hours(&self) -> Option<i64> {
+        self.silent.parse().ok().filter(|hours| (1..=SILENT_HOURS_MAX).contains(hours))
+    }
+
     fn silent_before(&self, now: UnixMillis) -> Option<UnixMillis> {
-        let hours = self.silent.parse::<i64>().ok().filter(|hours| (1..=SILENT_HOURS_MAX).contains(hours))?;
-        Some(UnixMillis(now.0.saturating_sub(hours * 3_600_000)))
+        Some(UnixMillis(now.0.saturating_sub(self.silent_hours()? * 3_600_000)))
     }
 
     fn shown_state(&self) -> Option<ShownState> {
@@ -157,8 +179,8 @@ impl Filter {
         };
         let state = STATES.into_iter().find(|(name, ..)| *name == self.state);
         let state = state.map_or("", |(.., word)| visit.t(word));
-        let silent =
-            self.silent.parse::<u64>().map(|hours| visit.preferences.duration(3_600 * hours.min(876_000)));
+        let hours = self.silent_hours().map(i64::unsigned_abs);
+        let silent = hours.map(|hours| visit.preferences.duration(3_600 * hours));
         add(words::CHIP_SEARCH, &self.q, Self { q: String::new(), ..first.clone() });
         add(words::FILTER_PRODUCT, &self.product, Self { product: String::new(), ..first.clone() });
         add(words::FILTER_STATE, state, Self { state: String::new(), ..first.clone() });

@@ -2,7 +2,7 @@
 
 use axum::{
     Router,
-    extract::Path,
+    extract::{Path, Query},
     http::Method,
     routing::{get, post},
 };
@@ -12,6 +12,7 @@ use narrowgate_api::{
     page::Page,
 };
 use narrowgate_platform::{model::access::Needs, service::path_part};
+use serde::Deserialize;
 
 use super::{PATH as DEVICES, path_of};
 use crate::console::{
@@ -66,8 +67,23 @@ fn title(visit: &Visit, job: &JobView) -> String {
     visit.say(words::CHIP, &[("name", visit.t(words::JOB)), ("value", visit.t(action(job.action)))])
 }
 
-async fn list(visit: Visit) -> Shown {
-    let page: Page<JobView> = visit.read("/api/v1/jobs").await?;
+/// Jobs of a page.
+const ROWS: usize = 100;
+
+/// What stands in the address.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Part {
+    /// How many newer ones are left out.
+    from: usize,
+}
+
+async fn list(visit: Visit, Query(Part { from }): Query<Part>) -> Shown {
+    let mut page: Page<JobView> = visit.read("/api/v1/jobs").await?;
+    // The API gives all of them.
+    let next = from.saturating_add(ROWS);
+    let next = (page.items.len() > next).then(|| format!("{PATH}?from={next}"));
+    page.items = page.items.into_iter().skip(from).take(ROWS).collect();
     let sheet = Sheet::new(Here::Devices, visit.t(words::JOBS));
     let labels = [words::ACT, words::STATE, words::JOB_CHANGED, words::JOB_MATCHED, words::JOB_BEGUN];
     let labels = labels.map(|word| visit.t(word));
@@ -94,6 +110,7 @@ async fn list(visit: Visit) -> Shown {
                 }
             }
         }
+        (visit.pages((from > 0).then_some(PATH), next.as_deref()))
     };
     Ok(visit.page(sheet, &content))
 }

@@ -39,6 +39,9 @@ pub(super) fn path_of(product_key: &str, device_key: &str) -> String {
 }
 
 async fn list(visit: Visit, Query(filter): Query<Filter>) -> Shown {
+    if let Some(said) = filter.unknown(&visit) {
+        return Ok(not_understood(&visit, &filter, &said));
+    }
     let asked = filter.list(visit.now, ROWS);
     let read: Result<Page<DeviceRow>, _> = visit.read(&with_query("/api/v1/devices", &asked)).await;
     let page = match read {
@@ -70,6 +73,17 @@ async fn list(visit: Visit, Query(filter): Query<Filter>) -> Shown {
 fn refused(visit: &Visit, filter: &Filter, problem: &Problem) -> Response {
     let sheet = Sheet::new(Here::Devices, visit.t(words::DEVICES)).with_status(problem.status);
     let content = html! { (filter.form(visit)) (filter.chips(visit)) (visit.problem(problem)) };
+    visit.page(sheet, &content)
+}
+
+/// The filter is there to be corrected.
+pub(super) fn not_understood(visit: &Visit, filter: &Filter, said: &str) -> Response {
+    let sheet = Sheet::new(Here::Devices, visit.t(words::DEVICES)).with_status(422);
+    let content = html! {
+        (filter.form(visit))
+        (filter.chips(visit))
+        p.alert role="alert" { (said) }
+    };
     visit.page(sheet, &content)
 }
 

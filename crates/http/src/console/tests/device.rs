@@ -52,6 +52,9 @@ async fn acts_are_asked_for_by_name_and_written_down() {
     assert!(opened(&mut ada, DEVICE).await.contains("switched off"));
     assert_eq!(sent(&mut ada, &format!("{DEVICE}/enable"), "").await.status, 303);
     let reset = sent(&mut ada, &format!("{DEVICE}/reset"), "typed=dk-1").await;
+    // The answer to a form leads to a page that can be opened, in another language too.
+    assert!(reset.body.contains(&format!("name=\"back\" value=\"{DEVICE}\"")), "{}", reset.body);
+    assert!(reset.body.contains("data-answer") && !reset.body.contains("data-follows"), "{}", reset.body);
     assert!(reset.status == 200 && reset.body.contains("Device secret"), "{}", reset.body);
     let shown = sent(&mut ada, &format!("{DEVICE}/key"), "").await;
     assert!(shown.status == 200 && shown.body.contains("pk-1,dk-1,2,3600"), "{}", shown.body);
@@ -127,6 +130,12 @@ async fn a_device_that_never_came_is_awaited_and_its_refusal_is_explained() {
     assert!(!page.contains("Waiting for late-1"), "{page}");
     let log = opened(&mut vera, &format!("{path}/log?kind=refused")).await;
     assert!(log.contains("wrong key") && !log.contains("registered</"), "{log}");
+    for _ in 0..100 {
+        world.note_refusal("late-1").await;
+    }
+    let log = opened(&mut vera, &format!("{path}/log?kind=refused")).await;
+    let rows = log.matches("data-row").count();
+    assert!((25..75).contains(&rows) && log.contains("rel=\"next\""), "{rows}: a page of a frequent kind");
     world.furnish().await;
     let page = opened(&mut vera, DEVICE).await;
     assert!(page.contains("It has logged in") && page.contains("21.5"), "{page}");
@@ -144,6 +153,14 @@ async fn a_command_is_sent_shown_with_its_state_and_taken_back() {
     assert_eq!(sent(&mut otto, &path, fields).await.status, 303);
     let page = opened(&mut otto, &path).await;
     assert!(page.contains("{&quot;temp&quot;:23.50}"), "to the last digit: {page}");
+    let long = format!("0.{}", "3".repeat(600));
+    let fields = format!("kind=set&point=temp&value={long}&ttl=3600");
+    assert_eq!(sent(&mut otto, &path, &fields).await.status, 303);
+    let page = opened(&mut otto, &path).await;
+    assert!(page.contains(&long[..100]) && !page.contains(&long[..300]), "fifty are on a page");
+    let whole = page.split_once("<a href=\"/api/v1/").and_then(|(_, rest)| rest.split_once('"'));
+    let whole = otto.get(&format!("/api/v1/{}", whole.expect("it leads to all of it").0)).await;
+    assert!(whole.status == 200 && whole.body.contains(&long), "{}", whole.body);
     let wrong = sent(&mut otto, &path, "kind=service&service=x&input=%7B").await;
     assert!(wrong.status == 422 && wrong.body.contains("not a JSON object"), "{}", wrong.body);
     let wrong = sent(&mut otto, &path, "kind=set&point=none&value=%3Cb%3E").await;

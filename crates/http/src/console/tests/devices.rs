@@ -1,6 +1,12 @@
 //! The list of devices, acts on many, and a new one.
 
-use narrowgate_api::{device::NewDeviceRequest, product::NewProduct};
+use narrowgate_api::{
+    access::NewUnit,
+    device::NewDeviceRequest,
+    job::{BulkAction, JobState},
+    product::NewProduct,
+};
+use narrowgate_platform::service::{path_part, token_hash};
 
 use super::*;
 
@@ -11,6 +17,19 @@ const HOSTILE: &str = "<script>alert(1)</script>\"'&";
 fn leads_to(answer: &Answer) -> String {
     assert_eq!(answer.status, 303, "{}", answer.body);
     answer.headers[header::LOCATION].to_str().expect("it is ASCII").to_owned()
+}
+
+const GO: &str = "/console/devices/act/go";
+
+/// What the form of a page that asks sends of what is to be done.
+fn asked_of(page: &str) -> String {
+    let form = page.split_once("<form class=\"confirm\"").expect("it asks").1;
+    let fields = form.split("<input type=\"hidden\" name=\"").skip(1).filter_map(|field| {
+        let (name, rest) = field.split_once("\" value=\"")?;
+        let value = rest.split_once('"')?.0.replace("&amp;", "&");
+        (!["csrf", "once"].contains(&name)).then(|| format!("{name}={}", path_part(&value)))
+    });
+    fields.collect::<Vec<_>>().join("&")
 }
 
 /// Product `pk-2` of the unit `north`, and more devices of `pk-1`.
@@ -78,11 +97,11 @@ async fn what_is_done_to_many_is_counted_asked_and_shown_with_its_progress() {
     let ask = leads_to(&begun);
     let page = opened(&mut bob, &ask).await;
     assert!(page.contains("7 devices will be switched off") && page.contains("type 7"), "{page}");
-    let job = ask.split_once("job=").expect("it was counted").1;
-    let fields = format!("q=many&action=disable&job={job}&typed=");
-    let wrong = sent(&mut bob, "/console/devices/act/go", &format!("{fields}8")).await;
+    let fields = format!("{}&typed=", asked_of(&page));
+    let wrong = sent(&mut bob, GO, &format!("{fields}8")).await;
     assert!(wrong.status == 422 && wrong.body.contains("Nothing was done"), "{}", wrong.body);
-    let done = leads_to(&sent(&mut bob, "/console/devices/act/go", &format!("{fields}7")).await);
+    assert_eq!(asked_of(&wrong.body), asked_of(&page), "it is asked again");
+    let done = leads_to(&sent(&mut bob, GO, &format!("{fields}7")).await);
     let page = opened(&mut bob, &done).await;
     assert!(page.contains("<dd>7</dd>") && page.contains("done"), "{page}");
     assert_eq!(opened(&mut bob, "/console/devices?state=disabled").await.matches("data-row").count(), 7);
@@ -92,8 +111,7 @@ async fn what_is_done_to_many_is_counted_asked_and_shown_with_its_progress() {
     let ask = leads_to(&sent(&mut bob, "/console/devices/act", chosen).await);
     let page = opened(&mut bob, &ask).await;
     assert!(page.contains("2 devices will be switched on") && page.contains("pk-1/many-002"), "{page}");
-    let fields = "action=enable&chosen=pk-1%2Fmany-001+pk-1%2Fmany-002&typed=2";
-    let done = leads_to(&sent(&mut bob, "/console/devices/act/go", fields).await);
+    let done = leads_to(&sent(&mut bob, GO, &format!("{}&typed=2", asked_of(&page))).await);
     assert!(opened(&mut bob, &done).await.contains("<dd>2</dd>"));
     let none = sent(&mut bob, "/console/devices/act", "action=enable&which=chosen").await;
     assert!(none.status == 422 && none.body.contains("No device was chosen"), "{}", none.body);
@@ -102,6 +120,136 @@ async fn what_is_done_to_many_is_counted_asked_and_shown_with_its_progress() {
     assert_eq!(sent(&mut bob, "/console/devices/act", fields).await.status, 403);
     let mut ann = visitor(&world, "ann", Role::Viewer, None).await;
     assert_eq!(sent(&mut ann, "/console/devices/act", "q=many&action=enable&which=all").await.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_is_what_is_done() {
+    let world = world(None).await;
+    more_devices(&world, 7).await;
+    let mut bob = visitor(&world, "bob", Role::Operator, None).await;
+    let mut ada = visitor(&world, "ada", Role::Administrator, None).await;
+    // A link of somebody else, whose job has counted one device.
+    let begun = sent(&mut bob, "/console/devices/act", "q=many-003&action=enable&which=all").await;
+    let counted = leads_to(&begun);
+    let job = counted.split_once("job=").expect("it was counted").1.split('&').next().unwrap_or_default();
+    let asked = format!("action=delete&product=pk-1&job={job}");
+    let seal = counted.split_once("seal=").map(|(_, seal)| format!("&seal={seal}")).unwrap_or_default();
+    for fields in [asked.clone(), asked + &seal, format!("action=disable&job={job}")] {
+        let page = ada.get(&format!("/console/devices/act?{fields}")).await;
+        assert!(page.status == 422 && !page.body.contains("class=\"confirm\""), "{fields}: {}", page.body);
+        assert_eq!(sent(&mut ada, GO, &format!("{fields}&typed=1")).await.status, 422, "{fields}");
+    }
+    // The same question, with a field that is another one, and of another session.
+    let begun = sent(&mut ada, "/console/devices/act", "q=many-003&action=disable&which=all").await;
+    let asked = asked_of(&opened(&mut ada, &leads_to(&begun)).await);
+    for (field, other) in [("q=many-003", "q=many"), ("action=disable", "action=delete"), ("&q=many-003", "")]
+    {
+        assert!(asked.contains(field), "{asked}");
+        let changed = format!("{}&typed=1", asked.replace(field, other));
+        assert_eq!(sent(&mut ada, GO, &changed).await.status, 422, "{changed}");
+    }
+    assert_eq!(sent(&mut bob, GO, &format!("{asked}&typed=1")).await.status, 422);
+    let unchanged = opened(&mut ada, "/console/devices?q=many&state=inactive").await;
+    assert_eq!(unchanged.matches("data-row").count(), 7, "nothing was done");
+    assert_eq!(sent(&mut ada, GO, &format!("{asked}&typed=1")).await.status, 303);
+    // What is done is known, or nothing is.
+    for action in ["", "purge", "Enable"] {
+        let fields = format!("q=many&action={action}&which=all");
+        assert_eq!(sent(&mut ada, "/console/devices/act", &fields).await.status, 422, "{action}");
+        let page = ada.get(&format!("/console/devices/act?q=many&action={action}")).await;
+        assert_eq!(page.status, 422, "{action}");
+        is_sound(&page, "an unknown act");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_devices_are_changed_than_were_counted() {
+    let world = world(None).await;
+    more_devices(&world, 7).await;
+    let mut bob = visitor(&world, "bob", Role::Operator, None).await;
+    let begun = sent(&mut bob, "/console/devices/act", "q=many&action=disable&which=all").await;
+    let asked = asked_of(&opened(&mut bob, &leads_to(&begun)).await);
+    let new = NewDeviceRequest { device_key: Some("many-more".into()), ..NewDeviceRequest::default() };
+    world.operator.create_device("pk-1", new).await.expect("it is new");
+    let job = leads_to(&sent(&mut bob, GO, &format!("{asked}&typed=7")).await);
+    let page = opened(&mut bob, &job).await;
+    assert!(page.contains("failed") && page.contains("more than 7"), "{page}");
+    assert_eq!(opened(&mut bob, "/console/devices?state=disabled").await.matches("data-row").count(), 0);
+    // A form that is sent twice is done once, also where its filter goes by the time.
+    world.furnish().await;
+    world.clock.advance_ms(7_200_000);
+    let begun = sent(&mut bob, "/console/devices/act", "silent=1&action=disable&which=all").await;
+    let page = opened(&mut bob, &leads_to(&begun)).await;
+    let once = page.split_once("name=\"once\" value=\"").and_then(|(_, rest)| rest.split_once('"'));
+    let count = page.split_once("type ").and_then(|(_, rest)| rest.split_once('<')).expect("it asks").0;
+    assert!(page.contains("Not heard for: 1 hour") && count != "0", "{page}");
+    let once = once.expect("it is done once").0;
+    let fields = format!("{}&typed={count}&once={once}", asked_of(&page));
+    let first = leads_to(&sent(&mut bob, GO, &fields).await);
+    world.clock.advance_ms(1_000);
+    assert_eq!(leads_to(&sent(&mut bob, GO, &fields).await), first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_choice_is_asked_for_without_a_long_address() {
+    let world = world(None).await;
+    let mut bob = visitor(&world, "bob", Role::Operator, None).await;
+    let long = path_part(&":".repeat(126));
+    let chosen = (0..50).map(|number| format!("device={}", path_part(&format!("pk-1/{number:02}{long}"))));
+    let fields = format!("{}&action=enable&which=chosen", chosen.collect::<Vec<_>>().join("&"));
+    let asked = sent(&mut bob, "/console/devices/act", &fields).await;
+    assert_eq!(asked.status, 200, "it is too long for an address");
+    assert!(asked.body.contains("50 devices will be switched on"), "{}", asked.body);
+    assert_eq!(sent(&mut bob, GO, &format!("{}&typed=50", asked_of(&asked.body))).await.status, 303);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_that_is_not_understood_is_no_filter_of_all() {
+    let world = world(None).await;
+    let mut bob = visitor(&world, "bob", Role::Operator, None).await;
+    for query in ["state=ofline", "silent=x", "silent=0", "silent=1000000", "sort=best"] {
+        let page = bob.get(&format!("/console/devices?{query}")).await;
+        is_sound(&page, query);
+        assert!(page.status == 422 && !page.body.contains("data-row"), "{query}: {}", page.body);
+        assert!(page.body.contains("is not known") && page.body.contains("class=\"filters\""), "{query}");
+    }
+    for fields in ["state=ofline", "silent=x"] {
+        let fields = format!("{fields}&action=disable&which=all");
+        assert_eq!(sent(&mut bob, "/console/devices/act", &fields).await.status, 422, "{fields}");
+    }
+    assert!(opened(&mut bob, "/console/devices?silent=48").await.contains("Not heard for: 2 days"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_end_before_their_page_is_too_long() {
+    let world = world(None).await;
+    for number in 0..210 {
+        let new = NewProduct {
+            name: format!("{number:0>120}"),
+            product_key: Some(format!("many-{number}")),
+            ..NewProduct::default()
+        };
+        world.operator.create_product(new).await.expect("it is new");
+    }
+    let mut ada = visitor(&world, "ada", Role::Administrator, None).await;
+    let form = opened(&mut ada, "/console/devices/new").await;
+    let offered = form.matches("<option value=\"many-").count();
+    assert!((100..=200).contains(&offered) && form.contains("list=\"products\""), "{offered}");
+    // Of each unit sixteen jobs that have ended are kept.
+    for unit in ["u1", "u2", "u3", "u4", "u5", "u6", "u7"] {
+        let new = NewUnit { name: unit.into(), ..NewUnit::default() };
+        world.operator.create_unit(new).await.expect("it is new");
+        let token = token_hash(&world.token(unit, Role::Operator, Some(unit)).await).expect("it is one");
+        let caller = world.operator.holder(token).await.expect("it reads").expect("it is valid");
+        let operator = world.operator.of(caller);
+        let act = operator.bulk_act(BulkAction::Disable, None).await.expect("it is acceptable");
+        (0..16).for_each(|_| operator.begin_job(&act, true).0.end(JobState::Done, None));
+    }
+    let first = opened(&mut ada, "/console/jobs").await;
+    let second = opened(&mut ada, "/console/jobs?from=100").await;
+    let rows = [&first, &second].map(|page| page.matches("data-row").count());
+    assert_eq!(rows, [100, 12]);
+    assert!(first.contains("rel=\"next\" href=\"/console/jobs?from=100\""), "{first}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,6 +274,10 @@ async fn a_device_is_registered_once_and_its_secret_is_shown_once() {
     assert!(made.body.contains("/console/devices/pk-1/new-1") && made.body.contains("pk-1,new-1,2,3600"));
     let again = sent(&mut ann, "/console/devices/new", &fields).await;
     assert_eq!(secret(&again.body), secret(&made.body), "a page that is loaded anew makes no second one");
+    for key in [".", ".."] {
+        let refused = sent(&mut ann, "/console/devices/new", &format!("product=pk-1&key={key}")).await;
+        assert!(refused.status == 422 && refused.body.contains("no part of a path"), "{}", refused.body);
+    }
     let exists = sent(&mut ann, "/console/devices/new", "product=pk-1&key=new-1").await;
     assert!(exists.status == 409 && exists.body.contains("role=\"alert\""), "{}", exists.body);
     assert!(exists.body.contains("value=\"new-1\""), "what was typed is there");

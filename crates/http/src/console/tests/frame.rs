@@ -1,5 +1,7 @@
 //! Who is let in, and what every page has.
 
+use narrowgate_api::{device::NewDeviceRequest, product::NewProduct};
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,4 +133,90 @@ async fn what_is_wrong_is_a_page_with_the_name_of_the_request() {
     let none = ann.send(Method::GET, "/console/nothing", &browser, "").await;
     assert_eq!(none.status, 404);
     assert!(none.body.contains("role=\"alert\""), "{}", none.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_asks_by_itself_keeps_no_session_alive() {
+    const HOURS_MS: i64 = 3_600_000;
+    let world = world(None).await;
+    let mut ann = visitor(&world, "ann", Role::Viewer, None).await;
+    let by_itself = [("x-narrowgate-renewed", "1")];
+    for _ in 0..2 {
+        world.clock.advance_ms(7 * HOURS_MS);
+        opened(&mut ann, "/console").await;
+    }
+    world.clock.advance_ms(7 * HOURS_MS);
+    for path in ["/console", "/console/devices"] {
+        assert_eq!(ann.send(Method::GET, path, &by_itself, "").await.status, 200, "{path}");
+    }
+    let following = [("accept", "text/event-stream")];
+    // There are none in this world, but it is let in.
+    assert_eq!(ann.send(Method::GET, "/api/v1/events", &following, "").await.status, 404);
+    world.clock.advance_ms(6 * HOURS_MS);
+    assert_eq!(ann.get("/console").await.status, 303, "nobody has asked for thirteen hours");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_language_leads_to_a_page_that_can_be_opened() {
+    let world = world(None).await;
+    let mut vera = visitor(&world, "vera", Role::Viewer, None).await;
+    let back = |page: &str| {
+        let (_, rest) = page.split_once("name=\"back\" value=\"").expect("there is a choice");
+        rest.split_once('"').expect("it ends").0.replace("&amp;", "&")
+    };
+    for path in ["/console/devices?q=a&state=online", "/console/devices/none/none"] {
+        assert_eq!(back(&vera.get(path).await.body), path);
+    }
+    for (path, fields, leads_to) in [
+        ("/console/devices/pk-1/dk-1/name", "name=x", "/console"),
+        ("/console/devices/act", "q=a&action=x&which=all", "/console/devices?q=a"),
+        ("/console/devices/act/go", "action=x", "/console/devices"),
+    ] {
+        let answer = sent(&mut vera, path, fields).await;
+        assert_eq!(back(&answer.body), leads_to, "{path} {}", answer.body);
+        assert_eq!(vera.get(leads_to).await.status, 200);
+    }
+    let login = Browser::new(&world).get("/login?next=%2Fconsole%2Fjobs").await;
+    let to = back(&login.body);
+    assert_eq!(to, "/login?next=%2Fconsole%2Fjobs");
+    let mut stranger = Browser::new(&world);
+    let chosen = format!("language=zh&back={}", to.replace('/', "%2F").replace('%', "%25"));
+    let chosen = chosen.replace("%252Flogin", "%2Flogin");
+    let chosen = stranger.post("/console/preferences", &chosen).await;
+    assert_eq!(chosen.headers[header::LOCATION].to_str().ok(), Some(&*to));
+}
+
+/// The pages of this server to which a page leads.
+fn links(page: &str) -> Vec<String> {
+    let links = page.split(" href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let links = links.map(|link| link.replace("&amp;", "&"));
+    links.filter(|link| link.starts_with("/console") && !link.contains("/assets/")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_link_leads_nowhere() {
+    const PAGES_MAX: usize = 150;
+    let world = world(None).await;
+    let (key, product_key) = (Some("late-1".into()), Some("a&b=#?/+%".into()));
+    let product = NewProduct { name: "n".into(), product_key, ..NewProduct::default() };
+    world.operator.create_product(product).await.expect("it is new");
+    world.furnish().await;
+    let new = NewDeviceRequest { device_key: key, ..NewDeviceRequest::default() };
+    world.operator.create_device("a&b=#?/+%", new).await.expect("it is new");
+    for (name, ou) in [("ada", None), ("nora", Some("north"))] {
+        let mut browser = visitor(&world, name, Role::Administrator, ou).await;
+        let mut found = vec!["/console".to_owned(), "/console/devices".to_owned()];
+        let mut at = 0;
+        while let Some(path) = found.get(at).filter(|_| at < PAGES_MAX).cloned() {
+            at += 1;
+            let answer = browser.get(&path).await;
+            assert!([200, 303].contains(&answer.status), "{name}: {path} is {}", answer.status);
+            for link in links(&answer.body) {
+                if !found.contains(&link) {
+                    found.push(link);
+                }
+            }
+        }
+        assert!(at > 5, "{found:?}");
+    }
 }

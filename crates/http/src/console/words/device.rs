@@ -113,6 +113,7 @@ words! {
     COMMANDS_NONE_STEP: "Send the first one with a form above.", "使用上方表单发送第一条命令。";
     COMMANDS_NONE_VIEWER: "Operators send them.", "由操作员发送。";
     COMMAND_ASKS: "Asks for", "内容";
+    COMMAND_WHOLE: "All of it, as JSON", "完整内容（JSON）";
     COMMAND_ANSWER: "Answer", "应答";
     COMMAND_SENT_AT: "Sent", "发送时间";
     COMMAND_STEPS: "Steps", "步骤";

@@ -16,6 +16,9 @@ words! {
     SORT_CREATED: "oldest first", "最早注册在前";
     SORT_NEWEST: "newest first", "最新注册在前";
     SORT_KEY: "by key", "按标识";
+    FILTER_UNKNOWN:
+        "{name}: {value} is not known. No devices were looked for.",
+        "{name}：无法识别“{value}”，未查询设备。";
     CHIP: "{name}: {value}", "{name}：{value}";
     CHIP_SEARCH: "begins with", "开头为";
     KEY: "Key", "标识";
@@ -50,6 +53,13 @@ words! {
     BULK_NONE_CHOSEN:
         "No device was chosen. Choose some in the list, or act on all of the filter.",
         "未选择设备，请在列表中选择，或对筛选结果全部操作。";
+    BULK_UNKNOWN:
+        "Nothing was done: it is not known what is to be done to the devices.",
+        "未执行任何操作：无法识别要对设备执行的操作。";
+    BULK_NOT_ASKED:
+        "Nothing was done: this was not asked in your session. Choose the devices in the list, and what to \
+        do with them.",
+        "未执行任何操作：这不是您本次登录中确认的操作，请在列表中重新选择设备和操作。";
     CHOOSE_DEVICES: "Choose devices", "选择设备";
     BULK_COUNTING: "They are being counted: {n} so far.", "正在统计：目前 {n} 台。";
     DOES_ENABLE:

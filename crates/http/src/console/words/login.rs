@@ -68,5 +68,68 @@ words! {
     LINK_TOO_OFTEN:
         "Too many links that are not valid come from this address.",
         "来自此地址的无效链接过多。";
+    OIDC_NOT: "Not logged in", "未登录";
+    OIDC_UNREACHABLE:
+        "The identity provider does not answer as it should. Try again later; the log of this server says \
+        more.",
+        "身份提供商未正常响应，请稍后重试；详情见本服务器日志。";
+    OIDC_REFUSED:
+        "The identity provider has refused the login. Ask who runs it whether you may use this server; the \
+        log of this server says more.",
+        "身份提供商拒绝了登录。请向其管理者确认您是否可以使用本服务器；详情见本服务器日志。";
+    OIDC_TOKEN:
+        "What the identity provider has sent is not good for this login. Log in again; if it stays so, the \
+        log of this server says why.",
+        "身份提供商返回的内容对本次登录无效。请重新登录；如问题依旧，原因见本服务器日志。";
+    OIDC_CLAIMS:
+        "The identity provider does not say who you are in the way that this server is set up for. The log \
+        of this server says what is missing.",
+        "身份提供商未按本服务器的设置说明您的身份，缺少的内容见本服务器日志。";
+    OIDC_NAME:
+        "Your name at the identity provider cannot be one of a user here.",
+        "您在身份提供商处的名称不能用作本服务器的用户名。";
+    OIDC_UNKNOWN:
+        "There is no user of your name here. An administrator makes one: narrowgate user create NAME.",
+        "这里没有与您同名的用户。管理员可以创建：narrowgate user create NAME。";
+    OIDC_DISABLED:
+        "You may not log in: an administrator has switched this user off.",
+        "无法登录：管理员已停用该用户。";
+    OIDC_MADE_HERE:
+        "A user of your name was made here and logs in with a password. An administrator can delete it, or \
+        you can be given another name at the identity provider.",
+        "这里已有与您同名的用户，使用密码登录。管理员可以删除该用户，或在身份提供商处为您更换名称。";
+    OIDC_NO_ROLE:
+        "None of your groups at the identity provider may use this server (oidc.roles).",
+        "您在身份提供商处的用户组均无权使用本服务器（oidc.roles）。";
+    OIDC_NO_UNIT:
+        "The organisation unit of your group is none of this server (oidc.roles).",
+        "本服务器上没有您用户组所属的组织单元（oidc.roles）。";
+    OIDC_USED: "This login was used already. Log in again.", "本次登录已使用过，请重新登录。";
+    OIDC_TOO_MANY:
+        "Too many users log in at the moment. Try again later.",
+        "当前登录的用户过多，请稍后重试。";
+    OIDC_TOO_OFTEN:
+        "Too many logins by the identity provider have failed at this address.",
+        "此地址通过身份提供商登录失败的次数过多。";
+    OIDC_NOT_BEGUN:
+        "This login was not begun in this browser, was finished already, or has taken longer than ten \
+        minutes.",
+        "本次登录不是在此浏览器中开始的、已经完成，或已超过十分钟。";
+    OIDC_NONE:
+        "There is no login by an identity provider here (oidc.issuer).",
+        "这里没有设置身份提供商登录（oidc.issuer）。";
+    FORM_ELSEWHERE:
+        "The form comes from another site. A proxy before this server must hand on the header Host.",
+        "表单来自其他网站。服务器前的代理必须转发 Host 标头。";
+    FORM_UNREAD: "The form cannot be read.", "无法读取表单。";
+    FORM_NONE: "The request is not what a form sends.", "请求不是表单提交的内容。";
+    FORM_TOO_LONG: "The form is too long.", "表单过长。";
+    FORM_LATE: "The rest of the form did not arrive.", "表单的其余部分未到达。";
+    PASSWORD_TOO_SHORT: "The password has fewer than {n} characters.", "密码少于 {n} 个字符。";
+    PASSWORD_TOO_LONG: "The password has more than {n} bytes.", "密码超过 {n} 个字节。";
+    PASSWORD_TOO_COMMON:
+        "The password is among those that are guessed first: common words, the user's name, runs and \
+        repetitions count for little.",
+        "该密码容易被猜到：常见词语、用户名、连续字符和重复字符几乎不计入强度。";
     ABOUT_SERVER: "About this server", "关于此服务器";
 }

@@ -35,6 +35,16 @@ async fn the_pages_speak_the_language_of_the_browser() {
     ann.post("/console/preferences", "language=zh&back=%2Flogin").await;
     let wrong = ann.log_in("ann", "incorrect horse").await;
     assert!(wrong.body.contains("用户名或密码错误"), "{}", wrong.body);
+    let unread = ann.send(Method::POST, "/login", &[chinese[0], ("content-type", FORM)], "user=%ff").await;
+    assert!(unread.status == 400 && unread.body.contains("无法读取表单"), "{}", unread.body);
+    let foreign = [chinese[0], ("content-type", FORM), ("origin", "http://evil.example")];
+    let foreign = ann.send(Method::POST, "/login", &foreign, "user=ann").await;
+    assert!(foreign.status == 403 && foreign.body.contains("表单来自其他网站"), "{}", foreign.body);
+    let link = invited(&world, "bob", Role::Viewer).await;
+    for (password, said) in [("short", "密码少于 12 个字符"), ("password1234", "容易被猜到")] {
+        let page = ann.post(&link, &format!("password={password}&again={password}")).await;
+        assert!(page.status == 422 && page.body.contains(said), "{}", page.body);
+    }
     ann.log_in("ann", PASSWORD).await;
     let page = ann.get("/login").await;
     assert!(page.body.contains("<b>ann</b>（查看者，所有组织单元）"), "{}", page.body);

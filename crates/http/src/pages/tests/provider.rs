@@ -182,6 +182,26 @@ async fn a_provider_that_changes_its_key_is_asked_for_the_new_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_login_leads_to_the_page_that_was_wanted_last_and_speaks_its_language() {
+    let provider = TestProvider::begin().await;
+    let world = with(provider.settings(), true).await;
+    let mut ann = Browser::new(&world);
+    let next = "narrowgate_next";
+    ann.get("/login/oidc?next=%2Fconsole%2Fjobs").await;
+    assert_eq!(ann.cookies[next], "%2Fconsole%2Fjobs");
+    ann.get("/login/oidc").await;
+    assert!(!ann.cookies.contains_key(next), "that of another try");
+    ann.get("/login/oidc?next=%2Fconsole%2Fjobs").await;
+    // A browser would drop a cookie that long, and keep the one before.
+    ann.get(&format!("/login/oidc?next=%2Fconsole%3F{}", "%3F".repeat(2_000))).await;
+    assert!(!ann.cookies.contains_key(next), "{:?}", ann.cookies);
+    let chinese = [("accept-language", "zh-CN")];
+    let page = ann.send(Method::GET, "/login/oidc/callback?code=a&state=b", &chinese, "").await;
+    assert!(page.status == 400 && page.body.contains("未登录"), "{}", page.body);
+    assert!(page.body.contains("本次登录不是在此浏览器中开始的"), "{}", page.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn attack_178_a_login_is_of_the_browser_that_began_it_and_is_used_once() {
     let provider = TestProvider::begin().await;
     let world = with(provider.settings(), true).await;

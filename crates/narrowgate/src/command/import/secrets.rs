@@ -173,8 +173,9 @@ impl SecretsFile {
         let mut lines = Zeroizing::new(String::new());
         let mut under_way = HashMap::new();
         // The registry refuses invalid keys, which could not be written as a line either.
-        let lacks =
-            |row: &&mut ImportRow| row.device_secret.is_none() && names::check_key(&row.device_key).is_ok();
+        let lacks = |row: &&mut ImportRow| {
+            row.device_secret.is_none() && names::check_new_key(&row.device_key).is_ok()
+        };
         for row in rows.iter_mut().filter(lacks) {
             let line = match self.earlier.remove(&row.device_key) {
                 Some(Kept { offset, has_asset_id, secret }) => {
