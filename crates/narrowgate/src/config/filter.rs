@@ -26,6 +26,7 @@ const MODULES: &[&str] = &[
     "narrowgate::scripts",
     "narrowgate::serve",
     "narrowgate::serve::audit",
+    "narrowgate::serve::backups",
     "narrowgate::serve::banner",
     "narrowgate::serve::census",
     "narrowgate::serve::descriptors",
