@@ -113,7 +113,7 @@ fn media_type(headers: &HeaderMap) -> Option<&'static str> {
 }
 
 /// What a file of this media type is, as its sender says. Plain text could be anything, so it is told.
-fn file_format(media_type: &str, told: Option<Format>) -> Result<Format, Refused> {
+fn file_format(media_type: &str, told: Option<Format>) -> Result<Format, Box<Refused>> {
     let of_type = FILES.into_iter().find(|(known, _)| *known == media_type).map_or(&[][..], |(_, all)| all);
     let wrong = match (told, of_type) {
         (Some(told), _) if of_type.contains(&told) => return Ok(told),
@@ -124,7 +124,7 @@ fn file_format(media_type: &str, told: Option<Format>) -> Result<Format, Refused
             format!("a file of this format comes as {wanted}, and this one is {media_type}")
         }
     };
-    Err(unsupported(wrong))
+    Err(Box::new(unsupported(wrong)))
 }
 
 fn unsupported(detail: impl Into<String>) -> Refused {
@@ -162,10 +162,11 @@ impl<S: Send + Sync> FromRequest<S> for Import {
         if let Some(media_type) = media_type(request.headers()) {
             let length = request.headers().get(header::CONTENT_LENGTH);
             let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-            return match unreadable(request.headers()) {
-                None => Ok(Self::File(request.into_body(), file_format(media_type, format)?, length)),
-                Some(detail) => Err(unsupported(detail)),
-            };
+            if let Some(detail) = unreadable(request.headers()) {
+                return Err(unsupported(detail));
+            }
+            let format = file_format(media_type, format).map_err(|refused| *refused)?;
+            return Ok(Self::File(request.into_body(), format, length));
         }
         let JsonBody(ImportRows { rows }) = JsonBody::from_request(request, state).await?;
         if format.is_some() {

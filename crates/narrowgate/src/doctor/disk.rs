@@ -42,7 +42,7 @@ fn judge_space(free: u64) -> Finding {
     let (check, detail) = ("space", format!("{} are free", bytes(Some(free))));
     match free {
         ..SPACE_ACT => Finding::act(check, detail, "free some space, or lower store.retention"),
-        ..SPACE_WATCH => Finding::watch(check, detail, "free some space, or lower store.retention"),
+        SPACE_ACT..SPACE_WATCH => Finding::watch(check, detail, "free some space, or lower store.retention"),
         _ => Finding::well(check, detail),
     }
 }
@@ -54,7 +54,7 @@ fn judge_inodes(free: Option<u64>) -> Finding {
     let detail = format!("{free} more files can be made");
     match free {
         ..INODES_ACT => Finding::act(check, detail, "remove files that nobody needs (df -i)"),
-        ..INODES_WATCH => Finding::watch(check, detail, "remove files that nobody needs (df -i)"),
+        INODES_ACT..INODES_WATCH => Finding::watch(check, detail, "remove files that nobody needs (df -i)"),
         _ => Finding::well(check, detail),
     }
 }

@@ -35,7 +35,7 @@ async fn value(world: &World, series: &str) -> u64 {
     let request = Request::get("/metrics").body(Body::empty()).expect("it is a request");
     let response = world.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
     let body = to_bytes(response.into_body(), 1 << 20).await.expect("it is whole");
-    value_in(&String::from_utf8(body.to_vec()).expect("it is text"), series)
+    value_in(str::from_utf8(&body).expect("it is text"), series)
 }
 
 fn value_in(text: &str, series: &str) -> u64 {

@@ -56,14 +56,17 @@ impl Trial {
     }
 
     /// What the API is asked for.
-    fn wanted(&self, visit: &Visit, source: &str) -> Result<TryScript, Problem> {
+    fn wanted(&self, visit: &Visit, source: &str) -> Result<TryScript, Box<Problem>> {
         let payload = self.payload.trim();
         let mut wanted = TryScript { source: Some(source.to_owned()), ..TryScript::default() };
         match &*self.direction {
             "text" => wanted.hex = Some(hex::encode(&self.payload)),
             "json" => match RawValue::from_string(payload.to_owned()) {
                 Ok(json) => wanted.json = Some(json),
-                Err(_) => return Err(Problem::new(422, Code::Invalid, visit.t(words::SCRIPT_NOT_JSON))),
+                Err(_) => {
+                    let wrong = Problem::new(422, Code::Invalid, visit.t(words::SCRIPT_NOT_JSON));
+                    return Err(Box::new(wrong));
+                }
             },
             "from" => wanted.from = Some(payload.to_owned()),
             _ => {
@@ -75,7 +78,7 @@ impl Trial {
     }
 
     pub(super) async fn run(&mut self, visit: &Visit, key: &str, source: &str) -> Result<(), Trouble> {
-        let wanted = self.wanted(visit, source)?;
+        let wanted = self.wanted(visit, source).map_err(|wrong| *wrong)?;
         let path = api_path(key) + "/script:try";
         let act = Act::new(Method::POST, &path);
         self.came_to = Some(match wanted.from {
