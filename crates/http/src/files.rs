@@ -15,7 +15,7 @@ use futures_util::{StreamExt as _, stream};
 use narrowgate_api::{
     audit::{AuditEntry, AuditOutcome, AuditQuery},
     device::{NamedDevice, NewDeviceRequest},
-    product::{NewProduct, ProductPatch},
+    product::NewProduct,
 };
 use narrowgate_platform::{
     ids::{DeviceId, UnixMillis},
@@ -66,10 +66,6 @@ async fn world_with(entropy: Arc<dyn Entropy>) -> World {
 }
 
 impl World {
-    async fn change_product(&self, patch: ProductPatch) {
-        self.operator.update_product("pk", patch).await.expect("it is valid");
-    }
-
     async fn ask(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Result<String, axum::Error>) {
         let response = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
         let (status, headers) = (response.status(), response.headers().clone());

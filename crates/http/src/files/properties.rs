@@ -1,5 +1,6 @@
 //! Tags and attributes in a file of devices.
 
+use narrowgate_api::product::ProductPatch;
 use serde_json::{json, value::RawValue};
 
 use super::{formats::places, *};
@@ -19,7 +20,7 @@ async fn with_model(world: &World) {
         {"identifier":"place","dataType":"STRING"}]}"#;
     let model = RawValue::from_string(model.to_owned()).expect("it is JSON");
     let patch = ProductPatch { model: Some(Some(model)), ..ProductPatch::default() };
-    world.change_product(patch).await;
+    world.operator.update_product("pk", patch).await.expect("it is a model");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -41,7 +41,8 @@ const WITHOUT: &[(&str, &str)] = &[
 ];
 
 /// Files and folders that are tests.
-const TESTS: &[&str] = &["tests", "tests.rs", "document", "matrix", "matrix.rs", "files.rs", "replays.rs"];
+const TESTS: &[&str] =
+    &["tests", "tests.rs", "document", "matrix", "matrix.rs", "files", "files.rs", "replays.rs"];
 
 /// How a verb gets its entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
