@@ -398,10 +398,7 @@ mod tests {
         for key in ["a", "15bBZlRknc", "867725030096431", "a/b", "=cmd()", "<b>'\"", &"k".repeat(128)] {
             assert_eq!((check_key(key), check_new_key(key)), (Ok(()), Ok(())), "{key}");
         }
-        assert_eq!(
-            [".", "..", "..."].map(check_new_key),
-            [Err(NameError::Dots), Err(NameError::Dots), Ok(())]
-        );
+        assert_eq!([".", "..", "..."].map(|key| check_new_key(key).is_ok()), [false, false, true]);
         for secret in ["x", "with space, and comma", &"s".repeat(128)] {
             assert_eq!(check_secret(secret), Ok(()), "{secret}");
         }
