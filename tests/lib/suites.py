@@ -96,6 +96,5 @@ EVERYTHING = (
     ("schema", "--quick"),
     ("crash", "--quick"),
     ("live", "--quick"),
-    ("package", "--quick"),
     ("interrupt",),
 )
