@@ -14,12 +14,17 @@ _ENVIRONMENT = {**os.environ, "PATH": f"{TOOLS / 'venv' / 'bin'}:{os.environ['PA
 _PROOFS = {2: '"code":200', 3: '"deviceSecret"'}
 
 
+def _documents(gateway):
+    """Whole ones: its log is looked at while it is written."""
+    lines = gateway.log(1000).splitlines()
+    return [line for line in lines if line.startswith("{") and line.endswith("}")]
+
+
 @case("demo: the lines that it prints work when pasted, and it shows what came")
 def _pasted(world):
     with world.fresh() as gateway:
         gateway.start("-o", "json", verb="demo")
-        lines = lambda: [line for line in gateway.log(1000).splitlines() if line.startswith("{")]  # noqa: E731
-        document = eventually("no document is printed", lines)[0]
+        document = eventually("no document is printed", lambda: _documents(gateway))[0]
         devices = json.loads(document)["devices"]
         check(
             [device["secureMode"] for device in devices] == [2, 3], f"not one device of each mode: {devices}"

@@ -32,13 +32,18 @@ class Terminal:
         path = f"{folder}:{os.environ['PATH']}"
         self._environment = {**environment(), "NARROWGATE_DATA": str(gateway.data), "PATH": path}
         self._folder = gateway.folder
-        self._ports = {"5684": str(gateway.dtls_port), "8080": str(gateway.http_port)}
+        self._ports = {
+            ":5684/": f":{gateway.dtls_port}/",
+            ":8080/": f":{gateway.http_port}/",
+            # It goes to the usual port where no other is named.
+            "device simulate ": f"device simulate --server 127.0.0.1:{gateway.dtls_port} ",
+        }
 
     def start(self, lines):
         """The lines, pasted; the process that runs them."""
         text = "\n".join(lines)
         for usual, here in self._ports.items():
-            text = text.replace(f":{usual}/", f":{here}/")
+            text = text.replace(usual, here)
         return subprocess.Popen(
             ["bash", "-c", text],
             stdin=subprocess.DEVNULL,
@@ -64,7 +69,7 @@ class Terminal:
 def _every_day(world):
     with world.fresh() as gateway:
         gateway.start()
-        serve, lines, program = _blocks("Every day")
+        serve, lines, program, value = _blocks("Every day")
         # It is what runs here, on ports of its own.
         check([line.split()[1] for line in serve] == ["serve"], f"the first lines are {serve}")
         terminal, (*lines, last) = Terminal(gateway), lines
@@ -80,7 +85,9 @@ def _every_day(world):
         check(is_listening, f"it has ended: {listening.communicate()}")
         said = terminal.paste(*program)
         check('"items":[' in said and DEVICE in said, f"a program with a token is told {said}")
-        check(len(gateway.json("device", "list")["devices"]) == 3, "the devices of the lines are not there")
+        said = terminal.paste(*value)
+        check('"value"' in said, f"from a token to the first value: {said}")
+        check(len(gateway.json("device", "list")["devices"]) == 4, "the devices of the lines are not there")
         check((gateway.folder / "model.json").read_text().startswith("{"), "no model was inferred")
 
 
