@@ -30,8 +30,7 @@ DEVICE_KINDS = {
     "by key": {"sort": "key"},
     "by key, from the last one on": {"sort": "-key"},
     "all, with tags and firmware": {"with": "all"},
-    "a large product": {"product": "pk"},
-    "a small product": {"product": "pk-north"},
+    "a product": {"product": "{product}"},
     "offline": {"state": "offline"},
     "online (none)": {"state": "online"},
     "inactive": {"state": "inactive"},
@@ -53,7 +52,7 @@ DEVICE_KINDS = {
     "heard before, none": {"seenBefore": PAST},
     "all filters": {
         "q": "8677",
-        "product": "pk",
+        "product": "{product}",
         "state": "offline",
         "tag": "site:s7",
         "firmware": "1.0",
@@ -138,7 +137,7 @@ def lists(binaries, scale):
         settle(reader)
         table = Table()
         for unit, one in (("", reader), ("a unit, ", Reader(server.http_port, north))):
-            measure_devices(table, one, unit, count)
+            measure_devices(table, one, unit, count, "pk-north" if unit else "pk")
         measure_others(table, reader, count)
     finally:
         server.remove()
@@ -153,11 +152,12 @@ def settle(reader):
     print(f"\nall offline {time.monotonic() - begin:.0f} s after the start", flush=True)
 
 
-def measure_devices(table, reader, unit, count):
+def measure_devices(table, reader, unit, count, product):
     """The lists of devices, as one reader sees them."""
     last = f"867725{count - 1:09}"
+    texts = {"last": last, "thousand": last[:-3], "product": product}
     for name, query in DEVICE_KINDS.items():
-        filled = {key: value.format(last=last, thousand=last[:-3]) for key, value in query.items()}
+        filled = {key: value.format_map(texts) for key, value in query.items()}
         for limit in LIMITS:
             took_ms, items = reader.pages("devices", filled | {"limit": limit})
             table.row(f"{unit}{name}, limit {limit}", took_ms, items)

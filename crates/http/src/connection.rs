@@ -25,8 +25,9 @@ use crate::{
 };
 
 /// Connections at a time on TCP: some programs, a scraper, a probe and some browsers need only a few. Only
-/// holders of tokens follow, and wait for devices.
-pub const TCP_PLACES_MAX: PlacesMax = PlacesMax { requests: 256, queued: 128, followers: 1024, waiting: 64 };
+/// holders of tokens follow, and wait for devices. An eighth of the places is for those who have none, so
+/// 1,008 followers of few tokens find theirs.
+pub const TCP_PLACES_MAX: PlacesMax = PlacesMax { requests: 256, queued: 128, followers: 1152, waiting: 64 };
 
 /// A connection that sends no complete request, or accepts no bytes of an answer, for this long is closed, so
 /// that silent ones cannot use up the places.

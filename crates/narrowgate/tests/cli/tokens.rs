@@ -307,7 +307,7 @@ fn attack_182_a_token_follows_so_often_and_one_that_leaves_gives_its_place_back(
     command.env("NARROWGATE_HTTP_TOKEN_REQUESTS", "off");
     let server = Server::start(command);
     let [loud, other] = ["loud", "other"].map(|name| token(&program, name, &["--role", "viewer"]));
-    let mut streams: Vec<_> = (0..256).map(|_| follow(&server, "/api/v1/events", &loud)).collect();
+    let mut streams: Vec<_> = (0..288).map(|_| follow(&server, "/api/v1/events", &loud)).collect();
     let begin = |token: &str| begin_to_follow(&server, token).0;
     assert_eq!(begin(&loud), "HTTP/1.1 429");
     assert_eq!(begin(&other), "HTTP/1.1 200");
