@@ -328,8 +328,6 @@ async fn written_down(operator: &Operator, mut noted: Noted, answer: Response) -
         StatusCode::FORBIDDEN => AuditOutcome::Refused,
         // A command that was sent goes on.
         StatusCode::GATEWAY_TIMEOUT if problem.is_none() => AuditOutcome::Done,
-        // So does what there is no room for.
-        StatusCode::INSUFFICIENT_STORAGE => AuditOutcome::Failed,
         status if status.is_client_error() => AuditOutcome::Failed,
         // It may come after the change: what was changed is read again for the answer.
         status if status.is_server_error() => AuditOutcome::Unknown,

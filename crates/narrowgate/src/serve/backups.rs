@@ -261,7 +261,7 @@ fn no_room(detail: String) -> Problem {
     Problem {
         detail: Some(detail),
         hint: Some("take backups to another disk, on the server's machine, and delete them here".to_owned()),
-        ..Problem::new(507, Code::NoRoom, TITLE)
+        ..Problem::new(429, Code::NoRoom, TITLE)
     }
 }
 

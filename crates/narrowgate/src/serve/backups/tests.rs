@@ -72,7 +72,7 @@ fn ten_backups_are_kept_and_the_next_one_may_be_asked_for_again() {
         thread::sleep(Duration::from_millis(2));
     }
     let refused = make(&own).unwrap_err();
-    assert_eq!((refused.status, refused.code), (507, Code::NoRoom));
+    assert_eq!((refused.status, refused.code), (429, Code::NoRoom));
     let one = names(&own).remove(0);
     fs::remove_dir_all(own.data.join(BACKUPS).join(one)).unwrap();
     make(&own).unwrap();
@@ -86,7 +86,7 @@ fn a_backup_that_would_fill_the_disk_is_not_begun() {
     let sparse = File::create(own.data.join("messages/2026-11-30.db")).unwrap();
     sparse.set_len(1 << 43).unwrap();
     let refused = make(&own).unwrap_err();
-    assert_eq!((refused.status, refused.code), (507, Code::NoRoom));
+    assert_eq!((refused.status, refused.code), (429, Code::NoRoom));
     let detail = refused.detail.unwrap();
     assert!(detail.contains("8796093022208 bytes") && detail.contains("1073741824 have to stay"), "{detail}");
     assert_eq!(names(&own), [""; 0]);
