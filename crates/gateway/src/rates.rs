@@ -1,10 +1,11 @@
 //! Reports and refusals, minute by minute: for all, and of each product, of which a store makes those of its
 //! organisation unit.
 //!
-//! A report costs two additions, once it is stored. A minute is written down when it is over, so a minute in
-//! which nothing is counted costs nothing, and what a crash loses is the last one; who settles writes down
-//! what there is. What the store does not take is written with a later minute. Limits: [`PRODUCTS_MAX`]
-//! products in a minute, all further ones are counted for all alone; [`UNWRITTEN_MAX`] minutes that wait.
+//! A report costs a look-up and two additions, once it is stored. A minute is written down when it is over,
+//! so a minute in which nothing is counted costs nothing, and what a crash loses is the last one; who settles
+//! writes down what there is. What the store does not take is written with a later minute. Limits:
+//! [`PRODUCTS_MAX`] products in a minute, all further ones are counted for all alone; [`UNWRITTEN_MAX`]
+//! minutes that wait.
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -16,8 +16,8 @@ words! {
     REFUSED_HOUR: "Refused in the last hour", "最近一小时被拒绝";
     REFUSED_NONE: "Nothing was refused in the last hour.", "最近一小时没有拒绝任何连接。";
     REFUSED_ALL: "Show the refusals", "查看拒绝记录";
-    SILENT: "Silent for longer than their lifetime", "沉默超过生命周期";
-    SILENT_NONE: "Every device that has logged in was heard within its lifetime.", "所有登录过的设备均在生命周期内有消息。";
+    SILENT: "Offline: silent, or logged out", "离线：沉默或已退出";
+    SILENT_NONE: "No device is offline.", "没有离线设备。";
     SILENT_SHOW: "Show them", "查看";
     INACTIVE_TOO: "{n} never logged in|{n} never logged in", "{n} 台从未登录";
     DISABLED_TOO: "{n} switched off|{n} switched off", "{n} 台已停用";

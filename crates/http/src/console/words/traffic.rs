@@ -5,12 +5,14 @@ use super::words;
 words! {
     DAY_OF_REPORTS: "Reports per minute over 24 hours", "24 小时内每分钟上报数";
     DAY_OF_REPORTS_SAID: "Now {now}, at most {most}.", "当前 {now}，最高 {most}。";
-    DAY_OF_REPORTS_NONE: "No report came in the last 24 hours.", "最近 24 小时没有上报。";
+    DAY_OF_REPORTS_NONE: "None in the last 24 hours; a minute is counted when it is over.",
+        "最近 24 小时没有上报；每一分钟结束后才计入。";
     DAY_OF_REFUSALS: "Refusals by reason over 24 hours", "24 小时内按原因统计的拒绝次数";
     DAY_OF_REFUSALS_SAID: "{n} in all, each bar a quarter of an hour.", "共 {n} 次，每个柱表示一刻钟。";
     DAY_OF_REFUSALS_GAPS: "Where the line is dotted no server ran, or what it counted is lost.",
         "虚线处表示当时服务器未运行，或统计已丢失。";
-    DAY_OF_REFUSALS_NONE: "Nothing was refused in the last 24 hours.", "最近 24 小时没有拒绝任何连接。";
+    DAY_OF_REFUSALS_NONE: "None in the last 24 hours; a minute is counted when it is over.",
+        "最近 24 小时没有拒绝任何连接；每一分钟结束后才计入。";
     OTHER_REASONS: "other reasons", "其他原因";
     AS_A_TABLE: "As a table", "以表格显示";
     BY_HOUR: "Hour", "小时";
