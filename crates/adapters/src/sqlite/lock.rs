@@ -24,7 +24,7 @@ pub(super) struct DataLock {
     /// Whether this lock made the file.
     made: bool,
     /// The directory, locked too: the file may be removed while the process runs.
-    _folder: Option<File>,
+    folder: Option<File>,
 }
 
 impl DataLock {
@@ -59,9 +59,9 @@ impl DataLock {
                 continue;
             }
             return match lock_folder(data) {
-                Ok(folder) => Ok(Self { path, file, made, _folder: folder }),
+                Ok(folder) => Ok(Self { path, file, made, folder }),
                 Err(error) => {
-                    Self { path, file, made, _folder: None }.undo();
+                    Self { path, file, made, folder: None }.undo();
                     Err(error)
                 }
             };
@@ -84,7 +84,16 @@ impl DataLock {
             // Ignored: a lock file that stays does no harm.
             let _ = fs::remove_file(&self.path);
         }
-        drop(self.file);
+    }
+}
+
+impl Drop for DataLock {
+    /// A lock would stay for as long as a process that is just being started has a copy of its descriptor.
+    fn drop(&mut self) {
+        for locked in [Some(&self.file), self.folder.as_ref()].into_iter().flatten() {
+            // Ignored: the lock goes with the last copy then.
+            let _ = locked.unlock();
+        }
     }
 }
 
@@ -149,6 +158,16 @@ mod tests {
         assert_eq!(last_process(data.path()), Some(process::id()));
         let second = DataLock::take(data.path());
         assert!(matches!(second, Err(OpenError::InUse { pid: Some(pid), .. }) if pid == process::id()));
+        drop(first);
+        DataLock::take(data.path()).unwrap();
+    }
+
+    #[test]
+    fn the_lock_goes_with_its_owner_and_not_with_the_last_copy_of_its_descriptors() {
+        let data = tempfile::tempdir().unwrap();
+        let first = DataLock::take(data.path()).unwrap();
+        let _inherited =
+            [first.file.try_clone().unwrap(), first.folder.as_ref().unwrap().try_clone().unwrap()];
         drop(first);
         DataLock::take(data.path()).unwrap();
     }

@@ -326,6 +326,14 @@ impl SecretsFile {
     }
 }
 
+impl Drop for SecretsFile {
+    /// The lock would stay for as long as a process that is just being started has a copy of the descriptor.
+    fn drop(&mut self) {
+        // Ignored: the lock goes with the last copy then.
+        let _ = self.file.unlock();
+    }
+}
+
 const NOTHING_DONE: &str = "nothing was imported; free some space, or name another file with --secrets-out";
 
 /// Makes the name of a file durable.

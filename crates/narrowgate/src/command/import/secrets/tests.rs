@@ -173,6 +173,17 @@ fn a_file_of_something_else_is_not_touched() {
     assert!(refused(&path).contains("another import"));
 }
 
+/// A process that is started at that moment has the descriptor until it runs its own program.
+#[test]
+fn the_lock_goes_with_the_import_and_not_with_the_last_copy_of_its_descriptor() {
+    let (_directory, path) = place();
+    let secrets = open(&path);
+    let _inherited = secrets.file.try_clone().unwrap();
+    assert!(refused(&path).contains("another import"));
+    drop(secrets);
+    open(&path).finish(false).unwrap();
+}
+
 #[test]
 fn a_file_that_was_just_begun_is_gone_on_with() {
     let (_directory, path) = place();
