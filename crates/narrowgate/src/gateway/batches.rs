@@ -25,7 +25,7 @@ use narrowgate_platform::{
 pub(super) const BATCH_MAX: usize = 1000;
 
 /// The least time from the beginning of one batch to that of the next …
-const GATHER: Duration = Duration::from_millis(3);
+const GATHER: Duration = Duration::from_millis(5);
 /// … unless so many writes wait.
 const GATHERED_ENOUGH: usize = 250;
 /// Refused batches are a line of the log this often.
