@@ -43,6 +43,7 @@ install_packages() {
     [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
     command -v node >/dev/null || missing+=(nodejs)
     command -v strace >/dev/null || missing+=(strace)
+    command -v chromium >/dev/null || missing+=(chromium fonts-dejavu-core) # pictures of the console
     compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || missing+=(faketime) # clocks that are wrong
     command -v npm >/dev/null || missing+=(npm)
     command -v python3 >/dev/null || missing+=(python3)
@@ -142,6 +143,20 @@ PYTHON
         die "pip cannot install schemathesis; the reason stands above" "$venv/bin/pip config debug"
 }
 
+# What drives Debian's Chromium, in an environment of its own.
+install_playwright() {
+    local venv=$tools/console-venv
+    "$venv/bin/python" - 2>/dev/null <<'PYTHON' && return
+import importlib.metadata as installed, playwright
+assert installed.version("playwright") == "1.65.2"
+PYTHON
+    echo "tests/run install: playwright"
+    rm -rf "$venv"
+    python3 -m venv "$venv" || die "no virtual environment for Python" "apt-get install python3-venv"
+    "$venv/bin/pip" install -q --disable-pip-version-check -r "$tests/shots/requirements.txt" ||
+        die "pip cannot install playwright; the reason stands above" "$venv/bin/pip config debug"
+}
+
 # Mbed TLS 3.6 as one shared library. Debian has 2.28, which lacks the Connection ID of RFC 9146.
 build_mbedtls() {
     local library=$tools/mbedtls/libmbedtls.so stamp=$tools/mbedtls/$mbedtls_crate-$mbedtls_crate_version
@@ -203,6 +218,7 @@ install_node_dtls
 install_oidc_provider
 install_learning
 install_schema
+install_playwright
 install_promtool
 build_mbedtls
 echo "tests/run install: all tools are there ($tools)"

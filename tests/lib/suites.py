@@ -57,6 +57,7 @@ SUITES = {
     ),
     "learning": Package("the handshake's state machine, learnt from the wire", "learning", tools=True),
     "schema": Package("the HTTP API with inputs that are made of its document", "schema", tools=True),
+    "shots": Package("pictures of every page of the console, to be looked at", "shots", tools=True),
     "crash": Package(
         "kill -9, named points, failing system calls, a full disk, damaged files", "crash", tools=True
     ),
