@@ -334,6 +334,30 @@ pub(super) fn trouble(visit: &Visit, problem: &Problem) -> Response {
     response
 }
 
+/// Letters of a path that is no page's, as it is shown.
+const PATH_LETTERS_MAX: usize = 100;
+
+/// What is not there, or not to be opened, with the ways to what is near.
+pub(super) fn no_page(visit: &Visit, status: StatusCode, said: Word) -> Response {
+    let path = visit.uri.path();
+    let shown: String = path.chars().take(PATH_LETTERS_MAX).collect();
+    let shown = if shown.len() < path.len() { shown + "…" } else { shown };
+    let is_near = |place: &&Place| {
+        place.path != HOME && path.strip_prefix(place.path).is_some_and(|rest| rest.starts_with('/'))
+    };
+    let sheet = Sheet::new(Here::Elsewhere, visit.t(words::TROUBLE_NOT_FOUND)).with_status(status.as_u16());
+    let content = html! {
+        p.alert role="alert" { (visit.say(said, &[("path", &shown)])) }
+        p.buttons {
+            @if let Some(place) = visit.places().find(is_near) {
+                a.button href=(place.path) { (visit.say(words::GO_TO, &[("page", visit.t(place.name))])) }
+            }
+            a.button href=(HOME) { (visit.t(words::TROUBLE_HOME)) }
+        }
+    };
+    visit.page(sheet, &content)
+}
+
 /// What went wrong before it was known who asks.
 pub(super) fn for_strangers(preferences: &Preferences, refused: Response) -> Response {
     let Some(problem) = problem_of(&refused) else { return refused };

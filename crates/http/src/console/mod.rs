@@ -67,7 +67,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     middleware,
     response::{IntoResponse as _, Response},
-    routing::get,
+    routing::{any, get},
 };
 use narrowgate_platform::service::Operator;
 
@@ -128,6 +128,9 @@ pub(crate) fn routes(console: &Arc<Console>) -> Router {
         .merge(audit::routes())
         .merge(system::routes())
         .route("/console/keys", get(keys))
+        .route("/console/", get(async || see_other(HOME)))
+        .route("/console/{*rest}", any(nothing))
+        .method_not_allowed_fallback(other_way)
         .layer(middleware::from_fn(request_id::note))
         .layer(middleware::from_fn_with_state(Arc::clone(console), visit::let_in));
     pages.merge(preferences::routes()).merge(assets::routes())
@@ -136,6 +139,17 @@ pub(crate) fn routes(console: &Arc<Console>) -> Router {
 /// The keys of the keyboard, for who has no script that shows them.
 async fn keys(visit: Visit) -> Shown {
     Ok(layout::keys_page(&visit))
+}
+
+/// Where no page is.
+async fn nothing(visit: Visit) -> Response {
+    layout::no_page(&visit, StatusCode::NOT_FOUND, words::NO_PAGE)
+}
+
+/// Where a form is taken, and no page is opened: its answer had this address. Or the other way round.
+async fn other_way(visit: Visit) -> Response {
+    let said = if visit.is_answer { words::PAGE_OPENED_ONLY } else { words::NO_PAGE_FORM };
+    layout::no_page(&visit, StatusCode::METHOD_NOT_ALLOWED, said)
 }
 
 /// To another page, which is opened by GET. A path that is none of a header leads to the first page.

@@ -136,6 +136,45 @@ async fn what_is_wrong_is_a_page_with_the_name_of_the_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_there_is_not_is_named_and_has_ways_back() {
+    let world = world(None).await;
+    let mut ann = visitor(&world, "ann", Role::Viewer, None).await;
+    let long = format!("/console/{}", "a".repeat(2000));
+    for (path, near) in [
+        ("/console/nothing", None),
+        ("/console/nothing/%3Cb%3E", None),
+        ("/console/devices/a/b/c/d", Some("/console/devices\">Go to Devices")),
+        // Its page is for administrators.
+        ("/console/users/a/b/c", None),
+        (&long, None),
+    ] {
+        let none = ann.get(path).await;
+        assert_eq!(none.status, 404, "{path}");
+        is_sound(&none, path);
+        let said = format!("has the address {}", path.get(..100).unwrap_or(path));
+        assert!(none.body.contains(&said), "{path}: {}", none.body);
+        assert!(none.body.contains("href=\"/console\">Go to the overview"), "{path}");
+        assert_eq!(none.body.matches(">Go to ").count(), 1 + near.iter().count(), "{path}");
+        assert!(near.is_none_or(|near| none.body.contains(near)), "{path}: {}", none.body);
+    }
+    // What takes forms alone is not opened: the answer to a form had this address.
+    let form = ann.get("/console/devices/pk-1/dk-1/key").await;
+    assert_eq!((form.status, form.headers[header::ALLOW].to_str().ok()), (405, Some("POST")));
+    is_sound(&form, "a form");
+    assert!(form.body.contains("/console/devices/pk-1/dk-1/key takes a form of a page"), "{}", form.body);
+    let page = sent(&mut ann, "/console/keys", "").await;
+    assert!(page.status == 405 && page.body.contains("no form is sent to it"), "{}", page.body);
+    let slash = ann.get("/console/").await;
+    assert_eq!((slash.status, slash.headers[header::LOCATION].to_str().ok()), (303, Some("/console")));
+    // Strangers are told of no page, whether there is one or not.
+    let mut stranger = Browser::new(&world);
+    for path in ["/console/nothing", "/console/devices"] {
+        assert_eq!(stranger.get(path).await.status, 303, "{path}");
+    }
+    assert_eq!(stranger.post("/console/nothing", "").await.status, 303);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_asks_by_itself_keeps_no_session_alive() {
     const HOURS_MS: i64 = 3_600_000;
     let world = world(None).await;

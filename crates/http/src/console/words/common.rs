@@ -63,6 +63,11 @@ words! {
     TROUBLE_SERVER: "The server cannot do that now", "服务器暂时无法处理";
     TROUBLE_AGAIN: "Try again in a moment.", "请稍后重试。";
     TROUBLE_ID: "Request {id}: the log of the server knows it by this name.", "请求编号 {id}，服务器日志中可按此查找。";
+    NO_PAGE: "No page of the console has the address {path}.", "控制台没有地址为 {path} 的页面。";
+    NO_PAGE_FORM:
+        "{path} takes a form of a page, and cannot be opened by its address.",
+        "{path} 只接收页面提交的表单，不能通过地址打开。";
+    GO_TO: "Go to {page}", "前往{page}";
     TROUBLE_HOME: "Go to the overview", "返回概览";
     TRY: "Try:", "建议：";
     WHERE: "at {place}", "位置：{place}";

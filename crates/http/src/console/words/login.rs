@@ -46,11 +46,14 @@ words! {
         do not belong together are good.",
         "用户 {name}：至少 {n} 个字符，且不要使用常见密码。几个互不相关的词语是不错的选择。";
     PAGE_NOT_FOUND: "Not found", "未找到";
-    PAGE_NOTHING: "There is nothing here.", "这里没有内容。";
+    PAGE_NOTHING: "There is nothing at {path}.", "{path} 处没有内容。";
     PAGE_NOT_POSSIBLE: "Not possible", "无法执行";
     PAGE_OPENED_ONLY:
         "This page is opened, and no form is sent to it.",
         "此页面仅供打开，不接受表单。";
+    PAGE_FORM_ONLY:
+        "This address takes a form, and no page is opened by it.",
+        "此地址只接收表单，不能作为页面打开。";
     PAGE_NOT_NOW: "Not now", "暂时无法处理";
     PAGE_IN_A_MOMENT:
         "The server cannot do that now. Try again in a moment.",

@@ -54,16 +54,18 @@ async fn the_pages_speak_the_language_of_the_browser() {
 async fn a_person_gets_pages_and_a_program_documents() {
     let world = world(None).await;
     let mut browser = Browser::new(&world);
-    for (method, path, status) in [
-        (Method::GET, "/nothing", 404),
-        (Method::GET, "/login/", 404),
-        (Method::PUT, "/login", 405),
-        (Method::GET, "/password/%ff", 400),
+    for (method, path, status, said) in [
+        (Method::GET, "/nothing", 404, "There is nothing at /nothing."),
+        (Method::GET, "/login/", 404, "There is nothing at /login/."),
+        (Method::PUT, "/login", 405, "This page is opened, and no form is sent to it."),
+        (Method::GET, "/logout", 405, "This address takes a form, and no page is opened by it."),
+        (Method::GET, "/password/%ff", 400, "What the browser has sent is not what belongs here."),
     ] {
         let page = browser.send(method.clone(), path, BROWSER_ACCEPTS, "").await;
         assert_eq!(page.status, status, "{path}");
         assert_eq!(page.headers[header::CONTENT_TYPE], "text/html; charset=utf-8", "{path}");
         assert!(page.body.contains("role=\"alert\"") && !page.body.contains('{'), "{path}: {}", page.body);
+        assert!(page.body.contains(said), "{path}: {}", page.body);
         assert_eq!(page.headers.contains_key(header::ALLOW), status == 405);
         assert!(page.headers.contains_key("x-request-id"));
         let document = browser.send(method, path, &[], "").await;
