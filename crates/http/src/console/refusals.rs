@@ -4,7 +4,11 @@ use std::{cmp::Reverse, collections::BTreeMap, net::SocketAddr};
 
 use axum::{Router, routing::get};
 use maud::{Markup, html};
-use narrowgate_api::{history::RefusalView, log::Reason, page::Page};
+use narrowgate_api::{
+    history::{LogView, RefusalView},
+    log::Reason,
+    page::Page,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -325,12 +329,24 @@ fn opened(visit: &Visit, refusal: &RefusalView) -> Markup {
                     None => { (visit.t(words::MISTAKE_NONE)) }
                 }
             }
-            dt { (visit.t(words::ADVICE)) } dd { (visit.t(advice)) }
+            dt { (visit.t(words::ADVICE)) }
+            dd {
+                @match advice_of(entry) {
+                    Some(said) => { span lang="en" { (said) } }
+                    None => { (visit.t(advice)) }
+                }
+            }
         }
         @if let Some((product, device)) = device {
             p { a.button href=(path_of(product, device)) { (visit.t(words::OPEN_DEVICE)) } }
         }
     }
+}
+
+/// What to do about this mistake, where that is more than what is said of its reason.
+fn advice_of(entry: &LogView) -> Option<&str> {
+    let said = entry.advice.as_deref()?;
+    (entry.reason.map(Reason::advice) != Some(said)).then_some(said)
 }
 
 /// What a peer should have sent: to log in, or as a request.

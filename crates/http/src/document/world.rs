@@ -262,12 +262,17 @@ impl World {
 
     /// A handshake of a device of `pk-1` was refused now: with a wrong key, which was that of the product.
     pub(crate) async fn note_refusal(&self, device_key: &str) {
+        self.note_refusal_with(device_key, "the product's secret was used").await;
+    }
+
+    /// The same in these words.
+    pub(crate) async fn note_refusal_with(&self, device_key: &str, words: &str) {
         let name = DeviceName { product_key: "pk-1".to_owned(), device_key: device_key.to_owned() };
         let device = self.store.device(&name).await.expect("it reads").expect("it is there").id;
         let refusal = LogEntry {
             reason: Some(Reason::WrongKey),
             code: Some(742),
-            detail: Some("the product's secret was used".to_owned()),
+            detail: Some(words.to_owned()),
             ..LogEntry::new(device, self.clock.now(), LogEvent::Refused)
         };
         let batch = Batch::new(0, vec![Write::Log(refusal)]);

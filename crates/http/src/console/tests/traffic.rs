@@ -24,6 +24,15 @@ async fn a_refusal_says_what_was_offered_what_is_expected_and_what_to_do() {
         let plain = said.replace("&#39;", "'");
         assert!(page.contains(said) || page.contains(&plain), "{said}: {page}");
     }
+    // What is known of the mistake is more than what is said of every wrong key.
+    world.clock.advance_ms(1000);
+    world.note_refusal_with("dk-1", "the key is the secret itself; hash it first").await;
+    let page = opened(&mut ann, "/console/refusals").await;
+    let open = page.split_once("open=").and_then(|(_, rest)| rest.split_once('#')).expect("a row opens").0;
+    let page = opened(&mut ann, &format!("/console/refusals?open={open}")).await;
+    for said in ["the key is the secret itself", "hash it first"] {
+        assert!(page.contains(&format!("<span lang=\"en\">{said}</span>")), "{said}: {page}");
+    }
     let page = opened(&mut ann, "/console/refusals?reason=too_large").await;
     assert!(page.contains("None of these refusals has this filter."), "{page}");
     // Of another unit there is nothing, and no figure either.
