@@ -75,11 +75,44 @@ fn kind(kind: CommandKind) -> Word {
     }
 }
 
-async fn show(visit: Visit, Path(keys): Path<Keys>, Query(wanted): Query<Wanted>) -> Shown {
-    page(&visit, &keys, &wanted.cursor, None).await
+/// What is in the fields.
+#[derive(Debug, Clone)]
+struct Fields {
+    kind: String,
+    point: String,
+    value: String,
+    ids: String,
+    service: String,
+    input: String,
+    hex: String,
+    ttl: String,
 }
 
-async fn page(visit: &Visit, keys: &Keys, cursor: &str, problem: Option<&Problem>) -> Shown {
+impl Default for Fields {
+    fn default() -> Self {
+        let [kind, point, value, ids, service, input, hex, ttl] =
+            [name(CommandKind::Set), "", "", "", "", "{}", "", "0"].map(str::to_owned);
+        Self { kind, point, value, ids, service, input, hex, ttl }
+    }
+}
+
+impl Fields {
+    /// Those of the form that was sent; the others are as they are at first.
+    fn take(form: &mut Form) -> Self {
+        let first = Self::default();
+        let [kind, point, value, ids, service, hex, ttl] =
+            ["kind", "point", "value", "ids", "service", "hex", "ttl"].map(|name| form.text(name));
+        let is_service = kind == name(CommandKind::Service);
+        let input = if is_service { form.text("input") } else { first.input };
+        Self { kind, point, value, ids, service, input, hex, ttl }
+    }
+}
+
+async fn show(visit: Visit, Path(keys): Path<Keys>, Query(wanted): Query<Wanted>) -> Shown {
+    page(&visit, &keys, &wanted.cursor, &Fields::default(), None).await
+}
+
+async fn page(visit: &Visit, keys: &Keys, cursor: &str, fields: &Fields, problem: Option<&Problem>) -> Shown {
     let detail = read(visit, keys).await?;
     let mut query = vec![("limit", COMMANDS)];
     if !cursor.is_empty() {
@@ -93,7 +126,7 @@ async fn page(visit: &Visit, keys: &Keys, cursor: &str, problem: Option<&Problem
     let content = html! {
         (detail.head(visit, Tab::Commands))
         @if let Some(problem) = problem { (visit.problem(problem)) }
-        @if visit.may(Needs::Operate) { (forms(visit, &detail, &points.items)) }
+        @if visit.may(Needs::Operate) { (forms(visit, &detail, &points.items, fields)) }
         div #commands data-live { (list(visit, &detail, &commands.items)) }
         (visit.pages((!cursor.is_empty()).then_some(&*own), next.as_deref()))
     };
@@ -102,10 +135,12 @@ async fn page(visit: &Visit, keys: &Keys, cursor: &str, problem: Option<&Problem
     Ok(visit.page_with_heading(sheet, &content))
 }
 
-/// A form for each kind of command.
-fn forms(visit: &Visit, detail: &Detail, points: &[PointView]) -> Markup {
+/// A form for each kind of command. What was refused is there to be corrected.
+fn forms(visit: &Visit, detail: &Detail, points: &[PointView], fields: &Fields) -> Markup {
     let [point, value] = [words::FIELD_POINT, words::FIELD_VALUE].map(|word| visit.t(word));
-    let form = |kind: CommandKind, fields: &Markup, is_open: bool| {
+    let form = |kind: CommandKind, own: &Markup| {
+        let is_open = fields.kind == name(kind);
+        let ttl: &str = if is_open { &fields.ttl } else { "0" };
         html! {
             details.panel open[is_open] {
                 summary { (visit.t(self::kind(kind))) }
@@ -113,8 +148,8 @@ fn forms(visit: &Visit, detail: &Detail, points: &[PointView]) -> Markup {
                     (visit.token_field())
                     (visit.once_field())
                     input type="hidden" name="kind" value=(name(kind));
-                    (fields)
-                    (time_to_live(visit))
+                    (own)
+                    (time_to_live(visit, ttl))
                     button.first { (visit.t(words::SEND)) }
                 }
             }
@@ -123,24 +158,36 @@ fn forms(visit: &Visit, detail: &Detail, points: &[PointView]) -> Markup {
     html! {
         datalist #points { @for view in points { option value=(view.point) {} } }
         (form(CommandKind::Set, &html! {
-            label { (point) input name="point" list="points" required autocomplete="off"; }
-            label { (value) input name="value" required autocomplete="off"; }
-        }, true))
+            label {
+                (point) input name="point" value=(fields.point) list="points" required autocomplete="off";
+            }
+            label { (value) input name="value" value=(fields.value) required autocomplete="off"; }
+        }))
         (form(CommandKind::Get, &html! {
-            label.wide { (visit.t(words::FIELD_POINTS)) input name="ids" required autocomplete="off"; }
-        }, false))
+            label.wide {
+                (visit.t(words::FIELD_POINTS))
+                input name="ids" value=(fields.ids) required autocomplete="off";
+            }
+        }))
         (form(CommandKind::Service, &html! {
-            label { (visit.t(words::FIELD_SERVICE)) input name="service" required autocomplete="off"; }
-            label.wide { (visit.t(words::FIELD_INPUT)) input name="input" value="{}" autocomplete="off"; }
-        }, false))
+            label {
+                (visit.t(words::FIELD_SERVICE))
+                input name="service" value=(fields.service) required autocomplete="off";
+            }
+            label.wide {
+                (visit.t(words::FIELD_INPUT)) input name="input" value=(fields.input) autocomplete="off";
+            }
+        }))
         (form(CommandKind::Raw, &html! {
-            label.wide { (visit.t(words::FIELD_HEX)) input name="hex" required autocomplete="off"; }
-        }, false))
+            label.wide {
+                (visit.t(words::FIELD_HEX)) input name="hex" value=(fields.hex) required autocomplete="off";
+            }
+        }))
     }
 }
 
 /// How long it may wait for the device, in seconds.
-fn time_to_live(visit: &Visit) -> Markup {
+fn time_to_live(visit: &Visit, chosen: &str) -> Markup {
     html! {
         label {
             (visit.t(words::FIELD_TTL))
@@ -148,7 +195,9 @@ fn time_to_live(visit: &Visit) -> Markup {
                 option value="0" { (visit.t(words::TTL_NOW)) }
                 @for seconds in [600_u64, 3_600, 86_400, 172_800] {
                     @let time = visit.preferences.duration(seconds);
-                    option value=(seconds) { (visit.say(words::TTL_WAIT, &[("time", &time)])) }
+                    option value=(seconds) selected[chosen == seconds.to_string()] {
+                        (visit.say(words::TTL_WAIT, &[("time", &time)]))
+                    }
                 }
             }
         }
@@ -273,20 +322,21 @@ fn short(text: &str) -> Cow<'_, str> {
 
 async fn send(visit: Visit, Path(keys): Path<Keys>, mut form: Sent) -> Shown {
     let (path, once) = (format!("{}/commands", api_path(&keys)), form.text(ONCE));
-    let Some(new) = command(&mut form) else {
+    let fields = Fields::take(&mut form);
+    let Some(new) = command(&fields) else {
         let problem = Problem::new(422, Code::Invalid, visit.t(words::NOT_JSON));
-        return page(&visit, &keys, "", Some(&problem)).await;
+        return page(&visit, &keys, "", &fields, Some(&problem)).await;
     };
     let sent: Result<CommandCreated, Trouble> =
         visit.act(Act::new(Method::POST, &path).once(&once), &new).await;
     match sent {
         Ok(_) => Ok(see_other(&(path_of(&keys.0, &keys.1) + "/commands"))),
-        Err(Trouble(problem)) => page(&visit, &keys, "", Some(&*problem)).await,
+        Err(Trouble(problem)) => page(&visit, &keys, "", &fields, Some(&*problem)).await,
     }
 }
 
 /// The command of a form; `None`: what should be JSON is none.
-fn command(form: &mut Form) -> Option<NewCommand> {
+fn command(fields: &Fields) -> Option<NewCommand> {
     let mut new = NewCommand {
         kind: CommandKind::Get,
         points: None,
@@ -294,28 +344,27 @@ fn command(form: &mut Form) -> Option<NewCommand> {
         service: None,
         input: None,
         hex: None,
-        pending_ttl: form.text("ttl").parse().unwrap_or_default(),
+        pending_ttl: fields.ttl.parse().unwrap_or_default(),
         timeout: TIMEOUT_S_DEFAULT,
         wait: None,
     };
-    match &*form.text("kind") {
+    match &*fields.kind {
         "set" => {
-            let (point, value) = (form.text("point"), form.text("value"));
             // What is no JSON is a text.
-            let value = RawValue::from_string(value.clone()).ok().or_else(|| as_text(&value))?;
-            let name = serde_json::to_string(&point).ok()?;
+            let value =
+                RawValue::from_string(fields.value.clone()).ok().or_else(|| as_text(&fields.value))?;
+            let name = serde_json::to_string(&fields.point).ok()?;
             new.points = Some(RawValue::from_string(format!("{{{name}:{}}}", value.get())).ok()?);
             new.kind = CommandKind::Set;
         }
         "service" => {
-            (new.kind, new.service) = (CommandKind::Service, Some(form.text("service")));
-            let input = Some(form.text("input")).filter(|input| !input.is_empty());
+            (new.kind, new.service) = (CommandKind::Service, Some(fields.service.clone()));
+            let input = Some(fields.input.clone()).filter(|input| !input.is_empty());
             new.input = input.map(RawValue::from_string).transpose().ok()?;
         }
-        "raw" => (new.kind, new.hex) = (CommandKind::Raw, Some(form.text("hex"))),
+        "raw" => (new.kind, new.hex) = (CommandKind::Raw, Some(fields.hex.clone())),
         _ => {
-            let ids = form.text("ids");
-            let ids = ids.split(',').map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
+            let ids = fields.ids.split(',').map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
             new.ids = Some(ids.collect());
         }
     }

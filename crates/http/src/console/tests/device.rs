@@ -161,10 +161,16 @@ async fn a_command_is_sent_shown_with_its_state_and_taken_back() {
     let whole = page.split_once("<a href=\"/api/v1/").and_then(|(_, rest)| rest.split_once('"'));
     let whole = otto.get(&format!("/api/v1/{}", whole.expect("it leads to all of it").0)).await;
     assert!(whole.status == 200 && whole.body.contains(&long), "{}", whole.body);
-    let wrong = sent(&mut otto, &path, "kind=service&service=x&input=%7B").await;
+    // What was refused is there to be corrected, in the form that is open.
+    let wrong = sent(&mut otto, &path, "kind=service&service=x&input=%7B&ttl=3600").await;
     assert!(wrong.status == 422 && wrong.body.contains("not a JSON object"), "{}", wrong.body);
+    let form = wrong.body.split("<details").find(|form| form.contains(" open>")).expect("one is open");
+    for kept in ["name=\"service\" value=\"x\"", "name=\"input\" value=\"{\"", "value=\"3600\" selected"] {
+        assert!(form.contains(kept), "{kept}: {form}");
+    }
     let wrong = sent(&mut otto, &path, "kind=set&point=none&value=%3Cb%3E").await;
     assert!(wrong.status == 422 && !wrong.body.contains("<b></"), "{}", wrong.body);
+    assert!(wrong.body.contains("name=\"value\" value=\"&lt;b&gt;\""), "{}", wrong.body);
     let cancel = page
         .match_indices("/commands/")
         .filter_map(|(at, _)| page[at..].split('"').next())
