@@ -58,8 +58,9 @@ async fn show(visit: Visit, Path(keys): Path<Keys>) -> Shown {
         }
     };
     let sheet = detail.sheet().follows(detail.events("report,presence,refusal"));
-    // Without script a device is awaited by loading the page anew.
-    let sheet = if waits { sheet.refreshed_every(3) } else { sheet };
+    // Without script a device is awaited by loading the page anew. Once its first value is there, that would
+    // only disturb who writes into a form.
+    let sheet = if waits && points.items.is_empty() { sheet.refreshed_every(3) } else { sheet };
     Ok(visit.page_with_heading(sheet, &content))
 }
 

@@ -139,6 +139,7 @@ async fn a_device_that_never_came_is_awaited_and_its_refusal_is_explained() {
     world.furnish().await;
     let page = opened(&mut vera, DEVICE).await;
     assert!(page.contains("It has logged in") && page.contains("21.5"), "{page}");
+    assert!(!page.contains("http-equiv=\"refresh\"") && !page.contains("data-refresh"), "{page}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
