@@ -270,4 +270,6 @@ addEventListener("pageshow", (event) => event.persisted && follow());
 if (document.querySelector("[data-live] time[data-ago]")) setInterval(renew, 30000);
 
 // A sum of a file can be made on a page with TLS, or of this machine.
-if (document.querySelector("form[data-upload]") && crypto.subtle) import("./upload.js");
+const upload = document.querySelector("form[data-upload]");
+if (upload && crypto.subtle) import("./upload.js");
+else if (upload) upload.hidden = true;

@@ -49,4 +49,4 @@ form.addEventListener("submit", async (event) => {
     button.disabled = false;
   }
 });
-form.hidden = false;
+button.disabled = false;

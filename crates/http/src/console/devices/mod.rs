@@ -26,6 +26,9 @@ use super::{
 
 pub(super) const PATH: &str = "/console/devices";
 
+/// A list with more rows has a way over it: each row stops Tab three times.
+const SKIPPED_FROM: usize = 10;
+
 /// Rows of a page: with 100, hostile names would make it too long.
 const ROWS: u32 = 50;
 
@@ -98,7 +101,9 @@ fn rows(visit: &Visit, filter: &Filter, page: &Page<DeviceRow>) -> Markup {
             (pages)
         };
     }
+    let is_long = page.items.len() > SKIPPED_FROM;
     let table = html! {
+        @if is_long { a.skip href="#behind" { (visit.t(words::SKIP_LIST)) } }
         div.scroll {
             table.rows {
                 thead {
@@ -114,6 +119,7 @@ fn rows(visit: &Visit, filter: &Filter, page: &Page<DeviceRow>) -> Markup {
                 }
             }
         }
+        @if is_long { div #behind tabindex="-1" {} }
     };
     html! {
         @if visit.may(Needs::Operate) {

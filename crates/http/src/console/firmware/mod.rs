@@ -195,7 +195,7 @@ fn upload(visit: &Visit, wanted: &Wanted) -> Markup {
     html! {
         section.panel {
             h2 { (visit.t(words::FW_UPLOAD)) }
-            form.narrow hidden data-upload data-stopped=(visit.t(words::FW_UPLOAD_STOPPED)) {
+            form.narrow data-upload data-stopped=(visit.t(words::FW_UPLOAD_STOPPED)) {
                 (visit.token_field())
                 label {
                     (visit.t(words::FILTER_PRODUCT))
@@ -210,7 +210,8 @@ fn upload(visit: &Visit, wanted: &Wanted) -> Markup {
                 label { (visit.t(words::FW_FILE)) input type="file" name="file" required; }
                 progress max="1" value="0" hidden aria-label=(visit.t(words::FW_UPLOAD)) {}
                 p.alert role="alert" hidden {}
-                p.buttons { button.first { (visit.t(words::FW_UPLOAD_GO)) } }
+                // The script sends the form, and no browser by itself: the token would be in the address.
+                p.buttons { button.first disabled { (visit.t(words::FW_UPLOAD_GO)) } }
             }
             p { (visit.t(words::FW_UPLOAD_TEXT)) }
             (visit.line_to_paste(&visit.say(words::FW_UPLOAD_LINE, &[("product", product)])))

@@ -62,6 +62,10 @@ async fn the_list_has_filters_in_its_address_and_pages_by_cursor() {
     assert!(page.contains("href=\"/console/devices/pk-1/dk-1\""), "{page}");
     assert!(!page.contains("<script>alert") && page.contains("&lt;script&gt;alert(1)"), "{page}");
     assert!(!page.contains("type=\"checkbox\"") && !page.contains("/console/devices/new"), "a viewer");
+    // By the keyboard nobody has to go through fifty rows to what is behind them.
+    let [skip, rows, behind, pages] = ["href=\"#behind\"", "data-row", "id=\"behind\"", "class=\"pages\""]
+        .map(|part| page.find(part).unwrap_or_else(|| panic!("{part}: {page}")));
+    assert!(skip < rows && rows < behind && behind < pages, "{page}");
     let next = page.split_once("rel=\"next\" href=\"").and_then(|(_, rest)| rest.split_once('"'));
     let next = next.expect("there is more").0.replace("&amp;", "&");
     let second = opened(&mut ann, &next).await;
@@ -70,6 +74,7 @@ async fn the_list_has_filters_in_its_address_and_pages_by_cursor() {
     assert_eq!(all, 62, "each device once");
     let found = opened(&mut ann, "/console/devices?q=many-00&state=inactive").await;
     assert_eq!(found.matches("data-row").count(), 10);
+    assert!(!found.contains("#behind"), "a short list is no obstacle: {found}");
     let without = "href=\"/console/devices?state=inactive\"";
     assert!(found.contains(without) && found.contains("State: never logged in"), "{found}");
     let none = opened(&mut ann, "/console/devices?state=online").await;

@@ -6,6 +6,7 @@ words! {
     ENGLISH: "English", "English";
     CHINESE: "中文", "中文";
     SKIP: "Skip to the content", "跳到正文";
+    SKIP_LIST: "Skip the list", "跳过列表";
     NAVIGATION: "Pages", "页面";
     SEARCH: "Search devices", "搜索设备";
     SEARCH_HINT: "Device key or name begins with", "设备标识或名称的开头";
