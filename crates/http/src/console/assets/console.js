@@ -229,7 +229,6 @@ function later() {
   wait = Math.min(2 * wait, 30000);
 }
 
-let first = true;
 function follow() {
   if (stream || document.hidden || main?.dataset.follows === undefined) return;
   stream = new EventSource(`/api/v1/events?${main.dataset.follows}`);
@@ -239,16 +238,13 @@ function follow() {
       tell(1);
     });
   }
-  // What was lost is seen by looking.
+  // What came before the stream was open, and what was lost, is seen by looking.
   const look = () => {
     renew();
     missed();
   };
   stream.addEventListener("gap", look);
-  stream.addEventListener("open", () => {
-    if (!first) look();
-    first = false;
-  });
+  stream.addEventListener("open", look);
   stream.addEventListener("ended", later);
   stream.addEventListener("error", () => stream?.readyState === EventSource.CLOSED && later());
 }
