@@ -2,6 +2,8 @@
 //! gateway.
 #![forbid(unsafe_code)]
 
+pub mod fleet;
+
 use narrowgate_coap::{Code, Request, Response, format};
 use serde::Deserialize;
 
