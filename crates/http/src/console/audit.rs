@@ -137,8 +137,11 @@ fn form(visit: &Visit, wanted: &Wanted) -> Markup {
             }
         }
     };
+    let zone = visit.preferences.zone_name(visit.now);
     let moment = |word: Word, name: &str, value: &str| {
-        html! { label { (visit.t(word)) input type="datetime-local" name=(name) value=(value); } }
+        html! {
+            label { (visit.t(word)) " (" (zone) ")" input type="datetime-local" name=(name) value=(value); }
+        }
     };
     html! {
         form.filters action=(PATH) {

@@ -151,6 +151,12 @@ impl Preferences {
         time.to_zoned(self.zone.clone()).strftime(format).to_string()
     }
 
+    /// What the zone of a time is called, such as CET.
+    pub(super) fn zone_name(&self, time: UnixMillis) -> String {
+        let time = Timestamp::from_millisecond(time.0).unwrap_or_default();
+        time.to_zoned(self.zone.clone()).strftime("%Z").to_string()
+    }
+
     /// How long ago a time is, or how far ahead.
     pub(super) fn ago(&self, time: UnixMillis, now: UnixMillis) -> String {
         let distance = now.0.saturating_sub(time.0);

@@ -1,5 +1,7 @@
 //! The overview: is my fleet all right?
 
+use std::cmp::Reverse;
+
 use axum::{Router, routing::get};
 use maud::{Markup, html};
 use narrowgate_api::{
@@ -127,24 +129,39 @@ fn nothing_yet(visit: &Visit) -> Markup {
     visit.empty(words::EMPTY_FLEET, words::EMPTY_FLEET_TEXT, &step)
 }
 
-/// What needs somebody, of the server and of the fleet.
-fn findings(status: &Status, vital: &Vital) -> Vec<Tone> {
-    let mut found = tones_of_server(status, vital);
+/// A thing that was looked at: how it stands, what it is called, and where the page says more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Finding {
+    pub(super) tone: Tone,
+    pub(super) what: Word,
+    pub(super) at: &'static str,
+}
+
+/// What was found of the server and of the fleet.
+fn findings(status: &Status, vital: &Vital) -> Vec<Finding> {
+    let mut found = findings_of_server(status, vital);
     if status.fleet.as_ref().is_some_and(|fleet| !fleet.refusals_last_hour.is_empty()) {
-        found.push(Tone::Watch);
+        found.push(Finding { tone: Tone::Watch, what: words::REFUSED_HOUR, at: "#refused" });
     }
-    found.retain(|tone| *tone > Tone::Calm);
     found
 }
 
-/// The same of the server alone, also where all is well.
-pub(super) fn tones_of_server(status: &Status, vital: &Vital) -> Vec<Tone> {
-    vec![disk_tone(&status.disk), store_tone(status), commit_tone(vital), waiting_tone(vital)]
+/// The same of the server alone.
+pub(super) fn findings_of_server(status: &Status, vital: &Vital) -> Vec<Finding> {
+    let found = [
+        (disk_tone(&status.disk), words::DISK),
+        (store_tone(status), words::STORE),
+        (commit_tone(vital), words::COMMIT),
+        (waiting_tone(vital), words::QUEUE),
+    ];
+    found.map(|(tone, what)| Finding { tone, what, at: "#server" }).into()
 }
 
-/// The heading, and what all of these come to.
-pub(super) fn verdict(visit: &Visit, title: Word, found: &[Tone]) -> Markup {
-    let count = |tone| found.iter().filter(|other| **other == tone).count() as u64;
+/// The heading, what all of these come to, and what of them needs somebody, the most urgent first.
+pub(super) fn verdict(visit: &Visit, title: Word, found: &[Finding]) -> Markup {
+    let mut named: Vec<_> = found.iter().filter(|finding| finding.tone > Tone::Calm).collect();
+    named.sort_by_key(|finding| Reverse(finding.tone));
+    let count = |tone| found.iter().filter(|finding| finding.tone == tone).count() as u64;
     let (tone, said) = match (count(Tone::Act), count(Tone::Watch)) {
         (0, 0) => (Tone::Good, visit.t(words::OVERVIEW_WELL).to_owned()),
         (0, watch) => (Tone::Watch, visit.count(words::OVERVIEW_WATCH, watch)),
@@ -153,7 +170,10 @@ pub(super) fn verdict(visit: &Visit, title: Word, found: &[Tone]) -> Markup {
     html! {
         div.verdict {
             h1 { (visit.t(title)) }
-            p { (visit.word(tone, &said)) }
+            p {
+                (visit.word(tone, &said))
+                @for Finding { what, at, .. } in named { " · " a href=(at) { (visit.t(*what)) } }
+            }
         }
     }
 }
@@ -197,7 +217,7 @@ fn figures(visit: &Visit, fleet: &FleetView, reports: &Markup) -> Markup {
 
 fn refusals(visit: &Visit, refused: &[RefusalCount]) -> Markup {
     html! {
-        section.panel {
+        section.panel #refused {
             h2 { (visit.t(words::REFUSED_HOUR)) }
             @if refused.is_empty() { p { (visit.t(words::REFUSED_NONE)) } }
             @else {
@@ -286,7 +306,7 @@ pub(super) fn server(visit: &Visit, status: &Status, vital: &Vital) -> Markup {
         None => visit.say(words::DISK_USED_ALONE, &[("used", &used)]),
     };
     html! {
-        section.panel {
+        section.panel #server {
             h2 { (visit.t(words::SERVER)) }
             dl.facts {
                 dt { (visit.t(words::DISK)) }

@@ -150,7 +150,7 @@ impl Visit {
             div.empty {
                 p.what { (self.t(title)) }
                 p { (self.t(text)) }
-                p { (step) }
+                @if !step.0.is_empty() { p { (step) } }
             }
         }
     }

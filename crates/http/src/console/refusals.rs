@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ask::with_query,
-    devices::path_of,
+    devices::{self, path_of},
     layout::{Here, Sheet},
     parts::Tone,
     visit::{Shown, Visit},
@@ -99,7 +99,8 @@ fn content(visit: &Visit, wanted: &Wanted, page: &Page<RefusalView>, over_time: 
     let rows = rows(&page.items);
     html! {
         @if rows.is_empty() && page.next_cursor.is_none() && wanted.cursor.is_none() {
-            (visit.empty(words::REFUSALS_EMPTY, words::REFUSALS_EMPTY_TEXT, &html! {}))
+            @let step = html! { a.button href=(devices::PATH) { (visit.t(words::DEVICES_SHOW)) } };
+            (visit.empty(words::REFUSALS_EMPTY, words::REFUSALS_EMPTY_TEXT, &step))
         } @else {
             @if let Some(over_time) = over_time {
                 section.panel { h2 { (visit.t(words::DAY_OF_REFUSALS)) } (over_time) }

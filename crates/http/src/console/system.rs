@@ -113,8 +113,12 @@ async fn page(visit: &Visit, asked: Asked<'_>) -> Shown {
     let vitals = &visit.console.vitals;
     let (vital, samples) = (vitals.read(Instant::now()).await, vitals.samples().await);
     let seen = seen(&samples);
-    let mut tones = overview::tones_of_server(&status, &vital);
-    tones.extend(seen.iter().map(|seen| seen.sign.tone));
+    let mut found = overview::findings_of_server(&status, &vital);
+    found.extend(seen.iter().map(|Seen { sign, .. }| overview::Finding {
+        tone: sign.tone,
+        what: sign.says.0,
+        at: "#signs",
+    }));
     let sheet = Sheet::new(Here::System, visit.t(words::SYSTEM));
     let sheet = match asked {
         Asked::Refused(problem) => sheet.with_status(problem.status),
@@ -124,7 +128,7 @@ async fn page(visit: &Visit, asked: Asked<'_>) -> Shown {
     };
     let content = html! {
         div #system data-live {
-            (overview::verdict(visit, words::SYSTEM, &tones))
+            (overview::verdict(visit, words::SYSTEM, &found))
             (overview::server(visit, &status, &vital))
             (signs(visit, &seen))
         }
@@ -141,7 +145,7 @@ fn signs(visit: &Visit, seen: &[Seen]) -> Markup {
     let labels = [words::SIGN, words::HOW_OFTEN, words::ADVICE].map(|word| visit.t(word));
     let [what, often, advice] = labels;
     html! {
-        section.panel {
+        section.panel #signs {
             h2 { (visit.t(words::SIGNS)) }
             @if seen.is_empty() { p { (visit.word(Tone::Good, visit.t(words::SIGNS_NONE))) } }
             @else {

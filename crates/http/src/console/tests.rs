@@ -74,6 +74,7 @@ fn is_sound(answer: &Answer, path: &str) {
         let opened = opened + body.matches(&format!("<{element} ")).count();
         assert_eq!(opened, body.matches(&format!("</{element}>")).count(), "{path}: {element}");
     }
+    assert!(!body.contains("<p></p>"), "{path}: a paragraph that says nothing: {body}");
     // A browser ends a paragraph where a form begins.
     let paragraphs = body.split("<p").skip(1).filter_map(|rest| rest.split("</p>").next());
     for paragraph in paragraphs.filter(|rest| rest.starts_with(['>', ' '])) {

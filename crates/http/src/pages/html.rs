@@ -113,8 +113,8 @@ pub(super) fn account_page(
     let said = if status.is_success() { notice(said) } else { alert(said) };
     let mut body = format!(
         "{said}<p>{who}</p>\n\
-         <p><a href=\"{HOME}\">{console}</a></p>\n\
-         <form method=\"post\" action=\"/logout\">\n{token}<p><button>{log_out}</button> \
+         <p><a class=\"button\" href=\"{HOME}\">{console}</a></p>\n\
+         <form method=\"post\" action=\"/logout\">\n{token}<p><button class=\"second\">{log_out}</button> \
          <button name=\"everywhere\" value=\"yes\" class=\"second\">{everywhere}</button></p>\n\
          <p class=\"hint\">{hint}</p>\n\
          </form>\n"

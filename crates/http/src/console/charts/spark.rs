@@ -57,10 +57,11 @@ pub(crate) fn sparkline(frame: &Frame<'_>, Spark { values, step }: Spark<'_>) ->
     svg.path("chart-axis", &ground);
     svg.area("chart-envelope", &area);
     svg.path("chart-line", &line);
-    if let Some(last) = drawn.runs.last().and_then(|run| run.last()) {
+    // The newest value itself: a column may have several.
+    if let Some(last) = values.iter().rev().flatten().next() {
         let right = WIDTH - 68;
         svg.text("chart-tick", "start", (right, TOP), &format!("↑ {}", short(max, DIGITS)));
-        svg.text("chart-now", "start", (right, BOTTOM), &format!("→ {}", short(last.mean, DIGITS)));
+        svg.text("chart-now", "start", (right, BOTTOM), &format!("→ {}", short(*last as f64, DIGITS)));
     }
     svg.end()
 }

@@ -226,8 +226,8 @@ fn a_sparkline_says_the_greatest_and_the_last_number() {
     values[1439] = Some(7);
     values[100..160].fill(None);
     let svg = sparkline(&frame(&zone), Spark { values: &values, step: 60_000 });
-    // The last column has ten minutes.
-    assert!(svg.contains("↑ 40<") && svg.contains("→ 3.4<"), "{svg}");
+    // The last column has ten minutes; the number beside it is the newest one, as the words below say it.
+    assert!(svg.contains("↑ 40<") && svg.contains("→ 7<"), "{svg}");
     assert!(svg.contains("d=\"M0 50h10M16 50h128\""), "{svg}");
     let empty = sparkline(&frame(&zone), Spark { values: &[], step: 0 });
     assert!(empty.ends_with("</svg>") && !empty.contains("↑"), "{empty}");

@@ -281,7 +281,8 @@ fn steps(visit: &Visit, command: &CommandView) -> Markup {
         @if let (CommandState::Created, Some(expected)) = (command.state, command.expected) {
             @let spread = visit.preferences.duration(expected.spread.unsigned_abs() / 1000);
             @let time = visit.preferences.ago(expected.at, visit.now);
-            p { (visit.say(words::STEP_EXPECTED, &[("time", &time), ("spread", &spread)])) }
+            @if expected.at < visit.now { p { (when(words::STEP_OVERDUE, expected.at)) } }
+            @else { p { (visit.say(words::STEP_EXPECTED, &[("time", &time), ("spread", &spread)])) } }
         }
         @if let Some(time) = command.fetched_at.or(command.sent_at) {
             p { (when(words::STEP_FETCHED, time)) }
@@ -298,7 +299,7 @@ fn answer(visit: &Visit, detail: &Detail, command: &CommandView) -> Markup {
     ];
     let is_cut = texts.iter().flatten().any(|text| short(text) != **text);
     html! {
-        @if let Some(code) = command.code { (code) " " }
+        @if let Some(code) = command.code { (visit.t(words::CODE_NUMBER)) " " (code) " " }
         @if let Some(message) = &command.message { span lang="en" { (short(message)) } " " }
         @if let Some(data) = &command.data { code { (short(data.get())) } }
         @if is_cut { p { a href=(whole(detail, command)) { (visit.t(words::COMMAND_WHOLE)) } } }

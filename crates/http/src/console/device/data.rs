@@ -12,7 +12,7 @@ use narrowgate_platform::service::path_part;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 
-use super::{Keys, Tab, api_path, read};
+use super::{Keys, Tab, api_path, read, units::Units};
 use crate::console::{
     ask::with_query,
     charts::{Frame, Mark, Sample, Stay, TimeSpan, Zone, lanes, line, marks},
@@ -125,6 +125,7 @@ struct Sight {
     wanted: Wanted,
     span: TimeSpan,
     zone: Zone,
+    units: Units,
     /// The path of the page.
     page: String,
     /// The path of the device in the API.
@@ -132,12 +133,13 @@ struct Sight {
 }
 
 impl Sight {
-    fn of(visit: &Visit, keys: &Keys) -> Self {
+    fn of(visit: &Visit, keys: &Keys, units: Units) -> Self {
         let (wanted, zone) = (Wanted::of(visit), visit.preferences.chart_zone());
         Self {
             span: wanted.span(&zone, visit.now),
             wanted,
             zone,
+            units,
             page: format!("{}/data", path_of(&keys.0, &keys.1)),
             device: api_path(keys),
         }
@@ -157,7 +159,7 @@ impl Sight {
 
 async fn show(visit: Visit, Path(keys): Path<Keys>) -> Shown {
     let detail = read(&visit, &keys).await?;
-    let sight = Sight::of(&visit, &keys);
+    let sight = Sight::of(&visit, &keys, Units::read(&visit, &keys.0).await?);
     let limit = CHARTS_MAX.to_string();
     let points = [("limit", Some(&*limit)), ("cursor", sight.wanted.points.as_deref())];
     let points: Page<PointView> =
@@ -173,7 +175,8 @@ async fn show(visit: Visit, Path(keys): Path<Keys>) -> Shown {
     let content = html! {
         (detail.head(&visit, Tab::Data))
         @if has_nothing {
-            (visit.empty(words::DATA_EMPTY, words::DATA_EMPTY_TEXT, &html! {}))
+            @let step = html! { a.button href=(detail.path()) { (visit.t(words::DATA_EMPTY_STEP)) } };
+            (visit.empty(words::DATA_EMPTY, words::DATA_EMPTY_TEXT, &step))
         } @else {
             (ranges(&visit, &sight))
             (drawn(&visit, &sight, &charts, points.next_cursor.as_deref()))
@@ -230,7 +233,7 @@ async fn numbers(visit: &Visit, sight: &Sight, n: usize, point: &str) -> Result<
     let extreme = |of: fn(f64, f64) -> f64, each: fn(&Sample) -> f64| samples.iter().map(each).reduce(of);
     let said = match (extreme(f64::min, |it| it.min), extreme(f64::max, |it| it.max)) {
         (Some(min), Some(max)) => {
-            let (min, max) = (min.to_string(), max.to_string());
+            let (min, max) = (min.to_string(), sight.units.beside(point, &max.to_string()));
             visit.count_with(words::DATA_LINE_SAID, count, &[("min", &min), ("max", &max)])
         }
         _ => visit.t(words::DATA_NONE_HERE).to_owned(),
@@ -292,6 +295,7 @@ fn ranges(visit: &Visit, sight: &Sight) -> Markup {
         sight.path(&wanted.at(TimeSpan { from, until }))
     };
     let exact = |time: i64| visit.preferences.exact(UnixMillis(time));
+    let zone_name = visit.preferences.zone_name(visit.now);
     let said = visit.say(words::DATA_SPAN, &[("from", &exact(span.from)), ("to", &exact(span.until))]);
     html! {
         nav.ranges aria-label=(visit.t(words::DATA_LAST)) {
@@ -307,11 +311,11 @@ fn ranges(visit: &Visit, sight: &Sight) -> Markup {
         }
         form.ranges action=(sight.page) {
             label.inline {
-                (visit.t(words::DATA_FROM))
+                (visit.t(words::DATA_FROM)) " (" (zone_name) ")"
                 input type="datetime-local" name="from" value=(zone.field(span.from)) required;
             }
             label.inline {
-                (visit.t(words::DATA_TO))
+                (visit.t(words::DATA_TO)) " (" (zone_name) ")"
                 input type="datetime-local" name="to" value=(zone.field(span.until)) required;
             }
             button { (visit.t(words::DATA_SHOW)) }
@@ -330,7 +334,7 @@ fn drawn(visit: &Visit, sight: &Sight, charts: &[(&str, Chart)], next: Option<&s
         div.charts data-charts data-range {
             @for (point, chart) in charts {
                 figure {
-                    figcaption { code { (point) } output {} }
+                    figcaption { span { code { (point) } (sight.units.shown(point)) } output {} }
                     (PreEscaped(&chart.svg))
                     p.soft { (chart.said) }
                 }
@@ -380,7 +384,9 @@ fn table(visit: &Visit, sight: &Sight, rows: &Page<PointView>) -> Markup {
                                 tr {
                                     th scope="row" data-label=(when) { (visit.exact_time(row.time)) }
                                     td data-label=(point) { code { (row.point) } }
-                                    td.number data-label=(value) { code { (value_of(&row.value)) } }
+                                    td.number data-label=(value) {
+                                        code { (value_of(&row.value)) } (sight.units.shown(&row.point))
+                                    }
                                     td.number data-label=(quality) {
                                         @if let Some(quality) = row.quality { (quality) }
                                     }
@@ -406,7 +412,7 @@ fn value_of(value: &RawValue) -> String {
 
 /// All values of the span, as a file.
 async fn export(visit: Visit, Path(keys): Path<Keys>) -> Shown {
-    let sight = Sight::of(&visit, &keys);
+    let sight = Sight::of(&visit, &keys, Units::default());
     let (kind, ending) = match sight.wanted.format.as_deref() {
         Some("ndjson") => ("application/x-ndjson", "ndjson"),
         _ => ("text/csv", "csv"),

@@ -137,7 +137,9 @@ pub(super) fn timeline(visit: &Visit, entries: &[LogView]) -> Markup {
                             @if entry.reason.is_some() || entry.event == LogEvent::Refused {
                                 " · " b { (visit.t(of_reason(entry.reason).0)) }
                             }
-                            @if let Some(code) = entry.code { " " span.soft { (code) } }
+                            @if let Some(code) = entry.code {
+                                " · " span.soft { (visit.t(words::CODE_NUMBER)) " " (code) }
+                            }
                             @if let Some(peer) = &entry.peer {
                                 " " span.soft { (visit.say(words::FROM_PEER, &[("peer", peer)])) }
                             }

@@ -6,6 +6,7 @@ mod data;
 mod keys;
 mod log;
 mod overview;
+mod units;
 mod waiting;
 
 use axum::Router;

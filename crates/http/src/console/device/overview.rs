@@ -9,7 +9,7 @@ use narrowgate_api::{
 };
 use narrowgate_platform::model::access::Needs;
 
-use super::{Detail, Keys, Session, Tab, acts, api_path, keys, log, read, waiting};
+use super::{Detail, Keys, Session, Tab, acts, api_path, keys, log, read, units::Units, waiting};
 use crate::console::{
     products,
     visit::{Shown, Visit},
@@ -32,21 +32,18 @@ async fn show(visit: Visit, Path(keys): Path<Keys>) -> Shown {
     let path = api_path(&keys);
     let points: Page<PointView> = visit.read(&format!("{path}/points?limit={POINTS}")).await?;
     let log: Page<LogView> = visit.read(&format!("{path}/log?limit={ENTRIES}")).await?;
+    let units = Units::read(&visit, &keys.0).await?;
     let waits = waiting::is_awaited(&visit, &detail);
     let content = html! {
         (detail.head(&visit, Tab::Overview))
-        @if waits { (waiting::panel(&visit, &detail, &points.items, &log.items)) }
+        @if waits { (waiting::panel(&visit, &detail, (&points.items, &units), &log.items)) }
         div.split {
             div {
-                (identity(&visit, &detail))
-                @if visit.may(Needs::Administer) { (keys::offer(&visit, &detail)) }
-                @if visit.may(Needs::Operate) { (acts::panel(&visit, &detail)) }
-            }
-            div {
+                @if waits && visit.may(Needs::Administer) { (keys::offer(&visit, &detail)) }
                 @if !waits {
                     section.panel #values data-live {
                         h2 { (visit.t(words::VALUES)) }
-                        (values(&visit, &points.items))
+                        (values(&visit, &points.items, &units))
                     }
                 }
                 section.panel #newest data-live {
@@ -54,6 +51,11 @@ async fn show(visit: Visit, Path(keys): Path<Keys>) -> Shown {
                     (log::timeline(&visit, &log.items))
                     p { a href={ (detail.path()) "/log" } { (visit.t(words::LOG_ALL)) } }
                 }
+            }
+            div {
+                (identity(&visit, &detail))
+                @if !waits && visit.may(Needs::Administer) { (keys::offer(&visit, &detail)) }
+                @if visit.may(Needs::Operate) { (acts::panel(&visit, &detail)) }
             }
         }
     };
@@ -111,7 +113,7 @@ fn tags(visit: &Visit, tags: &PropertiesView) -> Markup {
 }
 
 /// Points with their values, as they were sent.
-pub(super) fn values(visit: &Visit, points: &[PointView]) -> Markup {
+pub(super) fn values(visit: &Visit, points: &[PointView], units: &Units) -> Markup {
     let [point, value, when] = [words::POINT, words::VALUE, words::WHEN].map(|word| visit.t(word));
     html! {
         @if points.is_empty() { p { (visit.t(words::VALUES_NONE)) } }
@@ -122,7 +124,7 @@ pub(super) fn values(visit: &Visit, points: &[PointView]) -> Markup {
                     @for view in points {
                         tr {
                             th scope="row" { (view.point) }
-                            td.number { (short(view.value.get())) }
+                            td.number { (short(view.value.get())) (units.shown(&view.point)) }
                             td { (visit.time(view.time)) }
                         }
                     }

@@ -8,7 +8,7 @@ use narrowgate_api::{
     names::UnixMillis,
 };
 
-use super::{Detail, overview::values};
+use super::{Detail, overview::values, units::Units};
 use crate::console::{
     overview::REFUSALS,
     parts::Tone,
@@ -25,14 +25,19 @@ pub(super) fn is_awaited(visit: &Visit, detail: &Detail) -> bool {
     device.enabled && device.active_time.is_none_or(|time| visit.now.0.saturating_sub(time.0) < FRESH_MS)
 }
 
-pub(super) fn panel(visit: &Visit, detail: &Detail, points: &[PointView], log: &[LogView]) -> Markup {
+pub(super) fn panel(
+    visit: &Visit,
+    detail: &Detail,
+    (points, units): (&[PointView], &Units),
+    log: &[LogView],
+) -> Markup {
     let refused = log.iter().find(|entry| entry.event == LogEvent::Refused);
     html! {
         section.panel.waiting #waiting data-live aria-live="polite" {
             @if let Some(time) = detail.device.active_time {
                 h2 { (visit.word(Tone::Good, &ago(visit, words::WAITING_IN, time))) }
                 @if points.is_empty() { p { (visit.t(words::WAITING_NO_VALUE)) } }
-                @else { (values(visit, points)) }
+                @else { (values(visit, points, units)) }
             } @else if let Some(entry) = refused {
                 @let (reason, advice) = of_reason(entry.reason);
                 @let time = visit.preferences.ago(entry.time, visit.now);

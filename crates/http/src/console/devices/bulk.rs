@@ -216,7 +216,8 @@ fn unescaped(part: &str) -> String {
 }
 
 /// Below the list: what to do with those that were chosen, or with all of them.
-pub(super) fn choice(visit: &Visit) -> Markup {
+pub(super) fn choice(visit: &Visit, filter: &Filter) -> Markup {
+    let all = if filter.is_any() { words::WITH_EVERY } else { words::WITH_ALL };
     html! {
         fieldset.filters {
             label {
@@ -230,7 +231,7 @@ pub(super) fn choice(visit: &Visit) -> Markup {
             label { (visit.t(words::TAG_KEY)) input name="tagKey" autocomplete="off"; }
             label { (visit.t(words::TAG_VALUE)) input name="tagValue" autocomplete="off"; }
             button name="which" value="chosen" { (visit.t(words::WITH_CHOSEN)) }
-            button name="which" value="all" { (visit.t(words::WITH_ALL)) }
+            button name="which" value="all" { (visit.t(all)) }
         }
     }
 }
@@ -307,7 +308,12 @@ fn question(visit: &Visit, meant: &Meant<'_>, (count, said): (u64, Option<&str>)
         action: GO,
         does: &does,
         name: &name,
-        button: words::BULK_GO,
+        button: match meant.action {
+            BulkAction::Enable => words::SWITCH_ON,
+            BulkAction::Disable => words::SWITCH_OFF,
+            BulkAction::Delete => words::DELETE,
+            BulkAction::Tag => words::ACT_TAG_GO,
+        },
         back: &back,
         fields: html! { (plan.fields()) (filter.fields()) (visit.once_field()) },
         said,
@@ -316,7 +322,7 @@ fn question(visit: &Visit, meant: &Meant<'_>, (count, said): (u64, Option<&str>)
         @if plan.job.is_empty() {
             p { @for name in plan.devices() { code { (name.product_key) "/" (name.device_key) } " " } }
         } @else { (filter.chips(visit)) }
-        (visit.confirm(&confirm))
+        section.panel { (visit.confirm(&confirm)) }
     }
 }
 

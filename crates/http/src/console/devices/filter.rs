@@ -206,7 +206,9 @@ impl Filter {
         }
     }
 
+    /// The search and the state, and the rest behind a click where none of it holds: the list has the room.
     pub(super) fn form(&self, visit: &Visit) -> Markup {
+        let more = [&self.silent, &self.product, &self.tag, &self.firmware, &self.sort];
         html! {
             form.filters action=(PATH) {
                 label.wide {
@@ -216,21 +218,31 @@ impl Filter {
                 (select(visit, (words::FILTER_STATE, "state", &self.state), &STATES.map(|(name, _, word)| {
                     (name.to_owned(), visit.t(word).to_owned())
                 })))
-                (select(visit, (words::FILTER_SILENT, "silent", &self.silent), &SILENT.map(|hours| {
-                    (hours.to_string(), visit.preferences.duration(3_600 * hours))
-                })))
-                (field(visit, words::FILTER_PRODUCT, "product", &self.product))
-                (field(visit, words::FILTER_TAG, "tag", &self.tag))
-                (field(visit, words::FILTER_FIRMWARE, "firmware", &self.firmware))
-                label {
-                    (visit.t(words::FILTER_SORT))
-                    select name="sort" {
-                        @for (name, _, word) in SORTS {
-                            option value=(name) selected[name == self.sort] { (visit.t(word)) }
-                        }
+                button { (visit.t(words::FILTER)) }
+                details.more open[more.iter().any(|value| !value.is_empty())] {
+                    summary { (visit.t(words::MORE_FILTERS)) }
+                    div.filters { (self.further(visit)) }
+                }
+            }
+        }
+    }
+
+    /// The fields that are asked for less often.
+    fn further(&self, visit: &Visit) -> Markup {
+        html! {
+            (select(visit, (words::FILTER_SILENT, "silent", &self.silent), &SILENT.map(|hours| {
+                (hours.to_string(), visit.preferences.duration(3_600 * hours))
+            })))
+            (field(visit, words::FILTER_PRODUCT, "product", &self.product))
+            (field(visit, words::FILTER_TAG, "tag", &self.tag))
+            (field(visit, words::FILTER_FIRMWARE, "firmware", &self.firmware))
+            label {
+                (visit.t(words::FILTER_SORT))
+                select name="sort" {
+                    @for (name, _, word) in SORTS {
+                        option value=(name) selected[name == self.sort] { (visit.t(word)) }
                     }
                 }
-                button { (visit.t(words::FILTER)) }
             }
         }
     }

@@ -119,7 +119,14 @@ async fn show(visit: Visit, Path(id): Path<String>) -> Shown {
     let job: JobView = visit.read(&api_path(&id)).await?;
     let sheet = Sheet::new(Here::Devices, title(&visit, &job));
     let sheet = if job.state.has_ended() { sheet } else { sheet.refreshed_every(1) };
-    Ok(visit.page(sheet, &html! { div #job data-live { (progress(&visit, &job)) (faults(&visit, &job)) } }))
+    let content = html! {
+        div #job data-live { (progress(&visit, &job)) (faults(&visit, &job)) }
+        p.buttons {
+            a.button href=(DEVICES) { (visit.t(words::DEVICES_SHOW)) }
+            a.button href=(PATH) { (visit.t(words::JOBS_SHOW)) }
+        }
+    };
+    Ok(visit.page(sheet, &content))
 }
 
 fn progress(visit: &Visit, job: &JobView) -> Markup {

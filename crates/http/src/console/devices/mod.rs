@@ -58,15 +58,17 @@ async fn list(visit: Visit, Query(filter): Query<Filter>) -> Shown {
         return Ok(see_other(&path_of(&device.product_key, &device.device_key)));
     }
     let sheet = Sheet::new(Here::Devices, visit.t(words::DEVICES));
+    // Of a server without devices there is nothing to be found.
+    let is_new = filter == Filter::default() && page.items.is_empty();
     let content = html! {
         div.verdict {
             h1 { (visit.t(words::DEVICES)) }
             @if visit.may(Needs::Administer) {
                 a.button.first href={ (PATH) "/new" } { (visit.t(words::NEW_DEVICE)) }
             }
-            a href="/console/jobs" { (visit.t(words::JOBS)) }
+            a.button href="/console/jobs" { (visit.t(words::JOBS)) }
         }
-        (filter.form(&visit))
+        @if !is_new { (filter.form(&visit)) }
         (filter.chips(&visit))
         (rows(&visit, &filter, &page))
     };
@@ -75,8 +77,18 @@ async fn list(visit: Visit, Query(filter): Query<Filter>) -> Shown {
 
 fn refused(visit: &Visit, filter: &Filter, problem: &Problem) -> Response {
     let sheet = Sheet::new(Here::Devices, visit.t(words::DEVICES)).with_status(problem.status);
-    let content = html! { (filter.form(visit)) (filter.chips(visit)) (visit.problem(problem)) };
+    let content = html! {
+        (filter.form(visit))
+        (filter.chips(visit))
+        (visit.problem(problem))
+        (without_filters(visit))
+    };
     visit.page(sheet, &content)
+}
+
+/// Where somebody goes on who does not see what is wrong with a filter.
+fn without_filters(visit: &Visit) -> Markup {
+    html! { p { a.button href=(PATH) { (visit.t(words::NONE_FOUND_STEP)) } } }
 }
 
 /// The filter is there to be corrected.
@@ -86,6 +98,7 @@ pub(super) fn not_understood(visit: &Visit, filter: &Filter, said: &str) -> Resp
         (filter.form(visit))
         (filter.chips(visit))
         p.alert role="alert" { (said) }
+        (without_filters(visit))
     };
     visit.page(sheet, &content)
 }
@@ -127,7 +140,7 @@ fn rows(visit: &Visit, filter: &Filter, page: &Page<DeviceRow>) -> Markup {
                 (visit.token_field())
                 (filter.fields())
                 (table)
-                (bulk::choice(visit))
+                (bulk::choice(visit, filter))
             }
         } @else { (table) }
         (pages)

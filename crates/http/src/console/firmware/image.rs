@@ -88,7 +88,7 @@ fn content(
             div #devices data-live { (table(visit, &page.items)) }
             (visit.pages(first.as_deref(), next.as_deref()))
         } @else {
-            p.notice { (visit.t(words::FW_NOT_OFFERED_TEXT)) }
+            p.notice.watch { (visit.t(words::FW_NOT_OFFERED_TEXT)) }
             (acts::buttons(visit, image, rollout))
         }
     }
@@ -98,7 +98,7 @@ fn content(
 pub(super) fn head(visit: &Visit, image: &ImageView) -> Markup {
     html! {
         div.verdict {
-            h1 { (image.version) }
+            h1 { (visit.say(words::FW_HEAD, &[("version", &image.version)])) }
             p #state data-live { (rollout_state(visit, image.rollout)) }
         }
     }

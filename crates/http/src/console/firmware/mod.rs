@@ -82,7 +82,7 @@ async fn list(visit: Visit, Query(wanted): Query<Wanted>) -> Shown {
         }
     };
     let content = html! {
-        (filter)
+        @if !images.is_empty() || !wanted.product.is_empty() { (filter) }
         (table(&visit, &wanted, &images))
         @if visit.may(Needs::Administer) { (upload(&visit, &wanted)) }
     };
@@ -128,7 +128,11 @@ fn table(visit: &Visit, wanted: &Wanted, images: &[ImageView]) -> Markup {
     ];
     let labels = columns.map(|word| visit.t(word));
     if rows.is_empty() {
-        return visit.empty(words::FW_NONE, words::FW_NONE_TEXT, &html! {});
+        let word = match visit.may(Needs::Administer) {
+            true => words::FW_NONE_STEP,
+            false => words::FW_NONE_VIEWER,
+        };
+        return visit.empty(words::FW_NONE, words::FW_NONE_TEXT, &html! { (visit.t(word)) });
     }
     html! {
         div.scroll {

@@ -66,7 +66,7 @@ async fn a_unit_has_quotas_and_is_suspended_by_name() {
     assert_eq!(sent(&mut ada, &suspend, "typed=w%3Cest").await.status, 303);
     assert!(opened(&mut ada, &path).await.contains("suspended"));
     assert_eq!(sent(&mut ada, &format!("{path}/resume"), "").await.status, 303);
-    assert!(opened(&mut ada, &path).await.contains("served"));
+    assert!(opened(&mut ada, &path).await.contains("in service"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,7 +54,7 @@ async fn an_entry_says_who_did_what_to_what_and_what_became_of_it() {
     }
     let page =
         opened(&mut ann, &format!("/console/audit?actor={HOSTILE}&target={HOSTILE}&open={HOSTILE}")).await;
-    assert!(page.contains("No entry is like that") && !page.contains("<script>alert"), "{page}");
+    assert!(page.contains("No entry matches") && !page.contains("<script>alert"), "{page}");
     let wrong = ann.get("/console/audit?from=yesterday").await;
     assert_eq!(wrong.status, 400, "{}", wrong.body);
     is_sound(&wrong, "/console/audit?from=yesterday");

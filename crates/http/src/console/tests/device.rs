@@ -1,6 +1,7 @@
 //! The pages of a device.
 
 use narrowgate_api::device::NewDeviceRequest;
+use serde_json::value::RawValue;
 
 use super::*;
 
@@ -182,4 +183,22 @@ async fn a_command_is_sent_shown_with_its_state_and_taken_back() {
     let mut vera = visitor(&world, "vera", Role::Viewer, None).await;
     let page = opened(&mut vera, &path).await;
     assert!(!page.contains("Send</button>") && !page.contains("Take back</button>"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_stand_first_with_the_units_of_the_model() {
+    let world = world(None).await;
+    world.furnish().await;
+    let mut vera = visitor(&world, "vera", Role::Viewer, None).await;
+    let page = opened(&mut vera, DEVICE).await;
+    assert!(page.find("Latest values") < page.find("Identity"), "what it reported is the answer: {page}");
+    assert!(!page.contains("°C"), "its model has no unit: {page}");
+    let model = r#"{"modelId":"m","measurepoints":[{"identifier":"temp","dataType":"DOUBLE","unit":"°C"}]}"#;
+    let model = RawValue::from_string(model.to_owned()).expect("it is JSON");
+    world.operator.put_model("pk-1", &model, None).await.expect("it is a model");
+    let page = opened(&mut vera, DEVICE).await;
+    assert!(page.contains("21.5 <span class=\"soft\">°C</span>"), "{page}");
+    let page = opened(&mut vera, &format!("{DEVICE}/data?from=1699990000000&to=1700001000000")).await;
+    assert!(page.contains("1 value from 21.5 to 21.5 °C."), "{page}");
+    assert!(page.contains("From (UTC)"), "a field for a time says its zone: {page}");
 }

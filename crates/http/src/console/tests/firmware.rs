@@ -58,7 +58,7 @@ async fn images_are_listed_with_who_gets_them_as_far_as_the_role_goes() {
         assert!(page.contains("No device gets this image yet") && !page.contains("<i>"), "{page}");
     }
     let mut nora = visitor(&world, "nora", Role::Administrator, Some("north")).await;
-    assert!(opened(&mut nora, "/console/firmware").await.contains("No image of firmware"));
+    assert!(opened(&mut nora, "/console/firmware").await.contains("No firmware image yet"));
     for end in ["", "/offer?share=10", "/delete"] {
         let none = nora.get(&format!("{path}{end}")).await;
         assert_eq!(none.status, 404, "{end}");
@@ -115,7 +115,7 @@ async fn a_rollout_is_paused_and_goes_on_and_an_image_is_deleted_by_name() {
     let page = opened(&mut otto, &path).await;
     assert!(page.contains("paused") && page.contains("/resume\""), "{page}");
     assert_eq!(sent(&mut otto, &format!("{path}/resume"), "").await.status, 303);
-    assert!(opened(&mut otto, &path).await.contains("goes on"));
+    assert!(opened(&mut otto, &path).await.contains("under way"));
     let delete = format!("{path}/delete");
     let goes_on = sent(&mut ada, &delete, "typed=2.1").await;
     assert!(goes_on.status == 409 && goes_on.body.contains("role=\"alert\""), "{}", goes_on.body);

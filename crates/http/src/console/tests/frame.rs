@@ -114,6 +114,7 @@ async fn the_overview_answers_whether_all_is_well() {
     {
         assert!(page.contains(said), "{said}: {page}");
     }
+    assert!(page.contains("1 thing to watch</span> · <a href=\"#refused\">Refused in the last"), "{page}");
     // A user of one unit sees no numbers of others.
     let mut north = visitor(&world, "nora", Role::Administrator, Some("north")).await;
     let page = opened(&mut north, "/console").await;
@@ -122,7 +123,7 @@ async fn the_overview_answers_whether_all_is_well() {
         page.contains("Show the devices of your unit") && !page.contains("Refused in the last hour"),
         "{page}"
     );
-    assert!(page.contains("None in the last 24 hours; a minute"), "others have sent some: {page}");
+    assert!(page.contains("None counted in the last 24 hours; the minute"), "others have sent some: {page}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

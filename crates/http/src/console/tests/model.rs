@@ -116,7 +116,7 @@ async fn what_changes_is_shown_and_saved_over_what_was_seen() {
     assert!(same.contains("Nothing changes") && !same.contains("Save this model"), "{same}");
     let draft = MODEL.replace("temp", "heat").replace("FLOAT", "INT");
     let page = edited(&mut ada, "look", &tag, &draft, "").await.body;
-    for said in ["added", "taken away", "changed", "heat", "Save this model"] {
+    for said in ["added", "removed", "changed", "heat", "Save this model"] {
         assert!(page.contains(said), "{said}: {page}");
     }
     assert!(!page.contains("<code>room</code> <span"), "what stays is no change: {page}");

@@ -11,6 +11,7 @@ async fn the_system_says_how_the_server_is_and_what_takes_the_room() {
     for said in ["All is well", "What takes the room", "Values of devices", "/health/ready", "aria-current"] {
         assert!(page.contains(said), "{said}: {page}");
     }
+    assert!(!page.contains("href=\"#server\""), "nothing of the server needs anybody: {page}");
     assert!(!page.contains("Make a backup now"), "a viewer makes none: {page}");
     let refused = sent(&mut ann, "/console/system/backup", "key=").await;
     assert_eq!(refused.status, 403, "{}", refused.body);

@@ -34,11 +34,12 @@ async fn a_refusal_says_what_was_offered_what_is_expected_and_what_to_do() {
         assert!(page.contains(&format!("<span lang=\"en\">{said}</span>")), "{said}: {page}");
     }
     let page = opened(&mut ann, "/console/refusals?reason=too_large").await;
-    assert!(page.contains("None of these refusals has this filter."), "{page}");
+    assert!(page.contains("None of these refusals matches the filters."), "{page}");
     // Of another unit there is nothing, and no figure either.
     let mut north = visitor(&world, "nora", Role::Viewer, Some("north")).await;
     let page = opened(&mut north, "/console/refusals").await;
     assert!(page.contains("Nothing was refused") && !page.contains("dk-1"), "{page}");
+    assert!(page.contains(">Show the devices</a>"), "and where to look instead: {page}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

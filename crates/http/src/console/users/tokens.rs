@@ -76,7 +76,8 @@ async fn page(visit: &Visit, wanted: &Wanted, fields: &Fields, problem: Option<&
 
 fn table(visit: &Visit, wanted: &Wanted, tokens: &[TokenView], units: &[UnitView]) -> Markup {
     if tokens.is_empty() {
-        return visit.empty(words::TOKENS_NONE, words::TOKENS_NONE_TEXT, &html! {});
+        let step = html! { (visit.t(words::TOKENS_NONE_STEP)) };
+        return visit.empty(words::TOKENS_NONE, words::TOKENS_NONE_TEXT, &step);
     }
     let at = |from| with_query(PATH, &Wanted { q: String::new(), from });
     let (rows, pages) = page_of(visit, tokens, &wanted.from, at);
@@ -96,7 +97,7 @@ fn table(visit: &Visit, wanted: &Wanted, tokens: &[TokenView], units: &[UnitView
                             td data-label=(labels[3]) { (unit_name(visit, units, token.ou.as_deref())) }
                             td data-label=(labels[4]) { (visit.time(token.created_at)) }
                             td data-label=(labels[5]) {
-                                a href={ (PATH) "/" (path_part(&token.name)) "/revoke" } {
+                                a.button.quiet href={ (PATH) "/" (path_part(&token.name)) "/revoke" } {
                                     (visit.t(words::TOKEN_REVOKE))
                                 }
                             }

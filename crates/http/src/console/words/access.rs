@@ -6,17 +6,18 @@ words! {
     ACCESS_TABS: "Who may get in", "访问权限";
     TOKENS: "Tokens", "令牌";
     TOKEN: "Token", "令牌";
-    TOKENS_NONE: "No token", "没有令牌";
+    TOKENS_NONE: "No token yet", "没有令牌";
     TOKENS_NONE_TEXT:
         "Programs call the API with a token. Each will stand here, with what it may do and until when.",
         "程序使用令牌调用 API。令牌会显示在这里，包括权限和有效期。";
+    TOKENS_NONE_STEP: "Make the first one with the form below.", "请使用下方表单创建第一个令牌。";
     TOKENS_SHOW: "Show all tokens", "查看所有令牌";
     TOKEN_WITHOUT_END: "without end", "长期有效";
     TOKEN_ENDS: "ends", "失效时间";
     TOKEN_ENDED: "ended", "已失效";
     TOKEN_NEW: "Make a token", "创建令牌";
     TOKEN_NEW_HINT:
-        "One for each program, with the least role that does: it is revoked by itself then.",
+        "Make one for each program, with the least role that does: it can be revoked without the others then.",
         "每个程序单独使用一个令牌，并授予最小角色，便于单独撤销。";
     TOKEN_NAME: "Name of the program", "程序名称";
     TOKEN_VALID: "Valid for", "有效期";
@@ -32,7 +33,7 @@ words! {
     OUS: "Organisation units", "组织单元列表";
     OU_ALL: "all units", "全部单元";
     OU_KEY: "Key", "单元编号";
-    OU_SERVED: "served", "正常服务";
+    OU_SERVED: "in service", "正常服务";
     OU_SUSPENDED: "suspended", "已暂停服务";
     OU_PRODUCTS: "Products at most", "产品上限";
     OU_DEVICES: "Devices at most", "设备上限";

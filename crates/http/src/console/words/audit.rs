@@ -14,7 +14,7 @@ words! {
     AUDIT_TO: "To", "结束";
     AUDIT_SHOW: "Show", "显示";
     AUDIT_ALL: "Show all entries", "显示全部记录";
-    AUDIT_NONE: "No entry is like that", "没有符合条件的记录";
+    AUDIT_NONE: "No entry matches", "没有符合条件的记录";
     AUDIT_NONE_TEXT: "The name of a user or token must be whole; a target is a path, such as \
          /products/KEY/devices/KEY.",
         "用户或令牌名称必须完整；对象是路径，例如 /products/KEY/devices/KEY。";

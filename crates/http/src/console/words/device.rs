@@ -15,12 +15,12 @@ words! {
     REGISTERED_AT: "Registered", "注册时间";
     FIRST_LOGIN: "First login", "首次登录";
     LIFETIME: "Lifetime", "生命周期";
-    LIFETIME_NONE: "says it at its login", "登录时由设备告知";
+    LIFETIME_NONE: "not known before its first login", "首次登录后可知";
     FIRMWARE: "Firmware", "固件";
-    FIRMWARE_NONE: "has not said its version", "尚未上报版本";
+    FIRMWARE_NONE: "version not reported yet", "尚未上报版本";
     TAGS: "Tags", "标签";
     TAGS_NONE: "none", "无";
-    ACTS: "Act", "操作";
+    ACTS: "Actions", "操作";
     RENAME: "Rename", "重命名";
     SWITCH_ON: "Switch on", "启用";
     SWITCH_OFF: "Switch off", "停用";
@@ -45,8 +45,8 @@ words! {
         written into the audit log.",
         "显示密钥、十六进制 DTLS 密钥和可直接粘贴的完整命令；此操作会记入审计日志。";
     KEYS_SHOW: "Show key and lines", "显示密钥与命令";
-    KEYS_IDENTITY: "Identity of DTLS", "DTLS 身份";
-    KEYS_PSK: "Key of DTLS, hex", "DTLS 密钥（十六进制）";
+    KEYS_IDENTITY: "DTLS identity", "DTLS 身份";
+    KEYS_PSK: "DTLS key, hexadecimal", "DTLS 密钥（十六进制）";
     KEYS_LINES: "Lines to paste into a terminal", "可粘贴到终端的命令";
     VALUES: "Latest values", "最新数值";
     VALUES_NONE: "It has reported nothing yet.", "尚未上报任何数据。";
@@ -57,8 +57,8 @@ words! {
     LOG_ALL: "Show the whole log", "查看完整日志";
     WAITING: "Waiting for {device}", "正在等待 {device}";
     WAITING_TEXT:
-        "It has never logged in. Start it, or paste a line into a terminal: what arrives appears here at \
-        once.",
+        "It has never logged in. Start it, or paste one of its lines into a terminal: what arrives appears \
+        here at once.",
         "设备从未登录。启动设备，或将命令粘贴到终端：收到的内容会立即显示在这里。";
     WAITING_REFUSED: "It came {time} and was refused: {reason}", "设备于{time}尝试连接，被拒绝：{reason}";
     WAITING_IN: "It has logged in, {time}.", "设备已登录（{time}）。";
@@ -78,8 +78,8 @@ words! {
     FROM_PEER: "from {peer}", "来自 {peer}";
     EVENT_ACTIVATED: "logged in for the first time", "首次登录";
     EVENT_LOGIN: "logged in", "登录";
-    EVENT_ONLINE: "heard again", "恢复在线";
-    EVENT_OFFLINE: "silent or closed", "离线";
+    EVENT_ONLINE: "online again", "恢复在线";
+    EVENT_OFFLINE: "offline: silent, or logged out", "离线：沉默或已退出";
     EVENT_REFUSED: "refused", "被拒绝";
     EVENT_WARNING: "warning", "警告";
     EVENT_SECRET_ISSUED: "was given its secret", "已下发密钥";
@@ -120,6 +120,7 @@ words! {
     STEP_FETCHED: "fetched {time}", "{time}取走";
     STEP_ENDED: "ended {time}", "{time}结束";
     STEP_EXPECTED: "expected {time}, give or take {spread}", "预计{time}取走，误差 {spread}";
+    STEP_OVERDUE: "was expected {time}", "原预计{time}取走";
     KIND_SET: "Set a point", "设置测点";
     KIND_GET: "Ask for points", "查询测点";
     KIND_SERVICE: "Run a service", "调用服务";

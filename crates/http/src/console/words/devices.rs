@@ -6,6 +6,7 @@ words! {
     DEVICES: "Devices", "设备";
     NEW_DEVICE: "New device", "新建设备";
     FILTER: "Filter", "筛选";
+    MORE_FILTERS: "More filters, and the order", "更多筛选与排序";
     FILTER_ANY: "any", "不限";
     FILTER_STATE: "State", "状态";
     FILTER_PRODUCT: "Product key", "产品标识";
@@ -31,24 +32,25 @@ words! {
         "Each device that is registered will stand here, with its state and when it was heard last.",
         "注册的设备会显示在这里，包括状态和最近消息时间。";
     NO_DEVICES_STEP: "Register the first device", "注册第一台设备";
-    NONE_FOUND: "No device is like that", "没有符合条件的设备";
+    NONE_FOUND: "No device matches", "没有符合条件的设备";
     NONE_FOUND_TEXT:
-        "All filters must hold, and a search finds what begins with its text.",
+        "A device has to match all filters; the search looks at how keys and names begin.",
         "所有条件须同时满足，搜索匹配开头的文字。";
-    NONE_FOUND_STEP: "Take all filters away", "清除所有筛选";
+    NONE_FOUND_STEP: "Clear all filters", "清除所有筛选";
     MORE_BEHIND:
-        "No device of this part of the list is like that; there may be more behind it.",
+        "No device of this part of the list matches; there may be more on the next page.",
         "这一部分列表没有符合条件的设备，后面可能还有。";
     CHOOSE: "Choose {name}", "选择 {name}";
     WITH_CHOSEN: "With the chosen devices", "对所选设备";
+    WITH_EVERY: "With all devices", "对全部设备";
     WITH_ALL: "With all of this filter", "对筛选出的全部设备";
     ACT: "What to do", "操作";
     ACT_ENABLE: "switch on", "启用";
     ACT_DISABLE: "switch off", "停用";
     ACT_DELETE: "delete", "删除";
     ACT_TAG: "set a tag", "设置标签";
-    TAG_KEY: "Tag", "标签键";
-    TAG_VALUE: "Value; nothing takes the tag away", "值（留空则移除标签）";
+    TAG_KEY: "Tag to set: key", "标签键（设置标签时）";
+    TAG_VALUE: "Value; empty removes the tag", "值（留空则移除标签）";
     BULK_TITLE: "Act on many devices", "批量操作设备";
     BULK_NONE_CHOSEN:
         "No device was chosen. Choose some in the list, or act on all of the filter.",
@@ -78,9 +80,11 @@ words! {
     DOES_TAG:
         "The tag {tag} of {n} device will be set.|The tag {tag} of {n} devices will be set.",
         "将为 {n} 台设备设置标签 {tag}。";
-    BULK_GO: "Do it", "执行";
+    ACT_TAG_GO: "Set the tag", "设置标签";
     BULK_NOTHING: "No device is concerned: nothing is to be done.", "没有涉及的设备，无需操作。";
     JOBS: "Jobs", "任务";
+    JOBS_SHOW: "Show all jobs", "查看所有任务";
+    DEVICES_SHOW: "Show the devices", "查看设备";
     JOB: "Job", "任务";
     JOB_COUNTING: "counting", "统计中";
     JOB_RUNNING: "running", "进行中";
@@ -89,14 +93,14 @@ words! {
     JOB_FAILED: "failed", "失败";
     JOB_MATCHED: "Devices", "设备数";
     JOB_CHANGED: "Changed", "已更改";
-    JOB_UNCHANGED: "Were so already", "原本如此";
+    JOB_UNCHANGED: "Already so", "原本如此";
     JOB_FAULTS: "Not changed", "未更改";
     JOB_BEGUN: "Begun", "开始";
     JOB_ENDED: "Ended", "结束";
     JOB_CANCEL: "Stop here", "停止";
     JOB_MORE_FAULTS: "{n} more was not changed.|{n} more were not changed.", "另有 {n} 台未更改。";
     JOB_DRY: "a count, which changed nothing", "仅统计，未作更改";
-    NO_JOBS: "No job", "没有任务";
+    NO_JOBS: "No job yet", "没有任务";
     NO_JOBS_TEXT:
         "What is done to many devices stands here, with its progress, until the server ends.",
         "批量操作及其进度会显示在这里，直到服务器停止。";

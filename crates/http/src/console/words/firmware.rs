@@ -4,6 +4,7 @@ use super::words;
 
 words! {
     FW: "Firmware", "固件";
+    FW_HEAD: "Firmware {version}", "固件 {version}";
     FW_VERSION: "Version", "版本";
     FW_ROLLOUT: "Rollout", "推送";
     FW_SIZE: "Size", "大小";
@@ -11,17 +12,19 @@ words! {
     FW_FILE: "File", "文件";
     FW_ID: "Image", "镜像编号";
     FW_SUM: "SHA-256", "SHA-256 校验值";
-    FW_NONE: "No image of firmware", "没有固件镜像";
+    FW_NONE: "No firmware image yet", "没有固件镜像";
     FW_NONE_TEXT:
         "Each image that is uploaded will stand here, with who gets it and how far that is.",
         "上传的镜像会显示在这里，包括推送对象和进度。";
+    FW_NONE_STEP: "Upload the first one below.", "请在下方上传第一个镜像。";
+    FW_NONE_VIEWER: "Administrators upload them.", "由管理员上传。";
     FW_UPLOAD: "Upload an image", "上传镜像";
     FW_UPLOAD_GO: "Upload", "上传";
     FW_UPLOAD_STOPPED:
         "The upload stopped. The same file again goes on where it was.",
         "上传中断。再次上传同一文件即可续传。";
     FW_UPLOAD_TEXT:
-        "By the command line, on the server's machine. One that was cut off goes on where it stopped.",
+        "By the command line, on the server's machine; an upload that was cut off goes on where it stopped.",
         "在服务器上通过命令行执行；中断后重新执行即可续传。";
     FW_UPLOAD_LINE:
         "narrowgate firmware upload FILE --product {product} --version V",
@@ -30,7 +33,7 @@ words! {
     FW_NOT_OFFERED_TEXT:
         "No device gets this image yet. Offer it to one device first, then to a share of them.",
         "还没有设备会收到该镜像。请先推送给一台设备，再按比例推送。";
-    FW_GOES_ON: "goes on", "进行中";
+    FW_GOES_ON: "under way", "进行中";
     FW_PAUSED: "paused", "已暂停";
     FW_PAUSED_BY_FAILURES: "paused by failures", "因失败过多暂停";
     FW_PAUSED_DO:
@@ -76,7 +79,7 @@ words! {
     FW_OFFERED_HAVE: "Run it already", "已运行该版本";
     FW_OFFERED_NEVER: "Wait for their first login", "等待首次登录";
     FW_OFFERED_CHOSEN: "Chosen", "选中";
-    FW_OFFERED_OF: "Of so many", "设备总数";
+    FW_OFFERED_OF: "Devices of the product", "设备总数";
     FW_OFFERED_SHOW: "Show the rollout", "查看推送";
     FW_OFFER_MORE:
         "There are very many devices, and a part of them was looked at. Go on until all were.",

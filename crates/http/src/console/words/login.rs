@@ -28,11 +28,11 @@ words! {
         "在您登录过的每个浏览器中退出，包括当前浏览器。";
     PASSWORD_CHANGE: "Change the password", "修改密码";
     PASSWORD_CHANGE_HINT:
-        "You are logged out in all other browsers by that.",
+        "It logs you out in all other browsers.",
         "修改后，您在其他浏览器中的登录将失效。";
     PASSWORD_CHANGED: "The password is changed.", "密码已修改。";
-    PASSWORD_PRESENT: "Present password", "当前密码";
-    PASSWORD_PRESENT_WRONG: "The present password is wrong.", "当前密码错误。";
+    PASSWORD_PRESENT: "Current password", "当前密码";
+    PASSWORD_PRESENT_WRONG: "The current password is wrong.", "当前密码错误。";
     PASSWORD_NEW: "New password", "新密码";
     PASSWORD_AGAIN: "New password, again", "再次输入新密码";
     PASSWORD_NOT_SAME: "The two passwords are not the same.", "两次输入的密码不一致。";

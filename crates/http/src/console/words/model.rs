@@ -8,6 +8,9 @@ words! {
         "Whatever devices report is taken as it is. With a model, reports are checked, and values have \
         types and units.",
         "设备上报的内容会原样接受。设置物模型后，上报会被校验，数值带有类型和单位。";
+    MODEL_NONE_STEP:
+        "Add an element below, write it as JSON, or draft it from what devices have sent.",
+        "可在下方添加元素、编写 JSON，或根据设备上报生成草稿。";
     MODEL_NONE_VIEWER: "Administrators write it.", "由管理员编写。";
     MODEL_EDITOR: "The model, as JSON", "物模型（JSON）";
     MODEL_LOOK: "See what changes", "查看变更";
@@ -23,7 +26,7 @@ words! {
         "It counts from the next report on. Nothing that is stored is changed.",
         "从下一次上报起生效，已存储的数据不变。";
     MODEL_ADDED: "added", "新增";
-    MODEL_REMOVED: "taken away", "移除";
+    MODEL_REMOVED: "removed", "移除";
     MODEL_CHANGED: "changed", "更改";
     MODEL_CHANGE: "Change", "变更";
     MODEL_SAYS: "Before and after", "变更前后";
@@ -46,7 +49,7 @@ words! {
     MODEL_IDENTIFIER: "Identifier", "标识符";
     MODEL_TYPE: "Type", "类型";
     MODEL_UNIT: "Unit", "单位";
-    MODEL_TAKE: "Take away", "移除";
+    MODEL_TAKE: "Remove", "移除";
     MODEL_ADD: "Add", "添加";
     MODEL_ADD_TITLE: "Add an element", "添加元素";
     MODEL_ADD_WRONG:

@@ -12,7 +12,7 @@ words! {
     ONLINE_NOW: "Online now", "当前在线";
     OF_REGISTERED: "of {n} registered", "共 {n} 台已注册";
     REPORTS_PER_MINUTE: "Reports per minute", "每分钟上报";
-    REPORTS_HOUR: "{n} on the average of the last hour", "最近一小时平均 {n}";
+    REPORTS_HOUR: "in the last minute; {n} on the average of the last hour", "最近一分钟；最近一小时平均 {n}";
     REFUSED_HOUR: "Refused in the last hour", "最近一小时被拒绝";
     REFUSED_NONE: "Nothing was refused in the last hour.", "最近一小时没有拒绝任何连接。";
     REFUSED_ALL: "Show the refusals", "查看拒绝记录";
@@ -41,7 +41,7 @@ words! {
     QUEUE: "Queue", "队列";
     QUEUE_SAID: "{n} write waits for its commit|{n} writes wait for their commit", "{n} 个写入等待提交";
     RUNNING: "Running", "运行时间";
-    RUNNING_FOR: "version {version}, for {time}", "版本 {version}，已运行 {time}";
+    RUNNING_FOR: "version {version}, up for {time}", "版本 {version}，已运行 {time}";
     RUNNING_VERSION: "version {version}", "版本 {version}";
     REASON: "Reason", "原因";
     HOW_OFTEN: "How often", "次数";

@@ -5,16 +5,16 @@ use super::words;
 words! {
     PRODUCTS: "Products", "产品";
     NEW_PRODUCT: "New product", "新建产品";
-    PRODUCTS_SEARCH: "Key or name has", "标识或名称包含";
+    PRODUCTS_SEARCH: "Key or name contains", "标识或名称包含";
     PRODUCTS_NONE: "No product yet", "还没有产品";
     PRODUCTS_NONE_TEXT:
         "A product is what devices of one kind have in common: its model, its script and its secret.",
         "产品是同类设备的共同部分：物模型、脚本和产品密钥。";
     PRODUCTS_NONE_STEP: "Create the first product", "创建第一个产品";
     PRODUCTS_NONE_VIEWER: "Administrators create them.", "由管理员创建。";
-    PRODUCTS_NOT_FOUND: "No product is like that", "没有符合条件的产品";
+    PRODUCTS_NOT_FOUND: "No product matches", "没有符合条件的产品";
     PRODUCTS_NOT_FOUND_TEXT:
-        "The search finds products whose key or name has its text in it.",
+        "The search looks for its text anywhere in keys and names.",
         "搜索匹配标识或名称中包含该文字的产品。";
     PRODUCTS_ALL: "Show all products", "显示所有产品";
     PRODUCTS_COUNT: "{n} product|{n} products", "{n} 个产品";
@@ -40,7 +40,7 @@ words! {
     PRODUCT_CREATE: "Create", "创建";
     PRODUCT_CREATED_TITLE: "{product} is created", "{product} 已创建";
     PRODUCT_SECRET: "Product secret", "产品密钥";
-    PRODUCT_SECRET_PSK: "Key of DTLS, hex", "DTLS 密钥（十六进制）";
+    PRODUCT_SECRET_PSK: "DTLS key, hexadecimal", "DTLS 密钥（十六进制）";
     PRODUCT_SECRET_TEXT:
         "Devices that have no secret of their own fetch it with this one, while dynamic activation is on. \
         That it is shown is written into the audit log.",
@@ -96,7 +96,7 @@ words! {
     WINDOW_NONE: "without end", "无期限";
     ACTIVATION_QUOTA: "At most in an hour", "每小时上限";
     ACTIVATION_SAVE: "Save the window", "保存激活设置";
-    PRODUCT_ACTS: "Act", "操作";
+    PRODUCT_ACTS: "Actions", "操作";
     PRODUCT_ENABLE: "Switch on", "启用";
     PRODUCT_DISABLE: "Switch off", "停用";
     PRODUCT_ROTATE: "Replace the secret", "更换密钥";

@@ -10,8 +10,8 @@ words! {
     SCRIPT_NONE_STEP: "Write it below, try it, and publish it.", "在下方编写、试运行并发布。";
     SCRIPT_NONE_VIEWER: "Administrators write it.", "由管理员编写。";
     SCRIPT_JSON_PRODUCT:
-        "Devices of this product speak JSON, and no script runs. It counts where the settings say that they \
-        speak bytes.",
+        "Devices of this product speak JSON, and no script runs: choose bytes in the settings of the product \
+        first.",
         "此产品的设备使用 JSON，脚本不会运行。在设置中改为字节格式后脚本才生效。";
     SCRIPT_RUNS: "Version {n} was published {time} by {who}.", "版本 {n} 由 {who} 于{time}发布。";
     SCRIPT_RUNS_NONE: "None is published: bytes of devices are refused.", "尚未发布脚本：设备上报的字节会被拒绝。";

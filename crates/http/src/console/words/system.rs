@@ -32,7 +32,7 @@ words! {
         "网络慢于服务器：请增大 net.core.wmem_max。设备会重发。";
     SIGN_LOG: "Lines of the server's log were lost", "服务器日志有行丢失";
     SIGN_LOG_DO: "The disk of the log is full, or its reader is slow or gone.", "日志磁盘已满，或读取方过慢或已退出。";
-    DISK_TITLE: "What takes the room", "磁盘占用";
+    DISK_TITLE: "What takes the room on the disk", "磁盘占用";
     DISK_MESSAGES: "Values of devices", "设备数值";
     DISK_LOGS: "Logs of devices", "设备日志";
     DISK_REGISTRY: "Devices, products, users", "设备、产品与用户";

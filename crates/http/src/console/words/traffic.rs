@@ -4,15 +4,15 @@ use super::words;
 
 words! {
     DAY_OF_REPORTS: "Reports per minute over 24 hours", "24 小时内每分钟上报数";
-    DAY_OF_REPORTS_SAID: "Now {now}, at most {most}.", "当前 {now}，最高 {most}。";
-    DAY_OF_REPORTS_NONE: "None in the last 24 hours; a minute is counted when it is over.",
-        "最近 24 小时没有上报；每一分钟结束后才计入。";
+    DAY_OF_REPORTS_SAID: "{now} in the newest 5 minutes, at most {most}.", "最近 5 分钟 {now}，最高 {most}。";
+    DAY_OF_REPORTS_NONE: "None counted in the last 24 hours; the minute that runs is not counted yet.",
+        "最近 24 小时未计入任何上报；当前这一分钟尚未计入。";
     DAY_OF_REFUSALS: "Refusals by reason over 24 hours", "24 小时内按原因统计的拒绝次数";
     DAY_OF_REFUSALS_SAID: "{n} in all, each bar a quarter of an hour.", "共 {n} 次，每个柱表示一刻钟。";
     DAY_OF_REFUSALS_GAPS: "Where the line is dotted no server ran, or what it counted is lost.",
         "虚线处表示当时服务器未运行，或统计已丢失。";
-    DAY_OF_REFUSALS_NONE: "None in the last 24 hours; a minute is counted when it is over.",
-        "最近 24 小时没有拒绝任何连接；每一分钟结束后才计入。";
+    DAY_OF_REFUSALS_NONE: "None counted in the last 24 hours; the minute that runs is not counted yet.",
+        "最近 24 小时未计入任何拒绝；当前这一分钟尚未计入。";
     OTHER_REASONS: "other reasons", "其他原因";
     AS_A_TABLE: "As a table", "以表格显示";
     BY_HOUR: "Hour", "小时";
@@ -29,8 +29,8 @@ words! {
     REFUSALS_EMPTY_TEXT: "A device that cannot get in stands here within a second, with the reason and \
          what to do about it.",
         "无法接入的设备会在一秒内出现在这里，并附上原因与处理建议。";
-    REFUSALS_NO_MATCH: "None of these refusals has this filter.", "这些拒绝记录中没有符合筛选条件的。";
-    REFUSALS_CLEAR: "Take the filters away", "清除筛选";
+    REFUSALS_NO_MATCH: "None of these refusals matches the filters.", "这些拒绝记录中没有符合筛选条件的。";
+    REFUSALS_CLEAR: "Clear all filters", "清除筛选";
     BY_REASON: "By reason", "按原因";
     BY_PRODUCT_OF: "By product", "按产品";
     BY_SOURCE: "By source", "按来源";
@@ -70,6 +70,7 @@ words! {
     DATA_EMPTY: "No values yet", "还没有数据";
     DATA_EMPTY_TEXT: "Every point that the device reports gets a chart here, with its values below.",
         "设备上报的每个测点都会在这里显示图表，下方是数值。";
+    DATA_EMPTY_STEP: "Show how to connect it", "查看连接方法";
     DATA_NONE_HERE: "Nothing was reported in this time.", "该时间段内没有上报。";
     DATA_LINE_SAID: "{n} value from {min} to {max}.|{n} values from {min} to {max}.",
         "共 {n} 个值，范围 {min} 至 {max}。";

@@ -16,7 +16,7 @@ async fn a_user_changes_the_password_and_logs_out_everywhere() {
     let (old, new) = (PASSWORD.replace(' ', "+"), "battery+horse+correct");
     for (body, status, said) in [
         (change(&old, new, new).replace(&token, "0"), 403, "not one of this session"),
-        (change("incorrect", new, new), 403, "The present password is wrong."),
+        (change("incorrect", new, new), 403, "The current password is wrong."),
         (change(&old, new, "another"), 422, "The two passwords are not the same."),
         (change(&old, "ann", "ann"), 422, "The password has fewer than 12 characters."),
     ] {

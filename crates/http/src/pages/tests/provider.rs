@@ -111,7 +111,7 @@ async fn groups_say_the_role_and_the_unit_and_users_are_made_by_that() {
     assert_eq!(me, json!({"user": "ann", "role": "administrator", "ou": null}));
     assert_eq!(Browser::new(&world).log_in("ann", "").await.status, 403, "there is no password");
     let page = ann.get("/login").await.body;
-    assert!(page.contains("Log out") && !page.contains("Present password"), "{page}");
+    assert!(page.contains("Log out") && !page.contains("Current password"), "{page}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -62,7 +62,7 @@ impl ModelPage<'_> {
 
     fn none(&self, may: bool) -> Markup {
         let step = html! {
-            @if may { (self.visit.t(words::MODEL_NO_ELEMENTS)) }
+            @if may { (self.visit.t(words::MODEL_NONE_STEP)) }
             @else { (self.visit.t(words::MODEL_NONE_VIEWER)) }
         };
         self.visit.empty(words::MODEL_NONE, words::MODEL_NONE_TEXT, &step)
