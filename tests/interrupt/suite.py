@@ -37,6 +37,7 @@ def suites(binaries: Path, hooks: Path) -> Iterator[tuple[str, list]]:
     yield "crash: full disk", ["crash", "--binary", narrowgate, "--full-disk"]
     yield "crash: faults", ["crash", "--binary", narrowgate, "--faults"]
     yield "live", ["live", "--binary", narrowgate]
+    yield "console", ["console", "--binary", narrowgate]
     yield "cargo test", ["cargo", "--workspace", "--test", "attacks"]
 
 

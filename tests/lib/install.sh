@@ -18,6 +18,7 @@ python_mbedtls=python-mbedtls==2.10.1 # a wheel with Mbed TLS 2.28.8 inside, for
 node_dtls=node-dtls-client@1.1.1 # 2.x wants a newer Node.js than Debian 12 has
 build_tools=(gcc libc6-dev make autoconf automake pkg-config python3-dev) # what DTLSSocket is built with
 oidc_provider=oidc-provider@8.8.1 # 9.x wants a newer Node.js than Debian 12 has
+axe=axe-core@4.14.1
 mbedtls_crate=mbedtls-rs-sys # carries the source of Mbed TLS 3.6.5
 mbedtls_crate_version=0.3.1
 
@@ -43,7 +44,7 @@ install_packages() {
     [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
     command -v node >/dev/null || missing+=(nodejs)
     command -v strace >/dev/null || missing+=(strace)
-    command -v chromium >/dev/null || missing+=(chromium fonts-dejavu-core) # pictures of the console
+    command -v chromium >/dev/null || missing+=(chromium fonts-dejavu-core) # the console in it
     compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || missing+=(faketime) # clocks that are wrong
     command -v npm >/dev/null || missing+=(npm)
     command -v python3 >/dev/null || missing+=(python3)
@@ -157,6 +158,16 @@ PYTHON
         die "pip cannot install playwright; the reason stands above" "$venv/bin/pip config debug"
 }
 
+# It looks for what keeps people out of a page.
+install_axe() {
+    local folder=$tools/axe
+    grep -qs "\"version\": \"${axe##*@}\"" "$folder/node_modules/axe-core/package.json" && return
+    echo "tests/run install: $axe"
+    mkdir -p "$folder"
+    npm install --silent --no-audit --no-fund --prefix "$folder" "$axe" >/dev/null ||
+        die "npm cannot install $axe" "npm install --prefix $folder $axe   it says why"
+}
+
 # Mbed TLS 3.6 as one shared library. Debian has 2.28, which lacks the Connection ID of RFC 9146.
 build_mbedtls() {
     local library=$tools/mbedtls/libmbedtls.so stamp=$tools/mbedtls/$mbedtls_crate-$mbedtls_crate_version
@@ -219,6 +230,7 @@ install_oidc_provider
 install_learning
 install_schema
 install_playwright
+install_axe
 install_promtool
 build_mbedtls
 echo "tests/run install: all tools are there ($tools)"

@@ -62,6 +62,11 @@ SUITES = {
         "kill -9, named points, failing system calls, a full disk, damaged files", "crash", tools=True
     ),
     "live": Package("followers of live events over kill -9 and restarts: each gets everything once", "live"),
+    "console": Package(
+        "the console in a browser: by mouse, by keyboard, without script; axe, bytes, layout shifts",
+        "console",
+        tools=True,
+    ),
     "interrupt": Package("suites that are ended in the middle: nothing stays", "interrupt", tools=True),
     "mutants": Package("rules broken on purpose, each noticed by a test", "mutants"),
     "coverage": Package("line coverage of the protocol core", "coverage"),
@@ -97,5 +102,6 @@ EVERYTHING = (
     ("schema", "--quick"),
     ("crash", "--quick"),
     ("live", "--quick"),
+    ("console",),
     ("interrupt",),
 )

@@ -1,0 +1,1 @@
+"""The console of the real program in a browser (`tests/run console`)."""
