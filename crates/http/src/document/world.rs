@@ -279,6 +279,14 @@ impl World {
         self.store.append(batch).await.expect("memory takes it");
     }
 
+    /// A device of `pk-1` was heard now.
+    pub(crate) async fn hear_from(&self, device_key: &str) {
+        let name = DeviceName { product_key: "pk-1".to_owned(), device_key: device_key.to_owned() };
+        let device = self.store.device(&name).await.expect("it reads").expect("it is there").id;
+        let heard = Write::Seen { device, login: None, at: self.clock.now() };
+        self.store.append(Batch::new(0, vec![heard])).await.expect("memory takes it");
+    }
+
     /// Reports of device `dk-1`, each so many milliseconds old.
     pub(crate) async fn report_often(&self, reports: impl Iterator<Item = (i64, String)>) {
         let now = self.clock.now();

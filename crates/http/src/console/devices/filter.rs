@@ -40,6 +40,9 @@ pub(in crate::console) struct Filter {
     pub(in crate::console) sort: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(in crate::console) cursor: String,
+    /// Of a part of a list by the time: when its first part was asked for, for which alone a cursor is valid.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(in crate::console) began: String,
     /// Typed into the search of the bar: one device that is called exactly so is opened.
     #[serde(skip_serializing)]
     pub(in crate::console) go: String,
@@ -95,7 +98,7 @@ impl Filter {
 
     /// The same from the beginning.
     pub(super) fn first(&self) -> Self {
-        Self { cursor: String::new(), go: String::new(), ..self.clone() }
+        Self { cursor: String::new(), began: String::new(), go: String::new(), ..self.clone() }
     }
 
     /// The address of the list.
@@ -103,9 +106,16 @@ impl Filter {
         with_query(PATH, self)
     }
 
-    /// The address of a part of it.
-    pub(super) fn at(&self, cursor: &str) -> String {
-        Self { cursor: cursor.to_owned(), ..self.first() }.path()
+    /// The address of a further part of it.
+    pub(super) fn at(&self, cursor: &str, now: UnixMillis) -> String {
+        let is_by_time = self.silent_hours().is_some();
+        let began = if is_by_time { self.moment(now).0.to_string() } else { String::new() };
+        Self { cursor: cursor.to_owned(), began, ..self.first() }.path()
+    }
+
+    /// When its first part was asked for.
+    fn moment(&self, now: UnixMillis) -> UnixMillis {
+        self.began.parse().map_or(now, UnixMillis)
     }
 
     pub(super) fn is_search(&self) -> bool {
@@ -137,7 +147,7 @@ impl Filter {
     }
 
     fn silent_before(&self, now: UnixMillis) -> Option<UnixMillis> {
-        Some(UnixMillis(now.0.saturating_sub(self.silent_hours()? * 3_600_000)))
+        Some(UnixMillis(self.moment(now).0.saturating_sub(self.silent_hours()? * 3_600_000)))
     }
 
     fn shown_state(&self) -> Option<ShownState> {

@@ -104,8 +104,8 @@ pub(super) fn not_understood(visit: &Visit, filter: &Filter, said: &str) -> Resp
 }
 
 fn rows(visit: &Visit, filter: &Filter, page: &Page<DeviceRow>) -> Markup {
-    let next = page.next_cursor.as_deref().map(|cursor| filter.at(cursor));
-    let first = (!filter.cursor.is_empty()).then(|| filter.at(""));
+    let next = page.next_cursor.as_deref().map(|cursor| filter.at(cursor, visit.now));
+    let first = (!filter.cursor.is_empty()).then(|| filter.first().path());
     let pages = visit.pages(first.as_deref(), next.as_deref());
     if page.items.is_empty() {
         return html! {

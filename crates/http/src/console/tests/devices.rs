@@ -92,6 +92,24 @@ async fn the_list_has_filters_in_its_address_and_pages_by_cursor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_by_the_time_goes_on_as_of_the_time_at_which_it_began() {
+    let world = world(None).await;
+    more_devices(&world, 60).await;
+    for number in 0..60 {
+        world.hear_from(&format!("many-{number:03}")).await;
+    }
+    world.clock.advance_ms(7_200_000);
+    let mut ann = visitor(&world, "ann", Role::Viewer, None).await;
+    let first = opened(&mut ann, "/console/devices?silent=1").await;
+    let next = first.split_once("rel=\"next\" href=\"").and_then(|(_, rest)| rest.split_once('"'));
+    let next = next.expect("there is more").0.replace("&amp;", "&");
+    world.clock.advance_ms(1_500);
+    let second = opened(&mut ann, &next).await;
+    assert_eq!([&first, &second].map(|page| page.matches("data-row").count()), [50, 10]);
+    assert!(second.contains("href=\"/console/devices?silent=1\""), "the first page is of now: {second}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_done_to_many_is_counted_asked_and_shown_with_its_progress() {
     let world = world(None).await;
     more_devices(&world, 7).await;
