@@ -86,6 +86,26 @@ pub struct ReportRate {
     pub last_hour: f64,
 }
 
+/// Which count of the devices to show.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StatusWanted {
+    /// A new one where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<StatusCount>,
+}
+
+/// A count of the devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum StatusCount {
+    /// A new one, for which every device is read.
+    Now,
+    /// The last one, where a new one would take long; `countedAt` says when it was. While the first one goes
+    /// on, the answer has none.
+    Lately,
+}
+
 /// The fleet in numbers, who serves it, and the disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -94,7 +114,10 @@ pub struct Status {
     pub version: String,
     /// When the server started; null where none runs.
     pub since: Option<UnixMillis>,
-    /// Left out where the store cannot count them now.
+    /// When the devices were counted, where the last count was asked for and there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted_at: Option<UnixMillis>,
+    /// Left out where the store cannot count them now, and while they are counted for the first time.
     #[serde(flatten)]
     pub fleet: Option<FleetView>,
     /// Why it cannot.

@@ -25,6 +25,7 @@ use narrowgate_platform::{
 use super::{
     Api,
     audited::{Recorder, Rule, permit},
+    census::Census,
     described::{Answering, Sketch, Taking},
     extract::malformed,
     idempotency::Keeper,
@@ -65,9 +66,12 @@ impl Asker {
     }
 }
 
-/// What the routes work on; opened by [`Asked`] only.
+/// What the routes work on; the service is opened by [`Asked`] only.
 #[derive(Clone)]
-pub(super) struct Door(Api);
+pub(super) struct Door {
+    api: Api,
+    pub(super) census: Arc<Census>,
+}
 
 /// The service, as the caller of the request sees it.
 pub(super) struct Asked(pub(super) Api);
@@ -77,7 +81,7 @@ impl FromRequestParts<Door> for Asked {
 
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Refused> {
         let asker = parts.extensions.get::<Asker>().ok_or_else(nobody)?;
-        let Api { operator, host, events } = door.0.clone();
+        let Api { operator, host, events } = door.api.clone();
         Ok(Self(Api { operator: operator.of(asker.caller.clone()), host, events }))
     }
 }
@@ -162,7 +166,7 @@ impl FromRequestParts<Door> for Standing {
 
     async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Refused> {
         let asker = parts.extensions.get::<Asker>().ok_or_else(nobody)?.clone();
-        Ok(Self::new(door.0.operator.clone(), asker))
+        Ok(Self::new(door.api.operator.clone(), asker))
     }
 }
 
@@ -318,7 +322,10 @@ impl Routes {
     /// What answers them. Whoever lets requests in must say who asks: an [`Asker`] in their extensions.
     pub(super) fn router(self, api: Api) -> Router {
         let (recorder, keeper) = (Recorder::new(api.operator.clone()), Keeper::new(api.operator.clone()));
-        self.router.layer(Extension(recorder)).layer(Extension(keeper)).with_state(Door(api))
+        self.router
+            .layer(Extension(recorder))
+            .layer(Extension(keeper))
+            .with_state(Door { api, census: Arc::default() })
     }
 }
 

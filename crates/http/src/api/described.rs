@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{
     asked::{Asked, Lasting, Standing},
+    census::Counted,
     extract::{Body, Document, First, Matching, Named, Octets, Part, Product, Query, Replacing},
 };
 use crate::{problem::Refused, secret::Secretive, work::Attended};
@@ -76,6 +77,7 @@ pub(super) trait Takes {
 
 impl Takes for Asked {}
 impl Takes for Standing {}
+impl Takes for Counted {}
 impl Takes for Method {}
 impl Takes for Uri {}
 impl Takes for Attended {}

@@ -10,6 +10,7 @@ mod asked;
 mod audit;
 mod audited;
 mod backup;
+mod census;
 mod commands;
 mod conditions;
 mod counted;

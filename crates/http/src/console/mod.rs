@@ -37,6 +37,7 @@ mod ask;
 mod assets;
 mod audit;
 mod charts;
+mod counted;
 mod device;
 mod devices;
 mod firmware;

@@ -13,6 +13,7 @@ use narrowgate_platform::{model::access::Needs, service::path_part};
 use tokio::time::Instant;
 
 use super::{
+    counted::Counted,
     devices,
     layout::{Here, Sheet},
     parts::Tone,
@@ -46,8 +47,9 @@ async fn show(visit: Visit) -> Shown {
         let reports = visit.day_of_reports().await?;
         return Ok(visit.page(sheet.refreshed_every(15), &of_unit(&visit, &refused.items, &reports)));
     }
-    let status: Status = visit.read("/api/v1/system").await?;
-    let (vital, sheet) = (visit.console.vitals.read(Instant::now()).await, sheet.refreshed_every(15));
+    let counted = Counted::read(&visit).await?;
+    let (vital, sheet) = (visit.console.vitals.read(Instant::now()).await, counted.refreshed(sheet));
+    let Counted { status, said } = counted;
     // A store that cannot be read is what the page says then.
     let reports = visit.day_of_reports().await.unwrap_or_else(|_| html! {});
     let refused = visit.day_of_refusals().await.unwrap_or_else(|_| html! {});
@@ -59,6 +61,7 @@ async fn show(visit: Visit) -> Shown {
         },
         fleet => html! {
             (verdict(&visit, words::OVERVIEW, &findings(&status, &vital)))
+            @if let Some(said) = said { p.notice role="status" { (said) } }
             @if let Some(fleet) = fleet {
                 (figures(&visit, fleet, &reports))
                 (refusals(&visit, &fleet.refusals_last_hour))

@@ -6,7 +6,7 @@ use axum::{Router, http::Method, routing::get};
 use maud::{Markup, html};
 use narrowgate_api::{
     backup::{BackupQuery, BackupView},
-    fleet::{Disk, Status},
+    fleet::Disk,
     problem::Problem,
 };
 use narrowgate_platform::model::access::Needs;
@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     ask::{Act, internal, with_query},
+    counted::Counted,
     layout::{Here, Sheet},
     overview,
     parts::{ONCE, Tone},
@@ -109,7 +110,8 @@ enum Asked<'a> {
 }
 
 async fn page(visit: &Visit, asked: Asked<'_>) -> Shown {
-    let status: Status = visit.read("/api/v1/system").await?;
+    // How many devices there are is not on this page.
+    let Counted { status, .. } = Counted::read(visit).await?;
     let vitals = &visit.console.vitals;
     let (vital, samples) = (vitals.read(Instant::now()).await, vitals.samples().await);
     let seen = seen(&samples);

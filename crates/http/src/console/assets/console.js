@@ -176,9 +176,14 @@ function replace(page) {
     if (part.contains(document.activeElement) || fresh.isEqualNode(part)) continue;
     part.replaceWith(document.adoptNode(fresh));
   }
-  if (!other.dataset.refresh) {
+  if (other.dataset.refresh !== main.dataset.refresh) {
     clearInterval(timer);
-    delete main.dataset.refresh;
+    if (other.dataset.refresh) {
+      main.dataset.refresh = other.dataset.refresh;
+      timer = setInterval(renew, 1000 * Number(main.dataset.refresh));
+    } else {
+      delete main.dataset.refresh;
+    }
   }
   document.dispatchEvent(new Event("narrowgate:renewed"));
 }

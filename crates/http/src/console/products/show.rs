@@ -8,7 +8,8 @@ use axum::{
 use maud::{Markup, html};
 use narrowgate_api::{
     device::{DeviceRow, ShownState},
-    fleet::{CountsView, Status},
+    fleet::CountsView,
+    names::UnixMillis,
     page::Page,
     problem::Problem,
     product::{ContentCode, ProductView, Profile},
@@ -20,7 +21,7 @@ use serde::Deserialize;
 use super::{activation, acts, api_path, format_word, model_id, path_of, settings, state};
 use crate::console::{
     ask::with_query,
-    devices,
+    counted, devices,
     layout::{Here, Sheet},
     parts::Tone,
     visit::{Shown, Trouble, Visit},
@@ -135,6 +136,8 @@ fn page(
         }
     };
     let sheet = sheet(product).with_status(problem.map_or(200, |problem| problem.status));
+    let is_late = matches!(counted, Counted::Counting | Counted::Earlier(..));
+    let sheet = if is_late { sheet.refreshed_every(counted::SOON_S) } else { sheet };
     visit.page_with_heading(sheet, &content)
 }
 
@@ -143,8 +146,12 @@ fn page(
 pub(super) enum Counted {
     /// All of them.
     All(CountsView),
+    /// All of them, as they were counted earlier; they are being counted anew.
+    Earlier(CountsView, UnixMillis),
     /// There are more than [`COUNTED_MAX`].
     Many,
+    /// They were to be counted, and that goes on.
+    Counting,
     /// They were to be counted, and the server counts them with those of other products.
     WithOthers,
 }
@@ -153,7 +160,7 @@ impl Counted {
     /// So many devices, in words.
     pub(super) fn told(&self, visit: &Visit) -> String {
         match self {
-            Self::All(counts) => visit.count(words::DEVICES_SOME, counts.total),
+            Self::All(counts) | Self::Earlier(counts, _) => visit.count(words::DEVICES_SOME, counts.total),
             _ => visit.count(words::DEVICES_MANY, u64::from(COUNTED_MAX)),
         }
     }
@@ -184,10 +191,17 @@ pub(super) async fn counts(visit: &Visit, key: &str) -> Result<Counted, Trouble>
 
 /// The server's own count, which takes longer the more devices it has.
 async fn count_all(visit: &Visit, key: &str) -> Result<Counted, Trouble> {
-    let status: Status = visit.read("/api/v1/system").await?;
-    let products = status.fleet.map(|fleet| fleet.products).unwrap_or_default();
-    let found = products.into_iter().find(|product| product.product_key == key);
-    Ok(found.map_or(Counted::WithOthers, |product| Counted::All(product.devices)))
+    let counted::Counted { status, said } = counted::Counted::read(visit).await?;
+    let is_late = said.is_some();
+    let Some(fleet) = status.fleet else {
+        return Ok(if is_late { Counted::Counting } else { Counted::WithOthers });
+    };
+    let found = fleet.products.into_iter().find(|product| product.product_key == key);
+    Ok(match (found, status.counted_at.filter(|_| is_late)) {
+        (None, _) => Counted::WithOthers,
+        (Some(product), None) => Counted::All(product.devices),
+        (Some(product), Some(at)) => Counted::Earlier(product.devices, at),
+    })
 }
 
 const STATES: [(&str, Tone, Word); 4] = [
@@ -211,7 +225,9 @@ pub(super) fn list_of(key: &str, state: &str) -> String {
 fn devices_panel(visit: &Visit, product: &ProductView, counted: &Counted) -> Markup {
     let key = &product.product_key;
     let numbers = match counted {
-        Counted::All(counts) => [counts.online, counts.offline, counts.inactive, counts.disabled].map(Some),
+        Counted::All(counts) | Counted::Earlier(counts, _) => {
+            [counts.online, counts.offline, counts.inactive, counts.disabled].map(Some)
+        }
         _ => [None; 4],
     };
     html! {
@@ -219,7 +235,7 @@ fn devices_panel(visit: &Visit, product: &ProductView, counted: &Counted) -> Mar
             h2 { (visit.t(words::PRODUCT_DEVICES)) }
             @match counted {
                 Counted::All(counts) if counts.total == 0 => (no_devices(visit)),
-                Counted::All(counts) => {
+                Counted::All(counts) | Counted::Earlier(counts, _) => {
                     p.figure {
                         @let total = visit.count(words::PRODUCT_DEVICES_TOTAL, counts.total);
                         a href=(list_of(key, "")) { (total) }
@@ -229,6 +245,7 @@ fn devices_panel(visit: &Visit, product: &ProductView, counted: &Counted) -> Mar
                         p { (word) " " (visit.number(damaged)) }
                     }
                 }
+                Counted::Counting => p role="status" { (visit.t(words::COUNTING)) },
                 Counted::Many => {
                     p.what { (visit.count(words::PRODUCT_DEVICES_MANY, u64::from(COUNTED_MAX))) }
                     @if visit.may(Needs::ReadAll) {
@@ -237,6 +254,10 @@ fn devices_panel(visit: &Visit, product: &ProductView, counted: &Counted) -> Mar
                     }
                 }
                 Counted::WithOthers => p { (visit.t(words::PRODUCT_DEVICES_UNCOUNTED)) },
+            }
+            @if let Counted::Earlier(_, at) = counted {
+                @let ago = visit.preferences.ago(*at, visit.now);
+                p.soft role="status" { (visit.say(words::COUNTED_AGO, &[("time", &ago)])) }
             }
             @if !matches!(counted, Counted::All(counts) if counts.total == 0) {
                 dl.facts {

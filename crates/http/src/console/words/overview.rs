@@ -9,6 +9,12 @@ words! {
     WORD_WELL: "well", "正常";
     WORD_WATCH: "watch", "关注";
     WORD_ACT: "act", "处理";
+    COUNTING:
+        "The devices are being counted; their numbers come in a moment.",
+        "正在统计设备，数量稍后显示。";
+    COUNTED_AGO:
+        "The devices were counted {time}, and are being counted anew.",
+        "设备数量统计于{time}，正在重新统计。";
     ONLINE_NOW: "Online now", "当前在线";
     OF_REGISTERED: "of {n} registered", "共 {n} 台已注册";
     REPORTS_PER_MINUTE: "Reports per minute", "每分钟上报";

@@ -64,7 +64,7 @@ fn put_together(counted: Result<FleetView, ServiceError>, host: Host) -> Result<
         Err(error) => return Err(error),
     };
     let Host { version, since, refused_by_store, disk } = host;
-    Ok(Status { version, since, fleet, unreadable, refused_by_store, disk })
+    Ok(Status { version, since, counted_at: None, fleet, unreadable, refused_by_store, disk })
 }
 
 #[cfg(test)]
