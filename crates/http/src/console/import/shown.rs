@@ -20,11 +20,6 @@ use crate::console::{
     words::{self, Word},
 };
 
-/// Faults that are shown.
-const FAULTS_MAX: usize = 100;
-/// Letters of a fault, in which a file is cited.
-const LETTERS_MAX: usize = 400;
-
 pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Shown {
     visit.require(Needs::Administer)?;
     let run = visit.console.imports.find(&visit, &id).ok_or_else(|| gone(&visit))?;
@@ -152,7 +147,7 @@ pub(super) async fn secrets(visit: Visit, Path(id): Path<String>) -> Shown {
 
 fn faults(visit: &Visit, answer: &ImportAnswer) -> Markup {
     let labels = [words::IMPORT_LINE, words::IMPORT_COLUMN, words::WHAT_IS_WRONG].map(|word| visit.t(word));
-    let more = faulty(answer).saturating_sub(FAULTS_MAX as u64);
+    let more = answer.more_failed;
     html! {
         @if !answer.failed.is_empty() {
             section.panel {
@@ -160,13 +155,13 @@ fn faults(visit: &Visit, answer: &ImportAnswer) -> Markup {
                 table.rows {
                     thead { tr { th.number { (labels[0]) } th { (labels[1]) } th { (labels[2]) } } }
                     tbody {
-                        @for ImportFault { line, column, message } in answer.failed.iter().take(FAULTS_MAX) {
+                        @for ImportFault { line, column, message } in &answer.failed {
                             tr {
                                 th.number scope="row" data-label=(labels[0]) { (visit.number(*line)) }
                                 td data-label=(labels[1]) {
                                     @if let Some(column) = column { code { (column) } }
                                 }
-                                td lang="en" data-label=(labels[2]) { (short(message)) }
+                                td lang="en" data-label=(labels[2]) { (message) }
                             }
                         }
                     }
@@ -175,14 +170,6 @@ fn faults(visit: &Visit, answer: &ImportAnswer) -> Markup {
             }
         }
     }
-}
-
-fn short(text: &str) -> String {
-    let mut short: String = text.chars().take(LETTERS_MAX).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
 }
 
 /// The imports of who asks, newest first.
