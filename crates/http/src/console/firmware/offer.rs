@@ -1,5 +1,7 @@
 //! An image is offered: to a device, or to a share of its product's devices.
 
+use std::time::{Duration, Instant};
+
 use axum::{
     Router,
     extract::{Path, Query},
@@ -12,15 +14,23 @@ use narrowgate_platform::model::access::Needs;
 use serde::Deserialize;
 
 use super::{image::head, path_of, read, sheet};
-use crate::console::{
-    ask::Act,
-    parts::{Confirm, TYPED},
-    visit::{Sent, Shown, Trouble, Visit},
-    words,
+use crate::{
+    console::{
+        ask::Act,
+        parts::{Confirm, TYPED},
+        visit::{Sent, Shown, Trouble, Visit},
+        words,
+    },
+    serve::REQUEST_TIME_MAX,
 };
 
-/// Parts of an offer that a form makes, of two seconds each.
-const PARTS_MAX: u32 = 5;
+/// How long one form offers, part by part: each takes two seconds where the product has more devices.
+const OFFER_TIME_MAX: Duration = Duration::from_secs(4);
+/// A part that begins just before that time is over, on a store that is slow, and what the page reads.
+const REST_TIME: Duration = Duration::from_secs(5);
+
+// Else the page would not be answered, and nobody could go on where it ended.
+const _: () = assert!(OFFER_TIME_MAX.as_secs() + REST_TIME.as_secs() < REQUEST_TIME_MAX.as_secs());
 
 pub(super) fn routes() -> Router {
     Router::new().route("/console/firmware/{image}/offer", get(ask).post(offer))
@@ -131,8 +141,8 @@ async fn offer(visit: Visit, Path(id): Path<String>, mut form: Sent) -> Shown {
     if typed != image.version.trim() {
         return question(&visit, &image, &whom, Some(&visit.not_confirmed(&image.version)), None);
     }
-    let mut all = None;
-    for _ in 0..PARTS_MAX {
+    let (began, mut all) = (Instant::now(), None);
+    loop {
         let act = Act::new(Method::POST, "/api/v1/rollouts");
         let part: RolloutOffered = match visit.act(act, &whom.request(&image)).await {
             Ok(part) => part,
@@ -140,7 +150,7 @@ async fn offer(visit: Visit, Path(id): Path<String>, mut form: Sent) -> Shown {
         };
         whom.cursor = part.next_cursor.clone().unwrap_or_default();
         all = Some(sum(all, part));
-        if whom.cursor.is_empty() {
+        if whom.cursor.is_empty() || began.elapsed() >= OFFER_TIME_MAX {
             break;
         }
     }
