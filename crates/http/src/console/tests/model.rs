@@ -77,6 +77,7 @@ async fn a_fault_is_shown_at_its_place() {
     for (model, place, said) in [
         ("{\r\n \"modelId\": \"m\",\r\n \"x\"}", "Line 3, column 5", "expected `:`"),
         ("", "Line 1, column 1", "EOF"),
+        ("{\"name\": \"电表\", x}", "Line 1, column 16", "key must be a string"),
         (TYPE_NONE, "Line 5, column 4", "there is no such type"),
         ("{\"modelId\":\"m\",\"measurepoints\":[{\"identifier\":\"a\"}]}", "Line 1, column 33", "is missing"),
         ("{\"modelId\":\"m\",\n\"<script>\":1}", "Line 2, column 1", "there is no such key"),

@@ -61,7 +61,7 @@ impl Draft {
     pub(super) fn look(&mut self) {
         self.is_looked_at = true;
         if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&self.text) {
-            let place = Place { line: error.line().max(1), column: error.column().max(1) };
+            let place = Place { line: error.line().max(1), column: column_of(&self.text, &error) };
             let said = error.to_string();
             let message = said.split(" at line ").next().unwrap_or_default().to_owned();
             self.wrong = Some(Wrong { message, pointer: String::new(), place });
@@ -121,4 +121,11 @@ impl Draft {
             self.text = node.laid_out();
         }
     }
+}
+
+/// Of which character of its line an error is: the reader of JSON counts bytes.
+fn column_of(text: &str, error: &serde_json::Error) -> usize {
+    let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default().as_bytes();
+    let before = &line[..error.column().min(line.len())];
+    String::from_utf8_lossy(before).chars().count().max(1)
 }
