@@ -50,7 +50,9 @@ impl IntoResponse for Refused {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = written(&self.0);
         let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
-        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        let is_over_soon = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        // Room for a backup is made by somebody, and not by waiting.
+        if is_over_soon && self.0.code != Code::NoRoom {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
         }
         if status == StatusCode::UNAUTHORIZED {
@@ -59,5 +61,24 @@ impl IntoResponse for Refused {
         }
         response.extensions_mut().insert(ProblemOf(self));
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_over_by_itself_says_when_to_try_again() {
+        for (status, code, says) in [
+            (429, Code::RateLimited, true),
+            (429, Code::Busy, true),
+            (503, Code::Unavailable, true),
+            (429, Code::NoRoom, false),
+            (409, Code::Conflict, false),
+        ] {
+            let response = Refused(Problem::new(status, code, "no")).into_response();
+            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), says, "{code:?}");
+        }
     }
 }

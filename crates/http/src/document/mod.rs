@@ -130,14 +130,16 @@ const PROBLEMS: &[(u16, &str)] = &[
     (415, "The body has another media type than those that are read here."),
     (422, "The request can be read, and a value of it is not acceptable."),
     (428, "The change replaces the whole of something, and does not say of which state: send `If-Match`."),
-    (429, "Too often, or too many at once; `Retry-After` says when to try again."),
+    (429, "Too often, or too many at once; `Retry-After` says when to try again, where time alone helps."),
     (500, "A row of the store is damaged, or the server itself is at fault; `code` says which."),
     (503, "The store cannot work now, or the answer took too long; `Retry-After` says when to try again."),
 ];
 
 fn refusal(status: u16, why: &str, problem: &schemars::Schema) -> Value {
     let mut headers = json!({"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}});
-    let seconds = json!({"description": "Seconds.", "required": true, "schema": {"type": "integer"}});
+    // Somebody has to make room for a backup: 429 without it.
+    let is_always = status == 503;
+    let seconds = json!({"description": "Seconds.", "required": is_always, "schema": {"type": "integer"}});
     match status {
         401 => headers["WWW-Authenticate"] = json!({"required": true, "schema": {"type": "string"}}),
         429 | 503 => headers["Retry-After"] = seconds,
