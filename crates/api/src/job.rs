@@ -32,8 +32,9 @@ pub struct BulkRequest {
     /// Change nothing, and report the same.
     #[serde(default)]
     pub dry_run: bool,
-    /// At most so many devices: where there are more, nothing is changed, and the job has failed. Such as
-    /// those that a dry run has counted.
+    /// At most so many devices, such as those that a dry run has counted: where there are more, the job has
+    /// failed before it has changed one. Where others change into the filter while it works, it ends before it
+    /// has changed more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matched_max: Option<u64>,
 }

@@ -6,7 +6,8 @@
 //!   turn at the store, and each step for one among those of other jobs: both go from unit to unit.
 //! * Before each step it is looked up whether its token still holds, and whether somebody has cancelled it.
 //! * The answer waits a moment ([`ANSWERED_WITHIN`]): what is little is done by then.
-//! * Where there are more devices than `matchedMax` says, it ends before it has changed one.
+//! * Where there are more devices than `matchedMax` says, it ends before it has changed one; where others
+//!   change into the filter while it works, before it has changed more.
 //! * A filter is worked off from the newest device that there was when it was asked for to the oldest: those
 //!   that are registered meanwhile are not met. Each is looked at again before it is changed.
 //! * The audit log has the request, and entries of the job when it ends; where the server ends before, they
