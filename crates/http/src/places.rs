@@ -128,8 +128,8 @@ impl Queued {
 #[derive(Debug)]
 struct Connection {
     source: Option<Source>,
-    /// Whether its request is being answered.
-    is_answering: bool,
+    /// How much is under way for its answers: a page asks the API while it is answered itself.
+    answering: usize,
     /// By whom its last request was let in, if it was.
     let_in: Option<Holder>,
     /// When it came, or was let in, or accepted bytes of an answer for which it was let in.
@@ -170,7 +170,7 @@ impl Taken {
 
     /// Who leaves for a new connection from `source`, and from when on.
     fn next_to_leave(&self, max: usize, source: Option<Source>) -> Option<(Instant, u64)> {
-        let idle = || self.connections.iter().filter(|(_, held)| !held.is_answering);
+        let idle = || self.connections.iter().filter(|(_, held)| held.answering == 0);
         let crowd = self.crowd(max, source);
         let least = crowd.map_or(0, |(_, count)| count);
         if let Some((heavy, _)) = self.heavy(max).filter(|(_, count)| *count >= least) {
@@ -289,7 +289,7 @@ impl Places {
 
 impl Connection {
     fn new(source: Option<Source>, leave: Arc<Notify>) -> Self {
-        Self { source, is_answering: false, let_in: None, since: Instant::now(), leave }
+        Self { source, answering: 0, let_in: None, since: Instant::now(), leave }
     }
 }
 
@@ -346,8 +346,12 @@ impl Seat {
 
     /// A request is being answered: its connection keeps its place until the result is dropped.
     pub(crate) fn answer(&self) -> Answering {
-        self.with(|held| held.is_answering = true);
-        Answering(self.clone())
+        let mut is_counted = false;
+        self.with(|held| {
+            held.answering += 1;
+            is_counted = true;
+        });
+        Answering { seat: self.clone(), is_counted }
     }
 
     /// Where the request came from, by a proxy from which all connections come.
@@ -410,13 +414,19 @@ impl Seat {
 
 /// See [`Seat::answer`].
 #[derive(Debug)]
-pub(crate) struct Answering(Seat);
+pub(crate) struct Answering {
+    seat: Seat,
+    /// Where its connection waited for a place it is not.
+    is_counted: bool,
+}
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.with(|held| held.is_answering = false);
-        self.0.note_progress();
-        self.0.places.lock().wake_first();
+        if self.is_counted {
+            self.seat.with(|held| held.answering -= 1);
+        }
+        self.seat.note_progress();
+        self.seat.places.lock().wake_first();
     }
 }
 

@@ -56,7 +56,8 @@ impl Visit {
     /// # Errors
     /// The API's problem.
     pub(super) async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
-        self.send(Act::new(Method::GET, path), Bytes::new()).await.map(|(answer, _)| answer)
+        let asked = self.send(Act::new(Method::GET, path), Bytes::new(), self.seat.clone());
+        asked.await.map(|(answer, _)| answer)
     }
 
     /// The same with its `ETag`.
@@ -64,7 +65,8 @@ impl Visit {
     /// # Errors
     /// The API's problem.
     pub(super) async fn read_tagged<T: DeserializeOwned>(&self, path: &str) -> Result<(T, String), Trouble> {
-        let (answer, headers) = self.send(Act::new(Method::GET, path), Bytes::new()).await?;
+        let asked = self.send(Act::new(Method::GET, path), Bytes::new(), self.seat.clone());
+        let (answer, headers) = asked.await?;
         let tag = headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default();
         Ok((answer, tag.to_owned()))
     }
@@ -81,10 +83,24 @@ impl Visit {
         // Written into memory that is wiped: it may hold a secret.
         let json = secret_json(body).unwrap_or_default();
         let body = if *json == *b"null" { Bytes::new() } else { Bytes::from_owner(json) };
-        self.send(act, body).await.map(|(answer, _)| answer)
+        self.send(act, body, self.seat.clone()).await.map(|(answer, _)| answer)
     }
 
-    async fn send<T: DeserializeOwned>(&self, act: Act<'_>, body: Bytes) -> Result<(T, HeaderMap), Trouble> {
+    /// The same without a body where it may go on behind the page: the connection of the page, which may ask
+    /// for something else meanwhile, has no part in it.
+    ///
+    /// # Errors
+    /// The API's problem.
+    pub(super) async fn act_behind<T: DeserializeOwned>(&self, act: Act<'_>) -> Result<T, Trouble> {
+        self.send(act, Bytes::new(), None).await.map(|(answer, _)| answer)
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        act: Act<'_>,
+        body: Bytes,
+        seat: Option<Seat>,
+    ) -> Result<(T, HeaderMap), Trouble> {
         let mut request = Request::builder().method(act.method).uri(act.path);
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");
@@ -94,7 +110,7 @@ impl Visit {
                 request = request.header(name, value);
             }
         }
-        let response = self.ask(request, Body::from(body), self.seat.clone()).await?;
+        let response = self.ask(request, Body::from(body), seat).await?;
         read(act.path, response, Some(&self.secrets)).await
     }
 

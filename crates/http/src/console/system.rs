@@ -268,10 +268,9 @@ async fn back_up(visit: Visit, mut form: Sent) -> Shown {
     let (path, once) = (with_query("/api/v1/backup", &query), form.text(ONCE));
     // Of its own: a page has to be answered soon, and the backup of a large store goes on behind it.
     let asker = visit.clone();
-    let making =
-        tokio::spawn(
-            async move { asker.act::<BackupView>(Act::new(Method::POST, &path).once(&once), &()).await },
-        );
+    let making = tokio::spawn(async move {
+        asker.act_behind::<BackupView>(Act::new(Method::POST, &path).once(&once)).await
+    });
     let made = match timeout(ANSWERED_WITHIN, making).await {
         Ok(Ok(made)) => made,
         // A fault of ours has ended it.

@@ -54,6 +54,20 @@ async fn the_place_of_who_was_idle_for_longest_goes_to_a_new_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_another_one_is_made_of_leaves_the_place_as_it_was() {
+    let places = Places::new(PlacesMax { requests: 1, ..MAX });
+    let first = let_in(&places).await;
+    let page = first.seat().answer();
+    drop(first.seat().answer());
+    tokio::time::advance(10 * ALONE).await;
+    assert!(waits(places.enter(None)).await && !is_lost(&first).await, "the page is not answered yet");
+    drop(page);
+    tokio::time::advance(ALONE).await;
+    let _second = places.enter(None).await;
+    assert!(is_lost(&first).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_place_that_is_free_goes_to_who_waits_and_not_to_who_comes() {
     let places = Places::new(MAX);
     let (first, second) = (let_in(&places).await, let_in(&places).await);
