@@ -32,16 +32,24 @@ pub(super) struct Act<'a> {
     pub(super) if_match: Option<&'a str>,
     /// A request that is sent twice is done once.
     pub(super) once: Option<&'a str>,
+    /// Whether the answer shows a secret.
+    shows_secret: bool,
 }
 
 impl<'a> Act<'a> {
     pub(super) fn new(method: Method, path: &'a str) -> Self {
-        Self { method, path, if_match: None, once: None }
+        Self { method, path, if_match: None, once: None, shows_secret: false }
     }
 
     /// Done once, by the field `once` of the form ([`Visit::once`](super::parts)).
     pub(super) fn once(self, once: &'a str) -> Self {
         Self { once: Some(once).filter(|once| !once.is_empty()), ..self }
+    }
+
+    /// Its answer shows a secret, which is kept out of the memory of the page. In the answer to another one a
+    /// text may be called the same, and is what a device or an operator has written.
+    pub(super) fn secret(self) -> Self {
+        Self { shows_secret: true, ..self }
     }
 
     /// Done where nobody has changed it since.
@@ -57,6 +65,15 @@ impl Visit {
     /// The API's problem.
     pub(super) async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
         let asked = self.send(Act::new(Method::GET, path), Bytes::new(), self.seat.clone());
+        asked.await.map(|(answer, _)| answer)
+    }
+
+    /// The same of an answer that shows a secret: see [`Act::secret`].
+    ///
+    /// # Errors
+    /// The API's problem.
+    pub(super) async fn read_secret<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
+        let asked = self.send(Act::new(Method::GET, path).secret(), Bytes::new(), self.seat.clone());
         asked.await.map(|(answer, _)| answer)
     }
 
@@ -111,7 +128,7 @@ impl Visit {
             }
         }
         let response = self.ask(request, Body::from(body), seat).await?;
-        read(act.path, response, Some(&self.secrets)).await
+        read(act.path, response, act.shows_secret.then_some(&self.secrets)).await
     }
 
     /// What the API answers to a body that goes on, behind the page that it was sent to: the connection of

@@ -30,8 +30,9 @@
 //! ```
 //!
 //! Forms begin with `visit.token_field()`, times are `visit.time(…)`, identifiers `visit.copyable(…)`,
-//! problems of a form `visit.problem(…)`; `parts` has the rest. Secrets of the API's answers are texts like
-//! others to a page: module `secrets` keeps them out of its memory. A test of each page stands in `tests`.
+//! problems of a form `visit.problem(…)`; `parts` has the rest. A secret of an answer that is asked for
+//! as one that shows it ([`ask::Act::secret`]) is a text like others to a page: module `secrets` keeps it out
+//! of its memory. A test of each page stands in `tests`.
 
 mod ask;
 mod assets;

@@ -1,6 +1,6 @@
 //! Secrets on their way into a page. None gets into the templates, whose memory grows by copies that nobody
-//! wipes: what is secret in an answer of the API is taken out before that is read, and a mark stands in its
-//! place. The page that was made gets the secrets for the marks in one piece of memory, which is wiped.
+//! wipes: what is secret in an answer of the API that shows some is taken out before that is read, and a mark
+//! stands in its place. The page that was made gets the secrets for the marks in one piece of memory, which is wiped.
 
 use std::sync::{Mutex, OnceLock};
 
@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 
 use crate::limiter::lock;
 
-/// Fields of the API's answers whose texts are secrets. `token` also names one, where it is none itself.
+/// Fields whose texts are secrets, of answers that show some ([`Act::secret`](super::ask::Act::secret)).
+/// `token` also names one, where it is none itself.
 const FIELDS: [&[u8]; 6] = [b"deviceSecret", b"productSecret", b"pskHex", b"line", b"link", b"token"];
 
 /// How the text of a token begins.

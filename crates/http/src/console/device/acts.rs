@@ -149,7 +149,7 @@ async fn reset(visit: Visit, Path(keys): Path<Keys>, mut form: Sent) -> Shown {
         return ask(&visit, &keys, &RESET, true).await;
     }
     let (path, once) = (format!("{}:reset", api_path(&keys)), form.text(ONCE));
-    let reset: DeviceReset = visit.act(Act::new(Method::POST, &path).once(&once), &()).await?;
+    let reset: DeviceReset = visit.act(Act::new(Method::POST, &path).once(&once).secret(), &()).await?;
     let shown = keys::keys_of(&visit, &keys.0, &keys.1).await;
     let title = visit.say(words::RESET_TITLE, &[("device", &keys.1)]);
     let content = html! {

@@ -43,7 +43,7 @@ pub(in crate::console) async fn keys_of(
     product: &str,
     device: &str,
 ) -> Result<KeyShown, Trouble> {
-    visit.read(&format!("{}/secret", api_path(&(product.to_owned(), device.to_owned())))).await
+    visit.read_secret(&format!("{}/secret", api_path(&(product.to_owned(), device.to_owned())))).await
 }
 
 /// A button that shows it.

@@ -111,7 +111,7 @@ async fn create(visit: Visit, mut form: Sent) -> Shown {
         ..NewDeviceRequest::default()
     };
     let path = format!("/api/v1/products/{}/devices", path_part(&fields.product));
-    match visit.act(Act::new(Method::POST, &path).once(&once), &new).await {
+    match visit.act(Act::new(Method::POST, &path).once(&once).secret(), &new).await {
         Ok(created) => created_page(&visit, &created).await,
         Err(Trouble(problem)) => page(&visit, &fields, Some(&*problem)).await,
     }

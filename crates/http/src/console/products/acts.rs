@@ -75,7 +75,7 @@ pub(super) fn secret_panel(visit: &Visit, product: &ProductView) -> Markup {
 
 async fn show_secret(visit: Visit, Path(key): Path<String>) -> Shown {
     let (product, _) = show::read(&visit, &key).await?;
-    let shown: ProductSecretShown = visit.read(&(api_path(&key) + "/secret")).await?;
+    let shown: ProductSecretShown = visit.read_secret(&(api_path(&key) + "/secret")).await?;
     let ProductSecretShown { product_secret, psk_hex } = &shown;
     let content = html! {
         (head(&visit, &product, Tab::Overview))
@@ -173,7 +173,8 @@ async fn rotate(visit: Visit, Path(key): Path<String>, mut form: Sent) -> Shown 
     }
     let (product, _) = show::read(&visit, &key).await?;
     let (path, once) = (api_path(&key) + "/secret:rotate", form.text(ONCE));
-    let rotated: ProductSecretRotated = visit.act(Act::new(Method::POST, &path).once(&once), &()).await?;
+    let rotated: ProductSecretRotated =
+        visit.act(Act::new(Method::POST, &path).once(&once).secret(), &()).await?;
     let title = visit.say(words::PRODUCT_ROTATED_TITLE, &[("product", &product.name)]);
     let content = html! {
         h1 { (title) }

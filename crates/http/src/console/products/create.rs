@@ -84,7 +84,7 @@ async fn create(visit: Visit, mut form: Sent) -> Shown {
         data_format: fields.is_custom.then_some(DataFormat::Custom),
         ..NewProduct::default()
     };
-    match visit.act(Act::new(Method::POST, "/api/v1/products").once(&once), &new).await {
+    match visit.act(Act::new(Method::POST, "/api/v1/products").once(&once).secret(), &new).await {
         Ok(created) => Ok(created_page(&visit, &created)),
         Err(Trouble(problem)) => page(&visit, &fields, Some(&*problem)),
     }

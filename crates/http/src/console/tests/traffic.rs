@@ -105,3 +105,19 @@ async fn the_overview_has_the_reports_of_a_day() {
     let page = opened(&mut ann, "/console").await;
     assert!(page.contains("chart-spark") && page.contains("Reports per minute over 24 hours"), "{page}");
 }
+
+/// Names that the API has for secrets are names like others in what a device sends.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_device_calls_a_line_or_a_link_is_shown_as_any_value() {
+    let world = world(None).await;
+    world.furnish().await;
+    let point = |n: i64| {
+        let padding = "x".repeat(usize::try_from(n).expect("it is small") * 5);
+        (n * 1000, format!(r#"{{"m":{{"a":"{padding}","line":"y","pskHex":"z","link":"w"}}}}"#))
+    };
+    world.report_often((0..50).map(point)).await;
+    let mut ann = visitor(&world, "ann2", Role::Viewer, None).await;
+    let page = opened(&mut ann, "/console/devices/pk-1/dk-1/data").await;
+    assert!(!page.contains("shown-"), "{page}");
+    assert!(page.contains("&quot;line&quot;:&quot;y&quot;"), "{page}");
+}

@@ -310,7 +310,7 @@ async fn create(visit: Visit, headers: HeaderMap, mut form: Sent) -> Shown {
         role: role_of(&fields.role),
         ou: Some(fields.ou.clone()).filter(|ou| !ou.is_empty()),
     };
-    match visit.act(Act::new(Method::POST, API).once(&once), &new).await {
+    match visit.act(Act::new(Method::POST, API).once(&once).secret(), &new).await {
         Ok(invited) => Ok(link_page(&visit, &headers, &invited, words::USER_CREATED)),
         Err(Trouble(problem)) => page(&visit, &Wanted::default(), &fields, Some(&*problem)).await,
     }

@@ -220,7 +220,7 @@ async fn reset(visit: Visit, headers: HeaderMap, Path(name): Path<String>, mut f
         return ask(&visit, &name, &RESET, true).await;
     }
     let (path, once) = (format!("{}:reset", api_path(&name)), form.text(ONCE));
-    let invited: UserInvited = visit.act(Act::new(Method::POST, &path).once(&once), &()).await?;
+    let invited: UserInvited = visit.act(Act::new(Method::POST, &path).once(&once).secret(), &()).await?;
     Ok(link_page(&visit, &headers, &invited, words::USER_WAS_RESET))
 }
 

@@ -166,7 +166,7 @@ async fn create(visit: Visit, mut form: Sent) -> Shown {
         ou: Some(fields.ou.clone()).filter(|ou| !ou.is_empty()),
         expires_at: (days > 0).then(|| UnixMillis(today + DAY_MS * (i64::from(days) + 1))),
     };
-    match visit.act(Act::new(Method::POST, API).once(&once), &new).await {
+    match visit.act(Act::new(Method::POST, API).once(&once).secret(), &new).await {
         Ok(created) => Ok(created_page(&visit, &created)),
         Err(Trouble(problem)) => page(&visit, &Wanted::default(), &fields, Some(&*problem)).await,
     }
