@@ -37,7 +37,7 @@ DOCS = (
     Picture("device-data", "ten", "device-data", "dark", height=900),
     Picture("waiting-refused", "ten", "device-refused", height=700),
     Picture("refusals", "ten", "refusals-open", height=820),
-    Picture("commands", "ten", "device-commands", "dark"),
+    Picture("commands", "ten", "device-commands", "dark", height=1040),
     Picture("devices-phone", "ten", "devices", width=390, height=844),
 )
 
