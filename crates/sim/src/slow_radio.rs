@@ -12,6 +12,8 @@
 //! device holds one, and the time that it computes. Where datagrams are lost, it allows what the devices
 //! reach without a neighbour. The platform answers at once: it is the shard's admission that is tried.
 
+mod neighbour;
+
 use std::{
     cmp::Reverse,
     collections::BinaryHeap,
@@ -30,6 +32,7 @@ use narrowgate_engine::{
     },
 };
 
+pub use self::neighbour::Neighbour;
 use crate::{
     random::SeededRandom,
     world::{shard_config, start},
@@ -40,12 +43,8 @@ const KEY: &[u8; 16] = b"the key of tests";
 const ADDRESS: [u8; 4] = [198, 51, 100, 7];
 /// The first device's port; each has its own.
 const DEVICE_PORTS: u32 = 1024;
-/// The neighbour's ports: it takes one after the other, and begins again.
-const NEIGHBOUR_PORTS: std::ops::Range<u32> = 25_000..65_000;
 /// Pause of a device whose handshake failed.
 const PAUSE: Duration = Duration::from_secs(5);
-/// The neighbour sends a hello again after this.
-const AGAIN: Duration = Duration::from_millis(600);
 /// Where the type of a handshake message is in a datagram that begins with one.
 const HANDSHAKE_TYPE_AT: usize = 13;
 /// That of a ClientHello.
@@ -95,30 +94,6 @@ pub struct Radio {
 impl Radio {
     /// One datagram of fifty is lost, round trips vary by a tenth, and devices compute for half a second.
     pub const ROUGH: Self = Self { lost_per_mille: 20, varies_by: 10, computes: Duration::from_millis(500) };
-}
-
-/// One who begins handshakes and finishes none.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Neighbour {
-    /// Handshakes that it begins in a second; 0 for nobody.
-    pub per_second: u32,
-    /// Whether it sends each hello twice, as a client that waits for an answer does.
-    pub twice: bool,
-    /// Its round trip: it brings its cookie after so long.
-    pub round_trip: Duration,
-}
-
-impl fmt::Display for Neighbour {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/s", self.per_second)?;
-        if self.twice {
-            write!(f, " twice")?;
-        }
-        if !self.round_trip.is_zero() {
-            write!(f, " from {:?} away", self.round_trip)?;
-        }
-        Ok(())
-    }
 }
 
 /// What came of it.
@@ -348,31 +323,6 @@ impl Run {
         }
     }
 
-    /// It asks for a cookie, brings it, perhaps twice, and then goes on to the next port.
-    fn neighbour(&mut self, number: u32) {
-        let Neighbour { per_second, twice, round_trip } = self.tried.neighbour;
-        let apart = Duration::from_secs(1) / per_second;
-        self.plan(self.now + apart, Next::Neighbour(number.wrapping_add(1)));
-        let port = NEIGHBOUR_PORTS.start + number % NEIGHBOUR_PORTS.len() as u32;
-        let mut client = self.client("MuGsF6W4,neighbour,2,3600");
-        let mut hello = Vec::new();
-        assert!(client.poll_transmit(&mut hello));
-        self.shard.handle_datagram(self.now, peer(port), &mut hello);
-        let outbox = self.shard.outbox();
-        let verify = outbox.iter().next().map(|(_, datagram)| datagram.to_vec());
-        outbox.clear();
-        if let Some(mut verify) = verify {
-            client.handle_datagram(self.now, &mut verify, &mut self.random);
-        }
-        if client.poll_transmit(&mut hello) {
-            let brings = self.now + round_trip;
-            if twice {
-                self.plan(brings + AGAIN, Next::ToServer(port, hello.clone()));
-            }
-            self.plan(brings, Next::ToServer(port, hello));
-        }
-    }
-
     fn give(&mut self, port: u32, mut datagram: Vec<u8>) {
         self.shard.handle_datagram(self.now, peer(port), &mut datagram);
     }
@@ -429,54 +379,4 @@ fn peer(port: u32) -> SocketAddr {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A twentieth of what the program `narrowgate-simulation slow-radio` tries.
-    fn small(round_trip: Duration, radio: Radio, neighbour: Neighbour) -> SlowRadio {
-        let spread = Duration::from_secs(20);
-        SlowRadio { devices: 1000, spread, round_trip, limit: 200, radio, neighbour, seed: 1 }
-    }
-
-    /// Without a neighbour, and beside those of these round trips with each rate, each hello once or twice.
-    fn assert_all_get_in(radio: Radio, away: &[u64], rates: [(u32, bool); 2]) {
-        for round_trip in [2, 8].map(Duration::from_secs) {
-            let alone = run(small(round_trip, radio, Neighbour::default()));
-            assert!(alone.holds(None), "{alone}");
-            for (away, (per_second, twice)) in away.iter().flat_map(|away| rates.map(|rate| (away, rate))) {
-                let neighbour = Neighbour { per_second, twice, round_trip: Duration::from_millis(*away) };
-                let outcome = run(small(round_trip, radio, neighbour));
-                assert!(outcome.holds(Some(&alone)), "{outcome}; alone: {alone}");
-            }
-        }
-    }
-
-    #[test]
-    fn attack_207_slow_devices_get_in_as_fast_as_the_limit_allows_beside_a_rude_neighbour() {
-        assert_all_get_in(Radio::default(), &[0, 50, 300, 1_500], [(20, false), (200, true)]);
-    }
-
-    #[test]
-    fn attack_207_also_where_datagrams_are_lost_and_late_and_devices_compute() {
-        assert_all_get_in(Radio::ROUGH, &[0, 1_500], [(20, true), (200, false)]);
-    }
-
-    #[test]
-    fn attack_207_also_beside_a_neighbour_who_is_rare() {
-        assert_all_get_in(Radio::default(), &[300, 1_500], [(3, true), (10, true)]);
-    }
-
-    /// A neighbour of another class of distance takes all that is free until they come; nobody waits longer
-    /// for it than for what was lost: a timer and its doubling.
-    #[test]
-    fn attack_207_a_near_device_that_lost_a_datagram_or_computes_slowly_keeps_its_place() {
-        for round_trip in [20, 100, 500, 1_000].map(Duration::from_millis) {
-            let neighbour = Neighbour { per_second: 50, round_trip: Duration::from_millis(300), twice: true };
-            let outcome = run(SlowRadio { limit: 100, ..small(round_trip, Radio::ROUGH, neighbour) });
-            let bound = 3 * outcome.tried.timer() + 3 * round_trip;
-            assert!(outcome.evicted > 100, "it was full: {outcome}");
-            assert!(outcome.latest <= bound, "{outcome}");
-            assert_eq!(outcome.done, 1000, "{outcome}");
-        }
-    }
-}
+mod tests;

@@ -1,0 +1,62 @@
+//! The neighbour behind the address of the devices, who begins handshakes and finishes none.
+
+use std::{fmt, time::Duration};
+
+use super::{Next, Run, peer};
+
+/// Its ports: it takes one after the other, and begins again.
+const PORTS: std::ops::Range<u32> = 25_000..65_000;
+/// It sends a hello again after this.
+const AGAIN: Duration = Duration::from_millis(600);
+
+/// One who begins handshakes and finishes none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Neighbour {
+    /// Handshakes that it begins in a second; 0 for nobody.
+    pub per_second: u32,
+    /// Whether it sends each hello twice, as a client that waits for an answer does.
+    pub twice: bool,
+    /// Its round trip: it brings its cookie after so long.
+    pub round_trip: Duration,
+}
+
+impl fmt::Display for Neighbour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/s", self.per_second)?;
+        if self.twice {
+            write!(f, " twice")?;
+        }
+        if !self.round_trip.is_zero() {
+            write!(f, " from {:?} away", self.round_trip)?;
+        }
+        Ok(())
+    }
+}
+
+impl Run {
+    /// The neighbour asks for a cookie, brings it, perhaps twice, and then takes the next port.
+    pub(super) fn neighbour(&mut self, number: u32) {
+        let neighbour = self.tried.neighbour;
+        let apart = Duration::from_secs(1) / neighbour.per_second;
+        self.plan(self.now + apart, Next::Neighbour(number.wrapping_add(1)));
+        let port = PORTS.start + number % PORTS.len() as u32;
+        let mut client = self.client("MuGsF6W4,neighbour,2,3600");
+        let mut hello = Vec::new();
+        assert!(client.poll_transmit(&mut hello));
+        self.shard.handle_datagram(self.now, peer(port), &mut hello);
+        let outbox = self.shard.outbox();
+        let verify = outbox.iter().next().map(|(_, datagram)| datagram.to_vec());
+        outbox.clear();
+        if let Some(mut verify) = verify {
+            client.handle_datagram(self.now, &mut verify, &mut self.random);
+        }
+        if !client.poll_transmit(&mut hello) {
+            return;
+        }
+        let brings = self.now + neighbour.round_trip;
+        if neighbour.twice {
+            self.plan(brings + AGAIN, Next::ToServer(port, hello.clone()));
+        }
+        self.plan(brings, Next::ToServer(port, hello));
+    }
+}

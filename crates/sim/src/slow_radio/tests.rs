@@ -1,0 +1,51 @@
+//! Small versions of what the program `narrowgate-simulation slow-radio` tries.
+
+use super::*;
+
+/// A twentieth of what the program `narrowgate-simulation slow-radio` tries.
+fn small(round_trip: Duration, radio: Radio, neighbour: Neighbour) -> SlowRadio {
+    let spread = Duration::from_secs(20);
+    SlowRadio { devices: 1000, spread, round_trip, limit: 200, radio, neighbour, seed: 1 }
+}
+
+/// Without a neighbour, and beside those of these round trips with each rate, each hello once or twice.
+fn assert_all_get_in(radio: Radio, away: &[u64], rates: [(u32, bool); 2]) {
+    for round_trip in [2, 8].map(Duration::from_secs) {
+        let alone = run(small(round_trip, radio, Neighbour::default()));
+        assert!(alone.holds(None), "{alone}");
+        for (away, (per_second, twice)) in away.iter().flat_map(|away| rates.map(|rate| (away, rate))) {
+            let neighbour = Neighbour { per_second, twice, round_trip: Duration::from_millis(*away) };
+            let outcome = run(small(round_trip, radio, neighbour));
+            assert!(outcome.holds(Some(&alone)), "{outcome}; alone: {alone}");
+        }
+    }
+}
+
+#[test]
+fn attack_207_slow_devices_get_in_as_fast_as_the_limit_allows_beside_a_rude_neighbour() {
+    assert_all_get_in(Radio::default(), &[0, 50, 300, 1_500], [(20, false), (200, true)]);
+}
+
+#[test]
+fn attack_207_also_where_datagrams_are_lost_and_late_and_devices_compute() {
+    assert_all_get_in(Radio::ROUGH, &[0, 1_500], [(20, true), (200, false)]);
+}
+
+#[test]
+fn attack_207_also_beside_a_neighbour_who_is_rare() {
+    assert_all_get_in(Radio::default(), &[300, 1_500], [(3, true), (10, true)]);
+}
+
+/// A neighbour of another class of distance takes all that is free until they come; nobody waits longer
+/// for it than for what was lost: a timer and its doubling.
+#[test]
+fn attack_207_a_near_device_that_lost_a_datagram_or_computes_slowly_keeps_its_place() {
+    for round_trip in [20, 100, 500, 1_000].map(Duration::from_millis) {
+        let neighbour = Neighbour { per_second: 50, round_trip: Duration::from_millis(300), twice: true };
+        let outcome = run(SlowRadio { limit: 100, ..small(round_trip, Radio::ROUGH, neighbour) });
+        let bound = 3 * outcome.tried.timer() + 3 * round_trip;
+        assert!(outcome.evicted > 100, "it was full: {outcome}");
+        assert!(outcome.latest <= bound, "{outcome}");
+        assert_eq!(outcome.done, 1000, "{outcome}");
+    }
+}
