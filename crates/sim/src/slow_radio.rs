@@ -32,7 +32,7 @@ use narrowgate_engine::{
     },
 };
 
-pub use self::neighbour::Neighbour;
+pub use self::neighbour::{Manner, Neighbour};
 use crate::{
     random::SeededRandom,
     world::{shard_config, start},

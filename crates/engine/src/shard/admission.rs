@@ -28,9 +28,10 @@
 //!
 //! Peers whose round trips lie within a factor of two are of one class. While hellos of other classes find no
 //! place that is free, a class of which most was in vain has a share (module `share`). Where it has all of
-//! that, a hello of it takes only the place of one of its class that stands still; where it has more, the
-//! hello is dropped, and others take places of the class, after rule 2, as soon as its peers' own round trips
-//! are over. Of the places of all such a hello may still get a passing one. So a neighbour who finishes
+//! that, a hello of it takes only the place of one of its class that stands still; where it has more, only of
+//! one that has done so for a second (of all places none), and others take places of the class, after rule 2,
+//! as soon as its peers' own round trips are over. Of the places of all such a hello may still get a passing
+//! one. So a neighbour who finishes
 //! nothing, at whatever rate, takes a twentieth from those who are of another class. One who waits before he
 //! brings his cookie, as if he were as far as the devices, can't be told from them, and takes by his rate.
 //!

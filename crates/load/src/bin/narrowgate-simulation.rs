@@ -236,7 +236,8 @@ fn slow_radio(tried: SlowRadio, rates: &[u32], away: &[u64], out: &mut impl Writ
         holds &= alone.holds(None);
         for (&per_second, away) in rates.iter().flat_map(away) {
             for twice in [false, true] {
-                let neighbour = Neighbour { per_second, twice, round_trip: away };
+                let neighbour =
+                    Neighbour { per_second, twice, round_trip: away, ..Neighbour::default() };
                 let outcome = slow_radio::run(SlowRadio { round_trip, neighbour, ..tried });
                 writeln!(out, "{outcome}")?;
                 holds &= outcome.holds(Some(&alone));

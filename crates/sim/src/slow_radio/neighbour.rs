@@ -8,6 +8,9 @@ use super::{Next, Run, peer};
 const PORTS: std::ops::Range<u32> = 25_000..65_000;
 /// It sends a hello again after this.
 const AGAIN: Duration = Duration::from_millis(600);
+/// How often one of its hellos comes from far away, and from how far.
+const CALLS_EVERY_S: u32 = 10;
+const CALLS_FROM: Duration = Duration::from_secs(8);
 
 /// One who begins handshakes and finishes none.
 #[derive(Debug, Clone, Copy, Default)]
@@ -18,6 +21,31 @@ pub struct Neighbour {
     pub twice: bool,
     /// Its round trip: it brings its cookie after so long.
     pub round_trip: Duration,
+    /// What else it does.
+    pub manner: Manner,
+}
+
+/// What a neighbour does besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Manner {
+    /// It is silent once it has brought its cookie.
+    #[default]
+    Silent,
+    /// One of its hellos in ten seconds comes from far away.
+    CallsFromFar,
+}
+
+impl Neighbour {
+    /// How far the one looks who begins this handshake.
+    fn looks(&self, number: u32) -> Duration {
+        match self.manner {
+            Manner::Silent => self.round_trip,
+            Manner::CallsFromFar => match number % (self.per_second * CALLS_EVERY_S) {
+                0 => CALLS_FROM,
+                _ => self.round_trip,
+            },
+        }
+    }
 }
 
 impl fmt::Display for Neighbour {
@@ -29,7 +57,10 @@ impl fmt::Display for Neighbour {
         if !self.round_trip.is_zero() {
             write!(f, " from {:?} away", self.round_trip)?;
         }
-        Ok(())
+        match self.manner {
+            Manner::Silent => Ok(()),
+            Manner::CallsFromFar => write!(f, " and one from far away every {CALLS_EVERY_S} s"),
+        }
     }
 }
 
@@ -53,7 +84,7 @@ impl Run {
         if !client.poll_transmit(&mut hello) {
             return;
         }
-        let brings = self.now + neighbour.round_trip;
+        let brings = self.now + neighbour.looks(number);
         if neighbour.twice {
             self.plan(brings + AGAIN, Next::ToServer(port, hello.clone()));
         }

@@ -14,7 +14,8 @@ fn assert_all_get_in(radio: Radio, away: &[u64], rates: [(u32, bool); 2]) {
         let alone = run(small(round_trip, radio, Neighbour::default()));
         assert!(alone.holds(None), "{alone}");
         for (away, (per_second, twice)) in away.iter().flat_map(|away| rates.map(|rate| (away, rate))) {
-            let neighbour = Neighbour { per_second, twice, round_trip: Duration::from_millis(*away) };
+            let away = Duration::from_millis(*away);
+            let neighbour = Neighbour { per_second, twice, round_trip: away, ..Neighbour::default() };
             let outcome = run(small(round_trip, radio, neighbour));
             assert!(outcome.holds(Some(&alone)), "{outcome}; alone: {alone}");
         }
@@ -54,7 +55,12 @@ fn longest(tried: &SlowRadio) -> Duration {
 /// for it than for what was lost: a timer and its doubling.
 #[test]
 fn attack_207_a_near_device_that_lost_a_datagram_or_computes_slowly_keeps_its_place() {
-    let neighbour = Neighbour { per_second: 50, round_trip: Duration::from_millis(300), twice: true };
+    let neighbour = Neighbour {
+        per_second: 50,
+        round_trip: Duration::from_millis(300),
+        twice: true,
+        ..Neighbour::default()
+    };
     for (seed, round_trip) in (1..=8).flat_map(|seed| [20, 100, 500, 1_000].map(|away| (seed, away))) {
         let round_trip = Duration::from_millis(round_trip);
         let tried = SlowRadio { limit: 100, seed, ..small(round_trip, Radio::ROUGH, neighbour) };
@@ -62,5 +68,19 @@ fn attack_207_a_near_device_that_lost_a_datagram_or_computes_slowly_keeps_its_pl
         assert!(outcome.evicted > 100, "it was full: {outcome}");
         assert!(outcome.latest <= longest(&tried), "seed {seed}: {outcome}");
         assert_eq!(outcome.done, 1000, "seed {seed}: {outcome}");
+    }
+}
+
+/// Its class has more than its share as soon as one from far away calls, and all places are held by its dead.
+#[test]
+fn attack_207_a_near_device_gets_in_beside_a_near_flood_while_one_from_far_away_calls() {
+    let neighbour = Neighbour { per_second: 20, manner: Manner::CallsFromFar, ..Neighbour::default() };
+    for seed in 1..=4 {
+        let near = small(Duration::from_millis(20), Radio::ROUGH, neighbour);
+        let tried = SlowRadio { devices: 100, seed, ..near };
+        let outcome = run(tried);
+        assert!(outcome.evicted > 100, "it was full: {outcome}");
+        assert!(outcome.latest <= longest(&tried), "seed {seed}: {outcome}");
+        assert_eq!(outcome.done, 100, "seed {seed}: {outcome}");
     }
 }

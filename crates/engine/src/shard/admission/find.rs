@@ -14,6 +14,10 @@ use super::{
 /// An address that has one in so many of all places, or more, may be too busy for others.
 const BUSY_PART: usize = 16;
 
+/// A class that has more than its share takes the place of one of its own only when that has stood still for
+/// so long that whoever else wanted it could have had it.
+const OTHERS_FIRST: Duration = Duration::from_secs(1);
+
 /// From so many on.
 pub(super) fn busy_from(limits: &AdmissionLimits) -> usize {
     limits.handshakes_max / BUSY_PART
@@ -53,8 +57,8 @@ impl Admission {
             let overdue = || own.overdue(now, max, slow);
             let share = own.share(now, class, max, slow);
             let place = match share {
-                Share::More => Some(None),
-                Share::All => Some(own.still_of(now, class)),
+                Share::More => Some(own.still_of(now, class, OTHERS_FIRST)),
+                Share::All => Some(own.still_of(now, class, Duration::ZERO)),
                 Share::Less if own.len() >= max => {
                     let gone = own.rejected().or_else(|| still(Stay::Kept)).or_else(|| still(Stay::Passing));
                     Some(gone.or_else(overdue))
@@ -102,7 +106,7 @@ impl Admission {
         };
         match share {
             Share::More => return passing(),
-            Share::All => return self.all.still_of(now, comes.class).or_else(passing),
+            Share::All => return self.all.still_of(now, comes.class, Duration::ZERO).or_else(passing),
             Share::Less => {}
         }
         if !is_full && self.stay(None, limits) == Stay::Kept {

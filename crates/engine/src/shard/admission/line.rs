@@ -277,9 +277,9 @@ impl Line {
             .map(|(seat, waited, _)| Place::Still(seat, waited))
     }
 
-    /// The same of a class of distance, of those that are kept.
-    pub(super) fn still_of(&self, now: Instant, class: usize) -> Option<Place> {
-        let first = self.first(Stay::Kept, class).filter(|(_, waited, _)| waited.until < now);
+    /// The same of a class of distance, of those that are kept and have stood still for so long.
+    pub(super) fn still_of(&self, now: Instant, class: usize, stood: Duration) -> Option<Place> {
+        let first = self.first(Stay::Kept, class).filter(|(_, waited, _)| waited.until + stood < now);
         first.map(|(seat, waited, _)| Place::Still(seat, waited))
     }
 

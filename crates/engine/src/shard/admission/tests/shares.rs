@@ -54,9 +54,9 @@ fn a_class_has_a_share_only_while_others_want_places_and_as_long_as_most_is_in_v
     door.end(39);
     assert_eq!(comes(&mut door, NEAR), Permit::Share, "it is for the others");
     door.pass(10 * SECOND);
+    door.begin_anew();
     assert_eq!(comes(&mut door, NEAR), Permit::Share);
     door.pass(SECOND);
-    door.begin_anew();
     assert_eq!(comes(&mut door, NEAR), KEEP, "nobody wants it");
     let spent = &mut door.admission.line_of(ip(1), true).spent;
     spent.want(door.now, class_of(FAR));
@@ -102,6 +102,7 @@ fn few_handshakes_in_vain_are_no_flood() {
         assert_eq!(comes(&mut door, NEAR), evict(0));
     }
     comes(&mut door, NEAR);
+    door.begin_anew();
     assert_eq!(comes(&mut door, NEAR), Permit::Share);
 }
 
@@ -160,4 +161,19 @@ fn a_hello_that_comes_again_is_as_far_as_its_first_copy() {
         assert_eq!(door.permit_far(ip(1), 0, NEAR), Permit::Share, "it is near");
         door.pass(SECOND / 2);
     }
+}
+
+#[test]
+fn attack_207_a_class_that_has_too_much_replaces_its_own_dead_when_others_could_have_had_them() {
+    let mut door = taken(38);
+    door.waste(NEAR, true);
+    door.begin_anew();
+    assert_eq!(comes(&mut door, NEAR), Permit::Share, "none of it is dead");
+    door.pass(2 * SECOND);
+    assert_eq!(comes(&mut door, NEAR), Permit::Share, "those who are far come first");
+    assert_eq!(comes(&mut door, FAR), evict(0));
+    door.pass(SECOND);
+    assert_eq!(comes(&mut door, NEAR), evict(0), "nobody wanted it");
+    (0..38).for_each(|slot| door.end(slot));
+    assert_eq!(comes(&mut door, NEAR), KEEP);
 }
