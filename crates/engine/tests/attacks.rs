@@ -1,6 +1,6 @@
 //! What strangers do to a whole shard, by the numbers of the catalogue of hostile input: bytes sent to
 //! addresses that are not proven (38), sweeps of identities (81), floods of good cookies from one address
-//! (95).
+//! (95), floods from one distance (207).
 
 use std::{
     collections::HashMap,
@@ -29,6 +29,8 @@ struct Server {
     rng: SeededRandom,
     connected: usize,
     wrong_keys: usize,
+    /// The platform drops every handshake of whom it does not know, as it does with too many.
+    drops: bool,
 }
 
 impl Server {
@@ -38,7 +40,7 @@ impl Server {
         let dtls = Arc::new(ServerConfig::new(DecoySecret::new([7; 32])));
         let config = ShardConfig { admission, ..ShardConfig::new(dtls) };
         let shard = Shard::new(config, now, [1; 32]);
-        Self { now, shard, rng: SeededRandom::new(5), connected: 0, wrong_keys: 0 }
+        Self { now, shard, rng: SeededRandom::new(5), connected: 0, wrong_keys: 0, drops: false }
     }
 
     /// Gives a datagram to the shard and the platform's answers, too; what is sent then.
@@ -48,6 +50,10 @@ impl Server {
             match event {
                 ShardEvent::PskWanted { handshake, identity, .. } => {
                     let known = identity.windows(6).any(|window| window == b"honest");
+                    if !known && self.drops {
+                        self.shard.handle_command(self.now, ShardCommand::DropHandshake { handshake });
+                        continue;
+                    }
                     let answer = if known {
                         PskAnswer::key(Psk::new(KEY).expect("16 bytes"))
                     } else {
@@ -254,6 +260,38 @@ fn attack_095_one_address_with_a_thousand_good_cookies_pays_alone() {
     }
     assert_eq!(server.shard.stats().value(Counter::HandshakesEvicted), 99);
     assert!(server.go(&mut next, at(5000), 1), "it is young");
+    server.expire_handshakes();
+}
+
+/// Forty places, for a second by handshakes that the platform then drops; then the near have their share.
+#[test]
+fn attack_207_handshakes_that_the_platform_drops_were_in_vain() {
+    let limits = AdmissionLimits { handshakes_per_address_max: 40, ..AdmissionLimits::default() };
+    let mut server = Server::new(limits);
+    server.drops = true;
+    let suite = CipherSuite::PskAes128Ccm8;
+    let at = |port: u32| SocketAddr::from(([10, 0, 0, 1], port as u16));
+    let mut far = server.client(HONEST, suite);
+    server.go(&mut far, at(1023), 1);
+    server.pass(Duration::from_secs(3));
+    let mut strangers: Vec<_> = (0..40).map(|_| server.client(b"whoever", suite)).collect();
+    for (stranger, port) in strangers.iter_mut().zip(2000..) {
+        server.go(stranger, at(port), 2);
+    }
+    // One hello from far away, which finds no place.
+    server.go(&mut far, at(1023), 1);
+    server.pass(Duration::from_secs(1));
+    // All but one go on: with the last one of an address it would be forgotten.
+    for (stranger, port) in strangers.iter_mut().zip(2000..).skip(1) {
+        server.go(stranger, at(port), 1);
+    }
+    assert_eq!(server.shard.stats().value(Counter::HandshakesLimited), 39);
+    for number in 0..10 {
+        let mut stranger = server.client(b"whoever", suite);
+        server.go(&mut stranger, at(3000 + number), 2);
+    }
+    assert_eq!(server.shard.stats().gauges.handshakes, 2, "one in twenty");
+    assert_eq!(server.shard.stats().value(Counter::HandshakesBeyondShare), 9);
     server.expire_handshakes();
 }
 

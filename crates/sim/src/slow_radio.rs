@@ -16,7 +16,7 @@ mod neighbour;
 
 use std::{
     cmp::Reverse,
-    collections::BinaryHeap,
+    collections::{BTreeMap, BinaryHeap},
     fmt,
     net::SocketAddr,
     time::{Duration, Instant},
@@ -164,6 +164,8 @@ enum Next {
     /// A device begins, or its timer is due.
     Wake(u32),
     Neighbour(u32),
+    /// What came for the neighbour at a port.
+    ToNeighbour(u32, Vec<u8>),
 }
 
 struct Run {
@@ -175,6 +177,8 @@ struct Run {
     /// When each device came, and how many of its datagrams were lost.
     came: Vec<(Instant, u32)>,
     latest: Duration,
+    /// What the neighbour goes on with, by its ports.
+    goes_on: BTreeMap<u32, ClientHandshake>,
     next: BinaryHeap<Reverse<(Instant, u64, Next)>>,
     planned: u64,
     /// When each handshake was done, in order.
@@ -194,6 +198,7 @@ pub fn run(tried: SlowRadio) -> Outcome {
         devices: (0..tried.devices).map(|_| None).collect(),
         came: vec![(start(), 0); tried.devices as usize],
         latest: Duration::ZERO,
+        goes_on: BTreeMap::new(),
         next: BinaryHeap::new(),
         planned: 0,
         done: Vec::new(),
@@ -246,6 +251,7 @@ impl Run {
             }
             Next::Wake(device) => self.wake(device),
             Next::Neighbour(number) => self.neighbour(number),
+            Next::ToNeighbour(port, datagram) => self.go_on(port, datagram),
         }
         self.settle();
         self.peak = self.peak.max(self.gauges().handshakes);
@@ -255,10 +261,10 @@ impl Run {
         self.shard.stats().gauges
     }
 
-    fn client(&mut self, identity: &str) -> ClientHandshake {
+    fn client(&mut self, identity: &str, key: &[u8]) -> ClientHandshake {
         let config = ClientConfig {
             retransmit_initial: self.tried.timer(),
-            ..ClientConfig::new(identity.as_bytes(), Psk::new(KEY).expect("16 bytes"))
+            ..ClientConfig::new(identity.as_bytes(), Psk::new(key).expect("16 bytes"))
         };
         ClientHandshake::new(config, self.now, &mut self.random)
     }
@@ -270,7 +276,7 @@ impl Run {
             }
             Some(_) => return,
             None => {
-                let client = self.client(&format!("MuGsF6W4,{device},2,3600"));
+                let client = self.client(&format!("MuGsF6W4,{device},2,3600"), KEY);
                 self.devices[device as usize] = Some(client);
             }
         }
@@ -336,15 +342,18 @@ impl Run {
             }
         }
         let devices = DEVICE_PORTS..DEVICE_PORTS + self.tried.devices;
-        let sent: Vec<_> = self
-            .shard
-            .outbox()
-            .iter()
-            .map(|(path, datagram)| (u32::from(path.peer.port()), datagram.to_vec()))
-            .filter(|(port, _)| devices.contains(port))
-            .collect();
-        self.shard.outbox().clear();
+        let outbox = self.shard.outbox();
+        let sent = outbox.iter().map(|(path, datagram)| (u32::from(path.peer.port()), datagram));
+        let is_heard = |port: &u32| devices.contains(port) || self.goes_on.contains_key(port);
+        let sent = sent.filter(|(port, _)| is_heard(port));
+        let sent: Vec<_> = sent.map(|(port, datagram)| (port, datagram.to_vec())).collect();
+        outbox.clear();
         for (port, datagram) in sent {
+            if !devices.contains(&port) {
+                let arrives = self.now + self.tried.neighbour.round_trip;
+                self.plan(arrives, Next::ToNeighbour(port, datagram));
+                continue;
+            }
             let device = port - DEVICE_PORTS;
             if let Some(arrives) = self.arrives(device) {
                 self.plan(arrives, Next::ToDevice(device, datagram));

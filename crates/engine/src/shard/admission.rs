@@ -31,9 +31,9 @@
 //! that, a hello of it takes only the place of one of its class that stands still; where it has more, only of
 //! one that has done so for a second (of all places none), and others take places of the class, after rule 2,
 //! as soon as its peers' own round trips are over. Of the places of all such a hello may still get a passing
-//! one. So a neighbour who finishes
-//! nothing, at whatever rate, takes a twentieth from those who are of another class. One who waits before he
-//! brings his cookie, as if he were as far as the devices, can't be told from them, and takes by his rate.
+//! one. So a neighbour who finishes nothing, at whatever rate and however his handshakes end, takes a
+//! twentieth from those who are of another class. One who waits before he brings his cookie, as if he were as
+//! far as the devices, can't be told from them, and takes by his rate.
 //!
 //! Every step is a fixed number of look-ups in ordered maps, however many handshakes there are.
 
@@ -220,6 +220,7 @@ impl Admission {
         match place {
             Place::Still(_, waited) => {
                 let spent = &mut self.line_of(comes.address, is_own).spent;
+                spent.press(now, limits.slow_round_trip);
                 spent.add_in_vain(now, waited, limits.slow_round_trip);
             }
             Place::Passing(seat) => {
@@ -322,7 +323,14 @@ impl Admission {
     }
 
     /// Records that the Finished of a handshake was rejected: its place is no passing one any more.
-    pub(super) fn reject(&mut self, address: IpAddr, held: &mut Held) {
+    pub(super) fn reject(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        held: &mut Held,
+        limits: &AdmissionLimits,
+    ) {
+        self.fail(now, address, held, limits);
         let next = Held { stage: Stage::Rejected, stay: Stay::Kept, ..*held };
         self.become_as(address, held, next);
     }
@@ -379,6 +387,18 @@ impl Admission {
         for line in own.into_iter().chain([&mut self.all]) {
             let time = now.saturating_duration_since(held.since);
             line.spent.add_used(now, held.class, time, limits.slow_round_trip);
+        }
+    }
+
+    /// Records that a handshake comes to nothing, and has not made room for another.
+    pub(super) fn fail(&mut self, now: Instant, address: IpAddr, held: &Held, limits: &AdmissionLimits) {
+        if held.stage == Stage::Rejected {
+            // It was counted when it was rejected.
+            return;
+        }
+        let own = self.by_address.get_mut(&group(address));
+        for line in own.into_iter().chain([&mut self.all]) {
+            line.spent.add_in_vain(now, held.waited(now), limits.slow_round_trip);
         }
     }
 

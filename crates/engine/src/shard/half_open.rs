@@ -216,14 +216,14 @@ impl Shard {
     }
 
     /// Ends a handshake that asked for its key, before it gets one, silently.
-    pub(super) fn drop_handshake(&mut self, handshake: HandshakeId) {
+    pub(super) fn drop_handshake(&mut self, now: Instant, handshake: HandshakeId) {
         let half_open = self.handshakes.get(handshake.slot as usize);
         let asks = half_open.is_some_and(|half_open| {
             half_open.generation == handshake.generation && half_open.asked == Some(Question::Psk)
         });
         if asks {
             self.stats.count(Counter::HandshakesLimited);
-            self.end_handshake(handshake.slot);
+            self.fail_handshake(now, handshake.slot);
         }
     }
 
@@ -274,7 +274,8 @@ impl Shard {
                 }
                 HandshakeEvent::FinishedRejected(failed) => {
                     self.stats.count(Counter::FinishedRejected);
-                    self.admission.reject(peer.ip(), &mut half_open.held);
+                    let limits = &self.config.admission;
+                    self.admission.reject(now, peer.ip(), &mut half_open.held, limits);
                     if half_open.is_second {
                         self.stats.count(Counter::FinishedOutdated);
                     } else {
@@ -302,7 +303,7 @@ impl Shard {
         }
         match ended {
             None => self.arm_handshake(slot),
-            Some(Ended::Failed) => self.end_handshake(slot),
+            Some(Ended::Failed) => self.fail_handshake(now, slot),
             Some(Ended::Established(session)) => self.promote(now, slot, *session),
         }
     }
@@ -331,6 +332,13 @@ impl Shard {
         if self.drain.has_begun() {
             self.close_with_notify(session, CloseCause::Drained);
         }
+    }
+
+    /// Ends a handshake that has come to nothing.
+    fn fail_handshake(&mut self, now: Instant, slot: u32) {
+        let HalfOpen { path, held, .. } = &self.handshakes[slot as usize];
+        self.admission.fail(now, path.peer.ip(), held, &self.config.admission);
+        self.end_handshake(slot);
     }
 
     fn end_handshake(&mut self, slot: u32) {

@@ -255,7 +255,7 @@ impl Shard {
             ShardCommand::ProvidePsk { handshake, answer } => {
                 self.handle_answer(now, handshake, Answer::Psk(answer));
             }
-            ShardCommand::DropHandshake { handshake } => self.drop_handshake(handshake),
+            ShardCommand::DropHandshake { handshake } => self.drop_handshake(now, handshake),
             ShardCommand::AdmitLogin { handshake, lifetime } => self.admit_login(now, handshake, lifetime),
             ShardCommand::RefuseLogin { handshake, response } => self.refuse_login(now, handshake, response),
             ShardCommand::Respond { ticket, response } => self.respond(now, ticket, response),

@@ -19,7 +19,7 @@ use narrowgate_sim::{
         plan::{Plan, Scale},
     },
     delivery,
-    slow_radio::{self, Neighbour, Radio, SlowRadio},
+    slow_radio::{self, Manner, Neighbour, Radio, SlowRadio},
     statistics, update,
 };
 
@@ -118,9 +118,9 @@ enum Command {
         seed: u64,
     },
     /// Devices with round trips of seconds behind one address, without and with a neighbour who begins
-    /// handshakes and finishes none, at several rates, from near and from farther away, each hello once and
-    /// twice: how many get in, against what the limit of handshakes allows. One datagram of fifty is lost,
-    /// round trips vary by a tenth, and devices compute for half a second.
+    /// handshakes and finishes none, at several rates: from near and from farther away, each hello once and
+    /// twice, or going on with a wrong key. How many get in, against what the limit of handshakes allows. One
+    /// datagram of fifty is lost, round trips vary by a tenth, and devices compute for half a second.
     SlowRadio {
         /// How many devices.
         #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(10..=20_000))]
@@ -213,12 +213,15 @@ fn main() -> io::Result<ExitCode> {
             return update(plan, &mut out);
         }
         Command::SlowRadio { devices, spread, limit, neighbour, away, feigns, smooth, seed } => {
-            let away = if feigns > 0 { vec![feigns * 1_000] } else { away };
+            let neighbours = match feigns {
+                0 => neighbours(&neighbour, &away),
+                _ => silent(&neighbour, &[feigns * 1_000]),
+            };
             let radio = if smooth { Radio::default() } else { Radio::ROUGH };
             let spread = Duration::from_secs(spread);
             let (round_trip, alone) = (Duration::ZERO, Neighbour::default());
             let tried = SlowRadio { devices, spread, round_trip, limit, radio, neighbour: alone, seed };
-            if !slow_radio(tried, &neighbour, &away, &mut out)? && feigns == 0 {
+            if !slow_radio(tried, &neighbours, &mut out)? && feigns == 0 {
                 return Ok(ExitCode::FAILURE);
             }
         }
@@ -226,22 +229,37 @@ fn main() -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Neighbours of each rate and round trip who are silent once they have brought a cookie, once and twice.
+fn silent(rates: &[u32], away: &[u64]) -> Vec<Neighbour> {
+    let mut neighbours = Vec::new();
+    for (&per_second, &away) in rates.iter().flat_map(|rate| away.iter().map(move |away| (rate, away))) {
+        let round_trip = Duration::from_millis(away);
+        let once = Neighbour { per_second, round_trip, ..Neighbour::default() };
+        neighbours.extend([once, Neighbour { twice: true, ..once }]);
+    }
+    neighbours
+}
+
+/// These, and as many with a wrong key.
+fn neighbours(rates: &[u32], away: &[u64]) -> Vec<Neighbour> {
+    let mut neighbours = silent(rates, away);
+    let once = neighbours.iter().filter(|neighbour| !neighbour.twice);
+    let wrong: Vec<_> = once.map(|once| Neighbour { manner: Manner::WrongKey, ..*once }).collect();
+    neighbours.extend(wrong);
+    neighbours
+}
+
 /// Devices of each round trip, without a neighbour and beside each: whether what the limit allows is reached.
-fn slow_radio(tried: SlowRadio, rates: &[u32], away: &[u64], out: &mut impl Write) -> io::Result<bool> {
-    let away = |rate| away.iter().map(move |away| (rate, Duration::from_millis(*away)));
+fn slow_radio(tried: SlowRadio, neighbours: &[Neighbour], out: &mut impl Write) -> io::Result<bool> {
     let mut holds = true;
     for round_trip in [2, 8].map(Duration::from_secs) {
         let alone = slow_radio::run(SlowRadio { round_trip, ..tried });
         writeln!(out, "{alone}")?;
         holds &= alone.holds(None);
-        for (&per_second, away) in rates.iter().flat_map(away) {
-            for twice in [false, true] {
-                let neighbour =
-                    Neighbour { per_second, twice, round_trip: away, ..Neighbour::default() };
-                let outcome = slow_radio::run(SlowRadio { round_trip, neighbour, ..tried });
-                writeln!(out, "{outcome}")?;
-                holds &= outcome.holds(Some(&alone));
-            }
+        for &neighbour in neighbours {
+            let outcome = slow_radio::run(SlowRadio { round_trip, neighbour, ..tried });
+            writeln!(out, "{outcome}")?;
+            holds &= outcome.holds(Some(&alone));
         }
     }
     Ok(holds)

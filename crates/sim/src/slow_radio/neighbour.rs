@@ -8,6 +8,8 @@ use super::{Next, Run, peer};
 const PORTS: std::ops::Range<u32> = 25_000..65_000;
 /// It sends a hello again after this.
 const AGAIN: Duration = Duration::from_millis(600);
+/// Not the key that the server has.
+const WRONG_KEY: &[u8; 16] = b"a key of a guess";
 /// How often one of its hellos comes from far away, and from how far.
 const CALLS_EVERY_S: u32 = 10;
 const CALLS_FROM: Duration = Duration::from_secs(8);
@@ -31,6 +33,8 @@ pub enum Manner {
     /// It is silent once it has brought its cookie.
     #[default]
     Silent,
+    /// It goes on, with a wrong key, a round trip after it was answered.
+    WrongKey,
     /// One of its hellos in ten seconds comes from far away.
     CallsFromFar,
 }
@@ -39,7 +43,7 @@ impl Neighbour {
     /// How far the one looks who begins this handshake.
     fn looks(&self, number: u32) -> Duration {
         match self.manner {
-            Manner::Silent => self.round_trip,
+            Manner::Silent | Manner::WrongKey => self.round_trip,
             Manner::CallsFromFar => match number % (self.per_second * CALLS_EVERY_S) {
                 0 => CALLS_FROM,
                 _ => self.round_trip,
@@ -59,6 +63,7 @@ impl fmt::Display for Neighbour {
         }
         match self.manner {
             Manner::Silent => Ok(()),
+            Manner::WrongKey => write!(f, " with a wrong key"),
             Manner::CallsFromFar => write!(f, " and one from far away every {CALLS_EVERY_S} s"),
         }
     }
@@ -71,7 +76,7 @@ impl Run {
         let apart = Duration::from_secs(1) / neighbour.per_second;
         self.plan(self.now + apart, Next::Neighbour(number.wrapping_add(1)));
         let port = PORTS.start + number % PORTS.len() as u32;
-        let mut client = self.client("MuGsF6W4,neighbour,2,3600");
+        let mut client = self.client("MuGsF6W4,neighbour,2,3600", WRONG_KEY);
         let mut hello = Vec::new();
         assert!(client.poll_transmit(&mut hello));
         self.shard.handle_datagram(self.now, peer(port), &mut hello);
@@ -89,5 +94,18 @@ impl Run {
             self.plan(brings + AGAIN, Next::ToServer(port, hello.clone()));
         }
         self.plan(brings, Next::ToServer(port, hello));
+        if neighbour.manner == Manner::WrongKey {
+            self.goes_on.insert(port, client);
+        }
+    }
+
+    /// What it answers arrives at once: the datagram came a whole round trip late.
+    pub(super) fn go_on(&mut self, port: u32, mut datagram: Vec<u8>) {
+        let Some(client) = self.goes_on.get_mut(&port) else { return };
+        client.handle_datagram(self.now, &mut datagram, &mut self.random);
+        let mut answer = Vec::new();
+        while client.poll_transmit(&mut answer) {
+            self.shard.handle_datagram(self.now, peer(port), &mut answer);
+        }
     }
 }

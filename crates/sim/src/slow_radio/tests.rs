@@ -8,18 +8,28 @@ fn small(round_trip: Duration, radio: Radio, neighbour: Neighbour) -> SlowRadio 
     SlowRadio { devices: 1000, spread, round_trip, limit: 200, radio, neighbour, seed: 1 }
 }
 
-/// Without a neighbour, and beside those of these round trips with each rate, each hello once or twice.
-fn assert_all_get_in(radio: Radio, away: &[u64], rates: [(u32, bool); 2]) {
+/// Without a neighbour, and beside each of these.
+fn assert_all_get_in_beside(radio: Radio, neighbours: &[Neighbour]) {
     for round_trip in [2, 8].map(Duration::from_secs) {
         let alone = run(small(round_trip, radio, Neighbour::default()));
         assert!(alone.holds(None), "{alone}");
-        for (away, (per_second, twice)) in away.iter().flat_map(|away| rates.map(|rate| (away, rate))) {
-            let away = Duration::from_millis(*away);
-            let neighbour = Neighbour { per_second, twice, round_trip: away, ..Neighbour::default() };
+        for &neighbour in neighbours {
             let outcome = run(small(round_trip, radio, neighbour));
             assert!(outcome.holds(Some(&alone)), "{outcome}; alone: {alone}");
         }
     }
+}
+
+/// Beside those of these round trips with each rate, each hello once or twice.
+fn assert_all_get_in(radio: Radio, away: &[u64], rates: [(u32, bool); 2]) {
+    let each = away.iter().flat_map(|away| rates.map(|rate| (Duration::from_millis(*away), rate)));
+    let neighbours = each.map(|(round_trip, (per_second, twice))| Neighbour {
+        per_second,
+        twice,
+        round_trip,
+        ..Neighbour::default()
+    });
+    assert_all_get_in_beside(radio, &neighbours.collect::<Vec<_>>());
 }
 
 #[test]
@@ -35,6 +45,20 @@ fn attack_207_also_where_datagrams_are_lost_and_late_and_devices_compute() {
 #[test]
 fn attack_207_also_beside_a_neighbour_who_is_rare() {
     assert_all_get_in(Radio::default(), &[300, 1_500], [(3, true), (10, true)]);
+}
+
+#[test]
+fn attack_207_also_beside_a_neighbour_with_a_wrong_key() {
+    let of_each = |away| {
+        [20, 200].map(|per_second| Neighbour {
+            per_second,
+            round_trip: Duration::from_millis(away),
+            manner: Manner::WrongKey,
+            ..Neighbour::default()
+        })
+    };
+    let neighbours = [50, 300, 1_500].map(of_each).concat();
+    assert_all_get_in_beside(Radio::default(), &neighbours);
 }
 
 /// The longest that a device may take to get in of whose datagrams one was lost at most, and of whose hellos

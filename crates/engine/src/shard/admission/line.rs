@@ -54,6 +54,11 @@ impl Held {
     fn still(&self) -> Instant {
         self.last + self.patience
     }
+
+    /// For how long its peer was waited for, where it comes to nothing.
+    pub(super) fn waited(&self, now: Instant) -> Waited {
+        Waited { from: self.since, until: self.still().min(now), class: self.class }
+    }
 }
 
 /// How long a peer that is so far away may be silent until its handshake stands still.
@@ -176,7 +181,7 @@ const fn lane(stay: Stay, class: usize) -> usize {
     stay as usize * CLASSES + class
 }
 
-/// For how long a peer that stands still kept others out.
+/// For how long a peer of whom nothing came kept others out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Waited {
     pub(super) from: Instant,

@@ -1,8 +1,9 @@
 //! The share of a class of distance. Peers whose round trips lie within a factor of two are of one class, and
 //! of each class it is counted for how long its handshakes held places: those that were finished, and those
-//! that made room because their peers were silent. While a hello of another class finds no place that is
-//! free, a class of which most was in vain has a share of the places (`SHARE_PART`), or twice what was of
-//! use, where that is more; of two or more such classes each has a part of that.
+//! that came to nothing: rejected, refused, or silent until they made room or expired. While a hello of
+//! another class finds no place that is free, a class of which most was in vain has a share of the places
+//! (`SHARE_PART`), or twice what was of use, where that is more; of two or more such classes each has a part
+//! of that.
 
 use std::{
     cmp::Ordering,
@@ -79,14 +80,13 @@ impl Spent {
         sum.used = sum.used.saturating_add(micros(held));
     }
 
-    /// A handshake made room whose peer had been silent from one time to another.
+    /// A handshake came to nothing whose peer had been waited for from one time to another.
     pub(super) fn add_in_vain(&mut self, now: Instant, waited: Waited, slow: Duration) {
         let Waited { from, until, class } = waited;
-        self.press(now, slow);
-        // What had stood still before was in nobody's way.
-        let from = self.pressed.map_or(now, |(since, _)| since.max(from));
+        // While hellos found places it was in nobody's way.
+        let Some((pressed, _)) = self.pressed.filter(|(_, last)| now <= *last + slow) else { return };
         let sum = &mut self.turn_to(now, slow)[class];
-        sum.in_vain = sum.in_vain.saturating_add(micros(until.saturating_duration_since(from)));
+        sum.in_vain = sum.in_vain.saturating_add(micros(until.saturating_duration_since(pressed.max(from))));
     }
 
     fn turn_to(&mut self, now: Instant, slow: Duration) -> &mut [Sum; CLASSES] {

@@ -112,7 +112,14 @@ impl Door {
 
     fn reject(&mut self, slot: usize) {
         let (address, held) = &mut self.held[slot];
-        self.admission.reject(*address, held);
+        self.admission.reject(self.now, *address, held, &self.limits);
+    }
+
+    /// It ends by itself, and nothing came of it.
+    fn fail(&mut self, slot: usize) {
+        let (address, held) = &self.held[slot];
+        self.admission.fail(self.now, *address, held, &self.limits);
+        self.end(slot);
     }
 
     fn go_on(&mut self, slot: usize, waits_for_us: bool) {

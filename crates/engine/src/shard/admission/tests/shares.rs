@@ -177,3 +177,38 @@ fn attack_207_a_class_that_has_too_much_replaces_its_own_dead_when_others_could_
     (0..38).for_each(|slot| door.end(slot));
     assert_eq!(comes(&mut door, NEAR), KEEP);
 }
+
+#[test]
+fn attack_207_what_is_rejected_or_ends_by_itself_was_in_vain() {
+    let is_rejected = |door: &mut Door, slot| {
+        // Twice is once.
+        (0..2).for_each(|_| door.reject(slot));
+        door.end(slot);
+    };
+    let ways: [fn(&mut Door, usize); 2] = [is_rejected, Door::fail];
+    for ends in ways {
+        for (held, expected) in [(1_490, Permit::No), (1_510, Permit::Share)] {
+            let mut door = taken(20);
+            door.admission.press(door.now, ip(1), true, &door.limits);
+            door.admission.line_of(ip(1), true).spent.want(door.now, class_of(FAR));
+            // Twenty of them, and thirty seconds show.
+            door.pass(Duration::from_millis(held));
+            (0..20).for_each(|slot| ends(&mut door, slot));
+            door.round_trip = NEAR;
+            (0..20).for_each(|_| _ = door.begin(1));
+            assert_eq!(comes(&mut door, NEAR), expected, "after {held} ms");
+        }
+    }
+}
+
+#[test]
+fn what_ends_by_itself_where_hellos_find_places_was_in_nobodys_way() {
+    let mut door = taken(40);
+    door.pass(20 * SECOND);
+    door.admission.press(door.now, ip(1), true, &door.limits);
+    door.admission.line_of(ip(1), true).spent.want(door.now, class_of(FAR));
+    (0..40).for_each(|slot| door.fail(slot));
+    door.round_trip = NEAR;
+    (0..40).for_each(|_| _ = door.begin(1));
+    assert_eq!(comes(&mut door, NEAR), Permit::No);
+}
