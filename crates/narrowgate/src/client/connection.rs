@@ -56,6 +56,7 @@ pub(crate) struct Client {
     server: String,
     /// What listens at the other end, where the system says it.
     process: Option<u32>,
+    user: Option<u32>,
     open: Option<Open>,
 }
 
@@ -97,8 +98,8 @@ impl Client {
         };
         match socket::untrusted_peer(&stream, data) {
             Ok(None) => {
-                let process = socket::process_of_peer(&stream);
-                Ok(Some(Self { stream: Some(stream), server: server(), process, open: None }))
+                let (process, user) = (socket::process_of_peer(&stream), socket::user_of_peer(&stream));
+                Ok(Some(Self { stream: Some(stream), server: server(), process, user, open: None }))
             }
             Ok(Some(user)) => Err(of_a_stranger(data, user)),
             Err(error) => Err(cannot_use(data, &error)),
@@ -127,6 +128,11 @@ impl Client {
     /// The process at the other end.
     pub(crate) fn process(&self) -> Option<u32> {
         self.process
+    }
+
+    /// The user as whom it runs.
+    pub(crate) fn user(&self) -> Option<u32> {
+        self.user
     }
 
     /// What stands at this path, whatever its status is; `None`: nothing, or not soon.

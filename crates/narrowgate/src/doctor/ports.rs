@@ -65,10 +65,13 @@ fn judge(wanted: Wanted, held: &[Holder], refused: Option<&io::Error>, server: O
     let Wanted { check, flag, transport, address } = wanted;
     let (place, port) = (format!("{address} ({})", transport.name()), address.port());
     let own = server.and_then(|server| server.process);
+    let own_user = server.and_then(|server| server.user);
+    // Of a server in a user namespace of its own, as the unit of the package makes it, even its own user does
+    // not see the files that it has open; root does.
+    let is_hidden = |holder: &Holder| holder.process.is_none() && Some(holder.user) == own_user;
     let is_other = |holder: &&Holder| match &holder.process {
         Some((process, _)) => Some(*process) != own,
-        // Nobody but the owner of the server, and root, has come so far: both see whose it is.
-        None => true,
+        None => !is_hidden(holder),
     };
     if let Some(other) = held.iter().find(is_other) {
         let who = match &other.process {
@@ -78,14 +81,17 @@ fn judge(wanted: Wanted, held: &[Holder], refused: Option<&io::Error>, server: O
         let detail = format!("{place} is held by {who}");
         return Finding::act(check, detail, format!("stop it, or choose another port with {flag}"));
     }
+    let listens = match held.iter().any(is_hidden) {
+        true => "most likely the running server, whose user it is, listens at",
+        false => "the running server listens at",
+    };
     let drops: u64 = held.iter().map(|holder| holder.drops).sum();
     match (held.is_empty(), refused.map(io::Error::kind)) {
         (false, _) if drops > 0 => {
-            let detail =
-                format!("the server listens at {place}; the kernel has dropped {drops} datagrams for it");
+            let detail = format!("{listens} {place}; the kernel has dropped {drops} datagrams for it");
             Finding::watch(check, detail, "raise net.core.rmem_max, or use more shards, where it grows")
         }
-        (false, _) => Finding::well(check, format!("the running server listens at {place}")),
+        (false, _) => Finding::well(check, format!("{listens} {place}")),
         (true, None) if server.is_some() && port != 0 => {
             let detail =
                 format!("nobody listens at {place}: the running server was started with other settings");
@@ -140,13 +146,22 @@ mod tests {
 
     #[test]
     fn the_running_server_holds_its_ports() {
-        let server = Running::of_tests(Some(7));
+        let server = Running::of_tests(Some(7), Some(33));
         let own = |drops| held(Some((7, "narrowgate")), drops);
         expect(&judge(WANTED, &[own(0), own(0)], None, Some(&server)), State::Well, "running server listens");
         expect(&judge(WANTED, &[own(2), own(1)], None, Some(&server)), State::Watch, "dropped 3 datagrams");
         let beside = [own(0), held(Some((8, "other")), 0)];
         expect(&judge(WANTED, &beside, None, Some(&server)), State::Act, "process 8 (other)");
         expect(&judge(WANTED, &[], None, Some(&server)), State::Watch, "other settings");
+        // Its process is hidden from this user.
+        let hidden = [held(None, 0), held(None, 2)];
+        let words = "most likely the running server";
+        expect(&judge(WANTED, &hidden[..1], None, Some(&server)), State::Well, words);
+        expect(&judge(WANTED, &hidden, None, Some(&server)), State::Watch, "dropped 2 datagrams");
+        let of_root = Running::of_tests(Some(7), Some(0));
+        expect(&judge(WANTED, &hidden, None, Some(&of_root)), State::Act, "user with the id 33");
+        let unknown = Running::of_tests(None, None);
+        expect(&judge(WANTED, &hidden, None, Some(&unknown)), State::Act, "user with the id 33");
         let any = Wanted { address: "127.0.0.1:0".parse().unwrap(), ..WANTED };
         expect(&judge(any, &[], None, Some(&server)), State::Well, "is free");
     }

@@ -17,6 +17,8 @@ const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
 pub(crate) struct Running {
     /// Its process, where the system says it.
     pub(crate) process: Option<u32>,
+    /// As whom it runs, where the system says it.
+    pub(super) user: Option<u32>,
     /// `None`: it does not say so.
     pub(crate) version: Option<String>,
     health: Option<Health>,
@@ -47,12 +49,12 @@ impl Running {
         // Of a server that says nothing nothing more is asked.
         let version = health.is_some().then(|| client.glance("/metrics")).flatten();
         let version = version.as_deref().and_then(version_in).map(str::to_owned);
-        Self { process: client.process(), version, health }
+        Self { process: client.process(), user: client.user(), version, health }
     }
 
     #[cfg(test)]
-    pub(super) fn of_tests(process: Option<u32>) -> Self {
-        Self { process, version: None, health: None }
+    pub(super) fn of_tests(process: Option<u32>, user: Option<u32>) -> Self {
+        Self { process, user, version: None, health: None }
     }
 
     pub(super) fn is_ready(&self) -> bool {
@@ -119,7 +121,7 @@ mod tests {
 
     fn running(answer: Option<&str>) -> Result<Option<Running>, Failure> {
         let health = answer.map(|answer| serde_json::from_str(answer).unwrap());
-        Ok(Some(Running { process: Some(7), version: None, health }))
+        Ok(Some(Running { health, ..Running::of_tests(Some(7), None) }))
     }
 
     #[test]
@@ -146,9 +148,8 @@ mod tests {
     #[test]
     fn a_server_of_another_version_is_named() {
         let of = |version: Option<&str>| Running {
-            process: None,
             version: version.map(str::to_owned),
-            health: None,
+            ..Running::of_tests(None, None)
         };
         assert_eq!(judge_version(None).state, State::Well);
         assert_eq!(judge_version(Some(&of(Some(OWN_VERSION)))).state, State::Well);

@@ -51,6 +51,11 @@ pub(crate) fn process_of_peer(stream: &UnixStream) -> Option<u32> {
     u32::try_from(process).ok().filter(|process| *process > 0)
 }
 
+/// The user as whom it runs, seen from here; `None`: the system does not say it.
+pub(crate) fn user_of_peer(stream: &UnixStream) -> Option<u32> {
+    Some(getsockopt(stream, sockopt::PeerCredentials).ok()?.uid())
+}
+
 fn may_serve(peer: u32, owner: u32) -> bool {
     peer == owner || peer == 0
 }
@@ -73,6 +78,7 @@ mod tests {
         let stream = connect(data.path()).unwrap();
         assert_eq!(untrusted_peer(&stream, data.path()).unwrap(), None);
         assert_eq!(process_of_peer(&stream), Some(std::process::id()));
+        assert_eq!(user_of_peer(&stream), Some(fs::metadata(data.path()).unwrap().uid()));
         let mut kept = vec![stream];
         let full = loop {
             match connect(data.path()) {
