@@ -1,11 +1,12 @@
 //! The gateway's clock of arrivals for the rest of the program, and what is said of a clock that is wrong.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
+use narrowgate_gateway::Now;
 use narrowgate_platform::{
     ids::UnixMillis,
     ports::Clock,
-    rules::clock::{CONFIRMED_AFTER, Standing},
+    rules::clock::{CONFIRMED_AFTER, NewestArrival, Standing},
 };
 
 use super::{metrics::Published, now};
@@ -15,17 +16,47 @@ use super::{metrics::Published, now};
 pub(super) struct ArrivalClock {
     system: Arc<dyn Clock>,
     published: Arc<Published>,
+    steady: Steady,
 }
 
 impl ArrivalClock {
-    pub(super) fn new(system: Arc<dyn Clock>, published: Arc<Published>) -> Self {
-        Self { system, published }
+    pub(super) fn new(system: Arc<dyn Clock>, published: Arc<Published>, steady: Steady) -> Self {
+        Self { system, published, steady }
+    }
+}
+
+/// A time that no leap of the wall clock moves, not even one before the start: what was confirmed then, and
+/// as much later as the process has run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Steady {
+    began: Instant,
+    time: UnixMillis,
+}
+
+impl Steady {
+    /// That of a store that knows this newest arrival.
+    pub(super) fn new(known: Option<NewestArrival>, now: Now) -> Self {
+        let time = match known {
+            Some(NewestArrival { time, is_confirmed: true }) => time,
+            Some(NewestArrival { time, is_confirmed: false }) => time.min(now.wall),
+            None => now.wall,
+        };
+        Self { began: now.instant, time }
+    }
+
+    fn at(self, now: Instant) -> UnixMillis {
+        let ran = i64::try_from(now.saturating_duration_since(self.began).as_millis()).unwrap_or(i64::MAX);
+        UnixMillis(self.time.0.saturating_add(ran))
     }
 }
 
 impl Clock for ArrivalClock {
     fn now(&self) -> UnixMillis {
         self.published.read_clock(now(&*self.system)).1
+    }
+
+    fn steady(&self) -> UnixMillis {
+        self.steady.at(Instant::now())
     }
 }
 
@@ -49,5 +80,30 @@ pub(super) fn warning(standing: Standing) -> Option<String> {
             by.as_secs(),
             CONFIRMED_AFTER.as_secs() / 60
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn attack_206_a_start_with_the_clock_ahead_makes_nothing_old() {
+        let began = Instant::now();
+        let wall = |ms| Now { instant: began, wall: UnixMillis(ms) };
+        let known = |is_confirmed| Some(NewestArrival { time: UnixMillis(1_000), is_confirmed });
+        for (known, shown, expected) in [
+            (known(true), 86_401_000, 1_000),
+            (known(true), 0, 1_000),
+            (known(false), 86_401_000, 1_000),
+            (known(false), 10, 10),
+            (None, 10, 10),
+        ] {
+            let steady = Steady::new(known, wall(shown));
+            assert_eq!(steady.at(began).0, expected, "{known:?}, {shown}");
+            assert_eq!(steady.at(began + Duration::from_secs(7)).0, expected + 7_000);
+        }
     }
 }

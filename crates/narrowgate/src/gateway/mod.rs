@@ -54,7 +54,7 @@ pub(crate) use self::liveness::tests as staged;
 pub(crate) use self::liveness::{Liveness, Stuck};
 use self::{
     changes::Changes,
-    clock::ArrivalClock,
+    clock::{ArrivalClock, Steady},
     metrics::Published,
     sink::Sink,
     task::{Ask, Ends, Shard, Task},
@@ -130,6 +130,7 @@ pub(crate) struct Gateway {
     changes: Arc<Changes>,
     asks: mpsc::Sender<Ask>,
     published: Arc<Published>,
+    steady: Steady,
     liveness: Liveness,
 }
 
@@ -165,7 +166,8 @@ impl Gateway {
             limits,
             server,
         };
-        let machine = machine::Gateway::new(machine, now(&*clock));
+        let start = now(&*clock);
+        let (machine, steady) = (machine::Gateway::new(machine, start), Steady::new(newest_arrival, start));
         let (shards, events) = start_shards(&options, sockets, &*entropy)?;
         let handles: Vec<_> = shards.iter().map(|shard| shard.handle().clone()).collect();
         let served = handles
@@ -194,7 +196,18 @@ impl Gateway {
             journal,
             limits: liveness::LIMITS,
         };
-        Ok(Self { address, plain_address, clock, shards, handles, changes, asks, published, liveness })
+        Ok(Self {
+            address,
+            plain_address,
+            clock,
+            shards,
+            handles,
+            changes,
+            asks,
+            published,
+            steady,
+            liveness,
+        })
     }
 
     /// Where devices connect.
@@ -254,7 +267,7 @@ impl Gateway {
 
     /// The clock by which arrivals are written down, for everything else that is.
     pub(crate) fn arrival_clock(&self) -> Arc<dyn Clock> {
-        Arc::new(ArrivalClock::new(Arc::clone(&self.clock), Arc::clone(&self.published)))
+        Arc::new(ArrivalClock::new(Arc::clone(&self.clock), Arc::clone(&self.published), self.steady))
     }
 
     /// Whether its parts still turn; remains valid when it drains.

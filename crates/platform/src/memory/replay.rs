@@ -3,9 +3,7 @@
 use super::model::Model;
 use crate::{
     model::replay::{AskedBefore, RequestKey},
-    ports::{
-        ANSWERS_BYTES_MAX, AccessChange, REQUEST_LIFE_MS, REQUESTS_MAX, ReplayChange, StoreError, bytes_of,
-    },
+    ports::{ANSWERS_BYTES_MAX, AccessChange, REQUESTS_MAX, ReplayChange, StoreError, bytes_of},
 };
 
 /// Oldest first.
@@ -15,8 +13,8 @@ impl Model {
     pub(super) fn change_request(&mut self, change: &ReplayChange) -> Result<(), StoreError> {
         let requests = &mut self.requests;
         match change {
-            ReplayChange::Begin { key, request, at } => {
-                requests.retain(|(_, asked)| at.0.saturating_sub(asked.at.0) < REQUEST_LIFE_MS);
+            ReplayChange::Begin { key, request, at, old } => {
+                requests.retain(|(_, asked)| asked.at > *old);
                 if requests.iter().any(|(known, _)| known == key) {
                     return Err(AccessChange::Request(change.clone()).exists());
                 }

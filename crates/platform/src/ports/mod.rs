@@ -65,6 +65,12 @@ pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Clock: Send + Sync + 'static {
     /// Now.
     fn now(&self) -> UnixMillis;
+
+    /// A time that goes on as the process does, whatever becomes of the wall clock: by it something is old
+    /// that was noted by [`Self::now`]. It may be behind, by the time in which no server ran.
+    fn steady(&self) -> UnixMillis {
+        self.now()
+    }
 }
 
 /// A cryptographic random source.

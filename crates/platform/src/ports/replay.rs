@@ -19,8 +19,7 @@ pub const ANSWERS_BYTES_MAX: usize = 1 << 20;
 /// A change of what is remembered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReplayChange {
-    /// A request begins. What is older than [`REQUEST_LIFE_MS`] goes, of all owners. `Exists` where the owner
-    /// has one of this key.
+    /// A request begins. What is old goes, of all owners. `Exists` where the owner has one of this key.
     Begin {
         /// Which.
         key: RequestKey,
@@ -28,6 +27,8 @@ pub enum ReplayChange {
         request: Sha256Sum,
         /// When.
         at: UnixMillis,
+        /// Requests that began up to this time are old: see [`REQUEST_LIFE_MS`].
+        old: UnixMillis,
     },
     /// It was answered. Where it has gone meanwhile, nothing is kept.
     Keep {

@@ -110,7 +110,7 @@ pub(super) struct Registry {
     /// … or of all of a product.
     touched_all: bool,
     watched: Watched,
-    /// A time of the clock by which requests with idempotency keys are counted, and when it was that.
+    /// The time by which requests with idempotency keys are old, as it was at the start, and when that was.
     request_time: Option<(UnixMillis, Instant)>,
     /// Most commands of a device that have not ended.
     open_commands_max: usize,

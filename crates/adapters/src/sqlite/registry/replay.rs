@@ -7,7 +7,7 @@ use narrowgate_platform::{
     hex,
     ids::UnixMillis,
     model::replay::{AskedBefore, RequestKey},
-    ports::{ANSWERS_BYTES_MAX, AccessChange, REQUEST_LIFE_MS, REQUESTS_MAX, ReplayChange, bytes_of},
+    ports::{ANSWERS_BYTES_MAX, AccessChange, REQUESTS_MAX, ReplayChange, bytes_of},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -27,10 +27,8 @@ use super::{
 impl Registry {
     pub(super) fn change_request(&mut self, change: &ReplayChange) -> Change<()> {
         match change {
-            ReplayChange::Begin { key, request, at } => {
-                self.request_time = Some((*at, Instant::now()));
-                let old = at.0.saturating_sub(REQUEST_LIFE_MS);
-                self.connection.prepare_cached("DELETE FROM requests WHERE at <= ?1")?.execute([old])?;
+            ReplayChange::Begin { key, request, at, old } => {
+                self.connection.prepare_cached("DELETE FROM requests WHERE at <= ?1")?.execute([old.0])?;
                 let known = "SELECT EXISTS (SELECT 1 FROM requests WHERE owner = ?1 AND key = ?2)";
                 let known: bool = self
                     .connection
@@ -68,8 +66,7 @@ impl Registry {
         Ok(Ok(()))
     }
 
-    /// What time it is for requests: the newest one's, or that of the start, and as much later as this
-    /// process has run since.
+    /// What time it is for requests: that of the start, and as much later as this process has run since.
     pub(in crate::sqlite) fn request_time(
         &mut self,
         now: Instant,

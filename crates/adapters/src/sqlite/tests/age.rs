@@ -13,7 +13,9 @@ use narrowgate_platform::{
         device::DeviceState,
     },
     paging::Part,
-    ports::{HistoryReads as _, Journal as _, RegistryChanges as _, ReplayChange, Replays as _, Write},
+    ports::{
+        Batch, HistoryReads as _, Journal as _, RegistryChanges as _, ReplayChange, Replays as _, Write,
+    },
     testing::{
         block_on,
         store::{
@@ -141,7 +143,8 @@ fn attack_206_a_leap_of_the_clock_forgets_no_answer() {
     set(0);
     let key = replay::key("user ann", 1);
     let store = SqliteStore::open(options.clone()).unwrap();
-    let begin = ReplayChange::Begin { key: key.clone(), request: Sha256Sum([7; 32]), at: at(0) };
+    let (request, old) = (Sha256Sum([7; 32]), at(-DAY));
+    let begin = ReplayChange::Begin { key: key.clone(), request, at: at(0), old };
     block_on(store.change_replay(begin)).unwrap();
     block_on(store.close()).unwrap();
     drop(store);
@@ -175,6 +178,34 @@ fn attack_206_a_leap_of_the_clock_forgets_no_answer() {
 }
 
 #[test]
+fn attack_206_a_start_with_the_clock_a_day_ahead_forgets_no_answer() {
+    static NOW: AtomicI64 = AtomicI64::new(0);
+    NOW.store(at(0).0, Ordering::Relaxed);
+    let folder = tempfile::tempdir().unwrap();
+    let clock = || UnixMillis(NOW.load(Ordering::Relaxed));
+    let options = SqliteOptions { clock, ..SqliteOptions::new(folder.path()) };
+    let store = SqliteStore::open(options.clone()).unwrap();
+    let key = replay::key("user ann", 1);
+    let begin =
+        ReplayChange::Begin { key: key.clone(), request: Sha256Sum([7; 32]), at: at(0), old: at(-DAY) };
+    block_on(store.change_replay(begin)).unwrap();
+    block_on(store.append(Batch { confirmed: Some(at(0)), ..Batch::new(0, vec![]) })).unwrap();
+    block_on(store.close()).unwrap();
+    drop(store);
+    NOW.store(at(DAY + 60).0, Ordering::Relaxed);
+    for (seconds, is_there) in [(0, true), (86_399, true), (86_400, false)] {
+        let (_, mut writer) = opening::open(&options).unwrap();
+        let began = Instant::now();
+        writer.continue_retention(began);
+        writer.continue_sweep(began);
+        writer.continue_sweep(began + Duration::from_secs(seconds));
+        drop(writer);
+        let store = SqliteStore::open(options.clone()).unwrap();
+        assert_eq!(block_on(store.asked_before(key.clone())).unwrap().is_some(), is_there, "{seconds}");
+    }
+}
+
+#[test]
 fn answers_go_after_a_day_also_where_nobody_asks_any_more() {
     static NOW: AtomicI64 = AtomicI64::new(0);
     let set = |seconds: i64| NOW.store(at(seconds).0, Ordering::Relaxed);
@@ -186,7 +217,8 @@ fn answers_go_after_a_day_also_where_nobody_asks_any_more() {
     set(0);
     let store = SqliteStore::open(options.clone()).unwrap();
     let key = replay::key("user ann", 1);
-    let begin = ReplayChange::Begin { key: key.clone(), request: Sha256Sum([7; 32]), at: at(0) };
+    let (request, old) = (Sha256Sum([7; 32]), at(-DAY));
+    let begin = ReplayChange::Begin { key: key.clone(), request, at: at(0), old };
     block_on(store.change_replay(begin)).unwrap();
     block_on(store.close()).unwrap();
     drop(store);

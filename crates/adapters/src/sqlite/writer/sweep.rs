@@ -62,9 +62,15 @@ impl Writer {
     }
 
     /// Deletes requests with idempotency keys whose time is over, also where nobody sends any more. The wall
-    /// clock counts at the start alone: one that leaps and comes back must not forget what was carried out.
+    /// clock counts at the start alone, and no further than what was confirmed before: one that leaps and
+    /// comes back must not forget what was carried out.
     fn forget_requests(&mut self, now: Instant) {
-        let at_start = || self.retention.believable((self.shared.options.clock)());
+        let at_start = || {
+            let shown = self.retention.believable((self.shared.options.clock)());
+            // 0: none was, in a new store.
+            let confirmed = self.confirmed.filter(|confirmed| confirmed.0 > 0);
+            confirmed.map_or(shown, |confirmed| shown.min(confirmed))
+        };
         let before = UnixMillis(self.registry.request_time(now, at_start).0.saturating_sub(REQUEST_LIFE_MS));
         if self.broken {
             return;

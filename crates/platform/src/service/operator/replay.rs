@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::Operator;
 use crate::{
     firmware::Sha256Sum,
+    ids::UnixMillis,
     model::replay::{AskedBefore, KeptAnswer, RequestKey},
     ports::{REQUEST_LIFE_MS, ReplayChange, Replays as _},
     service::error::ServiceError,
@@ -32,8 +33,13 @@ impl Operator {
     pub async fn asked_before(&self, key: RequestKey) -> Result<Option<AskedBefore>, Problem> {
         let found = self.registrar.registry.asked_before(key).await.map_err(ServiceError::from);
         let found = self.tell("cannot look for the idempotency key", None, found).await?;
-        let now = self.registrar.clock.now();
-        Ok(found.filter(|asked| now.0.saturating_sub(asked.at.0) < REQUEST_LIFE_MS))
+        Ok(found.filter(|asked| asked.at > self.old_requests()))
+    }
+
+    /// Requests that began up to this time are old. The wall clock may have leapt, and what was carried out
+    /// must not be forgotten by that.
+    fn old_requests(&self) -> UnixMillis {
+        UnixMillis(self.registrar.clock.steady().0.saturating_sub(REQUEST_LIFE_MS))
     }
 
     /// Remembers durably that a request is carried out.
@@ -41,8 +47,8 @@ impl Operator {
     /// # Errors
     /// One of this key is remembered already; the store's.
     pub async fn begin_request(&self, key: RequestKey, request: Sha256Sum) -> Result<(), Problem> {
-        let at = self.registrar.clock.now();
-        self.change_replay(ReplayChange::Begin { key, request, at }).await
+        let (at, old) = (self.registrar.clock.now(), self.old_requests());
+        self.change_replay(ReplayChange::Begin { key, request, at, old }).await
     }
 
     /// Keeps the answer to it.

@@ -19,7 +19,7 @@ use super::*;
 use crate::{
     firmware::{Image, Sha256Sum},
     memory::MemoryStore,
-    model::property::PropertyKind,
+    model::{property::PropertyKind, replay::RequestKey},
     ports::{Clock, NobodyConnected, OfferTo, PortFuture, Registry as _, RegistryChanges as _, UpgradeMoved},
     service::fixtures::{Failing, NOW},
     testing::{
@@ -379,4 +379,43 @@ fn a_device_is_registered_with_its_tags_and_attributes_or_not_at_all() {
         assert!(problem.place.as_deref().is_some_and(|found| found.starts_with(place)), "{problem:?}");
         assert!(block_on(operator.show_device(&NamedDevice::by_keys("pk", "d2"))).is_err(), "{place}");
     }
+}
+
+/// A wall clock that leaps, in a process that does not run longer by that.
+struct Leaping {
+    wall: ManualClock,
+    process: ManualClock,
+}
+
+impl Clock for Leaping {
+    fn now(&self) -> UnixMillis {
+        self.wall.now()
+    }
+
+    fn steady(&self) -> UnixMillis {
+        self.process.now()
+    }
+}
+
+#[test]
+fn attack_206_a_leap_of_the_clock_has_no_request_carried_out_twice() {
+    const DAY_MS: i64 = 86_400_000;
+    let clock = Arc::new(Leaping { wall: ManualClock::new(NOW), process: ManualClock::new(NOW) });
+    let (store, entropy) = (Arc::new(MemoryStore::default()), Arc::new(SeededEntropy::new(1)));
+    let operator = Operator::new(store, clock.clone(), entropy, Arc::new(NobodyConnected));
+    let key = |number| RequestKey { owner: "user ann".into(), key: [number; 32] };
+    let is_known = |number| block_on(operator.asked_before(key(number))).expect("the store reads").is_some();
+    let begin = |number| block_on(operator.begin_request(key(number), Sha256Sum([number; 32])));
+    begin(1).expect("it is new");
+    // By a day, as somebody sets it, and by a year.
+    for (number, leap_ms) in [(2, DAY_MS), (3, 365 * DAY_MS)] {
+        clock.wall.advance_ms(leap_ms);
+        assert!(is_known(1), "it was carried out a moment ago");
+        begin(number).expect("it is new");
+        assert!(is_known(1));
+    }
+    clock.process.advance_ms(DAY_MS - 1);
+    assert!(is_known(1));
+    clock.process.advance_ms(1);
+    assert!(!is_known(1), "a day of the process is a day");
 }

@@ -20,8 +20,8 @@ pub fn key(owner: &str, number: u16) -> RequestKey {
 }
 
 pub(super) fn begin(store: &dyn Store, key: &RequestKey, at: UnixMillis) -> Result<(), StoreError> {
-    let (key, request) = (key.clone(), Sha256Sum([9; 32]));
-    block_on(store.change_replay(ReplayChange::Begin { key, request, at }))
+    let (key, request, old) = (key.clone(), Sha256Sum([9; 32]), UnixMillis(at.0 - REQUEST_LIFE_MS));
+    block_on(store.change_replay(ReplayChange::Begin { key, request, at, old }))
 }
 
 pub(super) fn keep(store: &dyn Store, key: &RequestKey, answer: &KeptAnswer) {
