@@ -14,6 +14,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
 use super::{
     day_file::TimeSpan,
+    files::has_table,
     history,
     pending::Activity,
     readers::Reader,
@@ -31,8 +32,7 @@ pub(super) const ASIDE: &str = "latest_aside";
 
 /// Whether there is one.
 pub(super) fn stands(registry: &Connection) -> rusqlite::Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)";
-    registry.prepare_cached(sql)?.query_row([ASIDE], |row| row.get(0))
+    has_table(registry, ASIDE)
 }
 
 /// The row of a device in it.

@@ -43,6 +43,8 @@ pub(super) struct Format {
     heals_indexes: bool,
     /// A table that is made of what stands elsewhere: damage to it alone stops no start.
     derived: Option<&'static str>,
+    /// A table of statistics, where the file has it: damage to it stops no start either, and it is made anew.
+    statistics: Option<&'static str>,
 }
 
 /// Products, devices, latest values.
@@ -73,6 +75,7 @@ pub(super) const REGISTRY: Format = Format {
     moved_out: &[(LOGS_SINCE, "log"), (LOGS_SINCE, "presence")],
     heals_indexes: true,
     derived: Some("latest"),
+    statistics: Some("rates"),
 };
 
 /// Logs of devices, refusals of nobody, and the history of presence. Registries before format 5 have them.
@@ -87,6 +90,7 @@ pub(super) const LOGS: Format = Format {
     moved_out: &[],
     heals_indexes: true,
     derived: None,
+    statistics: None,
 };
 
 /// The first format of a registry beside which there is a file of logs.
@@ -104,6 +108,7 @@ pub(super) const MESSAGES: Format = Format {
     moved_out: &[],
     heals_indexes: false,
     derived: None,
+    statistics: None,
 };
 
 /// What SQLite adds to a database's name for its log and the index of that.
@@ -127,8 +132,7 @@ impl Format {
             return Err(OpenError::Older { file: file.to_owned(), found, known: self.version });
         }
         for table in self.tables_of(found) {
-            let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)";
-            if !connection.query_row(exists, [table], |row| row.get::<_, bool>(0)).map_err(sqlite)? {
+            if !has_table(connection, table).map_err(sqlite)? {
                 let reason = format!("table {table} is missing");
                 return Err(OpenError::Damaged { file: file.to_owned(), reason });
             }
@@ -234,6 +238,12 @@ impl Format {
         settle_plans(&connection).map_err(sqlite)?;
         Ok(connection)
     }
+}
+
+/// Whether a file has a table.
+pub(super) fn has_table(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
+    let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)";
+    connection.prepare_cached(exists)?.query_row([table], |row| row.get(0))
 }
 
 /// Names of the files in a data directory.

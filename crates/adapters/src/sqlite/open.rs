@@ -135,6 +135,9 @@ fn try_open(options: &SqliteOptions) -> Result<(Arc<Shared>, Writer), OpenError>
         tracing::error!(finding, "the table of latest values is damaged");
         writer.rebuild_latest();
     }
+    if let Some(finding) = looked.statistics_damage {
+        writer.make_rates_anew(&finding);
+    }
     writer.restore()?;
     Ok((shared, writer))
 }
@@ -186,13 +189,15 @@ struct Looked {
     index_misfit: Option<String>,
     /// Damage to latest values.
     derived_damage: Option<String>,
+    /// … and to counts of minutes.
+    statistics_damage: Option<String>,
     /// Message files that have half a batch.
     halves: Vec<Volume>,
 }
 
 impl Looked {
     fn new(format: u32) -> Self {
-        Self { format, index_misfit: None, derived_damage: None, halves: Vec::new() }
+        Self { format, index_misfit: None, derived_damage: None, statistics_damage: None, halves: Vec::new() }
     }
 }
 
@@ -202,7 +207,8 @@ fn look(layout: &Layout, options: &SqliteOptions) -> Result<(DataKey, Looked), O
     let file = layout.registry();
     REGISTRY.check(&file)?;
     let key = DataKey::read(&options.data_key)?;
-    let Inspected { connection, format, mut index_misfit, derived_damage } = REGISTRY.inspect(&file)?;
+    let Inspected { connection, format, mut index_misfit, derived_damage, statistics_damage } =
+        REGISTRY.inspect(&file)?;
     let check = key_check(&connection).map_err(|error| OpenError::sqlite(&file, error))?;
     let Some(check) = check else {
         return Err(OpenError::Damaged {
@@ -228,5 +234,5 @@ fn look(layout: &Layout, options: &SqliteOptions) -> Result<(DataKey, Looked), O
         index_misfit = index_misfit.or(LOGS.inspect(&log)?.index_misfit);
     }
     let halves = belonging::check(&connection, layout, &volumes, &kept(&connection, &volumes, options))?;
-    Ok((key, Looked { format, index_misfit, derived_damage, halves }))
+    Ok((key, Looked { format, index_misfit, derived_damage, statistics_damage, halves }))
 }

@@ -10,7 +10,7 @@ use super::{
         error::OpenError,
         registry::damage_of,
     },
-    Format, open_to_look, read_as_it_is, with_suffix,
+    Format, has_table, open_to_look, read_as_it_is, with_suffix,
 };
 
 /// A registry or last message file of up to this many bytes is checked when it is opened, pages and indexes:
@@ -27,6 +27,8 @@ pub(in crate::sqlite) struct Inspected {
     pub(in crate::sqlite) index_misfit: Option<String>,
     /// Damage to the derived table, in SQLite's words.
     pub(in crate::sqlite) derived_damage: Option<String>,
+    /// … and to that of statistics.
+    pub(in crate::sqlite) statistics_damage: Option<String>,
 }
 
 impl Format {
@@ -42,24 +44,26 @@ impl Format {
             open_to_look(file).map_err(sqlite)?
         };
         let format = self.check_tables(&connection, file)?;
-        let (mut index_misfit, mut derived_damage) = (None, None);
+        let (mut index_misfit, mut derived_damage, mut statistics_damage) = (None, None, None);
         if fs::metadata(file).map_or(0, |file| file.len()) <= CHECKED_BYTES_MAX {
             let found = seen_twice(|| findings(&connection)).map_err(sqlite)?;
             let heals = |finding: &str| is_about_an_index(finding) || is_about_an_unused_page(finding);
             if let Some(reason) = found.iter().find(|found| !self.heals_indexes || !heals(found)) {
-                match self.damage_without_loss(&connection, format, &found).map_err(sqlite)? {
-                    None => return Err(OpenError::Damaged { file: file.to_owned(), reason: reason.clone() }),
-                    Some(Needless { derived: true }) => derived_damage = Some(reason.clone()),
-                    Some(Needless { derived: false }) => {}
-                }
+                let needless = self.damage_without_loss(&connection, format, &found).map_err(sqlite)?;
+                let Some(Needless { derived, statistics }) = needless else {
+                    return Err(OpenError::Damaged { file: file.to_owned(), reason: reason.clone() });
+                };
+                derived_damage = derived.then(|| reason.clone());
+                statistics_damage = statistics.then(|| reason.clone());
             }
             index_misfit = found.into_iter().find(|found| is_about_an_index(found));
         }
-        Ok(Inspected { connection, format, index_misfit, derived_damage })
+        Ok(Inspected { connection, format, index_misfit, derived_damage, statistics_damage })
     }
 
-    /// Where all that was found is about tables without which the file can be used: the derived one, which is
-    /// made anew, and those that a migration moves out, which leaves out what cannot be read.
+    /// Where all that was found is about tables without which the file can be used: the derived one and the
+    /// statistics, which are made anew, and those that a migration moves out, which leaves out what cannot be
+    /// read.
     fn damage_without_loss(
         &self,
         connection: &Connection,
@@ -72,7 +76,7 @@ impl Format {
         let is_damaged = |table: &str| -> rusqlite::Result<bool> {
             Ok(damage_of(connection, table)?.is_some_and(|found| !is_about_an_index(&found)))
         };
-        let mut needless = Needless { derived: false };
+        let mut needless = Needless { derived: false, statistics: false };
         for table in self.tables_of(format) {
             if is_damaged(table)? {
                 if self.derived != Some(table) {
@@ -81,7 +85,12 @@ impl Format {
                 needless.derived = true;
             }
         }
-        let mut is_known = needless.derived;
+        if let Some(table) = self.statistics
+            && has_table(connection, table)?
+        {
+            needless.statistics = is_damaged(table)?;
+        }
+        let mut is_known = needless.derived || needless.statistics;
         // Its copying goes on.
         is_known |= self.derived.is_some() && aside::stands(connection)? && is_damaged(ASIDE)?;
         for (_, table) in self.moved_out.iter().filter(|(until, _)| format < *until) {
@@ -95,6 +104,8 @@ impl Format {
 struct Needless {
     /// Also to the derived one.
     derived: bool,
+    /// … and to the statistics.
+    statistics: bool,
 }
 
 /// What a check finds; once more where a page could not be read: SQLite's check tells a failure of the disk

@@ -161,7 +161,9 @@ impl Registry {
         if let Err(error) = connection.execute_batch(DEVICES_FOUND) {
             tracing::warn!(%error, "searches read all devices: their indexes could not be made");
         }
-        rates::make_table(&connection).map_err(|source| OpenError::sqlite(&layout.registry(), source))?;
+        if let Err(error) = rates::make_table(&connection) {
+            tracing::warn!(%error, "the table of counts of minutes could not be made yet");
+        }
         let log = open_log(&connection, layout, options)?;
         let aside = Aside::find(&connection, &layout.registry())?;
         let place = Position { epoch: 0, sequence: 0 };

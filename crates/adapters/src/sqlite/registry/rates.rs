@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
     super::{
+        files::has_table,
         rows,
         schema::{
             Stored, insert_or,
@@ -31,16 +32,13 @@ const ADD: &str = "ON CONFLICT DO UPDATE SET since = excluded.since, reports = e
 
 /// Makes the table where there is none.
 pub(super) fn make_table(registry: &Connection) -> rusqlite::Result<()> {
-    let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'rates')";
-    if registry.query_row(exists, [], |row| row.get(0))? {
-        return Ok(());
-    }
-    registry.execute_batch(&RATES.create())
+    if has_table(registry, RATES.name)? { Ok(()) } else { registry.execute_batch(&RATES.create()) }
 }
 
 impl Registry {
     /// See [`narrowgate_platform::ports::Write::Rates`].
     pub(in crate::sqlite) fn note_rates(&self, counted: &CountedMinute) -> rusqlite::Result<Written> {
+        make_table(&self.connection)?;
         let mut of_units: BTreeMap<String, Tally> = BTreeMap::new();
         let mut unit = self.connection.prepare_cached("SELECT ou FROM products WHERE product_key = ?1")?;
         for (product_key, tally) in &counted.products {
@@ -84,8 +82,12 @@ impl Registry {
 }
 
 /// See [`narrowgate_platform::ports::Registry::rates`]. A damaged row is left out: nothing is known of it.
+/// Where there is no table, nothing is known.
 pub(in crate::sqlite) fn read(registry: &Connection, query: &RatesQuery) -> rusqlite::Result<RatesFound> {
     let mut found = RatesFound::default();
+    if !has_table(registry, RATES.name)? {
+        return Ok(found);
+    }
     for row in intact(registry, ALL, query.from..i64::MAX)? {
         found.know(row.since.max(query.from)..row.minute.saturating_add(1).min(query.until));
     }

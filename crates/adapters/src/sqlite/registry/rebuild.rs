@@ -24,7 +24,7 @@ use super::{
         pending::Activity,
         readers::unopened,
         rows,
-        schema::registry::{LATEST, LatestRow},
+        schema::registry::{LATEST, LatestRow, RATES},
     },
     Registry,
     meta::{latest_copied, set_latest_copied},
@@ -99,7 +99,7 @@ impl Registry {
         self.in_transaction(|registry| {
             if aside::stands(registry)? {
                 tracing::error!("the new table of latest values is damaged, too: what is not copied is lost");
-                take_name_away(registry)?;
+                take_name_away(registry, ASIDE)?;
             }
             registry.execute_batch(&format!("ALTER TABLE {} RENAME TO {ASIDE}", LATEST.name))?;
             registry.execute_batch(&LATEST.create())?;
@@ -171,11 +171,19 @@ impl Registry {
     /// All is copied.
     pub(in crate::sqlite) fn end_rebuild(&mut self) -> rusqlite::Result<()> {
         self.in_transaction(|registry| {
-            take_name_away(registry)?;
+            take_name_away(registry, ASIDE)?;
             set_latest_copied(registry, None)
         })?;
         self.aside = None;
         Ok(())
+    }
+
+    /// Makes the table of counts of minutes anew, without a row.
+    pub(in crate::sqlite) fn make_rates_anew(&mut self) -> rusqlite::Result<()> {
+        self.in_transaction(|registry| {
+            take_name_away(registry, RATES.name)?;
+            registry.execute_batch(&RATES.create())
+        })
     }
 
     /// The row of a device in the old table, where it is not copied yet.
@@ -262,8 +270,8 @@ fn put_older(registry: &Connection, device: DeviceId, older: &Activity) -> rusql
     super::latest::write(registry, device, &activity).map(drop)
 }
 
-fn take_name_away(registry: &Connection) -> rusqlite::Result<()> {
+fn take_name_away(registry: &Connection, table: &str) -> rusqlite::Result<()> {
     registry.execute_batch("PRAGMA writable_schema = on")?;
-    registry.execute("DELETE FROM sqlite_schema WHERE type = 'table' AND name = ?1", [ASIDE])?;
+    registry.execute("DELETE FROM sqlite_schema WHERE type = 'table' AND name = ?1", [table])?;
     registry.execute_batch("PRAGMA writable_schema = reset")
 }

@@ -85,6 +85,22 @@ impl Writer {
         }
     }
 
+    /// Makes the table of counts of minutes anew, which are lost. A failure is logged, and stops nothing: what
+    /// meets the damage is left out then.
+    pub(in crate::sqlite) fn make_rates_anew(&mut self, finding: &str) {
+        match self.registry.make_rates_anew() {
+            Ok(()) => tracing::error!(
+                finding,
+                "the table rates of the registry was damaged and is made anew: the counts of the last day are \
+                 lost, and nothing else"
+            ),
+            Err(error) => {
+                let error = store_error(&error);
+                tracing::error!(finding, %error, "the damaged table rates could not be made anew");
+            }
+        }
+    }
+
     /// Whether there is something to do now.
     pub(super) fn is_mending(&self, now: Instant) -> bool {
         let has_work = self.registry.is_rebuilding() || self.mending.search.is_some();
