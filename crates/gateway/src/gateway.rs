@@ -294,7 +294,7 @@ impl Gateway {
             Pending::Seen => shared.residence.presence.handle_seen_written(),
             Pending::QuotaTold => {}
             Pending::UnitReports(ou) => shared.quotas.handle_written(&ou, outcomes.is_ok()),
-            Pending::Rates(minute) => shared.refusals.rates.handle_written(minute, outcomes.is_ok()),
+            Pending::Rates(minute) => shared.handle_rates_written(minute, outcomes.is_ok()),
             Pending::Log(told) => shared.refusals.handle_written(&mut shared.out, told, first, outcomes),
             Pending::CommandsMoved(moving) => shared.handle_commands_moved(now, *moving, first, outcomes),
             Pending::Issue(wish, secret) => shared.handle_issued(now, *wish, &secret, first, outcomes),

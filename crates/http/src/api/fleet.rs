@@ -51,6 +51,5 @@ async fn status(
 }
 
 async fn rates(Asked(api): Asked, Query(wanted): Query<RatesWanted>) -> Result<Json<RatesView>, Refused> {
-    let since = (api.host)().since;
-    Ok(Json(api.operator.show_rates(wanted, since).await?))
+    Ok(Json(api.operator.show_rates(wanted).await?))
 }

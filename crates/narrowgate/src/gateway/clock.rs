@@ -45,8 +45,16 @@ impl Steady {
     }
 
     fn at(self, now: Instant) -> UnixMillis {
-        let ran = i64::try_from(now.saturating_duration_since(self.began).as_millis()).unwrap_or(i64::MAX);
-        UnixMillis(self.time.0.saturating_add(ran))
+        UnixMillis(self.time.0.saturating_add(self.ran_ms(now)))
+    }
+
+    /// When the process began, by what another clock shows now.
+    pub(super) fn began_at(self, now: Instant, shown: UnixMillis) -> UnixMillis {
+        UnixMillis(shown.0.saturating_sub(self.ran_ms(now)))
+    }
+
+    fn ran_ms(self, now: Instant) -> i64 {
+        i64::try_from(now.saturating_duration_since(self.began).as_millis()).unwrap_or(i64::MAX)
     }
 }
 
@@ -103,7 +111,9 @@ mod tests {
         ] {
             let steady = Steady::new(known, wall(shown));
             assert_eq!(steady.at(began).0, expected, "{known:?}, {shown}");
-            assert_eq!(steady.at(began + Duration::from_secs(7)).0, expected + 7_000);
+            let later = began + Duration::from_secs(7);
+            assert_eq!(steady.at(later).0, expected + 7_000);
+            assert_eq!(steady.began_at(later, UnixMillis(90_000)).0, 83_000);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -14,7 +14,7 @@ use narrowgate_gateway::{Counters, Gateway, Now, Unwritten};
 use narrowgate_http::metrics::{Metric, Samples};
 use narrowgate_platform::{
     ids::UnixMillis,
-    model::log::Reason,
+    model::{log::Reason, rates::Counting},
     rules::clock::{ArrivalClock, Standing},
 };
 
@@ -29,6 +29,7 @@ struct State {
     counters: Counters,
     batches: Counted,
     unwritten: Unwritten,
+    counting: Option<Arc<Counting>>,
     /// When the task last turned.
     turned: Option<Instant>,
     clock: ArrivalClock,
@@ -41,6 +42,7 @@ impl Published {
         state.counters = machine.counters();
         state.batches = batches;
         machine.unwritten().copy_to(&mut state.unwritten);
+        state.counting = Some(Arc::clone(machine.counting()));
         state.clock = machine.clock();
         state.turned = Some(Instant::now());
     }
@@ -57,6 +59,11 @@ impl Published {
         let mut clock = self.lock().clock;
         let arrival = clock.read(now.instant, now.wall);
         (clock.standing(), arrival.time)
+    }
+
+    /// What is known of the minutes that are counted; `None`: nothing yet.
+    pub(super) fn counting(&self) -> Option<Counting> {
+        self.lock().counting.as_deref().cloned()
     }
 
     /// Requests answered 5.03 because the store cannot write.

@@ -42,6 +42,7 @@ use narrowgate_http::metrics::Samples;
 use narrowgate_platform::{
     device_api::login::LOGIN_PATH,
     firmware::ServerName,
+    model::rates::{Counting, minute_of},
     ports::{Clock, Entropy, LiveSessions, Recovered, Scripts, StoreError, Stores},
 };
 use tokio::{
@@ -263,6 +264,16 @@ impl Gateway {
     /// What is wrong with the server's clock, for people; `None`: nothing that is known.
     pub(crate) fn clock_warning(&self) -> Option<String> {
         clock::warning(self.published.read_clock(now(&*self.clock)).0)
+    }
+
+    /// What is known of the minutes that it counts. Of the time before its start nothing is, whatever the
+    /// clock showed then.
+    pub(crate) fn counting(&self) -> Option<Counting> {
+        let now = now(&*self.clock);
+        let (_, time) = self.published.read_clock(now);
+        let counting = self.published.counting()?;
+        let since = counting.since.max(minute_of(self.steady.began_at(now.instant, time)));
+        Some(Counting { since, ..counting })
     }
 
     /// The clock by which arrivals are written down, for everything else that is.

@@ -32,7 +32,7 @@ use narrowgate_http::{
 };
 use narrowgate_platform::{
     ports::{Clock as _, Journal, StoreError, Stores},
-    service::Operator,
+    service::{CountingNow, Operator},
 };
 use sha2::{Digest as _, Sha256};
 use tokio::{
@@ -153,6 +153,7 @@ impl Server {
             .with_scripts(scripts)
             .with_logins(passwords::of_server(), config.http.session_times)
             .with_server_name(config.dtls.server_name(dtls))
+            .with_counting(counting(gateway.clone()))
             .with_origin(origin.clone());
         let operator = configured(config, operator);
         if let Err(problem) = operator.remove_over_sessions().await {
@@ -345,6 +346,11 @@ async fn stopped(mut stopping: watched::Receiver<bool>) {
 /// Requests that the gateway refuses because of the store, for `status`.
 fn refused_by_store(gateway: SharedGateway) -> Box<dyn Fn() -> Option<RefusedByStore> + Send + Sync> {
     Box::new(move || gateway.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.refused_by_store())
+}
+
+/// What the gateway knows of the minutes that it counts, for `/api/v1/system/rates`.
+fn counting(gateway: SharedGateway) -> Arc<CountingNow> {
+    Arc::new(move || gateway.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.counting())
 }
 
 /// What is wrong with the clock, for `/health/ready`.

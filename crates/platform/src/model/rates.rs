@@ -1,6 +1,6 @@
 //! How many reports came, and what was refused, minute by minute.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use super::log::Reason;
 use crate::ids::UnixMillis;
@@ -94,6 +94,16 @@ pub struct CountedMinute {
     pub products: Vec<(String, Tally)>,
 }
 
+/// What the process that counts knows of minutes: what the store does not have of them was not.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counting {
+    /// Since this minute it has counted.
+    pub since: i64,
+    /// But for these minutes, each with how many parts of it are not in the store: they are counted, wait for
+    /// it, or are lost.
+    pub missing: BTreeMap<i64, u32>,
+}
+
 /// Which counts somebody wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RatesQuery {
@@ -117,8 +127,10 @@ impl RatesQuery {
 pub struct RatesFound {
     /// Minutes with something in them, rising.
     pub minutes: Vec<(i64, Tally)>,
-    /// The spans in which it is known what was counted, rising: in their other minutes nothing was.
+    /// The spans in which it is known what was counted, rising: in their other minutes nothing was, …
     pub known: Vec<Range<i64>>,
+    /// … but for these, whose row cannot be read.
+    pub damaged: Vec<i64>,
 }
 
 impl RatesFound {

@@ -56,6 +56,7 @@ pub use self::{
         ANSWER_BYTES_MAX, Acted, BulkAct, EventFilter, Member, Operator, UNWRITTEN, UpgradesAdvanced, sum_of,
     },
     properties::{IfMatch, Others, PropertiesEdit, entity_tag},
+    rates::CountingNow,
     registrar::LIMIT_MAX,
     removal::DELETE_CHUNK,
     search::Members,

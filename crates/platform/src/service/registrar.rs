@@ -5,7 +5,10 @@ use std::{fmt, sync::Arc};
 
 use narrowgate_api::{query::LIMIT_DEFAULT, secret::SecretText};
 
-use super::{error::ServiceError, import_secrets::Unfetched, jobs::Jobs, sealed::Seals, unit::UnitRegistry};
+use super::{
+    error::ServiceError, import_secrets::Unfetched, jobs::Jobs, rates::CountingNow, sealed::Seals,
+    unit::UnitRegistry,
+};
 use crate::{
     device_api::MessageLimit,
     firmware::{IMAGE_BYTES_MAX, ServerName},
@@ -63,6 +66,8 @@ pub(super) struct Registrar {
     pub(super) unfetched: Arc<Unfetched>,
     /// What is done to many devices.
     pub(super) jobs: Arc<Jobs>,
+    /// What the process knows of minutes that it counts.
+    pub(super) counting: Option<Arc<CountingNow>>,
     /// Seals cursors.
     pub(super) seals: Seals,
     /// Who asks; the registry shows what this one may see.
@@ -96,6 +101,7 @@ impl Registrar {
             server: ServerName::default(),
             unfetched: Arc::default(),
             jobs: Arc::default(),
+            counting: None,
             seals: Seals::default(),
             caller: Arc::new(Caller::Owner),
         }

@@ -1,7 +1,7 @@
 //! What was counted, minute by minute: a row for each minute of all, and of each organisation unit in which
 //! something was counted. Rows of a day are kept.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use narrowgate_platform::{
     model::rates::{CountedMinute, MINUTES_KEPT, RatesFound, RatesQuery, Tally},
@@ -88,25 +88,41 @@ pub(in crate::sqlite) fn read(registry: &Connection, query: &RatesQuery) -> rusq
     if !has_table(registry, RATES.name)? {
         return Ok(found);
     }
-    for row in intact(registry, ALL, query.from..i64::MAX)? {
+    for row in intact(registry, ALL, query.from..i64::MAX, &mut found.damaged)? {
         found.know(row.since.max(query.from)..row.minute.saturating_add(1).min(query.until));
     }
     let ou = query.ou.as_deref().unwrap_or(ALL);
-    let rows = intact(registry, ou, query.minutes())?;
+    let rows = intact(registry, ou, query.minutes(), &mut found.damaged)?;
     let minutes = rows.iter().map(|row| (row.minute, tally_of(row)));
     found.minutes = minutes.filter(|(_, tally)| !tally.is_empty()).collect();
+    // Where those of all are asked for, their rows were read twice.
+    found.damaged.sort_unstable();
+    found.damaged.dedup();
     Ok(found)
 }
 
-/// Rows of these minutes, rising.
-fn intact(registry: &Connection, ou: &str, minutes: std::ops::Range<i64>) -> rusqlite::Result<Vec<RateRow>> {
+/// Rows of these minutes, rising. The minutes of those that are damaged are told.
+fn intact(
+    registry: &Connection,
+    ou: &str,
+    minutes: Range<i64>,
+    damaged: &mut Vec<i64>,
+) -> rusqlite::Result<Vec<RateRow>> {
     let sql = sql!(
         "SELECT {} FROM rates w WHERE w.ou = ?1 AND w.minute >= ?2 AND w.minute < ?3 ORDER BY w.minute",
         RATES.list()
     );
     let mut select = registry.prepare_cached(sql)?;
-    let rows = select.query_map((ou, minutes.start, minutes.end), rate)?;
-    rows.filter(|row| !row.as_ref().is_err_and(sum::is_damage)).collect()
+    let mut rows = select.query((ou, minutes.start, minutes.end))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        match rate(row) {
+            // By its place in the table, where it was found.
+            Err(error) if sum::is_damage(&error) => damaged.push(row.get("minute")?),
+            read => found.push(read?),
+        }
+    }
+    Ok(found)
 }
 
 fn rate(row: &Row<'_>) -> rusqlite::Result<RateRow> {

@@ -41,7 +41,7 @@ fn what_was_counted_is_there_after_a_restart_and_a_damaged_row_is_not_known() {
     let store = open(folder.path());
     let found = read(&store);
     assert_eq!(found.minutes.iter().map(|(minute, _)| *minute).collect::<Vec<_>>(), [1, 3]);
-    assert_eq!(found.known, [1..2, 3..4]);
+    assert_eq!((found.known, found.damaged), (vec![1..2, 3..4], vec![2]));
     // It begins anew.
     note(&store, 2, 1);
     assert_eq!(read(&store).minutes[1].1.reports, 1);

@@ -2,7 +2,6 @@
 
 use narrowgate_api::{
     fleet::{FleetView, Host, Status},
-    names::UnixMillis,
     problem::Problem,
     rates::{RatesView, RatesWanted},
 };
@@ -43,16 +42,11 @@ impl Operator {
     }
 
     /// How many reports came, and what was refused, over the last day; of a caller of one unit, in that.
-    /// `since`: when the server started that counts; `None`: none runs.
     ///
     /// # Errors
     /// A unit is named that there is none of; the store cannot be read.
-    pub async fn show_rates(
-        &self,
-        wanted: RatesWanted,
-        since: Option<UnixMillis>,
-    ) -> Result<RatesView, Problem> {
-        let rates = self.registrar.rates(wanted, since).await;
+    pub async fn show_rates(&self, wanted: RatesWanted) -> Result<RatesView, Problem> {
+        let rates = self.registrar.rates(wanted).await;
         self.tell("cannot show the rates", None, rates).await
     }
 }
@@ -69,7 +63,7 @@ fn put_together(counted: Result<FleetView, ServiceError>, host: Host) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use narrowgate_api::fleet::Disk;
+    use narrowgate_api::{fleet::Disk, names::UnixMillis};
 
     use super::*;
 

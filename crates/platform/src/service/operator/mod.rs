@@ -38,7 +38,7 @@ pub use self::{
     firmware::UpgradesAdvanced,
     replay::{ANSWER_BYTES_MAX, sum_of},
 };
-use super::{error::ServiceError, find::Found, registrar::Registrar};
+use super::{error::ServiceError, find::Found, rates::CountingNow, registrar::Registrar};
 #[cfg(doc)]
 use crate::firmware::IMAGE_BYTES_MAX;
 use crate::{
@@ -107,6 +107,13 @@ impl Operator {
     #[must_use]
     pub fn with_server_name(mut self, server: ServerName) -> Self {
         self.registrar.server = server;
+        self
+    }
+
+    /// What the process knows of minutes that it counts. Without it, only what is stored is known.
+    #[must_use]
+    pub fn with_counting(mut self, counting: Arc<CountingNow>) -> Self {
+        self.registrar.counting = Some(counting);
         self
     }
 

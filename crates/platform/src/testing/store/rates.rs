@@ -35,10 +35,11 @@ fn counted(minute: i64, since: i64, all: Tally, products: &[(&str, Tally)]) -> W
 fn read(store: &dyn Store, ou: Option<&str>, from: i64, until: i64) -> RatesFound {
     let ou = ou.map(str::to_owned);
     let query = RatesQuery { ou, from: MINUTE + from, until: MINUTE + until };
-    let RatesFound { minutes, known } = block_on(store.rates(query)).unwrap();
+    let RatesFound { minutes, known, damaged } = block_on(store.rates(query)).unwrap();
     RatesFound {
         minutes: minutes.into_iter().map(|(minute, tally)| (minute - MINUTE, tally)).collect(),
         known: known.into_iter().map(|span| span.start - MINUTE..span.end - MINUTE).collect(),
+        damaged,
     }
 }
 
@@ -57,14 +58,12 @@ pub fn counts_of_a_minute_are_added_up_for_all_and_for_units(store: &dyn Store) 
     append(store, vec![counted(5, 5, tally(1, 0), &[("pk-n", tally(1, 0))])]);
     append(store, vec![counted(9, 8, Tally::default(), &[])]);
     let known = vec![2..6, 8..10];
-    assert_eq!(
-        read(store, None, 0, 100),
-        RatesFound { minutes: vec![(5, tally(16, 3))], known: known.clone() }
-    );
+    let found = |minutes| RatesFound { minutes, known: known.clone(), damaged: Vec::new() };
+    assert_eq!(read(store, None, 0, 100), found(vec![(5, tally(16, 3))]));
     let of = |ou| read(store, Some(ou), 0, 100);
-    assert_eq!(of(DEFAULT_OU), RatesFound { minutes: vec![(5, tally(3, 1))], known: known.clone() });
-    assert_eq!(of(NORTH), RatesFound { minutes: vec![(5, tally(5, 0))], known: known.clone() });
-    assert_eq!(of("o00000000000009"), RatesFound { minutes: Vec::new(), known });
+    assert_eq!(of(DEFAULT_OU), found(vec![(5, tally(3, 1))]));
+    assert_eq!(of(NORTH), found(vec![(5, tally(5, 0))]));
+    assert_eq!(of("o00000000000009"), found(Vec::new()));
     // What is asked for is cut at both ends.
     let mut cut = RatesFound::default();
     cut.know(3..5);
