@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::model::Model;
 use crate::{
-    model::rates::{CountedMinute, MINUTES_KEPT, RatesFound, RatesQuery, Tally},
+    model::rates::{COUNTED_BEFORE, CountedMinute, MINUTES_KEPT, RatesFound, RatesQuery, Tally},
     ports::Written,
 };
 
@@ -28,22 +28,31 @@ impl Model {
                 of_units.entry(row.product.ou.clone()).or_default().add(tally);
             }
         }
-        self.rates.add(None, counted, &counted.all);
+        let has_gone_on = self.rates.has_gone_on(counted.minute);
+        self.rates.add(None, counted, &counted.all, has_gone_on);
         for (ou, tally) in of_units {
-            self.rates.add(Some(ou), counted, &tally);
+            self.rates.add(Some(ou), counted, &tally, has_gone_on);
         }
         Written::Done
     }
 }
 
 impl Rates {
-    fn add(&mut self, ou: Option<String>, counted: &CountedMinute, tally: &Tally) {
+    /// Whether something was counted in the day up to an hour before.
+    fn has_gone_on(&self, minute: i64) -> bool {
+        let span = minute - MINUTES_KEPT..=minute - COUNTED_BEFORE;
+        self.0.get(&None).is_some_and(|rows| rows.range(span).next().is_some())
+    }
+
+    /// `has_gone_on`: what is older than a day goes. What is further ahead goes in any case.
+    fn add(&mut self, ou: Option<String>, counted: &CountedMinute, tally: &Tally, has_gone_on: bool) {
         let minute = counted.minute;
         let rows = self.0.entry(ou).or_default();
         let row = rows.entry(minute).or_insert(Row { since: counted.since, tally: Tally::default() });
         row.since = row.since.min(counted.since);
         row.tally.add(tally);
-        rows.retain(|other, _| other.abs_diff(minute) <= MINUTES_KEPT.unsigned_abs());
+        let is_kept = |other: i64| !has_gone_on || other >= minute - MINUTES_KEPT;
+        rows.retain(|other, _| is_kept(*other) && *other <= minute + MINUTES_KEPT);
     }
 
     /// See [`crate::ports::Registry::rates`].

@@ -9,6 +9,9 @@ use crate::ids::UnixMillis;
 pub const MINUTE_MS: i64 = 60_000;
 /// Minutes of which counts are kept: a day.
 pub const MINUTES_KEPT: i64 = 24 * 60;
+/// Minutes for which something must have been counted before older counts go: a clock may leap ahead, and be
+/// set right soon after.
+pub const COUNTED_BEFORE: i64 = 60;
 
 /// Named reasons, and one more for refusals without a name.
 const REASONS: usize = Reason::ALL.len() + 1;

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use narrowgate_platform::{
-    model::rates::{CountedMinute, MINUTES_KEPT, RatesFound, RatesQuery, Tally},
+    model::rates::{COUNTED_BEFORE, CountedMinute, MINUTES_KEPT, RatesFound, RatesQuery, Tally},
     ports::Written,
 };
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -47,15 +47,30 @@ impl Registry {
                 of_units.entry(ou).or_default().add(tally);
             }
         }
-        self.add_rate(ALL, counted, counted.all)?;
+        let has_gone_on = self.has_counted_before(counted.minute)?;
+        self.add_rate(ALL, counted, counted.all, has_gone_on)?;
         for (ou, tally) in of_units {
-            self.add_rate(&ou, counted, tally)?;
+            self.add_rate(&ou, counted, tally, has_gone_on)?;
         }
         Ok(Written::Done)
     }
 
-    /// Adds to a row; one that is damaged begins anew.
-    fn add_rate(&self, ou: &str, counted: &CountedMinute, mut tally: Tally) -> rusqlite::Result<()> {
+    /// Whether something was counted in the day up to an hour before.
+    fn has_counted_before(&self, minute: i64) -> rusqlite::Result<bool> {
+        let exists = "SELECT EXISTS (SELECT 1 FROM rates WHERE ou = ?1 AND minute BETWEEN ?2 AND ?3)";
+        let span = (ALL, minute - MINUTES_KEPT, minute - COUNTED_BEFORE);
+        self.connection.prepare_cached(exists)?.query_row(span, |row| row.get(0))
+    }
+
+    /// Adds to a row; one that is damaged begins anew. `has_gone_on`: what is older than a day goes. What is
+    /// further ahead goes in any case.
+    fn add_rate(
+        &self,
+        ou: &str,
+        counted: &CountedMinute,
+        mut tally: Tally,
+        has_gone_on: bool,
+    ) -> rusqlite::Result<()> {
         let CountedMinute { minute, mut since, .. } = *counted;
         let select = sql!("SELECT {} FROM rates w WHERE w.ou = ?1 AND w.minute = ?2", RATES.list());
         let mut select = self.connection.prepare_cached(select)?;
@@ -74,9 +89,10 @@ impl Registry {
         // Two ranges: with `OR`, SQLite would read all minutes of the unit.
         let before = "DELETE FROM rates WHERE ou = ?1 AND minute < ?2";
         let behind = "DELETE FROM rates WHERE ou = ?1 AND minute > ?2";
-        for (delete, end) in [(before, minute - MINUTES_KEPT), (behind, minute + MINUTES_KEPT)] {
-            self.connection.prepare_cached(delete)?.execute((ou, end))?;
+        if has_gone_on {
+            self.connection.prepare_cached(before)?.execute((ou, minute - MINUTES_KEPT))?;
         }
+        self.connection.prepare_cached(behind)?.execute((ou, minute + MINUTES_KEPT))?;
         Ok(())
     }
 }

@@ -300,6 +300,7 @@ macro_rules! store_conformance {
             }
             rates {
                 counts_of_a_minute_are_added_up_for_all_and_for_units
+                a_clock_that_leaps_ahead_forgets_no_counts
                 counts_of_a_day_are_kept
             }
             fleet {

@@ -11,7 +11,7 @@ use crate::{
     model::{
         log::Reason,
         product::Product,
-        rates::{CountedMinute, MINUTES_KEPT, RatesFound, RatesQuery, Tally},
+        rates::{COUNTED_BEFORE, CountedMinute, MINUTES_KEPT, RatesFound, RatesQuery, Tally},
     },
     ports::{AccessChange, Store, Write},
     testing::block_on,
@@ -85,4 +85,19 @@ pub fn counts_of_a_day_are_kept(store: &dyn Store) {
     assert_eq!(minutes(None), [0, 1, MINUTES_KEPT]);
     append(store, vec![at(MINUTES_KEPT + 1)]);
     assert_eq!(minutes(Some(DEFAULT_OU)), [1, MINUTES_KEPT, MINUTES_KEPT + 1]);
+}
+
+/// It has to go on for an hour before what it makes old goes.
+pub fn a_clock_that_leaps_ahead_forgets_no_counts(store: &dyn Store) {
+    add_product(store, "pk");
+    let at = |minute: i64| counted(minute, minute, tally(1, 0), &[("pk", tally(1, 0))]);
+    let minutes = |ou: Option<&str>| -> Vec<i64> {
+        let found = read(store, ou, -10, 1_000_000);
+        found.minutes.iter().map(|(minute, _)| *minute).collect()
+    };
+    append(store, vec![at(100), at(600_000), at(600_001), at(101)]);
+    assert_eq!((minutes(None), minutes(Some(DEFAULT_OU))), (vec![100, 101], vec![100, 101]));
+    append(store, vec![at(600_000), at(600_000 + COUNTED_BEFORE)]);
+    let left = vec![600_000, 600_000 + COUNTED_BEFORE];
+    assert_eq!((minutes(None), minutes(Some(DEFAULT_OU))), (left.clone(), left));
 }
