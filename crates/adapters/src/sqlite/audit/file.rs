@@ -298,6 +298,24 @@ pub(super) struct Keeping {
     pub(super) now: UnixMillis,
 }
 
+/// When the newest entry was made; `None`: there is none, or it cannot be read.
+pub(super) fn newest(transaction: &Transaction<'_>) -> rusqlite::Result<Option<UnixMillis>> {
+    time_of(transaction, "SELECT entry FROM entries WHERE seq > ?1 ORDER BY seq DESC LIMIT 1", 0)
+}
+
+/// The time of the entry that is selected by a number.
+fn time_of(transaction: &Transaction<'_>, select: &str, seq: u64) -> rusqlite::Result<Option<UnixMillis>> {
+    #[derive(Deserialize)]
+    struct Asked {
+        time: UnixMillis,
+    }
+    let text = transaction
+        .prepare_cached(select)?
+        .query_row([number(seq)], |row| Ok(row.get_ref(0)?.as_bytes().unwrap_or_default().to_vec()));
+    let asked = text.optional()?.and_then(|text| serde_json::from_slice::<Asked>(&text).ok());
+    Ok(asked.map(|asked| asked.time))
+}
+
 impl Keeping {
     /// How many entries there are beyond what is kept.
     fn excess(self, begin: ChainEnd, end: ChainEnd) -> u64 {
@@ -314,16 +332,9 @@ impl Keeping {
 
     /// Whether the first entry behind this number may not go yet. One that cannot be read may.
     fn is_young(self, transaction: &Transaction<'_>, seq: u64) -> rusqlite::Result<bool> {
-        #[derive(Deserialize)]
-        struct Asked {
-            time: UnixMillis,
-        }
         let select = "SELECT entry FROM entries WHERE seq > ?1 ORDER BY seq LIMIT 1";
-        let text = transaction
-            .prepare_cached(select)?
-            .query_row([number(seq)], |row| Ok(row.get_ref(0)?.as_bytes().unwrap_or_default().to_vec()));
-        let asked = text.optional()?.and_then(|text| serde_json::from_slice::<Asked>(&text).ok());
-        Ok(asked.is_some_and(|asked| asked.time.0.saturating_add(AGE_MIN_MS) > self.now.0))
+        let time = time_of(transaction, select, seq)?;
+        Ok(time.is_some_and(|time| time.0.saturating_add(AGE_MIN_MS) > self.now.0))
     }
 
     /// Deletes the oldest entries where there are more than so many, and remembers what the next one follows.

@@ -43,7 +43,7 @@ pub(super) enum Job {
 /// What the thread owns.
 pub(super) struct Log {
     options: AuditOptions,
-    /// What the clock showed when this process began, and when that was.
+    /// What the clock showed when this process began, or the time of the newest entry then, and when that was.
     began: (UnixMillis, Instant),
     /// `None` until it could be opened, and after an error.
     opened: Option<Opened>,
@@ -175,7 +175,7 @@ impl Log {
     }
 
     /// The time by which entries are old. A clock that leaps ahead and comes back must not make them so: it
-    /// goes on no faster than this process.
+    /// goes on no faster than this process. One that was not set yet when that began is known by the entries.
     fn sure_time(&self) -> UnixMillis {
         let (began, since) = self.began;
         let later = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
@@ -261,7 +261,9 @@ impl Log {
                 let unknown = AuditEntry { outcome: AuditOutcome::Unknown, ..left };
                 append(&transaction, &mut end, Some(note), &unknown)?;
             }
+            let newest = file::newest(&transaction)?;
             transaction.commit()?;
+            self.began.0 = newest.map_or(self.began.0, |newest| newest.max(self.began.0));
             self.is_swept = true;
             self.note_end(end);
         }
@@ -396,5 +398,57 @@ pub(super) fn of_the_log(options: &AuditOptions, action: &str, target: String) -
         left_out: None,
         request_id: None,
         hash: String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        path::Path,
+        sync::{
+            Arc,
+            atomic::{AtomicI64, Ordering},
+        },
+    };
+
+    use narrowgate_platform::testing::audit::entry;
+
+    use super::*;
+
+    const DAY_MS: i64 = 86_400_000;
+
+    static NOW: AtomicI64 = AtomicI64::new(0);
+
+    /// Up to ten entries, of a process that begins on a day.
+    fn begun(data: &Path, day: i64) -> Log {
+        let clock = || UnixMillis(NOW.load(Ordering::Relaxed));
+        NOW.store(day * DAY_MS, Ordering::Relaxed);
+        Log::new(AuditOptions { data: data.to_owned(), entries_max: 10, clock, tie: Arc::default() })
+    }
+
+    fn append(log: &mut Log, day: i64, outcome: AuditOutcome) {
+        NOW.store(day * DAY_MS, Ordering::Relaxed);
+        let (reply, _) = reply();
+        let entry = AuditEntry { time: UnixMillis(day * DAY_MS), outcome, ..entry(1) };
+        log.commit(&[Job::End(None, entry, reply)]).expect("it is written");
+    }
+
+    #[test]
+    fn a_process_that_began_before_its_clock_was_set_finds_old_entries_old() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut log = begun(folder.path(), 300);
+        (0..9).for_each(|_| append(&mut log, 300, AuditOutcome::Done));
+        append(&mut log, 499, AuditOutcome::Done);
+        drop(log);
+        let mut log = begun(folder.path(), 0);
+        log.ready().expect("it opens");
+        append(&mut log, 500, AuditOutcome::Refused);
+        assert_eq!(log.left_out, 0, "the oldest entry makes room");
+        // A leap makes none of them so.
+        for _ in 0..8 {
+            append(&mut log, 500, AuditOutcome::Done);
+        }
+        append(&mut log, 5_000, AuditOutcome::Refused);
+        assert_eq!(log.left_out, 1);
     }
 }
