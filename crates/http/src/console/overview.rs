@@ -44,15 +44,14 @@ async fn show(visit: Visit) -> Shown {
     let sheet = Sheet::new(Here::Overview, visit.t(words::OVERVIEW));
     if !visit.may(Needs::ReadAll) {
         let refused: Page<RefusalView> = visit.read(&format!("/api/v1/refusals?limit={REASONS_MAX}")).await?;
-        let reports = visit.day_of_reports().await?;
+        let reports = visit.day_of_reports().await;
         return Ok(visit.page(sheet.refreshed_every(15), &of_unit(&visit, &refused.items, &reports)));
     }
     let counted = Counted::read(&visit).await?;
     let (vital, sheet) = (visit.console.vitals.read(Instant::now()).await, counted.refreshed(sheet));
     let Counted { status, said } = counted;
-    // A store that cannot be read is what the page says then.
-    let reports = visit.day_of_reports().await.unwrap_or_else(|_| html! {});
-    let refused = visit.day_of_refusals().await.unwrap_or_else(|_| html! {});
+    let reports = visit.day_of_reports().await;
+    let refused = visit.day_of_refusals().await;
     let content = match &status.fleet {
         Some(fleet) if fleet.devices.total == 0 && fleet.refusals_last_hour.is_empty() => html! {
             h1 { (visit.t(words::OVERVIEW)) }

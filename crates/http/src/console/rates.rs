@@ -20,22 +20,22 @@ const HOUR_MS: i64 = 3_600_000;
 
 impl Visit {
     /// The reports of a day, as small as a word.
-    ///
-    /// # Errors
-    /// The API's problem.
-    pub(super) async fn day_of_reports(&self) -> Result<Markup, Trouble> {
-        let rates: RatesView = self.read("/api/v1/system/rates?bucket=5m").await?;
-        Ok(reports(self, &rates))
+    pub(super) async fn day_of_reports(&self) -> Markup {
+        let rates: Result<RatesView, _> = self.read("/api/v1/system/rates?bucket=5m").await;
+        rates.map_or_else(|trouble| unread(self, &trouble), |rates| reports(self, &rates))
     }
 
     /// The refusals of a day by their reason.
-    ///
-    /// # Errors
-    /// The API's problem.
-    pub(super) async fn day_of_refusals(&self) -> Result<Markup, Trouble> {
-        let rates: RatesView = self.read("/api/v1/system/rates?bucket=15m").await?;
-        Ok(refusals(self, &rates))
+    pub(super) async fn day_of_refusals(&self) -> Markup {
+        let rates: Result<RatesView, _> = self.read("/api/v1/system/rates?bucket=15m").await;
+        rates.map_or_else(|trouble| unread(self, &trouble), |rates| refusals(self, &rates))
     }
+}
+
+/// In the place of a chart: what the page is for is there all the same.
+fn unread(visit: &Visit, Trouble(problem): &Trouble) -> Markup {
+    let why = problem.detail.as_ref().unwrap_or(&problem.title);
+    html! { p.soft { (visit.t(words::COUNTS_UNREAD)) " " span lang="en" { (why) } } }
 }
 
 fn span(rates: &RatesView) -> TimeSpan {

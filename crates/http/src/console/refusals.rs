@@ -82,7 +82,7 @@ async fn show(visit: Visit) -> Shown {
         with_query("/api/v1/refusals", &[("limit", Some(&*LOOKED_AT.to_string())), ("cursor", cursor)]);
     let page: Page<RefusalView> = visit.read(&asked).await?;
     let over_time = match cursor {
-        None => Some(visit.day_of_refusals().await?),
+        None => Some(visit.day_of_refusals().await),
         Some(_) => None,
     };
     let sheet = Sheet::new(Here::Refusals, visit.t(words::REFUSALS)).refreshed_every(15);

@@ -287,6 +287,11 @@ impl World {
         self.store.append(Batch::new(0, vec![heard])).await.expect("memory takes it");
     }
 
+    /// From here on the counts of minutes cannot be read.
+    pub(crate) fn damage_counts(&self) {
+        self.store.damage_counts();
+    }
+
     /// Reports of device `dk-1`, each so many milliseconds old.
     pub(crate) async fn report_often(&self, reports: impl Iterator<Item = (i64, String)>) {
         let now = self.clock.now();

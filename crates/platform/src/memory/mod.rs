@@ -29,7 +29,10 @@ mod search;
 mod stream;
 mod users;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use crate::{
     ids::{DeviceId, DeviceName},
@@ -68,11 +71,12 @@ pub use self::{
 pub struct MemoryStore {
     /// `None` once closed.
     model: Mutex<Option<Model>>,
+    are_counts_damaged: AtomicBool,
 }
 
 impl Default for MemoryStore {
     fn default() -> Self {
-        Self { model: Mutex::new(Some(Model::default())) }
+        Self { model: Mutex::new(Some(Model::default())), are_counts_damaged: AtomicBool::new(false) }
     }
 }
 
@@ -80,7 +84,12 @@ impl MemoryStore {
     /// An empty store in which a device may have so many commands that have not ended.
     #[must_use]
     pub fn with_open_commands_max(open_max: usize) -> Self {
-        Self { model: Mutex::new(Some(Model::with_open_commands_max(open_max))) }
+        Self { model: Mutex::new(Some(Model::with_open_commands_max(open_max))), ..Self::default() }
+    }
+
+    /// From here on the counts of minutes cannot be read, as where their table is damaged.
+    pub fn damage_counts(&self) {
+        self.are_counts_damaged.store(true, Ordering::Relaxed);
     }
 
     /// Forgets what another process that opens the store would not find: the former secrets.
@@ -226,6 +235,10 @@ impl Registry for MemoryStore {
     }
 
     fn rates(&self, query: RatesQuery) -> PortFuture<'_, Result<RatesFound, StoreError>> {
+        if self.are_counts_damaged.load(Ordering::Relaxed) {
+            let damaged = StoreError::Damaged("what was counted in a minute".to_owned());
+            return Box::pin(std::future::ready(Err(damaged)));
+        }
         self.with(|model| Ok(model.rates.read(&query)))
     }
 

@@ -121,3 +121,20 @@ async fn what_a_device_calls_a_line_or_a_link_is_shown_as_any_value() {
     assert!(!page.contains("shown-"), "{page}");
     assert!(page.contains("&quot;line&quot;:&quot;y&quot;"), "{page}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_there_where_the_counts_of_the_day_cannot_be_read() {
+    let world = world(None).await;
+    world.furnish().await;
+    world.damage_counts();
+    let mut ann = visitor(&world, "ann2", Role::Viewer, None).await;
+    let page = opened(&mut ann, "/console/refusals").await;
+    for said in ["counts of the day cannot be read now", "wrong key", "pk-1/dk-1"] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
+    for (name, ou) in [("olga", None), ("nora", Some("north"))] {
+        let mut browser = visitor(&world, name, Role::Viewer, ou).await;
+        let page = opened(&mut browser, "/console").await;
+        assert!(page.contains("counts of the day cannot be read now"), "{name}: {page}");
+    }
+}

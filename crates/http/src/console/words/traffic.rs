@@ -16,6 +16,7 @@ words! {
     OTHER_REASONS: "other reasons", "其他原因";
     AS_A_TABLE: "As a table", "以表格显示";
     BY_HOUR: "Hour", "小时";
+    COUNTS_UNREAD: "The counts of the day cannot be read now.", "目前无法读取当天的统计数据。";
     NOT_KNOWN_WHY: "Where a row is missing no server ran, or what it counted is lost.",
         "缺少的行表示当时服务器未运行，或统计已丢失。";
     REPORTS: "Reports", "上报";
