@@ -299,6 +299,18 @@ pub struct RolloutView {
     pub done: u64,
     pub failed: u64,
     pub cancelled: u64,
+    /// Why upgrades failed, of the first 10,000 devices at which they did; left out where none did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<FailureCount>,
+}
+
+/// How often upgrades failed for a reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FailureCount {
+    /// Why.
+    pub reason: UpgradeFailure,
+    /// At how many devices.
+    pub count: u64,
 }
 
 /// A rollout in a list.

@@ -1,7 +1,7 @@
 //! What is read of firmware in the registry, by readers and by the writer.
 
 use narrowgate_platform::{
-    firmware::{Image, ImageId, Rollout, Upgrade, UpgradeState},
+    firmware::{Image, ImageId, Rollout, Upgrade, UpgradeFailure, UpgradeState},
     ids::{DeviceId, DeviceName, UnixMillis},
     model::command::CommandId,
     paging::{Collector, DamagedRows, Page, Part, Place},
@@ -37,6 +37,9 @@ pub(super) fn read(connection: &Connection, query: FirmwareQuery) -> rusqlite::R
             FirmwareFound::Version(version_row(connection, device)?.map(|row| row.version))
         }
         FirmwareQuery::Counts { image } => FirmwareFound::Counts(counts(connection, image)?),
+        FirmwareQuery::Failures { image, limit } => {
+            FirmwareFound::Failures(failures(connection, image, limit)?)
+        }
         FirmwareQuery::Upgrades { image, part } => {
             FirmwareFound::Upgrades(upgrades(connection, image, part)?)
         }
@@ -172,6 +175,24 @@ fn counts(connection: &Connection, image: ImageId) -> rusqlite::Result<Vec<(Upgr
     let mut select = connection.prepare_cached(sql)?;
     let read = |row: &Row<'_>| Ok((cell::<UpgradeState>(row, 0)?, row.get::<_, i64>(1)?.unsigned_abs()));
     let mut found = select.query_map([image.as_str()], read)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Their index finds those that failed, in the order of their devices; only their rows say why.
+fn failures(
+    connection: &Connection,
+    image: ImageId,
+    limit: usize,
+) -> rusqlite::Result<Vec<(UpgradeFailure, u64)>> {
+    let sql = "SELECT failure, count(*) FROM (SELECT u.failure FROM images i CROSS JOIN upgrades u \
+               INDEXED BY upgrades_state ON u.image = i.n AND u.state = 'failed' WHERE i.id = ?1 \
+               ORDER BY u.device LIMIT ?2) WHERE failure IS NOT NULL GROUP BY failure";
+    let mut select = connection.prepare_cached(sql)?;
+    let read = |row: &Row<'_>| Ok((cell::<UpgradeFailure>(row, 0)?, row.get::<_, i64>(1)?.unsigned_abs()));
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let found = select.query_map(params![image.as_str(), limit], read)?;
+    let mut found = found.collect::<rusqlite::Result<Vec<_>>>()?;
     found.sort_unstable();
     Ok(found)
 }

@@ -24,6 +24,7 @@ use narrowgate_platform::{
     memory::{MemoryStore, PlainScripts},
     model::{
         audit::AuditOutcome,
+        command::{Command, CommandMove, CommandStep},
         log::{LogEntry, LogEvent, Reason},
         message::{Message, MessageKind, event_json},
         rates::{CountedMinute, Tally, minute_of},
@@ -257,6 +258,19 @@ impl World {
             Write::Log(refusal),
             Write::Rates(Arc::new(counted(now))),
         ];
+        self.store.append(Batch::new(0, writes)).await.expect("memory takes it");
+    }
+
+    /// Device `dk-1` fetches its commands, and can do none of them.
+    pub(crate) async fn refuse_commands(&self) {
+        let name = DeviceName { product_key: "pk-1".to_owned(), device_key: "dk-1".to_owned() };
+        let device = self.store.device(&name).await.expect("it reads").expect("it is there").id;
+        let refused = CommandStep::Reply { code: 500, data_json: None, message: None };
+        let (mut writes, at) = (Vec::new(), self.clock.now());
+        for Command { id, .. } in self.store.open_commands(device).await.expect("it reads") {
+            let moved = |step| Write::Command(CommandMove { device, id, session: None, step, at });
+            writes.extend([CommandStep::Fetch, refused.clone()].map(moved));
+        }
         self.store.append(Batch::new(0, writes)).await.expect("memory takes it");
     }
 

@@ -141,6 +141,14 @@ impl Model {
                 let counts = UpgradeState::ALL.map(|state| (state, firmware.count(image, |it| it == state)));
                 FirmwareFound::Counts(counts.into_iter().filter(|(_, count)| *count > 0).collect())
             }
+            FirmwareQuery::Failures { image, limit } => {
+                let failed = firmware.of_image(image).filter(|it| it.state == UpgradeState::Failed);
+                let mut failures = BTreeMap::new();
+                for failure in failed.take(limit).filter_map(|it| it.failure) {
+                    *failures.entry(failure).or_default() += 1;
+                }
+                FirmwareFound::Failures(failures.into_iter().collect())
+            }
             FirmwareQuery::Upgrades { image, part } => FirmwareFound::Upgrades(self.upgrades(image, part)),
             FirmwareQuery::Due { at } => FirmwareFound::Due(!firmware.due(at).is_empty()),
         }

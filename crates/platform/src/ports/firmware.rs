@@ -5,7 +5,7 @@ use super::{PortFuture, Registry, StoreError, UpgradeMoved};
 use crate::{
     firmware::{
         ETAG_BYTES, IMAGES_PER_PRODUCT_MAX, Image, ImageFile, ImageId, ServerName, Sha256Sum, Upgrade,
-        UpgradeState,
+        UpgradeFailure, UpgradeState,
     },
     ids::{DeviceId, DeviceName, UnixMillis},
     paging::{Page, Part},
@@ -39,6 +39,13 @@ pub enum FirmwareQuery {
         /// Which.
         image: ImageId,
     },
+    /// Why upgrades to an image failed, of so many that did.
+    Failures {
+        /// Which.
+        image: ImageId,
+        /// Of how many at most, those that were registered first.
+        limit: usize,
+    },
     /// The devices of a rollout, in the order of their registration.
     Upgrades {
         /// Of which image.
@@ -66,6 +73,8 @@ pub enum FirmwareFound {
     Version(Option<String>),
     /// Counts, in the order of the states, without those that are 0.
     Counts(Vec<(UpgradeState, u64)>),
+    /// Failures, in the order of the reasons, without those that are 0.
+    Failures(Vec<(UpgradeFailure, u64)>),
     /// Upgrades with the names of their devices.
     Upgrades(Page<(DeviceName, Upgrade)>),
     /// Whether something is due.
@@ -166,6 +175,18 @@ pub trait FirmwareReads: Registry {
     fn upgrade_counts(&self, image: ImageId) -> PortFuture<'_, Result<Vec<(UpgradeState, u64)>, StoreError>> {
         read(self, FirmwareQuery::Counts { image }, |found| match found {
             FirmwareFound::Counts(counts) => counts,
+            other => other.is_wrong(),
+        })
+    }
+
+    /// See [`FirmwareQuery::Failures`].
+    fn upgrade_failures(
+        &self,
+        image: ImageId,
+        limit: usize,
+    ) -> PortFuture<'_, Result<Vec<(UpgradeFailure, u64)>, StoreError>> {
+        read(self, FirmwareQuery::Failures { image, limit }, |found| match found {
+            FirmwareFound::Failures(failures) => failures,
             other => other.is_wrong(),
         })
     }

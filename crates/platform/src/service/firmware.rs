@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use narrowgate_api::{
     device::DeviceShown,
-    firmware::{ImageView, RolloutOffered, RolloutShown, RolloutView, UpgradeView},
+    firmware::{FailureCount, ImageView, RolloutOffered, RolloutShown, RolloutView, UpgradeView},
     page::Page as ShownPage,
     query::Paging,
     words::counted_are,
@@ -29,6 +29,8 @@ const IMAGE: &str = "firmware image";
 /// Devices that one step of an offer looks at, and upgrades that one step of their time moves.
 const OFFER_CHUNK: usize = 1000;
 const ADVANCE_CHUNK: usize = 200;
+/// Upgrades that failed of which a rollout says why.
+const FAILURES_MAX: usize = 10_000;
 /// The time after which an offer goes on in the next request, in milliseconds.
 const OFFER_TIME_MS: u64 = 2000;
 
@@ -206,6 +208,11 @@ impl Registrar {
         let counted: BTreeMap<UpgradeState, u64> =
             self.registry.upgrade_counts(image.id).await?.into_iter().collect();
         let count = |state| counted.get(&state).copied().unwrap_or_default();
+        let failures = match count(UpgradeState::Failed) {
+            0 => Vec::new(),
+            _ => self.registry.upgrade_failures(image.id, FAILURES_MAX).await?,
+        };
+        let failures = failures.into_iter().map(|(reason, count)| FailureCount { reason, count }).collect();
         let file = self.file_of(image).await?;
         let ImageView { image_id, product_key, version, rollout, .. } = view_of(image, file);
         Ok(RolloutView {
@@ -227,6 +234,7 @@ impl Registrar {
             done: count(UpgradeState::Done),
             failed: count(UpgradeState::Failed),
             cancelled: count(UpgradeState::Cancelled),
+            failures,
         })
     }
 

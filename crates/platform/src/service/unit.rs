@@ -140,7 +140,9 @@ impl UnitRegistry {
                 Err(StoreError::Missing { .. }) => return Ok(FirmwareFound::Image(None)),
                 checked => checked?,
             },
-            FirmwareQuery::Counts { image } | FirmwareQuery::Upgrades { image, .. } => {
+            FirmwareQuery::Counts { image }
+            | FirmwareQuery::Failures { image, .. }
+            | FirmwareQuery::Upgrades { image, .. } => {
                 self.check_image(*image).await?;
             }
             FirmwareQuery::Images { product_key: None } => {

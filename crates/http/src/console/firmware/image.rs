@@ -18,15 +18,12 @@ use crate::console::{
     ask::with_query,
     devices,
     parts::Tone,
-    visit::{Shown, Trouble, Visit},
+    visit::{Shown, Visit},
     words::{self, Word},
 };
 
 /// Devices of a page.
 const ROWS: u32 = 50;
-/// Devices that are looked at for the reasons of failures, in how many steps.
-const LOOKED_AT: u32 = 1_000;
-const LOOKS: usize = 5;
 
 pub(super) fn routes() -> Router {
     Router::new().route("/console/firmware/{image}", get(show))
@@ -53,19 +50,14 @@ async fn show(visit: Visit, Path(id): Path<String>, Query(at): Query<At>) -> Sho
     let image = read(&visit, &id).await?;
     let rollout: RolloutView = visit.read(&format!("/api/v1/rollouts/{}", path_part(&id))).await?;
     let page: Page<UpgradeView> = visit.read(&devices_path(&id, ROWS, &at.cursor)).await?;
-    let failures = match rollout.failed {
-        0 => None,
-        _ => Some(Failures::read(&visit, &id).await?),
-    };
     let sheet = if is_moving(&rollout) { sheet(&image).refreshed_every(5) } else { sheet(&image) };
-    let content = content(&visit, (&image, &rollout), failures.as_ref(), (&page, &at));
+    let content = content(&visit, (&image, &rollout), (&page, &at));
     Ok(visit.page_with_heading(sheet, &content))
 }
 
 fn content(
     visit: &Visit,
     (image, rollout): (&ImageView, &RolloutView),
-    failures: Option<&Failures>,
     (page, at): (&Page<UpgradeView>, &At),
 ) -> Markup {
     let next = page.next_cursor.as_deref();
@@ -81,7 +73,7 @@ fn content(
         @if rollout.since.is_some() {
             div #rollout data-live {
                 (progress(visit, rollout))
-                @if let Some(failures) = failures { (failures.table(visit)) }
+                (failures(visit, rollout))
             }
             div #acts data-live { (acts::buttons(visit, image, rollout)) }
             h2 { (visit.t(words::FW_DEVICES)) }
@@ -200,13 +192,6 @@ fn progress(visit: &Visit, rollout: &RolloutView) -> Markup {
     }
 }
 
-/// At what upgrades failed, of the devices that were looked at.
-struct Failures {
-    by: Vec<(UpgradeFailure, u64)>,
-    /// Devices that were looked at, where these are not all.
-    of: Option<u64>,
-}
-
 /// The reasons in the order of an upgrade, each with its words and an advice.
 const REASONS: [(UpgradeFailure, Word, Word); 6] = [
     (UpgradeFailure::Refused, words::FW_REFUSED, words::FW_REFUSED_DO),
@@ -217,38 +202,26 @@ const REASONS: [(UpgradeFailure, Word, Word); 6] = [
     (UpgradeFailure::Silent, words::FW_SILENT, words::FW_SILENT_DO),
 ];
 
-impl Failures {
-    async fn read(visit: &Visit, image: &str) -> Result<Self, Trouble> {
-        let mut by: Vec<_> = REASONS.map(|(reason, ..)| (reason, 0_u64)).into();
-        let (mut looked, mut next) = (0, Some(String::new()));
-        for _ in 0..LOOKS {
-            let Some(cursor) = next.take() else { break };
-            let page: Page<UpgradeView> = visit.read(&devices_path(image, LOOKED_AT, &cursor)).await?;
-            looked += page.items.len() as u64;
-            for reason in page.items.iter().filter_map(|upgrade| upgrade.reason) {
-                by.iter_mut().filter(|(known, _)| *known == reason).for_each(|(_, count)| *count += 1);
-            }
-            next = page.next_cursor;
-        }
-        Ok(Self { by, of: next.map(|_| looked) })
-    }
-
-    fn table(&self, visit: &Visit) -> Markup {
-        let count =
-            |reason| self.by.iter().find(|(known, _)| *known == reason).map_or(0, |(_, count)| *count);
-        let labels = [words::FW_STEP, words::FW_COUNT, words::FW_DO].map(|word| visit.t(word));
-        html! {
+/// At what upgrades failed; nothing where none did.
+fn failures(visit: &Visit, rollout: &RolloutView) -> Markup {
+    let of = |reason| rollout.failures.iter().filter(move |it| it.reason == reason).map(|it| it.count);
+    let looked_at: u64 = rollout.failures.iter().map(|it| it.count).sum();
+    let labels = [words::FW_STEP, words::FW_COUNT, words::FW_DO].map(|word| visit.t(word));
+    html! {
+        @if !rollout.failures.is_empty() {
             section.panel {
                 h2 { (visit.t(words::FW_FAILURES)) }
-                @if let Some(of) = self.of { p.hint { (visit.count(words::FW_FAILURES_OF, of)) } }
+                @if looked_at < rollout.failed {
+                    p.hint { (visit.count(words::FW_FAILURES_OF, looked_at)) }
+                }
                 table.rows {
                     thead { tr { @for label in labels { th { (label) } } } }
                     tbody {
                         @for (reason, name, advice) in REASONS {
-                            @if count(reason) > 0 {
+                            @for count in of(reason) {
                                 tr {
                                     th scope="row" data-label=(labels[0]) { (visit.t(name)) }
-                                    td data-label=(labels[1]) { (visit.number(count(reason))) }
+                                    td data-label=(labels[1]) { (visit.number(count)) }
                                     td data-label=(labels[2]) { (visit.t(advice)) }
                                 }
                             }

@@ -70,6 +70,21 @@ async fn images_are_listed_with_who_gets_them_as_far_as_the_role_goes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn at_what_upgrades_failed_is_counted() {
+    let world = world(None).await;
+    let (furnished, _) = world.furnish().await;
+    let path = format!("/console/firmware/{furnished}");
+    let mut vera = visitor(&world, "vera", Role::Viewer, None).await;
+    assert!(!opened(&mut vera, &path).await.contains("At what upgrades failed"));
+    world.refuse_commands().await;
+    let page = opened(&mut vera, &path).await;
+    let (_, failures) = page.split_once("At what upgrades failed").expect("one has failed");
+    let (failures, _) = failures.split_once("</section>").expect("it ends");
+    assert!(failures.contains(">refused</th>") && failures.contains(">1</td>"), "{failures}");
+    assert!(!failures.contains("Of the first"), "it was looked at all: {failures}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_image_is_offered_to_a_device_and_to_a_share_after_a_question() {
     let world = world(None).await;
     devices(&world, 60).await;

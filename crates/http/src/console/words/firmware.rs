@@ -120,7 +120,7 @@ words! {
     FW_CANCELLED: "cancelled", "已取消";
     FW_CANCELLED_IS: "it was taken back, or another image was offered", "已撤回，或已推送其他镜像";
     FW_FAILURES: "At what upgrades failed", "升级失败环节";
-    FW_FAILURES_OF: "Of the first {n} devices of the rollout.", "仅统计推送中的前 {n} 台设备。";
+    FW_FAILURES_OF: "Of the first {n} of these devices.", "仅统计其中前 {n} 台失败的设备。";
     FW_STEP: "Step", "环节";
     FW_DO: "What to do", "处理建议";
     FW_REFUSED: "refused", "拒绝升级";

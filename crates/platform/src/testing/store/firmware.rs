@@ -246,6 +246,9 @@ pub fn a_rollout_pauses_itself_and_takes_back_what_nobody_has_fetched(store: &dy
     }
     let failed = &upgrades(store, all[0])[0].upgrade;
     assert_eq!((failed.failure, failed.desc.as_deref()), (Some(UpgradeFailure::Verify), Some("so")));
+    let failures = |limit| block_on(store.upgrade_failures(id, limit)).unwrap();
+    let of = |count| vec![(UpgradeFailure::Verify, count)];
+    assert_eq!((failures(9), failures(2), failures(0)), (of(3), of(2), vec![]));
     let rollout = block_on(store.image(id)).unwrap().unwrap().rollout.unwrap();
     assert_eq!((rollout.paused, rollout.failed), (Some(PausedBy::Failures), 3));
     assert!(block_on(store.upgrades_due(at(13))).unwrap());
