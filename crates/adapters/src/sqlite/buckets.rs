@@ -3,7 +3,8 @@
 //! A report is in the file of the day on which it arrived. Every file whose time span touches the query is
 //! read, the latest span first and each from its newest message on, until what remains is older than the
 //! buckets of the page. Every row that is looked at counts for the bounds of a page, by its bytes: events and
-//! damaged ones take as long as reports.
+//! damaged ones take as long as reports. Where the latest value of each bucket is all that is asked for, the
+//! older rows of a bucket are passed over, by the index.
 
 use std::cmp::Reverse;
 
@@ -12,11 +13,11 @@ use narrowgate_platform::{
     paging::Page,
     ports::BucketQuery,
     rules::{
-        buckets::{Aggregation, Bucket, Crowded},
+        buckets::{Aggregation, Bucket, Bucketing, Crowded},
         latest::for_each_point,
     },
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, Rows};
 
 use super::{
     day_file::TimeSpan, history::commit_of, readers::Reader, rows::is_fault_of_row,
@@ -32,6 +33,7 @@ pub(super) fn read(
 ) -> rusqlite::Result<Result<Page<Bucket>, Crowded>> {
     let Some(last) = query.last_time() else { return Ok(Ok(Page::empty())) };
     let BucketQuery { point, bucketing, functions, from, limit, .. } = query;
+    let passes_over = functions.is_last_alone().then(|| bucketing.clone());
     let mut buckets = Aggregation::new(bucketing, functions, from, limit);
     files.retain(|(_, span)| span.min <= last.0);
     files.sort_by_key(|(volume, span)| Reverse((span.max, *volume)));
@@ -40,7 +42,8 @@ pub(super) fn read(
             break;
         }
         let Some((file, format)) = reader.volume(volume)? else { continue };
-        let source = Source { file, format, volume, device, last: last.0, point: &point };
+        let passes_over = passes_over.as_ref();
+        let source = Source { file, format, volume, device, last: last.0, point: &point, passes_over };
         if let Err(crowded) = source.read_into(&mut buckets)? {
             return Ok(Err(crowded));
         }
@@ -57,6 +60,8 @@ struct Source<'a> {
     /// Times up to here.
     last: i64,
     point: &'a str,
+    /// Of each of these buckets the newest report with the point is enough.
+    passes_over: Option<&'a Bucketing>,
 }
 
 impl Source<'_> {
@@ -66,12 +71,36 @@ impl Source<'_> {
             self.format.list()
         );
         let mut select = self.file.prepare_cached(&sql)?;
-        let mut rows = select.query([self.device, self.last, buckets.needed_from().0])?;
+        let mut last = self.last;
+        loop {
+            let rows = select.query([self.device, last, buckets.needed_from().0])?;
+            match self.read_rows(rows, buckets)? {
+                Ok(Some(begins)) => last = begins.saturating_sub(1),
+                ended => return Ok(ended.map(drop)),
+            }
+        }
+    }
+
+    /// Reads up to the end, or to a report that is not needed, and returns the begin of its bucket then.
+    fn read_rows(
+        &self,
+        mut rows: Rows<'_>,
+        buckets: &mut Aggregation,
+    ) -> rusqlite::Result<Result<Option<i64>, Crowded>> {
+        // When the last report with the point was, and where its bucket begins.
+        let mut found: Option<(UnixMillis, UnixMillis)> = None;
         while let Some(row) = rows.next()? {
             // By this number rows are chosen and in order, whether it is the one that was stored or not.
             let time = UnixMillis(self.format.time(row)?);
             if time < buckets.needed_from() {
                 break;
+            }
+            // Of equal times the later arrival counts.
+            if let Some((newest, begins)) = found
+                && time < newest
+                && time >= begins
+            {
+                return Ok(Ok(Some(begins.0)));
             }
             if let Err(crowded) = buckets.note_message(time, self.format.bytes(row)) {
                 return Ok(Err(crowded));
@@ -94,9 +123,10 @@ impl Source<'_> {
                 index += 1;
                 if name == self.point {
                     buckets.take(report.time, [first, second, index], value.get());
+                    found = self.passes_over.map(|bucketing| (report.time, bucketing.begin_of(report.time)));
                 }
             });
         }
-        Ok(Ok(()))
+        Ok(Ok(None))
     }
 }

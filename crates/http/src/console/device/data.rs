@@ -25,6 +25,11 @@ use crate::console::{
 const CHARTS_MAX: u32 = 6;
 /// Values of a point that are read for lanes and marks; numbers are read in buckets.
 const VALUES_MAX: u32 = 1000;
+/// Values that are read for the numbers of a page, some ten microseconds each at most. Of a point with more
+/// the last value of each bucket is drawn.
+const NUMBERS_MAX: i64 = 12_000;
+/// The newest values, by which it is seen how many there are.
+const PROBED: u32 = 100;
 /// Words of a point that have lanes; one with more is drawn as marks.
 const WORDS_MAX: usize = 12;
 /// Rows of the table.
@@ -164,9 +169,10 @@ async fn show(visit: Visit, Path(keys): Path<Keys>) -> Shown {
     let points = [("limit", Some(&*limit)), ("cursor", sight.wanted.points.as_deref())];
     let points: Page<PointView> =
         visit.read(&with_query(&format!("{}/points", sight.device), &points)).await?;
-    let mut charts = Vec::new();
+    let numbers = points.items.iter().filter(|point| is_number(point)).count() as i64;
+    let (mut charts, values_max) = (Vec::new(), NUMBERS_MAX / numbers.max(1));
     for (n, point) in points.items.iter().enumerate() {
-        charts.push((point.point.as_str(), chart(&visit, &sight, n, point).await?));
+        charts.push((point.point.as_str(), chart(&visit, &sight, (n, values_max), point).await?));
     }
     let limit = ROWS_MAX.to_string();
     let rows = [("limit", Some(&*limit)), ("cursor", sight.wanted.cursor.as_deref())];
@@ -192,10 +198,19 @@ struct Chart {
     said: String,
 }
 
-async fn chart(visit: &Visit, sight: &Sight, n: usize, point: &PointView) -> Result<Chart, Trouble> {
-    let drawn = match point.value.get().as_bytes().first() {
-        Some(b'-' | b'0'..=b'9') => numbers(visit, sight, n, &point.point).await,
-        _ => others(visit, sight, n, point).await,
+fn is_number(point: &PointView) -> bool {
+    matches!(point.value.get().as_bytes().first(), Some(b'-' | b'0'..=b'9'))
+}
+
+async fn chart(
+    visit: &Visit,
+    sight: &Sight,
+    (n, values_max): (usize, i64),
+    point: &PointView,
+) -> Result<Chart, Trouble> {
+    let drawn = match is_number(point) {
+        true => numbers(visit, sight, (n, values_max), &point.point).await,
+        false => others(visit, sight, n, point).await,
     };
     match drawn {
         // One bucket has too many values.
@@ -211,35 +226,65 @@ fn frame<'a>(sight: &'a Sight, id: &'a str, title: &'a str, description: &'a str
 }
 
 /// A point that is a number, in buckets.
-async fn numbers(visit: &Visit, sight: &Sight, n: usize, point: &str) -> Result<Chart, Trouble> {
+async fn numbers(
+    visit: &Visit,
+    sight: &Sight,
+    (n, values_max): (usize, i64),
+    point: &str,
+) -> Result<Chart, Trouble> {
     let least = sight.span.length() / BUCKETS_MAX;
     let bucket = BUCKETS.iter().find(|(width, _)| *width >= least).or(BUCKETS.last());
-    let bucket = bucket.map_or("1d", |(_, name)| *name);
+    let (width, bucket) = bucket.copied().unwrap_or((24 * HOUR_MS, "1d"));
     let list = format!("points/{}/values", path_part(point));
-    let more = [("bucket", Some(bucket)), ("fn", Some("min,max,avg,count")), ("limit", Some("500"))];
+    let probed = PROBED.to_string();
+    let newest: Page<ValueView> = visit.read(&sight.list(&list, &[("limit", Some(&*probed))])).await?;
+    let is_dense = newest.next_cursor.is_some() && estimate(&newest.items, sight.span) > values_max;
+    let functions = if is_dense { "last" } else { "min,max,avg,count" };
+    let more = [("bucket", Some(bucket)), ("fn", Some(functions)), ("limit", Some("500"))];
     let page: Page<BucketView> = visit.read(&sight.list(&list, &more)).await?;
-    let number = |value: &Option<Box<RawValue>>| value.as_ref()?.get().parse::<f64>().ok();
-    let samples: Vec<Sample> = page
-        .items
-        .iter()
-        .filter_map(|bucket| {
-            // One that begins before the span is of its begin.
-            let time = bucket.time.0.max(sight.span.from);
-            let (min, max) = (number(&bucket.min)?, number(&bucket.max)?);
-            Some(Sample { time, min, max, mean: number(&bucket.avg)? })
-        })
-        .collect();
-    let count: u64 = page.items.iter().filter_map(|bucket| bucket.count).sum();
+    let samples: Vec<Sample> =
+        page.items.iter().filter_map(|bucket| sample(bucket, sight.span, is_dense)).collect();
     let extreme = |of: fn(f64, f64) -> f64, each: fn(&Sample) -> f64| samples.iter().map(each).reduce(of);
     let said = match (extreme(f64::min, |it| it.min), extreme(f64::max, |it| it.max)) {
         (Some(min), Some(max)) => {
             let (min, max) = (min.to_string(), sight.units.beside(point, &max.to_string()));
-            visit.count_with(words::DATA_LINE_SAID, count, &[("min", &min), ("max", &max)])
+            let values = [("min", &*min), ("max", &*max)];
+            match is_dense {
+                true => {
+                    let time = visit.preferences.duration(width.unsigned_abs() / 1000);
+                    visit.say(words::DATA_LAST_ALONE, &[&values[..], &[("time", &*time)][..]].concat())
+                }
+                false => {
+                    let count = page.items.iter().filter_map(|bucket| bucket.count).sum();
+                    visit.count_with(words::DATA_LINE_SAID, count, &values)
+                }
+            }
         }
         _ => visit.t(words::DATA_NONE_HERE).to_owned(),
     };
     let id = format!("c{n}");
     Ok(Chart { svg: line(&frame(sight, &id, point, &said), &samples, None), said })
+}
+
+/// What is drawn of a bucket; nothing where it has no number.
+fn sample(bucket: &BucketView, span: TimeSpan, is_last_alone: bool) -> Option<Sample> {
+    let number = |value: &Option<Box<RawValue>>| value.as_ref()?.get().parse::<f64>().ok();
+    // One that begins before the span is of its begin.
+    let time = bucket.time.0.max(span.from);
+    if is_last_alone {
+        let last = number(&bucket.last)?;
+        return Some(Sample { time, min: last, max: last, mean: last });
+    }
+    let (min, max) = (number(&bucket.min)?, number(&bucket.max)?);
+    Some(Sample { time, min, max, mean: number(&bucket.avg)? })
+}
+
+/// How many values there are in a span where all come as often as the newest of them.
+fn estimate(newest: &[ValueView], span: TimeSpan) -> i64 {
+    let (Some(last), Some(first)) = (newest.first(), newest.last()) else { return 0 };
+    let covered = i128::from(last.time.0.saturating_sub(first.time.0).max(1));
+    let all = i128::from(last.time.0.saturating_sub(span.from)) * newest.len() as i128 / covered;
+    i64::try_from(all).unwrap_or(i64::MAX)
 }
 
 /// A point that is a switch or a word, as lanes; one with many words, or a structure, as marks.

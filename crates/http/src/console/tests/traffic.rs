@@ -97,6 +97,22 @@ async fn a_page_of_much_data_is_as_short_as_any() {
     assert!(page.len() < 100_000, "{} bytes", page.len());
 }
 
+/// A report a minute: were there as many all the time, those of a month would be too many to be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_very_many_values_the_last_of_each_bucket_is_drawn() {
+    let world = world(None).await;
+    world.furnish().await;
+    let points = |n: i64| format!(r#"{{"a":{n},"b":{},"state":"on"}}"#, 20_000 - n);
+    world.report_often((0..900).map(|n| (n * 60_000, points(n)))).await;
+    let mut ann = visitor(&world, "ann2", Role::Viewer, None).await;
+    let path = "/console/devices/pk-1/dk-1/data";
+    let day = opened(&mut ann, &format!("{path}?last=24h")).await;
+    assert!(day.contains("900 values from 0 to 899") && !day.contains("very many values"), "{day}");
+    let month = opened(&mut ann, &format!("{path}?last=30d")).await;
+    let said = "the last one of each 4 hours is drawn, from 0 to";
+    assert!(month.contains(said) && month.matches("chart-line").count() >= 2, "{month}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_overview_has_the_reports_of_a_day() {
     let world = world(None).await;

@@ -75,6 +75,9 @@ words! {
     DATA_NONE_HERE: "Nothing was reported in this time.", "该时间段内没有上报。";
     DATA_LINE_SAID: "{n} value from {min} to {max}.|{n} values from {min} to {max}.",
         "共 {n} 个值，范围 {min} 至 {max}。";
+    DATA_LAST_ALONE: "There are very many values: the last one of each {time} is drawn, from {min} to {max}. \
+         Choose a shorter time to see all.",
+        "数值很多：仅绘制每{time}的最后一个值，范围 {min} 至 {max}。选择更短的时间可查看全部。";
     DATA_COUNT_SAID: "{n} value.|{n} values.", "共 {n} 个值。";
     DATA_NEWEST_ALONE: "Only the newest {n} are drawn: choose a shorter time.|Only the newest {n} are \
          drawn: choose a shorter time.",

@@ -61,6 +61,11 @@ impl Functions {
     pub fn contains(self, function: Function) -> bool {
         self.0 & (1 << function as u8) != 0
     }
+
+    /// Whether the latest value is all: of a bucket the newest report with the point is enough then.
+    pub fn is_last_alone(self) -> bool {
+        self.0 == 1 << Function::Last as u8
+    }
 }
 
 /// What the values of a bucket come to. Smallest, greatest and mean are those of its numbers: they are `None`

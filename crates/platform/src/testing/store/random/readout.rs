@@ -14,7 +14,7 @@ use crate::{
     },
     paging::{Page, Part},
     ports::{BucketQuery, DeviceQuery, EventQuery, HistoryQuery, Store},
-    rules::buckets::{Bucketing, Functions},
+    rules::buckets::{Bucket, Bucketing, Functions},
     testing::block_on,
 };
 
@@ -149,6 +149,15 @@ fn of_device(store: &dyn Store, device: &Device, now: UnixMillis, turn: usize, l
         block_on(store.buckets(id, query)).expect("the store reads").expect("there are not many")
     });
     line("buckets of a", format!("{buckets:?}"));
+    let last = paged(1 + turn % 4, |Part { after, limit }| {
+        let (point, bucketing) = ("a".to_owned(), Bucketing::parse("5m", None).expect("it is one"));
+        let functions = Functions::parse("last").expect("it is one");
+        let query = BucketQuery { point, bucketing, functions, from: None, to: None, after, limit };
+        block_on(store.buckets(id, query)).expect("the store reads").expect("there are not many")
+    });
+    let of_last = |bucket: &Bucket| (bucket.time, bucket.last.clone());
+    let [last, all] = [&last, &buckets].map(|found| found.iter().map(of_last).collect::<Vec<_>>());
+    assert_eq!(last, all, "the latest value of each bucket is the same, whatever else is asked for");
     line("arrivals", format!("{:?}", block_on(store.arrivals(id, 1000)).expect("the store reads")));
     let log = paged(1 + turn % 6, |part| block_on(store.device_log(id, part)).expect("the store reads"));
     line("log", format!("{log:#?}"));
