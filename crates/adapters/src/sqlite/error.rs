@@ -157,9 +157,8 @@ impl OpenError {
                 // A file that could not be made may have a directory.
                 let there = file.ancestors().find(|path| path.exists()).unwrap_or(file).display();
                 format!(
-                    "run this as the owner of {there}, or chown it to the user that runs narrowgate; \
-                     or choose \
-                     another data directory"
+                    "run this as the owner of {there}, or chown it to the user that runs narrowgate \
+                     (and chmod u+rwX it); or choose another data directory"
                 )
             }
             Self::ReadOnly { .. } => "mount it for writing, or choose another data directory".to_owned(),
@@ -244,6 +243,10 @@ impl OpenError {
                 Self::Damaged { file, reason: source.to_string() }
             }
             Some(ErrorCode::PermissionDenied) => Self::PermissionDenied { file },
+            // SQLite says so, too, of a file beside which this user may make none.
+            Some(ErrorCode::ReadOnly) if may_not_write(folder_of(&file)) => {
+                Self::PermissionDenied { file: folder_of(&file).to_owned() }
+            }
             Some(ErrorCode::ReadOnly) => Self::ReadOnly { file },
             Some(ErrorCode::DiskFull) => Self::DiskFull { file },
             // That is all SQLite says where it may open no more files, …
@@ -297,6 +300,15 @@ fn has_no_space(folder: &Path) -> bool {
     // Where it was not made, there is nothing to remove.
     let _ = fs::remove_file(&probe);
     tried.is_err_and(|error| is_full(error.kind()))
+}
+
+/// Whether this user may make no file in a folder: tried with one that is removed afterwards.
+fn may_not_write(folder: &Path) -> bool {
+    let probe = folder.join("space.probe");
+    let tried = fs::File::create(&probe);
+    // Where it was not made, there is nothing to remove.
+    let _ = fs::remove_file(&probe);
+    tried.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 /// Whether the process, or the system, has as many files open as it may.

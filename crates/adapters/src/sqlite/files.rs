@@ -14,7 +14,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags, config::DbConfig, ffi};
 
 pub(super) use self::inspect::Inspected;
-pub use self::look::{FormatFound, look_at_format};
+pub use self::look::{FormatFound, key_fits, look_at_format};
 use super::{
     error::OpenError,
     options::{SqliteOptions, Synchronous},

@@ -115,7 +115,7 @@ pub use self::{
     adopt::adopt,
     audit::{AuditFile, AuditOptions, AuditTie},
     error::OpenError,
-    files::{FormatFound, look_at_format},
+    files::{FormatFound, key_fits, look_at_format},
     lock::last_process,
     options::{SqliteOptions, Synchronous},
 };

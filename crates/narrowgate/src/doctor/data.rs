@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use narrowgate_adapters::sqlite::key_fits;
 use zeroize::Zeroizing;
 
 use super::Finding;
@@ -18,7 +19,8 @@ const KEY_DIGITS: usize = 64;
 /// Files that are named where they belong to somebody else.
 const NAMED_MAX: usize = 3;
 
-pub(super) fn check(config: &Config) -> Vec<Finding> {
+/// `is_served`: a server has opened the store, so it has the right key.
+pub(super) fn check(config: &Config, is_served: bool) -> Vec<Finding> {
     let (data, user) = (&config.data, nix::unistd::geteuid().as_raw());
     let Ok(found) = fs::metadata(data) else {
         let detail = format!("{} is not there yet: the first start makes it", data.display());
@@ -27,8 +29,12 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     let (owner, mode) = (found.uid(), found.mode() & 0o7777);
     let mut findings = vec![judge_directory(data, owner, user, mode), judge_owners(data, owner)];
     if config.store.kind == StoreKind::Sqlite {
-        let key = &config.store.data_key_file;
-        findings.push(judge_key(key, &look_at_key(key), data.join("registry.db").exists(), owner));
+        let file = &config.store.data_key_file;
+        let key = match look_at_key(file) {
+            Key::Good { .. } if !is_served && key_fits(data, file) == Some(false) => Key::OfAnotherStore,
+            key => key,
+        };
+        findings.push(judge_key(file, &key, data.join("registry.db").exists(), owner));
     }
     findings
 }
@@ -44,6 +50,11 @@ fn judge_directory(data: &Path, owner: u32, user: u32, mode: u32) -> Finding {
         _ if mode & 0o022 != 0 => {
             let detail =
                 format!("{name} (mode {mode:04o}) can be written to by others: they can take its files away");
+            Finding::act(check, detail, private)
+        }
+        // Of root nobody asks.
+        _ if owner != 0 && mode & 0o700 != 0o700 => {
+            let detail = format!("{name} (mode {mode:04o}) is not its owner's to read and write");
             Finding::act(check, detail, private)
         }
         _ if mode & 0o055 != 0 => {
@@ -88,6 +99,8 @@ enum Key {
     Unreadable(String),
     /// It is no key.
     Malformed,
+    /// It is a key, and the registry was made with another one.
+    OfAnotherStore,
     Good {
         mode: u32,
         owner: u32,
@@ -130,6 +143,10 @@ fn judge_key(file: &Path, key: &Key, has_registry: bool, owner: u32) -> Finding 
             let detail = format!("{name} is no data key (64 hexadecimal digits)");
             Finding::act(check, detail, "put the right file back, or name it with store.data_key_file")
         }
+        Key::OfAnotherStore => {
+            let detail = format!("{name} is the data key of another store: it opens no secret of this one");
+            Finding::act(check, detail, "put the right file back, or name it with store.data_key_file")
+        }
         Key::Good { mode, .. } if mode & 0o077 != 0 => {
             let detail = format!("{name} (mode {mode:04o}) can be read by others: a server refuses it");
             Finding::act(check, detail, format!("chmod 600 {name}"))
@@ -158,6 +175,8 @@ mod tests {
         assert_eq!(state(998, 998, 0o755), State::Watch);
         assert_eq!(state(998, 998, 0o770), State::Act);
         assert_eq!(state(998, 1000, 0o700), State::Act);
+        assert_eq!(state(998, 998, 0o500), State::Act);
+        assert_eq!(state(0, 0, 0o500), State::Well);
     }
 
     #[test]
@@ -199,6 +218,7 @@ mod tests {
             (Key::Missing, true, State::Act),
             (Key::Unreadable("permission denied".into()), true, State::Act),
             (Key::Malformed, true, State::Act),
+            (Key::OfAnotherStore, true, State::Act),
             (good(0o600, 998), true, State::Well),
             (good(0o640, 998), true, State::Act),
             (good(0o600, 0), true, State::Act),

@@ -83,7 +83,7 @@ pub(crate) fn examine(config: &Config) -> Vec<Finding> {
     found.push(buffers::check());
     found.push(open_files::check(config, server));
     found.extend(disk::check(&config.data));
-    found.extend(data::check(config));
+    found.extend(data::check(config, server.is_some()));
     found.push(format::check(&config.data, server));
     found
 }

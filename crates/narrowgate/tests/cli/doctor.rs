@@ -108,6 +108,19 @@ fn a_data_directory_that_a_server_could_not_use_is_named() {
 }
 
 #[test]
+fn a_key_of_another_store_is_named_before_a_start_is_refused() {
+    let (program, other) = (program_with_device(), program_with_device());
+    let key = program.data().join("data.key");
+    fs::copy(other.data().join("data.key"), &key).unwrap();
+    let (ran, found) = examined(&program, &[]);
+    expect(&found, "dataKey", "act", "is the data key of another store");
+    assert_eq!(ran.code, 1);
+    program
+        .run(&["serve", "--dtls", "127.0.0.1:0", "--http", "off"])
+        .failed(1, &["cannot open the store", "the data key of another store"]);
+}
+
+#[test]
 fn a_port_that_another_program_holds_is_named_with_it() {
     let program = program();
     let (udp, tcp) = (UdpSocket::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());

@@ -6,7 +6,8 @@ use std::{
     path::Path,
 };
 
-use super::{Format, OpenError, REGISTRY};
+use super::{Format, OpenError, REGISTRY, read_as_it_is};
+use crate::sqlite::{key::DataKey, registry::key_check};
 
 impl Format {
     /// Checks the file's header alone: it is ours, and not newer than this program.
@@ -72,11 +73,23 @@ pub fn look_at_format(data: &Path) -> Result<Option<FormatFound>, OpenError> {
     }
 }
 
+/// Whether a file has the data key with which the registry in this data directory was made; `None`: one of
+/// the two is not there, or cannot be read. Nothing is changed or locked; no server may have the registry
+/// open.
+pub fn key_fits(data: &Path, key_file: &Path) -> Option<bool> {
+    let key = DataKey::read(key_file).ok()?;
+    // A new registry is complete, with this in it, before it has its name.
+    let registry = read_as_it_is(&data.join("registry.db")).ok()?;
+    let check = key_check(&registry).ok()??;
+    Some(key.is_checked_by(&check))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::*;
+    use crate::sqlite::{SqliteOptions, SqliteStore};
 
     /// The header of a database with these marks (SQLite's file format, section 1.3).
     fn header(application: u32, format: u32) -> Vec<u8> {
@@ -105,5 +118,22 @@ mod tests {
         fs::write(data.path().join("registry.db"), "short").unwrap();
         assert!(matches!(look_at_format(data.path()), Err(OpenError::Damaged { .. })));
         assert_eq!(fs::read_dir(data.path()).unwrap().count(), 1, "nothing is made");
+    }
+
+    #[test]
+    fn a_key_of_another_store_is_seen_without_opening_this_one() {
+        let [one, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let key = |folder: &tempfile::TempDir| folder.path().join("data.key");
+        assert_eq!(key_fits(one.path(), &key(&one)), None);
+        for folder in [&one, &other] {
+            drop(SqliteStore::open(SqliteOptions::new(folder.path())).unwrap());
+        }
+        let names = || fs::read_dir(one.path()).unwrap().count();
+        let before = names();
+        assert_eq!(key_fits(one.path(), &key(&one)), Some(true));
+        assert_eq!(key_fits(one.path(), &key(&other)), Some(false));
+        fs::write(key(&other), "no key").unwrap();
+        assert_eq!(key_fits(one.path(), &key(&other)), None);
+        assert_eq!(names(), before, "nothing is made");
     }
 }
