@@ -4,17 +4,22 @@ import json
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import tempfile
 from pathlib import Path
 
+from lib.paths import ROOT
 from lib.report import Report
+from package import wrongs
 from package.machine import Machine
 
 UNIT = "usr/lib/systemd/system/narrowgate.service"
 CONFIG = "/etc/narrowgate/narrowgate.toml"
 DATA = "/var/lib/narrowgate"
+# Data directories of each format, as the programs of their times made them.
+FORMATS = ROOT / "crates/adapters/tests/formats"
 # Tenths, as systemd-analyze counts: 2.0.
 EXPOSURE_MAX = 20
 READY_SECONDS = 60
@@ -34,7 +39,9 @@ def run(report: Report, machine: Machine, older: Path, newer: Path) -> None:
     _installed(report, machine, older)
     _unit(report, machine)
     _served(report, machine)
+    wrongs.run(report, machine)
     _upgraded(report, machine, newer)
+    _of_the_format_before(report, machine)
     _removed(report, machine, newer, before)
 
 
@@ -158,6 +165,10 @@ def _served(report: Report, machine: Machine) -> None:
         if done.returncode:
             faults.append(f"{' '.join(words)}: {done.stderr}")
     report.result("commands reach it", faults)
+    # As docs/operating.md has it.
+    first = _as_user(machine, "narrowgate", "user", "reset", "admin", "--data", DATA)
+    faults = [] if "/password/" in first.stdout else [first.stderr]
+    report.result("there is a link for the first password", faults)
     told = machine.run("narrowgate", "--data", DATA, "doctor", "-o", "json")
     found = {finding["check"]: finding for finding in json.loads(told.stdout or "[]")}
     odd = [finding for finding in found.values() if finding["state"] == "act"]
@@ -216,6 +227,31 @@ def _upgraded(report: Report, machine: Machine, package: Path) -> None:
     shown = machine.run("narrowgate", "--data", DATA, "device", "show", "pk/d1", "-o", "json")
     report.result("what was stored is there", [] if '"deviceKey":"d1"' in shown.stdout else [shown.stderr])
     report.result("it ends", service.stop())
+
+
+def _of_the_format_before(report: Report, machine: Machine) -> None:
+    """A store that an earlier version wrote is upgraded by the service, which keeps a copy."""
+    before = sorted(int(folder.name) for folder in FORMATS.iterdir() if folder.name.isdigit())[-2]
+    data = machine.root / DATA.removeprefix("/")
+    aside = data.with_name("narrowgate.aside")
+    data.rename(aside)
+    shutil.copytree(FORMATS / str(before), data, ignore=shutil.ignore_patterns("reads.txt"))
+    machine.run("chown", "--recursive", "narrowgate:narrowgate", DATA)
+    machine.run("chmod", "--recursive", "u=rwX,go=", DATA)
+    told = _as_user(machine, "narrowgate", "--data", DATA, "doctor", "-o", "json").stdout
+    found = {finding["check"]: finding["detail"] for finding in json.loads(told or "[]")}
+    said = found.get("storeFormat", "nothing")
+    faults = [] if "upgrades it" in said else [said]
+    report.result("doctor says that a store of before will be upgraded", faults)
+    service = Service(machine)
+    report.result("it upgrades a store of before", service.ready())
+    shown = machine.run("narrowgate", "--data", DATA, "device", "show", "meters/online", "-o", "json")
+    faults = [] if '"deviceKey":"online"' in shown.stdout else [shown.stderr]
+    faults += [] if (data / f"registry.db.format-{before}").exists() else ["there is no copy"]
+    report.result("what that version stored is there, and a copy", faults, f"format {before}")
+    report.result("it ends after that", service.stop())
+    shutil.rmtree(data)
+    aside.rename(data)
 
 
 def _removed(report: Report, machine: Machine, package: Path, before: set[str]) -> None:
