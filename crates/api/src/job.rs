@@ -33,8 +33,8 @@ pub struct BulkRequest {
     #[serde(default)]
     pub dry_run: bool,
     /// At most so many devices, such as those that a dry run has counted: where there are more, the job has
-    /// failed before it has changed one. Where others change into the filter while it works, it ends before it
-    /// has changed more.
+    /// failed before it has changed one. Where others change into the filter while it works, it ends before
+    /// it has changed more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matched_max: Option<u64>,
 }

@@ -11,6 +11,8 @@ fn pages() -> Vec<(PathBuf, Vec<String>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let docs = fs::read_dir(root.join("docs")).expect("the tree has docs");
     let mut pages: Vec<PathBuf> = docs.map(|entry| entry.expect("a readable entry").path()).collect();
+    // The pictures have a folder of their own.
+    pages.retain(|page| page.is_file());
     pages.extend([root.join("README.md"), root.join("ARCHITECTURE.md")]);
     pages.into_iter().map(|page| (page.clone(), prose(&page))).collect()
 }

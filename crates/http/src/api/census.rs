@@ -4,6 +4,7 @@
 //! then it has the one before, which says of when it is. One count goes on at a time, and who asks begins it:
 //! always where the last one was quick, else where it is older than [`AGE_IN_COUNTS`] times what it took. So
 //! long counts take a tenth of a processor at most, however many ask.
+#![expect(clippy::result_large_err, reason = "a problem is what the verbs of an operator return")]
 
 use std::{
     convert::Infallible,

@@ -1,6 +1,7 @@
 //! Secrets on their way into a page. None gets into the templates, whose memory grows by copies that nobody
 //! wipes: what is secret in an answer of the API that shows some is taken out before that is read, and a mark
-//! stands in its place. The page that was made gets the secrets for the marks in one piece of memory, which is wiped.
+//! stands in its place. The page that was made gets the secrets for the marks in one piece of memory, which
+//! is wiped.
 
 use std::sync::{Mutex, OnceLock};
 

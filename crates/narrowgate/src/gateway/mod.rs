@@ -148,17 +148,13 @@ impl Gateway {
         entropy: Arc<dyn Entropy>,
         (feed, scripts): (Feed, Arc<dyn Scripts>),
     ) -> Result<Self, StartError> {
-        let (mut sockets, address) = bind(options.dtls_listen, options.shards)?;
-        let plain = options.plain.map(|plain| bind(plain.listen, options.shards)).transpose()?;
-        let plain_address = plain.as_ref().map(|(_, address)| *address);
-        sockets.extend(plain.into_iter().flat_map(|(sockets, _)| sockets));
+        let (sockets, address, plain_address) = bind_all(&options)?;
         let Recovered { online, commands, epoch, newest_arrival, .. } = stores.journal.recover().await?;
         let (shards, limits, seed) = (sockets.len() as u16, options.limits, seed(&*entropy));
-        let plain_shards = shards - options.shards;
         let server = options.public_address.clone().unwrap_or_else(|| name_of_listener(address));
         let machine = machine::Options {
             shards,
-            plain_shards,
+            plain_shards: shards - options.shards,
             seed,
             online,
             commands,
@@ -171,17 +167,12 @@ impl Gateway {
         let (machine, steady) = (machine::Gateway::new(machine, start), Steady::new(newest_arrival, start));
         let (shards, events) = start_shards(&options, sockets, &*entropy)?;
         let handles: Vec<_> = shards.iter().map(|shard| shard.handle().clone()).collect();
-        let served = handles
-            .iter()
-            .cloned()
-            .zip(events)
-            .map(|(handle, events)| Shard::new(Box::new(move |commands| handle.send(commands)), events));
+        let served = served(&handles, events);
         let (changes, published) = (Arc::new(Changes::default()), Arc::new(Published::default()));
         let recent = changes.recent();
         products_off::tell(&stores.registry, &changes).await;
         // Only one question is asked at a time.
         let (asks, asked) = mpsc::channel(1);
-        let served = served.collect();
         let ends = Ends { changes: Arc::clone(&changes), asks: asked, published: Arc::clone(&published) };
         let (reading, times, journal) = (Handle::current(), Arc::clone(&clock), Arc::clone(&stores.journal));
         let tracer = options.trace.map(|which| trace::begin(which, Arc::clone(&entropy)));
@@ -303,6 +294,24 @@ fn run_on_own_thread(
 }
 
 /// Binds a port for each of so many shards; returns where that is.
+/// The sockets of all shards, those of plain CoAP last, and where both listen.
+fn bind_all(options: &GatewayOptions) -> Result<Bound, StartError> {
+    let (mut sockets, address) = bind(options.dtls_listen, options.shards)?;
+    let plain = options.plain.map(|plain| bind(plain.listen, options.shards)).transpose()?;
+    let plain_address = plain.as_ref().map(|(_, address)| *address);
+    sockets.extend(plain.into_iter().flat_map(|(sockets, _)| sockets));
+    Ok((sockets, address, plain_address))
+}
+
+type Bound = (Vec<std::net::UdpSocket>, SocketAddr, Option<SocketAddr>);
+
+/// The shards, as the task sees them.
+fn served(handles: &[ShardHandle], events: Vec<sink::Source>) -> Vec<Shard> {
+    let queue = |handle: ShardHandle| Box::new(move |commands: &mut Vec<_>| handle.send(commands));
+    let shards = handles.iter().cloned().zip(events);
+    shards.map(|(handle, events)| Shard::new(queue(handle), events)).collect()
+}
+
 fn bind(listen: SocketAddr, shards: u16) -> Result<(Vec<std::net::UdpSocket>, SocketAddr), StartError> {
     let failed = |source| StartError::Bind { address: listen, source };
     let sockets = socket::bind_all(listen, shards).map_err(failed)?;

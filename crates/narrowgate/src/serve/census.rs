@@ -116,6 +116,10 @@ mod tests {
         let nobody = Arc::new(narrowgate_platform::ports::NobodyConnected);
         let census = Census::new(Operator::new(store, Arc::new(clock), Arc::new(entropy), nobody));
         assert!(census.samples(true).is_empty(), "nothing is counted yet");
+        // What it begins to count is there before what the test says.
+        while lock(&census.state).is_counting {
+            tokio::task::yield_now().await;
+        }
         let product =
             ProductCountsView { product_key: "pk".into(), name: None, damaged: false, devices: counts(2) };
         let fleet = FleetView {

@@ -43,7 +43,8 @@ pub(super) enum Job {
 /// What the thread owns.
 pub(super) struct Log {
     options: AuditOptions,
-    /// What the clock showed when this process began, or the time of the newest entry then, and when that was.
+    /// What the clock showed when this process began, or the time of the newest entry then; and when that
+    /// was.
     began: (UnixMillis, Instant),
     /// `None` until it could be opened, and after an error.
     opened: Option<Opened>,

@@ -85,14 +85,14 @@ impl Writer {
         }
     }
 
-    /// Makes the table of counts of minutes anew, which are lost. A failure is logged, and stops nothing: what
-    /// meets the damage is left out then.
+    /// Makes the table of counts of minutes anew, which are lost. A failure is logged, and stops nothing:
+    /// what meets the damage is left out then.
     pub(in crate::sqlite) fn make_rates_anew(&mut self, finding: &str) {
         match self.registry.make_rates_anew() {
             Ok(()) => tracing::error!(
                 finding,
-                "the table rates of the registry was damaged and is made anew: the counts of the last day are \
-                 lost, and nothing else"
+                "the table rates of the registry was damaged and is made anew: the counts of the last day \
+                 are lost, and nothing else"
             ),
             Err(error) => {
                 let error = store_error(&error);

@@ -240,8 +240,9 @@ impl Runs {
     }
 }
 
-/// The run that makes room for another one, of those that have ended and may go: of the unit, and of the user,
-/// that has most, one whose secrets nobody has to fetch, and of these the oldest. `None`: there is none.
+/// The run that makes room for another one, of those that have ended and may go: of the unit, and of the
+/// user, that has most, one whose secrets nobody has to fetch, and of these the oldest. `None`: there is
+/// none.
 fn first_to_go(runs: &BTreeMap<u64, Arc<Run>>, may_go: impl Fn(&Run) -> bool) -> Option<u64> {
     let of_lot = |run: &Run| runs.values().filter(|other| other.lot() == run.lot()).count();
     let of_holder = |run: &Run| runs.values().filter(|other| other.holder == run.holder).count();

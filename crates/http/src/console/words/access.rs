@@ -17,7 +17,7 @@ words! {
     TOKEN_ENDED: "ended", "已失效";
     TOKEN_NEW: "Make a token", "创建令牌";
     TOKEN_NEW_HINT:
-        "Make one for each program, with the least role that does: it can be revoked without the others then.",
+        "Make one for each program, with the least role that does: it can be revoked alone then.",
         "每个程序单独使用一个令牌，并授予最小角色，便于单独撤销。";
     TOKEN_NAME: "Name of the program", "程序名称";
     TOKEN_VALID: "Valid for", "有效期";
