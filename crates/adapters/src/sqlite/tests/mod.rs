@@ -151,7 +151,16 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 /// What a crash would leave at this moment: a copy of all files while the store is open.
 pub(super) fn crashed(data: &Path, name: &str) -> PathBuf {
     let copy = data.with_file_name(name);
-    for (path, bytes) in contents(data) {
+    // What is written back behind a commit moves bytes from one file to another.
+    let mut all = contents(data);
+    loop {
+        let again = contents(data);
+        if again == all {
+            break;
+        }
+        all = again;
+    }
+    for (path, bytes) in all {
         let target = copy.join(path.strip_prefix(data).unwrap());
         fs::create_dir_all(target.parent().unwrap()).unwrap();
         fs::write(&target, bytes).unwrap();
